@@ -1,0 +1,45 @@
+"""Synthetic scenes of coloured shapes with referring expressions, in the layouts of RefCOCO and PNG.
+
+Needs numpy, OpenCV and pycocotools only.
+"""
+
+from flmm.datasets.shapes.captions import VOCABULARY, CaptionSegment, describe
+from flmm.datasets.shapes.contours import KINDS
+from flmm.datasets.shapes.expressions import EXPRESSION_KINDS, Expression, Reference, Sentence, refer, resolve
+from flmm.datasets.shapes.generate import (
+    GENERATOR_VERSION,
+    SPLITS,
+    SceneSample,
+    generate_sample,
+    generate_split,
+    split_config,
+)
+from flmm.datasets.shapes.render import render_scene, visible_fractions
+from flmm.datasets.shapes.scene import COLOURS, DIFFICULTY, Scene, SceneConfig, Shape, sample_scene
+
+__all__ = [
+    'COLOURS',
+    'DIFFICULTY',
+    'EXPRESSION_KINDS',
+    'GENERATOR_VERSION',
+    'KINDS',
+    'SPLITS',
+    'VOCABULARY',
+    'CaptionSegment',
+    'Expression',
+    'Reference',
+    'Scene',
+    'SceneConfig',
+    'SceneSample',
+    'Sentence',
+    'Shape',
+    'describe',
+    'generate_sample',
+    'generate_split',
+    'refer',
+    'render_scene',
+    'resolve',
+    'sample_scene',
+    'split_config',
+    'visible_fractions',
+]
