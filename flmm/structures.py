@@ -4,20 +4,26 @@ Letters: S tokens in the sequence, P patches of 14x14 px, M masks (= phrases), (
 multiple of 28), (h, w) the same frame in units of 28 px, (IH, IW) the image frame in px, C = layers * heads.
 """
 
-from dataclasses import dataclass, fields, replace
+import copy
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+MERGE_SIZE = 2
+"""2x2 patches become one LLM image token in every Qwen2-VL and Qwen2.5-VL."""
+UNIT_PIXELS = 28
+"""Side of the square that one dense image token covers: 2 patches of 14 px."""
+
 
 @dataclass(kw_only=True)
 class GroundingSample:
     """One image, its phrases, their masks, and what the model says of them.
 
-    The first block is made by the dataset pipeline, the second by the model. :meth:`validate` states how the fields
-    must fit together; the pipeline calls it on every sample.
+    The first block is made by the dataset pipeline, the second by the model. How the fields must
+    fit together is checked when a sample is made.
 
     Args:
         input_ids: [S] long. Chat-formatted prompt with its image tokens, then the phrases.
@@ -32,6 +38,8 @@ class GroundingSample:
         meta_data: frame sizes, see :class:`flmm.geometry.FrameMetaData`.
         image_path: where the image was read from, for messages and file names.
         phrase_kinds: M strings or None. What kind of expression each phrase is, where the dataset says so.
+        dataset_name: which test set the sample belongs to; results are reported by it.
+        sample_idx: which item of that dataset the sample comes from; one item can make several samples.
 
         mask_attentions: [M, C, h, w] float. Attention of each phrase's tokens to the image tokens.
         text_embeds: M tensors [tokens_i, sam_dim]. Hidden states of each phrase's tokens, projected for SAM.
@@ -51,25 +59,58 @@ class GroundingSample:
     meta_data: dict[str, Any]
     image_path: str
     phrase_kinds: list[str] | None = None
+    dataset_name: str = 'dataset'
+    sample_idx: int = 0
 
     mask_attentions: Tensor | None = None
     text_embeds: list[Tensor] | None = None
     pred_masks: Tensor | None = None
     sam_pred_masks: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        self.validate()
+
     @property
     def num_masks(self) -> int:
         """M, the number of phrases and of masks."""
         return len(self.phrases)
 
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """(h, w), the dense grid in units: one unit is 2x2 patches, one dense image token."""
+        _, rows, columns = self.image_grid_thw[0].tolist()
+        return rows // MERGE_SIZE, columns // MERGE_SIZE
+
+    def validate(self) -> None:
+        """Check that the fields fit together.
+
+        Raises:
+            ValueError: they do not; the message names the image, what was found and what was expected.
+        """
+        h, w = self.grid_size
+        frame = (h * UNIT_PIXELS, w * UNIT_PIXELS)
+        image_frame = (self.image.height, self.image.width)
+        mask_ids = self.mask_ids[self.mask_ids != -1].unique().tolist()
+        num_masks, num_image_tokens = self.num_masks, int((self.input_ids == self.image_token_id).sum())
+        facts = [
+            ('mask_ids has shape', tuple(self.mask_ids.shape), tuple(self.input_ids.shape), 'one id for each token'),
+            ('its phrases have mask ids', mask_ids, list(range(num_masks)), 'each phrase needs tokens of its own'),
+            ('its image tokens number', num_image_tokens, h * w, f'a grid of {h}x{w} units'),
+            ('pixel_values has rows', len(self.pixel_values), h * w * MERGE_SIZE**2, 'the patches of image_grid_thw'),
+            ('masks has shape', tuple(self.masks.shape), (num_masks, *frame), 'a mask each, processed frame'),
+            ('gt_masks has shape', tuple(self.gt_masks.shape), (num_masks, *image_frame), 'a mask each, image frame'),
+        ]
+        for name, found, expected, why in facts:
+            if found != expected:
+                raise ValueError(f'image {self.image_path!r}: {name} {found}, expected {expected} ({why})')
+
     def to(self, device: torch.device | str) -> 'GroundingSample':
         """Return a copy whose tensors (and lists of tensors) lie on ``device``."""
-
-        def move(value: Any) -> Any:
+        moved = copy.copy(self)
+        for field in fields(self):
+            value = getattr(self, field.name)
             if isinstance(value, Tensor):
-                return value.to(device, non_blocking=True)
-            if isinstance(value, list) and value and isinstance(value[0], Tensor):
-                return [tensor.to(device, non_blocking=True) for tensor in value]
-            return value
-
-        return replace(self, **{field.name: move(getattr(self, field.name)) for field in fields(self)})
+                setattr(moved, field.name, value.to(device, non_blocking=True))
+            elif isinstance(value, list) and value and isinstance(value[0], Tensor):
+                setattr(moved, field.name, [tensor.to(device, non_blocking=True) for tensor in value])
+        return moved

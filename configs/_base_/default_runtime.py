@@ -1,0 +1,20 @@
+"""How to run: the same for every config."""
+
+default_scope = 'flmm'
+default_hooks = dict(
+    timer=dict(type='mmengine.IterTimerHook'),
+    logger=dict(type='mmengine.LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='mmengine.ParamSchedulerHook'),
+    checkpoint=dict(type='mmengine.CheckpointHook', interval=1, max_keep_ckpts=2),
+    sampler_seed=dict(type='mmengine.DistSamplerSeedHook'),
+)
+custom_hooks = [dict(type='PlainCheckpointHook'), dict(type='RandomStateHook')]
+env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
+log_processor = dict(by_epoch=True)
+randomness = dict(seed=0)
+# SAM's prompt encoder has parameters for points and for absent masks, which F-LMM's prompts never use.
+find_unused_parameters = True
+val_cfg = dict()
+test_cfg = dict()
+val_evaluator = dict(type='GroundingMetric')
+test_evaluator = dict(type='GroundingMetric')

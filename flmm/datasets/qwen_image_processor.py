@@ -1,0 +1,102 @@
+"""An image and a user prompt -> what Qwen2-VL and Qwen2.5-VL read, through the checkpoint's own processor."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import AutoProcessor, ProcessorMixin
+
+from flmm.geometry import frame_meta_data
+from flmm.registry import TRANSFORMS
+
+# Takes the user's place while the chat template is rendered, so that the template alone decides what is special.
+PROMPT_SENTINEL = '\u241f'
+
+
+@TRANSFORMS.register_module()
+class QwenImageProcessorWrapper:
+    """A Qwen2-VL or Qwen2.5-VL processor for one image and one user turn.
+
+    Everything comes from the stock processor: smart_resize, normalization, patches, chat template. Two things are
+    guarded: ``<image>`` placeholders, which users of LLaVA-style prompts write, are stripped, since the chat template
+    already places the one vision span; and text is tokenized as plain text, so a prompt or phrase with the characters
+    ``<|image_pad|>`` cannot change the number of image tokens.
+
+    Args:
+        pretrained_model_name_or_path: a hub name or a folder, read by AutoProcessor; or a processor already loaded.
+        min_pixels: lower bound of smart_resize in px; None keeps the checkpoint's.
+        max_pixels: upper bound of smart_resize in px; None keeps the checkpoint's.
+    """
+
+    def __init__(
+        self,
+        *,
+        pretrained_model_name_or_path: str | ProcessorMixin,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+    ) -> None:
+        if isinstance(pretrained_model_name_or_path, str):
+            pretrained_model_name_or_path = AutoProcessor.from_pretrained(pretrained_model_name_or_path)
+        self.processor = pretrained_model_name_or_path
+        self.tokenizer = self.processor.tokenizer
+        self.image_token_id: int = self.processor.image_token_id
+        size = self.processor.image_processor.size
+        self.size = {
+            'shortest_edge': size['shortest_edge'] if min_pixels is None else min_pixels,
+            'longest_edge': size['longest_edge'] if max_pixels is None else max_pixels,
+        }
+        if not 0 < self.size['shortest_edge'] <= self.size['longest_edge']:
+            raise ValueError(f'min_pixels and max_pixels give {self.size}; expected 0 < min_pixels <= max_pixels')
+
+    def encode_text(self, text: str) -> list[int]:
+        """Tokenize ``text`` as plain text: no special token is added, and none is read out of it."""
+        return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
+
+    def preprocess(self, images: Image.Image | list[Image.Image], *, prompt: str) -> dict[str, list[Any]]:
+        """Prepare each image with the same prompt. All lists have one entry for each image.
+
+        Returns:
+            A dict of ``pixel_values`` ([P, 1176] float32), ``image_grid_thw`` ([1, 3] long), ``input_ids_with_vision``
+            ([S] long: the rendered chat up to the start of the answer, one vision span of P / 4 image tokens),
+            ``image_sizes`` ((height, width) of the original) and ``meta_datas`` (see ``flmm.geometry``).
+
+        Raises:
+            ValueError: an aspect ratio over 200 (smart_resize).
+        """
+        images = images if isinstance(images, list) else [images]
+        results: dict[str, list[Any]] = {
+            key: [] for key in ('pixel_values', 'meta_datas', 'image_sizes', 'image_grid_thw', 'input_ids_with_vision')
+        }
+        for image in images:
+            features = self.processor.image_processor(images=image, size=self.size, return_tensors='pt')
+            grid = features['image_grid_thw']
+            patch_size = self.processor.image_processor.patch_size
+            processed_size = (int(grid[0, 1]) * patch_size, int(grid[0, 2]) * patch_size)
+            num_image_tokens = int(grid.prod()) // self.processor.image_processor.merge_size**2
+            original_size = (image.height, image.width)
+            results['pixel_values'].append(features['pixel_values'])
+            results['image_grid_thw'].append(grid)
+            results['image_sizes'].append(original_size)
+            results['meta_datas'].append(frame_meta_data(original_size=original_size, image_size=processed_size))
+            results['input_ids_with_vision'].append(self._prompt_ids(prompt, num_image_tokens))
+        return results
+
+    def _prompt_ids(self, prompt: str, num_image_tokens: int) -> torch.Tensor:
+        user_turn = [{'type': 'image'}, {'type': 'text', 'text': PROMPT_SENTINEL}]
+        rendered = self.processor.apply_chat_template(
+            [{'role': 'user', 'content': user_turn}], tokenize=False, add_generation_prompt=True
+        )
+        before, found, after = rendered.partition(PROMPT_SENTINEL)
+        if not found or before.count(self.processor.image_token) != 1 or self.processor.image_token in after:
+            raise ValueError(
+                'the chat template does not render one image and one text once each; expected a template like '
+                f"Qwen2-VL's, got {rendered!r}"
+            )
+        before_ids, after_ids = (
+            np.array(self.tokenizer(part, add_special_tokens=False)['input_ids'], dtype=np.int64)
+            for part in (before, after)
+        )
+        repeats = np.where(before_ids == self.image_token_id, num_image_tokens, 1)
+        prompt_ids = np.array(self.encode_text(prompt.replace('<image>', '').strip()), dtype=np.int64)
+        return torch.from_numpy(np.concatenate([np.repeat(before_ids, repeats), prompt_ids, after_ids]))

@@ -1,0 +1,61 @@
+"""All the test sets of a RefCOCO: every split, under both protocols that the literature scores."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.dataset import ConcatDataset
+
+from flmm.datasets.refcoco import RefCocoDataset
+from flmm.registry import DATASETS
+
+PROTOCOLS = {'first_sentence': 'select_first', 'every_sentence': 'original'}
+"""Protocol -> text_mode."""
+
+
+@DATASETS.register_module()
+class RefCocoTestSets(ConcatDataset):
+    """One dataset for each split and protocol, tested in one run and reported apart (``<name>_<split>_<protocol>``).
+
+    Protocols: 'first_sentence' takes the first sentence of each ref and puts all refs of an image into one forward, as
+    F-LMM does; 'every_sentence' takes every sentence in a forward of its own, as LISA, GLaMM and later work do.
+
+    Args:
+        name: of the dataset, such as 'refcoco'.
+        splits: such as ('val', 'testA', 'testB').
+        pipeline: transforms with ``RefCOCO2PNG(concat=True)``, for the first protocol.
+        split_pipeline: transforms with ``RefCOCO2PNG(concat=False)``, for the second.
+        protocols: which of the two.
+        **kwargs: RefCocoDataset's: data_root, ann_file, split_file, data_prefix, ...
+
+    Raises:
+        ValueError: an unknown protocol, or whatever RefCocoDataset raises.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        splits: Sequence[str],
+        pipeline: list,
+        split_pipeline: list,
+        protocols: Sequence[str] = tuple(PROTOCOLS),
+        **kwargs: Any,
+    ) -> None:
+        unknown = set(protocols) - set(PROTOCOLS)
+        if unknown:
+            raise ValueError(f'protocols {sorted(unknown)} are unknown, expected some of {list(PROTOCOLS)}')
+        pipelines = {'first_sentence': pipeline, 'every_sentence': split_pipeline}
+        super().__init__(
+            [
+                RefCocoDataset(
+                    name=f'{name}_{split}_{protocol}',
+                    split=split,
+                    text_mode=PROTOCOLS[protocol],
+                    pipeline=pipelines[protocol],
+                    test_mode=True,
+                    **kwargs,
+                )
+                for split in splits
+                for protocol in protocols
+            ]
+        )

@@ -1,0 +1,37 @@
+"""What tools/train.py and tools/test.py share: mmengine's usual options, and a config made of them."""
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from flmm.engine.config_check import check_config_keys
+
+
+def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every mmengine tool has."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints; defaults to work_dirs/<config name>')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='override config values: key=value, nested.key=value, key="[a,b]"',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by some launchers, not read')
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read ``args.config`` with its overrides.
+
+    Raises:
+        ValueError: a top-level key looks misspelt.
+    """
+    config = Config.fromfile(args.config)
+    config.merge_from_dict(args.cfg_options)
+    check_config_keys(config)
+    config.launcher = args.launcher
+    config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    return config

@@ -1,0 +1,66 @@
+"""Write every prediction to a JSON file that other tools can read: phrases, IoUs and masks as COCO RLE."""
+
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from pycocotools import mask as coco_mask
+from torch import Tensor
+
+from flmm.evaluation.grounding_metric import SOURCES, phrase_scores
+from flmm.registry import METRICS
+from flmm.structures import GroundingSample
+
+
+@METRICS.register_module()
+class DumpPredictions(BaseMetric):
+    """Writes ``out_file_path``: a list with one record for each phrase, and computes no metric.
+
+    A record holds dataset_name, image_path, phrase, kind, and for coarse and refined each the IoU (0..1) and the mask
+    (COCO RLE with ``counts`` as a string).
+
+    Args:
+        out_file_path: ends in '.json'.
+        collect_device: 'cpu' or 'gpu', as in every mmengine metric.
+    """
+
+    def __init__(self, *, out_file_path: str, collect_device: str = 'cpu') -> None:
+        super().__init__(collect_device=collect_device)
+        if not out_file_path.endswith('.json'):
+            raise ValueError(
+                f"out_file_path is {out_file_path!r}; it must end in '.json', as it is JSON"
+            )
+        self.out_file_path = Path(out_file_path)
+
+    def process(self, data_batch: dict, data_samples: Sequence[GroundingSample]) -> None:
+        """Store the records of a batch, one list for each item of the dataset (see GroundingMetric)."""
+        for _, samples in itertools.groupby(data_samples, key=lambda sample: (sample.dataset_name, sample.sample_idx)):
+            self.results.append([record for sample in samples for record in self._records(sample)])
+
+    @staticmethod
+    def _records(sample: GroundingSample) -> list[dict]:
+        kinds = sample.phrase_kinds or [None] * sample.num_masks
+        records = [
+            {'dataset_name': sample.dataset_name, 'image_path': sample.image_path, 'phrase': phrase, 'kind': kind}
+            for phrase, kind in zip(sample.phrases, kinds, strict=True)
+        ]
+        scores = iter(phrase_scores(sample))
+        for source, field in SOURCES.items():
+            for record, logits in zip(records, getattr(sample, field), strict=True):
+                record[source] = {'iou': next(scores).iou, 'mask': encode_mask(logits > 0)}
+        return records
+
+    def compute_metrics(self, results: list[list[dict]]) -> dict:
+        """Write the file; called on the main process alone."""
+        self.out_file_path.parent.mkdir(parents=True, exist_ok=True)
+        self.out_file_path.write_text(json.dumps(list(itertools.chain.from_iterable(results))))
+        return {}
+
+
+def encode_mask(mask: Tensor) -> dict:
+    """Encode a [IH, IW] bool mask as COCO RLE, JSON-ready."""
+    encoded = coco_mask.encode(np.asfortranarray(mask.cpu().numpy().astype(np.uint8)))
+    return {'size': encoded['size'], 'counts': encoded['counts'].decode('ascii')}

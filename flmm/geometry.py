@@ -1,0 +1,278 @@
+"""Frames, and the boxes of masks.
+
+Three frames describe the same picture:
+
+- the *processed frame* [H, W] is what the LMM's image processor makes: the resized image, padded where the processor
+  pads. The attention maps and the coarse logits cover it, padding included, with a grid of any size.
+- the *image frame* [IH, IW] is the original image. Final masks and ground truth live here.
+- the *SAM frame* [L, L] is the image resized so that its longer side is L, at the top left of a square.
+
+Letters: N masks, (H, W) and (IH, IW) and L as above in px, (h, w) any grid over the processed frame. Sizes are (height,
+width), boxes are XYXY in px. All resampling takes a pixel as an area (``align_corners=False``).
+"""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor
+
+
+class FrameSize(TypedDict):
+    """A size in px."""
+
+    height: int
+    width: int
+
+
+class FramePadding(TypedDict):
+    """Padding of the processed frame in px, on the four sides of the image."""
+
+    before_height: int
+    after_height: int
+    before_width: int
+    after_width: int
+
+
+class FrameMetaData(TypedDict):
+    """How the processed frame was made from the image; :func:`frame_meta_data` fills it in.
+
+    Keys:
+        original_shape: (IH, IW), the image frame.
+        image_shape: size of the image inside the processed frame.
+        padding: what was added around it.
+        padded_shape: (H, W), the processed frame: ``image_shape`` plus ``padding``.
+        scale_factor: (x, y), ``image_shape / original_shape``.
+    """
+
+    original_shape: FrameSize
+    image_shape: FrameSize
+    padding: FramePadding
+    padded_shape: FrameSize
+    scale_factor: tuple[float, float]
+
+
+def frame_meta_data(
+    original_size: Sequence[int], image_size: Sequence[int], padding: Sequence[int] = (0, 0, 0, 0)
+) -> FrameMetaData:
+    """Describe a processed frame.
+
+    Args:
+        original_size: (IH, IW) of the original image.
+        image_size: (height, width) of the image inside the processed frame.
+        padding: px (before_height, after_height, before_width, after_width) around it. None for Qwen.
+
+    Raises:
+        ValueError: a size is not positive, or a padding is negative.
+    """
+    (original_height, original_width), (height, width) = original_size, image_size
+    before_height, after_height, before_width, after_width = padding
+    if min(*original_size, *image_size) < 1:
+        raise ValueError(f'sizes must be at least 1 px, got original_size={original_size}, image_size={image_size}')
+    if min(padding) < 0:
+        raise ValueError(f'padding must not be negative, got {padding}; crop the image before describing its frame')
+    return FrameMetaData(
+        original_shape=FrameSize(height=original_height, width=original_width),
+        image_shape=FrameSize(height=height, width=width),
+        padding=FramePadding(
+            before_height=before_height,
+            after_height=after_height,
+            before_width=before_width,
+            after_width=after_width,
+        ),
+        padded_shape=FrameSize(height=before_height + height + after_height, width=before_width + width + after_width),
+        scale_factor=(width / original_width, height / original_height),
+    )
+
+
+def resize_logits(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """Resample [N, h, w] to [N, *size], bilinear, in float32 (N may be 0)."""
+    return F.interpolate(logits.float()[:, None], size=tuple(size), mode='bilinear', align_corners=False)[:, 0]
+
+
+def processed_to_image(logits: Tensor, meta_data: FrameMetaData) -> Tensor:
+    """Bring logits from the processed frame to the image frame.
+
+    Padding is cut off before the final resampling, so none of it bleeds into the image. Where its border falls between
+    two grid cells, the grid is first resampled to the px of the processed frame.
+
+    Args:
+        logits: [N, h, w], a grid of any resolution that covers the whole processed frame, padding included.
+        meta_data: the frames.
+
+    Returns:
+        [N, IH, IW] float32, differentiable in ``logits``.
+
+    Raises:
+        ValueError: ``logits`` is not [N, h, w].
+    """
+    if logits.ndim != 3:
+        raise ValueError(f'logits must be [N, h, w], got shape {tuple(logits.shape)}')
+    frame, content, padding = (meta_data[key] for key in ('padded_shape', 'image_shape', 'padding'))
+    if frame != content:
+        spans = [  # start and length of the image on each axis of the frame, in px
+            (padding['before_height'], content['height'], frame['height']),
+            (padding['before_width'], content['width'], frame['width']),
+        ]
+        grid = logits.shape[-2:]
+        aligned = all(
+            start * cells % side == 0 and length * cells % side == 0
+            for (start, length, side), cells in zip(spans, grid, strict=True)
+        )
+        if not aligned:
+            grid = (frame['height'], frame['width'])
+            logits = resize_logits(logits, grid)
+        rows, columns = (
+            slice(start * cells // side, (start + length) * cells // side)
+            for (start, length, side), cells in zip(spans, grid, strict=True)
+        )
+        logits = logits[:, rows, columns]
+    original = meta_data['original_shape']
+    return resize_logits(logits, (original['height'], original['width']))
+
+
+def image_to_processed(masks: Tensor, meta_data: FrameMetaData) -> Tensor:
+    """Bring truth from the image frame to the processed frame; padding is False.
+
+    Each target pixel takes the source pixel under its centre (``nearest-exact``). That keeps a mask's area on average
+    whatever its thickness, while "at least half of the target pixel's area" would erase every structure thinner than
+    half a target pixel.
+
+    Args:
+        masks: [N, IH, IW] bool.
+        meta_data: the frames.
+
+    Returns:
+        [N, H, W] bool.
+
+    Raises:
+        ValueError: ``masks`` is not bool, or not in the image frame of ``meta_data``.
+    """
+    original, content, padding = (meta_data[key] for key in ('original_shape', 'image_shape', 'padding'))
+    if masks.dtype != torch.bool or masks.ndim != 3:
+        raise ValueError(f'masks must be bool [N, IH, IW], got {masks.dtype} of shape {tuple(masks.shape)}')
+    if masks.shape[-2:] != (original['height'], original['width']):
+        raise ValueError(
+            f'masks of size {tuple(masks.shape[-2:])} do not lie in the image frame '
+            f'{(original["height"], original["width"])}; pass masks of the original image'
+        )
+    resized = F.interpolate(
+        masks[:, None].to(torch.uint8), size=(content['height'], content['width']), mode='nearest-exact'
+    )[:, 0]
+    sides = [padding[side] for side in ('before_width', 'after_width', 'before_height', 'after_height')]
+    return F.pad(resized, sides).bool()
+
+
+def sam_content_size(image_size: Sequence[int], sam_size: int) -> tuple[int, int]:
+    """(height, width) that an image takes up at the top left of the SAM frame.
+
+    Rounds as ``segment_anything.utils.transforms.ResizeLongestSide`` does.
+
+    Args:
+        image_size: (IH, IW).
+        sam_size: L, the side of the SAM frame.
+
+    Raises:
+        ValueError: the image is so thin that nothing of it is left.
+    """
+    scale = sam_size * 1.0 / max(image_size)
+    height, width = (int(side * scale + 0.5) for side in image_size)
+    if min(height, width) < 1:
+        raise ValueError(
+            f'an image of (height, width) {tuple(image_size)} is less than half a pixel thick in a SAM frame of '
+            f'{sam_size} px; crop it to an aspect ratio below {2 * sam_size}:1'
+        )
+    return height, width
+
+
+def boxes_to_sam(boxes: Tensor, image_size: Sequence[int], sam_size: int) -> Tensor:
+    """Bring boxes from the image frame to the SAM frame.
+
+    Args:
+        boxes: [N, 4] XYXY in px of the image frame.
+        image_size: (IH, IW).
+        sam_size: L, the side of the SAM frame.
+
+    Returns:
+        [N, 4] float32 XYXY in px of the SAM frame, as SAM's prompt encoder takes them.
+    """
+    height, width = sam_content_size(image_size, sam_size)
+    scale_x, scale_y = width / image_size[1], height / image_size[0]
+    return boxes.float() * boxes.new_tensor([scale_x, scale_y, scale_x, scale_y], dtype=torch.float32)
+
+
+def logits_to_sam(logits: Tensor, sam_size: int, grid_size: Sequence[int]) -> Tensor:
+    """Bring logits from the image frame to a grid over the SAM frame.
+
+    They go the way of the image itself: resized to the image's place in the SAM frame, padded to the square, then
+    resampled to the grid, so that cell and image content coincide for every aspect ratio. The padding of a mask is
+    filled with the lower of -1 and its own lowest logit: background to SAM, even if the mask is foreground everywhere,
+    and independent of the other masks.
+
+    Args:
+        logits: [N, IH, IW].
+        sam_size: L, the side of the SAM frame.
+        grid_size: (height, width) of the grid, e.g. (256, 256) for SAM's mask prompt with L = 1024.
+
+    Returns:
+        [N, *grid_size] float32.
+    """
+    height, width = sam_content_size(logits.shape[-2:], sam_size)
+    fill = logits.float().amin(dim=(1, 2)).clamp(max=-1.0)
+    square = fill[:, None, None].repeat(1, sam_size, sam_size)
+    square[:, :height, :width] = resize_logits(logits, (height, width))
+    return resize_logits(square, grid_size)
+
+
+def masks_to_boxes(masks: Tensor) -> Tensor:
+    """Tight boxes around masks.
+
+    As in ``torchvision.ops.masks_to_boxes``, (x1, y1) is the last foreground pixel, not one past it: a mask that is
+    True everywhere has the box (0, 0, W - 1, H - 1). An empty mask, whose place is unknown, gets that same box, the
+    whole frame (F-LMM's convention).
+
+    Args:
+        masks: [N, H, W] bool, any frame.
+
+    Returns:
+        [N, 4] float32 XYXY in px of that frame.
+    """
+    rows, columns = masks.any(dim=2).to(torch.uint8), masks.any(dim=1).to(torch.uint8)
+    height, width = masks.shape[-2:]
+    boxes = torch.stack(
+        [  # argmax gives the first of equal values; an empty row of flags gives 0, hence the whole side
+            columns.argmax(dim=1),
+            rows.argmax(dim=1),
+            width - 1 - columns.flip(1).argmax(dim=1),
+            height - 1 - rows.flip(1).argmax(dim=1),
+        ],
+        dim=1,
+    )
+    return boxes.float()
+
+
+def largest_component(logits: Tensor) -> Tensor:
+    """Keep the best connected component of each predicted mask.
+
+    Foreground is ``logits > 0``; pixels that touch at an edge or a corner are connected. The best component has the
+    greatest sum of sigmoid(logits): its area, weighted with the model's confidence. Ties go to the first in raster
+    order. Not differentiable; runs on the CPU.
+
+    Args:
+        logits: [N, H, W].
+
+    Returns:
+        [N, H, W] bool; all False where a mask has no foreground.
+    """
+    probabilities = logits.detach().float().sigmoid().cpu().numpy()
+    foreground = (logits > 0).cpu().numpy()
+    kept = np.zeros_like(foreground)
+    for index, mask in enumerate(foreground):
+        labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+        if count:
+            scores = np.bincount(labels.ravel(), weights=probabilities[index].ravel())
+            kept[index] = labels == 1 + scores[1:].argmax()
+    return torch.from_numpy(kept).to(logits.device)

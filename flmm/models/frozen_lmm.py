@@ -1,0 +1,199 @@
+"""F-LMM: a frozen LMM, a mask head on its attention maps, SAM to refine ("Grounding Frozen LMMs", CVPR 2025).
+
+Letters: M masks (= phrases) of a sample, C = layers * heads, (h, w) the grid in units, (IH, IW) the image in px.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor, BaseModel
+from torch import Tensor, nn
+
+from flmm.geometry import processed_to_image
+from flmm.models.trainable_state import keep_trainable_state
+from flmm.registry import MODELS
+from flmm.structures import GroundingSample
+
+
+@dataclass(kw_only=True)
+class PhraseFeatures:
+    """What the frozen model says of the phrases of one sample.
+
+    Args:
+        attentions: [M, C, h, w] float32, channel = layer * heads + head.
+        hidden_states: [layers, R, hidden], of the R phrase tokens, phrase by phrase.
+        tokens_per_mask: M numbers that add up to R.
+    """
+
+    attentions: Tensor
+    hidden_states: Tensor
+    tokens_per_mask: list[int]
+
+
+@MODELS.register_module()
+class GroundingDataPreprocessor(BaseDataPreprocessor):
+    """Moves samples to the model's device."""
+
+    def cast_data(self, data: Any) -> Any:
+        """Move ``data``, where samples may lie in the lists and dicts that mmengine knows."""
+        return data.to(self.device) if isinstance(data, GroundingSample) else super().cast_data(data)
+
+
+class FrozenLMM(BaseModel):
+    """What F-LMM is on any LMM. A subclass says how to prepare the LMM and how to read phrases from it.
+
+    The LMM is frozen: in eval mode whatever ``train()`` is called, without gradient, in its own dtype (no autocast).
+    Trained are ``mask_head``, ``text_proj``, ``text_layer_weights`` and what ``sam`` leaves trainable, and only those
+    are in the state dict.
+
+    Args:
+        lmm: the LMM, or the config of a function that loads it.
+        mask_head: config of the mask head, without ``in_channels``: layers * heads is read from the LMM.
+        sam: the SAMWrapper, or its config.
+        loss_mask: config of the per-pixel loss, of coarse and of refined masks.
+        loss_dice: config of the region loss, of coarse and of refined masks.
+        merge: how the maps of a phrase's tokens become one: 'mean' or 'max'.
+        data_preprocessor: defaults to GroundingDataPreprocessor.
+    """
+
+    num_layers: int
+    num_heads: int
+    hidden_size: int
+
+    def __init__(
+        self,
+        *,
+        lmm: nn.Module | dict,
+        mask_head: dict,
+        sam: nn.Module | dict,
+        loss_mask: dict,
+        loss_dice: dict,
+        merge: str = 'mean',
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor or {'type': 'flmm.GroundingDataPreprocessor'})
+        if merge not in ('mean', 'max'):
+            raise ValueError(f"merge is {merge!r}, expected 'mean' or 'max'")
+        self.merge = merge
+        self.lmm = MODELS.build(lmm) if isinstance(lmm, dict) else lmm
+        self._prepare_lmm()
+        self.lmm.requires_grad_(requires_grad=False)
+        self.mask_head = MODELS.build({**mask_head, 'in_channels': self.num_layers * self.num_heads})
+        self.sam = MODELS.build(sam) if isinstance(sam, dict) else sam
+        self.text_proj = nn.Linear(self.hidden_size, self.sam.text_dim)
+        self.text_layer_weights = nn.Parameter(torch.zeros(self.num_layers))
+        self.loss_mask = MODELS.build(loss_mask)
+        self.loss_dice = MODELS.build(loss_dice)
+        keep_trainable_state(self)
+        self.train()
+
+    def _prepare_lmm(self) -> None:
+        """Check ``self.lmm``, make it capture attention, set ``num_layers``, ``num_heads`` and ``hidden_size``."""
+        raise NotImplementedError
+
+    def _encode(self, samples: list[GroundingSample]) -> list[PhraseFeatures]:
+        """Run the frozen model on a batch; called without gradient."""
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> 'FrozenLMM':  # noqa: FBT001, FBT002 (torch's signature)
+        """Set the trainable part to training or evaluation; the LMM stays in evaluation."""
+        super().train(mode)
+        self.lmm.eval()
+        return self
+
+    def init_weights(self) -> None:
+        """Do nothing: every part comes initialised or loaded, and the frozen ones must stay as they are."""
+
+    @torch.no_grad()
+    def encode(self, samples: list[GroundingSample]) -> list[PhraseFeatures]:
+        """Return the frozen model's features of each sample, in its own precision even under AMP."""
+        for sample in samples:
+            sample.validate()
+        with torch.autocast(device_type=self.text_layer_weights.device.type, enabled=False):
+            return self._encode(samples)
+
+    def forward(
+        self, data_samples: list[GroundingSample], mode: str = 'tensor'
+    ) -> dict[str, Tensor] | list[GroundingSample]:
+        """Ground the phrases of a batch.
+
+        Args:
+            data_samples: the samples.
+            mode: 'loss' returns the losses of coarse and refined masks; 'tensor' returns the samples with every field
+                of the model filled in (``mask_attentions``, ``text_embeds``, ``pred_masks``, ``sam_pred_masks``);
+                'predict' returns the same without gradient.
+        """
+        if mode not in ('loss', 'predict', 'tensor'):
+            raise ValueError(f"mode is {mode!r}, expected 'loss', 'predict' or 'tensor'")
+        with torch.set_grad_enabled(mode != 'predict' and torch.is_grad_enabled()):
+            grounded, coarse_logits = self._ground(data_samples)
+        return self._losses(grounded, coarse_logits) if mode == 'loss' else grounded
+
+    def _ground(self, samples: list[GroundingSample]) -> tuple[list[GroundingSample], list[Tensor]]:
+        """Return the samples with every model field filled, and the coarse logits on the mask head's grid."""
+        features = self.encode(samples)
+        attentions = [of_sample.attentions for of_sample in features]
+        coarse_logits = self._mask_logits(attentions)
+        text_embeds = [self._text_embeds(of_sample) for of_sample in features]
+        image_embeddings = self.sam.encode_images([sample.image for sample in samples])
+        grounded = []
+        for i, sample in enumerate(samples):
+            pred_masks = processed_to_image(coarse_logits[i], sample.meta_data)
+            image_size = (sample.image.height, sample.image.width)
+            refined = self.sam(
+                image_embedding=image_embeddings[i],
+                image_size=image_size,
+                coarse_logits=pred_masks,
+                text_embeds=text_embeds[i],
+            )
+            model_fields = {
+                'mask_attentions': attentions[i],
+                'text_embeds': text_embeds[i],
+                'pred_masks': pred_masks,
+                'sam_pred_masks': refined,
+            }
+            grounded.append(replace(sample, **model_fields))
+        return grounded, coarse_logits
+
+    def _mask_logits(self, attentions: list[Tensor]) -> list[Tensor]:
+        """Run the mask head once for each grid size: [M_i, C, h_i, w_i] -> [M_i, h'_i, w'_i] for each sample i."""
+        logits: list[Tensor | None] = [None] * len(attentions)
+        for grid in dict.fromkeys(maps.shape[-2:] for maps in attentions):
+            members = [i for i, maps in enumerate(attentions) if maps.shape[-2:] == grid]
+            together = self.mask_head(torch.cat([attentions[i] for i in members]))
+            for i, part in zip(members, together.split([len(attentions[i]) for i in members]), strict=True):
+                logits[i] = part
+        return logits
+
+    def _text_embeds(self, features: PhraseFeatures) -> list[Tensor]:
+        """Average the layers with learned weights, project to SAM's prompt space: one [tokens_i, sam_dim] a phrase."""
+        weights = self.text_layer_weights.softmax(dim=0)
+        mixed = torch.einsum('l,lrh->rh', weights, features.hidden_states.to(weights.dtype))
+        return list(self.text_proj(mixed).split(features.tokens_per_mask))
+
+    def _losses(self, grounded: list[GroundingSample], coarse_logits: list[Tensor]) -> dict[str, Tensor]:
+        """Average over all masks of the batch: coarse on the mask head's grid, refined in the image frame."""
+        coarse_targets = [
+            # Area coverage: a cell that a mask half fills is half a target.
+            F.interpolate(sample.masks[None].float(), size=logits.shape[-2:], mode='area')[0]
+            for sample, logits in zip(grounded, coarse_logits, strict=True)
+        ]
+        refined_logits = [sample.sam_pred_masks for sample in grounded]
+        refined_targets = [sample.gt_masks.float() for sample in grounded]
+        coarse_mask, coarse_dice = self._mean_losses(coarse_logits, coarse_targets)
+        refined_mask, refined_dice = self._mean_losses(refined_logits, refined_targets)
+        return {
+            'loss_mask': coarse_mask,
+            'loss_dice': coarse_dice,
+            'sam_loss_mask': refined_mask,
+            'sam_loss_dice': refined_dice,
+        }
+
+    def _mean_losses(self, logits: list[Tensor], targets: list[Tensor]) -> tuple[Tensor, Tensor]:
+        total = sum(len(of_sample) for of_sample in logits)
+        pairs = list(zip(logits, targets, strict=True))
+        mask = sum(self.loss_mask(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / total
+        dice = sum(self.loss_dice(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / total
+        return mask, dice

@@ -1,0 +1,76 @@
+"""Qwen2-VL and Qwen2.5-VL as the frozen model."""
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2VLForConditionalGeneration
+
+from flmm.models.attention_capture import CAPTURING_SDPA, AttentionCapture, HiddenStateCapture, PhraseTokens
+from flmm.models.frozen_lmm import FrozenLMM, PhraseFeatures
+from flmm.registry import MODELS
+from flmm.structures import GroundingSample
+
+
+@MODELS.register_module()
+class FrozenQwenSAM(FrozenLMM):
+    """F-LMM on Qwen2-VL or Qwen2.5-VL: see :class:`FrozenLMM` for the arguments."""
+
+    lmm: Qwen2VLForConditionalGeneration | Qwen2_5_VLForConditionalGeneration
+
+    def _prepare_lmm(self) -> None:
+        if not isinstance(self.lmm, (Qwen2VLForConditionalGeneration, Qwen2_5_VLForConditionalGeneration)):
+            raise ValueError(f'lmm is a {type(self.lmm).__name__}; FrozenQwenSAM reads Qwen2-VL and Qwen2.5-VL')
+        text_config = self.lmm.config.text_config
+        if set(text_config.layer_types) != {'full_attention'}:
+            raise ValueError('lmm uses sliding-window attention; set use_sliding_window=False in its text_config')
+        self.lmm.set_attn_implementation({'text_config': CAPTURING_SDPA})
+        self.num_layers = text_config.num_hidden_layers
+        self.num_heads = text_config.num_attention_heads
+        self.hidden_size = text_config.hidden_size
+
+    def _encode(self, samples: list[GroundingSample]) -> list[PhraseFeatures]:
+        image_token_id = self.lmm.config.image_token_id
+        for sample in samples:
+            if sample.image_token_id != image_token_id:
+                raise ValueError(
+                    f'image {sample.image_path!r} was processed with image token {sample.image_token_id}, the model has '
+                    f"{image_token_id}; use the model's own processor in QwenImageProcessorWrapper"
+                )
+        phrases = [
+            PhraseTokens.from_ids(
+                input_ids=sample.input_ids,
+                mask_ids=sample.mask_ids,
+                image_token_id=image_token_id,
+                num_masks=sample.num_masks,
+            )
+            for sample in samples
+        ]
+        decoder = self.lmm.model.language_model
+        attention = AttentionCapture(phrases=phrases, merge=self.merge)
+        with HiddenStateCapture(layers=decoder.layers, norm=decoder.norm, phrases=phrases) as hidden:
+            # The inner model: logits over the vocabulary are not needed, so lm_head does not run.
+            self.lmm.model(**self._padded_inputs(samples, image_token_id), use_cache=False, attention_capture=attention)
+        return [
+            PhraseFeatures(
+                attentions=maps.unflatten(-1, sample.grid_size),
+                hidden_states=states,
+                tokens_per_mask=torch.bincount(tokens.mask_ids, minlength=tokens.num_masks).tolist(),
+            )
+            for sample, tokens, maps, states in zip(samples, phrases, attention.maps(), hidden.states(), strict=True)
+        ]
+
+    @staticmethod
+    def _padded_inputs(samples: list[GroundingSample], image_token_id: int) -> dict[str, Tensor | None]:
+        lengths = [len(sample.input_ids) for sample in samples]
+        # Padding goes to the right, behind everything that a phrase attends to; its id is never looked at.
+        input_ids = pad_sequence([sample.input_ids for sample in samples], batch_first=True, padding_value=0)
+        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+        attention_mask = (positions < torch.tensor(lengths, device=input_ids.device)[:, None]).long()
+        return {
+            'input_ids': input_ids,
+            # Without a mask SDPA takes its causal kernel, which needs no S x S mask in memory.
+            'attention_mask': attention_mask if min(lengths) < max(lengths) else None,
+            'mm_token_type_ids': (input_ids == image_token_id).int(),
+            'pixel_values': torch.cat([sample.pixel_values for sample in samples]),
+            'image_grid_thw': torch.cat([sample.image_grid_thw for sample in samples]),
+        }

@@ -1,0 +1,40 @@
+"""Load the LMM to freeze: a published or fine-tuned checkpoint, or the same shape with random weights as a control."""
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel, set_seed
+
+from flmm.registry import MODELS
+
+
+@MODELS.register_module()
+def pretrained_lmm(*, name_or_path: str, dtype: str = 'bfloat16') -> PreTrainedModel:
+    """Load a checkpoint with stock transformers classes.
+
+    Args:
+        name_or_path: a hub name such as 'Qwen/Qwen2.5-VL-3B-Instruct', or a folder.
+        dtype: name of a torch dtype, such as 'bfloat16' or 'float32'.
+
+    Raises:
+        ValueError: the checkpoint lacks weights of the model, or has others.
+    """
+    model, info = AutoModelForImageTextToText.from_pretrained(
+        name_or_path, dtype=_dtype(dtype), output_loading_info=True
+    )
+    problems = {what: sorted(map(str, keys)) for what, keys in info.items() if keys}
+    if problems:
+        raise ValueError(f'checkpoint {name_or_path!r} does not fit {type(model).__name__}: {problems}')
+    return model
+
+
+@MODELS.register_module()
+def random_lmm(*, name_or_path: str, seed: int = 0, dtype: str = 'float32') -> PreTrainedModel:
+    """Build the model that ``name_or_path``'s config describes with random weights: the untrained control."""
+    set_seed(seed)
+    return AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(name_or_path), dtype=_dtype(dtype))
+
+
+def _dtype(name: str) -> torch.dtype:
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"dtype is {name!r}, expected the name of a torch dtype such as 'bfloat16' or 'float32'")
+    return dtype

@@ -1,0 +1,43 @@
+"""Train a config: ``python tools/train.py configs/qwen/qwen2_5_vl_3b_sam_l_refcoco.py``."""
+
+import argparse
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from flmm.engine.runner_from_args import add_runner_arguments, load_config
+
+
+def use_amp(config: Config) -> None:
+    """Train the mask head, the projection and SAM's decoder in mixed precision; the LMM keeps its own."""
+    if not torch.cuda.is_available():
+        raise ValueError('--amp needs a GPU, and torch sees none; leave it out')
+    if config.optim_wrapper.type not in ('mmengine.OptimWrapper', 'mmengine.AmpOptimWrapper'):
+        raise ValueError(f'--amp replaces mmengine.OptimWrapper, the config has {config.optim_wrapper.type!r}')
+    config.optim_wrapper.type = 'mmengine.AmpOptimWrapper'
+    config.optim_wrapper.setdefault('dtype', 'bfloat16')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_runner_arguments(parser)
+    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16) for the trained part')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='continue from the newest checkpoint of the work dir, or from the one given',
+    )
+    args = parser.parse_args()
+    config = load_config(args)
+    if args.amp:
+        use_amp(config)
+    if args.resume:
+        config.resume = True
+        config.load_from = None if args.resume == 'auto' else args.resume
+    Runner.from_cfg(config).train()
+
+
+if __name__ == '__main__':
+    main()
