@@ -18,11 +18,7 @@ def format_table(metrics: Mapping[str, float]) -> str:
     for (name, source), row in rows.items():
         table.append([name, source, *(f'{row[column]:.1f}' if column in row else '-' for column in columns)])
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
-    lines = [
-        '  '.join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in table
-    ]
-    return '\n'.join(lines)
+    # names to the left, numbers to the right
+    aligns = ['<', '<', *'>' * len(columns)]
+    row_format = '  '.join(f'{{:{align}{width}}}' for align, width in zip(aligns, widths, strict=True))
+    return '\n'.join(row_format.format(*row).rstrip() for row in table)

@@ -33,8 +33,8 @@ class FrozenQwenSAM(FrozenLMM):
         for sample in samples:
             if sample.image_token_id != image_token_id:
                 raise ValueError(
-                    f'image {sample.image_path!r} was processed with image token {sample.image_token_id}, the model has '
-                    f"{image_token_id}; use the model's own processor in QwenImageProcessorWrapper"
+                    f'image {sample.image_path!r} was processed with image token {sample.image_token_id}, the model '
+                    f"has {image_token_id}; use the model's own processor in QwenImageProcessorWrapper"
                 )
         phrases = [
             PhraseTokens.from_ids(

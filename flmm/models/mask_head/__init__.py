@@ -1,0 +1,1 @@
+"""From attention maps to masks: coarse by the mask head, refined by SAM."""

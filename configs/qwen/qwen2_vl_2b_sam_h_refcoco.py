@@ -1,0 +1,4 @@
+"""Qwen2-VL-2B with SAM ViT-H on RefCOCO."""
+
+_base_ = './qwen2_vl_2b_sam_l_refcoco.py'
+model = dict(sam=dict(sam=dict(model_type='vit_h', checkpoint='checkpoints/sam_vit_h_4b8939.pth')))
