@@ -1,0 +1,40 @@
+# Every target sets up .venv by itself, once: the stamp is newer than what it was made from.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help install demo test lint format clean
+
+help:
+	@echo "make demo     train and test the demo, pictures in work_dirs/demo"
+	@echo "make test     run the tests"
+	@echo "make lint     check style and rules"
+	@echo "make format   apply the style"
+	@echo "make install  set up .venv only"
+	@echo "make clean    remove .venv and work_dirs"
+
+install: $(STAMP)
+
+$(STAMP): requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+demo: install
+	$(BIN)/python tools/demo.py
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv work_dirs
