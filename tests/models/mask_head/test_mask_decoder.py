@@ -1,0 +1,215 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from flmm.models.mask_head.mask_decoder import UNetHead
+from flmm.registry import MODELS
+
+SHAPES_FILE = Path(__file__).parent / 'unet_head_shapes.json'
+
+
+def make_head(seed=0, **options):
+    """A small head whose every parameter is random: norms and biases too, so that none can be mixed up."""
+    head = UNetHead(**{'in_channels': 8, 'base_channels': 4, **options})
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return head
+
+
+def attention_maps(num_masks, channels, height, width, seed=1):
+    logits = 3 * torch.randn(num_masks, channels, height * width, generator=torch.Generator().manual_seed(seed))
+    return logits.softmax(dim=-1).view(num_masks, channels, height, width) * 0.7
+
+
+def reference_unet(x, weights):
+    """mmseg's UNet with GroupNorm(1) and InterpConv, from the definition: four stages, two convolutions each."""
+
+    def conv_norm_relu(x, name, padding):
+        x = F.conv2d(x, weights[f'{name}.conv.weight'], padding=padding)
+        return F.relu(F.group_norm(x, 1, weights[f'{name}.gn.weight'], weights[f'{name}.gn.bias'], eps=1e-5))
+
+    def block(x, name):
+        return conv_norm_relu(conv_norm_relu(x, f'{name}.convs.0', 1), f'{name}.convs.1', 1)
+
+    skips = [block(x, 'encoder.0.0')]
+    for stage in (1, 2, 3):
+        skips.append(block(F.max_pool2d(skips[-1], 2), f'encoder.{stage}.1'))
+    x = skips[3]
+    for stage in (2, 1, 0):
+        x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
+        x = conv_norm_relu(x, f'decoder.{stage}.upsample.interp_upsample.1', 0)
+        x = block(torch.cat([skips[stage], x], dim=1), f'decoder.{stage}.conv_block')
+    return F.conv2d(x, weights['conv_seg.weight'], weights['conv_seg.bias'])[:, 0]
+
+
+def test_names_and_shapes_are_those_of_mmseg():
+    expected = json.loads(SHAPES_FILE.read_text())
+
+    shapes = {
+        name: list(tensor.shape) for name, tensor in UNetHead(in_channels=8, base_channels=4).state_dict().items()
+    }
+
+    assert shapes == expected
+
+
+@pytest.mark.parametrize(('height', 'width'), [(24, 24), (16, 40), (21, 13), (64, 64), (70, 33), (1, 1), (1, 9)])
+def test_forward_follows_the_definition(height, width):
+    head = make_head()
+    maps = attention_maps(3, 8, height, width)
+
+    logits = head(maps)
+
+    scale = max(1.0, 64 / max(height, width))
+    x = maps
+    if scale > 1:
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        x = F.interpolate(x, size=size, mode='bilinear', align_corners=False)
+    x = x / x.flatten(2).sum(-1)[..., None, None]
+    new_height, new_width = x.shape[-2:]
+    padded = x.new_zeros(3, 8, (new_height + 7) // 8 * 8, (new_width + 7) // 8 * 8)
+    padded[..., :new_height, :new_width] = x
+    expected = reference_unet(padded, head.state_dict())[:, :new_height, :new_width]
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
+
+
+def test_enlarging_equals_a_scale_factor_where_no_side_is_rounded():
+    """F-LMM's published heads work on square grids, 24x24 among them, which 64 / 24 enlarges exactly."""
+    maps = attention_maps(1, 8, 24, 24)
+
+    enlarged = make_head(normalize_input=False).prepare_input(maps)
+
+    expected = F.interpolate(maps, scale_factor=64 / 24, mode='bilinear', align_corners=False)
+    torch.testing.assert_close(enlarged, expected, rtol=0, atol=1e-7)
+
+
+def test_forward_equals_mmseg():
+    pytest.importorskip('mmseg', reason='mmsegmentation is not a dependency; the definition is tested without it')
+    from mmseg.models.backbones.unet import InterpConv, UNet
+
+    head = make_head(upsample_input=None, normalize_input=False)
+    unet = UNet(
+        in_channels=8,
+        base_channels=4,
+        num_stages=4,
+        strides=(1, 1, 1, 1),
+        enc_num_convs=(2, 2, 2, 2),
+        dec_num_convs=(2, 2, 2),
+        downsamples=(True, True, True),
+        enc_dilations=(1, 1, 1, 1),
+        dec_dilations=(1, 1, 1),
+        norm_cfg={'type': torch.nn.GroupNorm, 'num_groups': 1},
+        upsample_cfg={'type': InterpConv},
+    )
+    weights = head.state_dict()
+    conv_seg = {name: weights.pop(f'conv_seg.{name}') for name in ('weight', 'bias')}
+    unet.load_state_dict(weights, strict=True)
+    maps = attention_maps(2, 8, 32, 40)
+
+    expected = F.conv2d(unet(maps)[-1], **conv_seg)[:, 0]
+
+    torch.testing.assert_close(head(maps), expected, rtol=0, atol=1e-5)
+
+
+def test_masks_of_a_batch_do_not_mix():
+    head = make_head()
+    maps = attention_maps(4, 8, 11, 17)
+
+    one_by_one = torch.cat([head(maps[index : index + 1]) for index in range(4)])
+
+    torch.testing.assert_close(head(maps), one_by_one, rtol=0, atol=1e-5)
+
+
+def test_normalization_makes_the_head_blind_to_the_scale_of_a_map():
+    maps = attention_maps(1, 8, 64, 64)
+    scales = torch.logspace(-3, 2, 8).view(1, 8, 1, 1)
+    head, raw_head = make_head(), make_head(normalize_input=False)
+
+    torch.testing.assert_close(head(maps * scales), head(maps), rtol=0, atol=1e-4)
+    assert (raw_head(maps * scales) - raw_head(maps)).abs().max() > 1e-2
+
+
+def test_maps_without_attention_stay_finite():
+    assert make_head()(torch.zeros(1, 8, 5, 5)).isfinite().all()
+
+
+def test_low_precision_maps_are_normalized_in_float32():
+    maps = attention_maps(1, 8, 24, 24)
+
+    prepared = make_head().prepare_input(maps.to(torch.bfloat16))
+
+    assert prepared.dtype == torch.float32
+    torch.testing.assert_close(prepared.sum(dim=(-2, -1)), torch.ones(1, 8), rtol=0, atol=1e-5)
+
+
+def test_no_masks_give_no_logits():
+    assert make_head()(torch.zeros(0, 8, 24, 32)).shape == (0, 48, 64)
+
+
+def test_every_parameter_gets_a_gradient():
+    head = make_head()
+
+    head(attention_maps(2, 8, 24, 24)).square().sum().backward()
+
+    assert [name for name, parameter in head.named_parameters() if not parameter.grad.abs().sum() > 0] == []
+
+
+def test_a_fresh_head_is_undecided():
+    torch.manual_seed(0)
+
+    logits = UNetHead(in_channels=8, base_channels=16)(attention_maps(2, 8, 24, 24))
+
+    assert logits.abs().max() < 0.5
+
+
+def test_stages_and_convolutions_can_be_chosen():
+    head = make_head(num_stages=2, enc_num_convs=(1, 3), dec_num_convs=(1,))
+
+    assert [len(stage[-1].convs) for stage in head.encoder] == [1, 3]
+    assert [len(stage.conv_block.convs) for stage in head.decoder] == [1]
+    assert head(attention_maps(1, 8, 64, 63)).shape == (1, 64, 63)
+
+
+def test_the_options_of_an_flmm_config_build():
+    head = MODELS.build(
+        {
+            'type': 'UNetHead',
+            'normalize_input': True,
+            'upsample_input': 64,
+            'in_channels': 8,
+            'base_channels': 4,
+            'num_stages': 4,
+            'strides': (1, 1, 1, 1),
+            'enc_num_convs': (2, 2, 2, 2),
+            'dec_num_convs': (2, 2, 2),
+            'downsamples': (True, True, True),
+            'enc_dilations': (1, 1, 1, 1),
+            'dec_dilations': (1, 1, 1),
+        }
+    )
+
+    assert list(head.state_dict()) == list(UNetHead(in_channels=8, base_channels=4).state_dict())
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'strides': (1, 2, 1, 1)}, r'supports strides=1 in every stage only, got \(1, 2, 1, 1\)'),
+        ({'dec_dilations': (1, 1, 2)}, r'supports dec_dilations=1 in every stage only'),
+        ({'dropout': (0.1,)}, "no option 'dropout'"),
+        ({'num_stages': 3, 'enc_num_convs': (2, 2)}, r'num_stages=3 takes 3 enc_num_convs and 2 dec_num_convs'),
+    ],
+)
+def test_unsupported_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_head(**options)
+
+
+def test_maps_of_another_model_are_refused():
+    with pytest.raises(ValueError, match=r'must be \[N, 8, h, w\], got shape \(1, 9, 4, 4\); in_channels is layers'):
+        make_head()(torch.zeros(1, 9, 4, 4))

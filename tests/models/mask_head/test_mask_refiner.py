@@ -1,0 +1,353 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from segment_anything import SamPredictor
+
+from flmm.geometry import boxes_to_sam, logits_to_sam, masks_to_boxes, sam_content_size
+from flmm.models.mask_head import mask_refiner
+from flmm.models.mask_head.mask_refiner import SAMWrapper, build_sam, build_small_sam
+from flmm.registry import MODELS
+
+TINY = {
+    'encoder_embed_dim': 32,
+    'encoder_depth': 2,
+    'encoder_num_heads': 2,
+    'encoder_global_attn_indexes': (1,),
+    'prompt_embed_dim': 32,
+    'decoder_mlp_dim': 64,
+}
+IMAGE_SIZES = [(120, 160), (161, 119), (300, 200), (256, 256), (50, 333)]
+
+
+def make_wrapper(**options):
+    torch.manual_seed(0)
+    return SAMWrapper(sam=build_small_sam(**TINY), **options)
+
+
+def make_image(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def make_coarse(num_masks, height, width, seed=0):
+    """Smooth blobs: coarse logits are never white noise."""
+    noise = 4 * torch.randn(num_masks, 1, 6, 6, generator=torch.Generator().manual_seed(seed)) - 1
+    return torch.nn.functional.interpolate(noise, size=(height, width), mode='bilinear', align_corners=False)[:, 0]
+
+
+def make_texts(lengths, dim=32, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(length, dim, generator=generator) for length in lengths]
+
+
+@pytest.mark.parametrize('image_size', IMAGE_SIZES)
+@pytest.mark.parametrize(('use_box', 'use_mask'), [(True, True), (True, False), (False, True)])
+def test_without_text_it_is_sam_predictor(image_size, use_box, use_mask):
+    wrapper = make_wrapper(use_text=False, use_box=use_box, use_mask=use_mask)
+    image, coarse = make_image(*image_size), make_coarse(3, *image_size)
+    predictor = SamPredictor(wrapper.model)
+    predictor.set_image(image)
+
+    refined = wrapper(wrapper.encode_images([image])[0], image_size, coarse)
+
+    prompts = logits_to_sam(coarse, 256, (64, 64))
+    boxes = masks_to_boxes(coarse > 0)
+    expected = [
+        predictor.predict(
+            box=boxes[index].numpy() if use_box else None,
+            mask_input=prompts[index, None].numpy() if use_mask else None,
+            multimask_output=False,
+            return_logits=True,
+        )[0][0]
+        for index in range(3)
+    ]
+    assert refined.shape == (3, *image_size)
+    assert np.std(expected) > 1e-2
+    torch.testing.assert_close(refined, torch.from_numpy(np.stack(expected)), rtol=0, atol=1e-5)
+
+
+def test_phrases_are_appended_to_the_sparse_prompts():
+    wrapper = make_wrapper()
+    image_size, texts = (120, 160), make_texts([3, 1])
+    coarse = make_coarse(2, *image_size)
+    embedding = wrapper.encode_images([make_image(*image_size)])[0]
+
+    refined = wrapper(embedding, image_size, coarse, texts)
+
+    sam = wrapper.model
+    for index in range(2):
+        sparse, dense = sam.prompt_encoder(
+            points=None,
+            boxes=boxes_to_sam(masks_to_boxes(coarse[index, None] > 0), image_size, 256),
+            masks=logits_to_sam(coarse[index, None], 256, (64, 64))[:, None],
+        )
+        low_res, _ = sam.mask_decoder(
+            image_embeddings=embedding[None],
+            image_pe=sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=torch.cat([sparse, texts[index][None]], dim=1),
+            dense_prompt_embeddings=dense,
+            multimask_output=False,
+        )
+        expected = sam.postprocess_masks(low_res, (192, 256), image_size)[0, 0]
+        torch.testing.assert_close(refined[index], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    'uses',
+    [
+        {},
+        {'use_box': False},
+        {'use_mask': False},
+        {'use_box': False, 'use_mask': False},
+    ],
+)
+def test_decoding_in_groups_equals_decoding_one_by_one(uses):
+    wrapper = make_wrapper(**uses)
+    image_size, texts = (90, 140), make_texts([2, 5, 2, 1, 5, 2])
+    coarse = make_coarse(6, *image_size)
+    embedding = wrapper.encode_images([make_image(*image_size)])[0]
+
+    together = wrapper(embedding, image_size, coarse, texts)
+
+    one_by_one = torch.cat([wrapper(embedding, image_size, coarse[i : i + 1], texts[i : i + 1]) for i in range(6)])
+    assert (one_by_one[0] - one_by_one[2]).abs().max() > 1e-3
+    torch.testing.assert_close(together, one_by_one, rtol=0, atol=1e-5)
+
+
+def test_equal_token_counts_share_one_decoder_call():
+    wrapper = make_wrapper()
+    batches = []
+    wrapper.model.mask_decoder.register_forward_pre_hook(
+        lambda _, args, kwargs: batches.append(tuple(kwargs['sparse_prompt_embeddings'].shape)), with_kwargs=True
+    )
+
+    wrapper(torch.zeros(32, 16, 16), (64, 64), make_coarse(4, 64, 64), make_texts([2, 3, 2, 2]))
+
+    assert batches == [(3, 4, 32), (1, 5, 32)]  # two box corners, then the words
+
+
+def test_images_of_a_batch_equal_sam_predictors_features():
+    wrapper = make_wrapper()
+    images = [make_image(*size, seed=index) for index, size in enumerate(IMAGE_SIZES)]
+    predictor = SamPredictor(wrapper.model)
+
+    embeddings = wrapper.encode_images([Image.fromarray(images[0]), *images[1:]])
+
+    assert embeddings.shape == (5, 32, 16, 16)
+    for image, embedding in zip(images, embeddings, strict=True):
+        predictor.set_image(image)
+        torch.testing.assert_close(embedding, predictor.get_image_embedding()[0], rtol=0, atol=1e-5)
+
+
+def test_grey_pil_images_are_read_as_rgb():
+    wrapper = make_wrapper()
+    grey = Image.fromarray(make_image(40, 60)[..., 0])
+
+    assert torch.equal(
+        wrapper.encode_images([grey]), wrapper.encode_images([np.stack([np.asarray(grey)] * 3, axis=-1)])
+    )
+
+
+def test_image_encoder_is_frozen_and_the_rest_learns():
+    wrapper = make_wrapper().train()
+    texts = [text.requires_grad_() for text in make_texts([2, 3])]
+    coarse = make_coarse(2, 60, 80).requires_grad_()
+    embedding = wrapper.encode_images([make_image(60, 80)])[0]
+
+    wrapper(embedding, (60, 80), coarse, texts).square().mean().backward()
+
+    assert not embedding.requires_grad
+    assert not any(parameter.requires_grad for parameter in wrapper.model.image_encoder.parameters())
+    assert not any(module.training for module in wrapper.model.image_encoder.modules())
+    assert wrapper.model.mask_decoder.training
+    for module in (
+        wrapper.model.mask_decoder.transformer,
+        wrapper.model.mask_decoder.output_upscaling,
+        wrapper.model.prompt_encoder.mask_downscaling,
+    ):
+        assert all(parameter.grad.abs().sum() > 0 for parameter in module.parameters() if parameter.grad is not None)
+        assert any(parameter.grad is not None for parameter in module.parameters())
+    assert wrapper.model.prompt_encoder.point_embeddings[2].weight.grad.abs().sum() > 0
+    assert all(text.grad.abs().sum() > 0 for text in texts)
+    assert coarse.grad is None  # the coarse mask answers to its own loss
+
+
+def test_box_from_component_ignores_stray_foreground():
+    coarse = torch.full((1, 64, 64), -4.0)
+    coarse[0, 10:30, 12:40] = 4.0
+    lone = coarse.clone()
+    coarse[0, 60, 60] = 4.0
+    boxes = {}
+    for box_from in ('mask', 'component'):
+        wrapper = make_wrapper(use_text=False, use_mask=False, box_from=box_from)
+        wrapper.model.prompt_encoder.register_forward_pre_hook(
+            lambda _, args, kwargs, box_from=box_from: boxes.update({box_from: kwargs['boxes'].tolist()}),
+            with_kwargs=True,
+        )
+        embedding = wrapper.encode_images([make_image(64, 64)])[0]
+        refined = wrapper(embedding, (64, 64), coarse)
+        clean = make_wrapper(use_text=False, use_mask=False)(embedding, (64, 64), lone)
+        assert torch.equal(refined, clean) == (box_from == 'component')
+
+    assert boxes == {'mask': [[48.0, 40.0, 240.0, 240.0]], 'component': [[48.0, 40.0, 156.0, 116.0]]}
+
+
+@pytest.mark.parametrize('box_from', ['mask', 'component'])
+def test_an_empty_coarse_mask_prompts_with_the_whole_image(box_from):
+    wrapper = make_wrapper(use_text=False, use_mask=False, box_from=box_from)
+    embedding = wrapper.encode_images([make_image(64, 64)])[0]
+
+    empty = wrapper(embedding, (64, 64), torch.full((1, 64, 64), -1.0))
+    full = wrapper(embedding, (64, 64), torch.full((1, 64, 64), 1.0))
+
+    assert torch.equal(empty, full)
+
+
+def test_mask_prompt_is_background_in_the_padding():
+    wrapper = make_wrapper(use_text=False)
+    prompts = []
+    wrapper.model.prompt_encoder.register_forward_pre_hook(
+        lambda _, args, kwargs: prompts.append(kwargs['masks']), with_kwargs=True
+    )
+
+    wrapper(torch.zeros(32, 16, 16), (64, 128), torch.stack([torch.full((64, 128), 5.0), torch.full((64, 128), -6.0)]))
+
+    (prompt,) = prompts
+    assert prompt.shape == (2, 1, 64, 64)
+    assert prompt[0, 0, :32].unique().tolist() == [5.0]
+    assert prompt[0, 0, 32:].unique().tolist() == [-1.0]
+    assert prompt[1].unique().tolist() == [-6.0]
+
+
+def test_prompts_keep_float32_under_autocast():
+    wrapper = make_wrapper()
+    coarse = make_coarse(2, 60, 80)
+    plain = wrapper._encode_prompts(coarse, (60, 80))
+
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        mixed = wrapper._encode_prompts(coarse, (60, 80))
+        refined = wrapper(torch.zeros(32, 16, 16), (60, 80), coarse, make_texts([1, 1]))
+
+    assert all(torch.equal(one, other) for one, other in zip(plain, mixed, strict=True))
+    assert refined.dtype == torch.float32
+
+
+def test_no_masks_give_no_masks():
+    refined = make_wrapper()(torch.zeros(32, 16, 16), (60, 80), torch.zeros(0, 60, 80), [])
+
+    assert refined.shape == (0, 60, 80)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (
+            {'image_embedding': torch.zeros(1, 32, 16, 16)},
+            r'must be \(32, 16, 16\), got \(1, 32, 16, 16\); pass one row',
+        ),
+        ({'image_size': (61, 80)}, r'must be \[M, 61, 80\], got \(2, 60, 80\); bring them to the image frame'),
+        ({'text_embeds': make_texts([1])}, 'got 1 text_embeds for 2 masks; pass one per mask, or use_text=False'),
+        ({'text_embeds': None}, 'got 0 text_embeds for 2 masks'),
+        (
+            {'text_embeds': make_texts([1, 1], dim=31)},
+            r'text_embeds\[0\] must be \[tokens, 32\], got \(1, 31\); project',
+        ),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(changes, message):
+    arguments = {
+        'image_embedding': torch.zeros(32, 16, 16),
+        'image_size': (60, 80),
+        'coarse_logits': torch.zeros(2, 60, 80),
+        'text_embeds': make_texts([1, 1]),
+    }
+
+    with pytest.raises(ValueError, match=message):
+        make_wrapper()(**{**arguments, **changes})
+
+
+def test_images_that_cannot_be_encoded_are_refused():
+    wrapper = make_wrapper()
+
+    with pytest.raises(ValueError, match=r'must be uint8 \[IH, IW, 3\], got float32 of shape \(8, 8, 3\)'):
+        wrapper.encode_images([np.zeros((8, 8, 3), np.float32)])
+    with pytest.raises(ValueError, match='less than half a pixel thick'):
+        wrapper.encode_images([np.zeros((1, 600, 3), np.uint8)])
+    with pytest.raises(ValueError, match='at least one image'):
+        wrapper.encode_images([])
+
+
+def test_options_are_checked():
+    with pytest.raises(ValueError, match='SAM needs a prompt'):
+        make_wrapper(use_text=False, use_mask=False, use_box=False)
+    with pytest.raises(ValueError, match=r"box_from 'blob' is unknown; use one of \('mask', 'component'\)"):
+        make_wrapper(box_from='blob')
+    with pytest.raises(ValueError, match='image_size 250 must be a multiple of patch_size 16'):
+        build_small_sam(image_size=250)
+
+
+def test_builds_from_a_config():
+    config = {'type': 'SAMWrapper', 'sam': {'type': 'build_small_sam', **TINY}, 'box_from': 'component'}
+
+    wrapper = MODELS.build(config)
+
+    assert wrapper.text_dim == 32
+    assert sam_content_size((60, 80), wrapper.model.image_encoder.img_size) == (192, 256)
+
+
+def test_published_sizes_are_segment_anythings():
+    with torch.device('meta'):
+        sam = build_sam(model_type='vit_b')
+
+    assert (sam.image_encoder.img_size, sam.prompt_encoder.embed_dim) == (1024, 256)
+    assert sum(parameter.numel() for parameter in sam.parameters()) == 93_735_472
+
+
+def test_checkpoints_of_both_formats_load(tmp_path, monkeypatch):
+    torch.manual_seed(1)
+    source = build_small_sam(**TINY)
+    save_file(source.state_dict(), tmp_path / 'sam.safetensors')
+    torch.save(source.state_dict(), tmp_path / 'sam.pth')
+    monkeypatch.setitem(mask_refiner.sam_model_registry, 'tiny', lambda: build_small_sam(**TINY))
+    torch.manual_seed(2)
+
+    loaded = [
+        build_small_sam(**TINY, checkpoint=tmp_path / 'sam.safetensors'),
+        build_sam(model_type='tiny', checkpoint=tmp_path / 'sam.pth'),
+    ]
+
+    for sam in loaded:
+        assert all(torch.equal(tensor, source.state_dict()[name]) for name, tensor in sam.state_dict().items())
+
+
+def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
+    path = tmp_path / 'sam.safetensors'
+    weights = build_small_sam(**TINY).state_dict()
+    del weights['mask_decoder.iou_token.weight']
+    weights['extra'] = torch.zeros(1)
+    weights['mask_decoder.mask_tokens.weight'] = torch.zeros(4, 7)
+    save_file(weights, path)
+
+    with pytest.raises(ValueError, match=r'sam\.safetensors does not fit Sam') as error:
+        build_small_sam(**TINY, checkpoint=path)
+
+    assert '1 missing: mask_decoder.iou_token.weight' in str(error.value)
+    assert '1 unexpected: extra' in str(error.value)
+    assert '1 of another shape: mask_decoder.mask_tokens.weight (4, 7) for (4, 32)' in str(error.value)
+
+
+def test_absent_checkpoints_and_unknown_models_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r'checkpoint .*none.pth does not exist; download it'):
+        build_small_sam(**TINY, checkpoint=tmp_path / 'none.pth')
+    with pytest.raises(ValueError, match=r"model_type 'vit_x' is unknown; use one of .*'vit_b', 'vit_h', 'vit_l'"):
+        build_sam(model_type='vit_x')
+
+
+def test_checkpoints_cannot_run_code(tmp_path):
+    torch.save({'weight': Image.new('RGB', (1, 1))}, tmp_path / 'sam.pth')
+
+    with pytest.raises(pickle.UnpicklingError, match=r'[Ww]eights.only'):
+        build_small_sam(**TINY, checkpoint=tmp_path / 'sam.pth')

@@ -1,0 +1,199 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from segment_anything.utils.transforms import ResizeLongestSide
+from torchvision.ops import masks_to_boxes as torchvision_masks_to_boxes
+
+from flmm.geometry import (
+    boxes_to_sam,
+    frame_meta_data,
+    image_to_processed,
+    largest_component,
+    logits_to_sam,
+    masks_to_boxes,
+    processed_to_image,
+    sam_content_size,
+)
+
+
+def random_logits(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_meta_data_describes_the_frame():
+    meta_data = frame_meta_data((100, 50), (84, 28), padding=(10, 18, 0, 28))
+
+    assert meta_data == {
+        'original_shape': {'height': 100, 'width': 50},
+        'image_shape': {'height': 84, 'width': 28},
+        'padding': {'before_height': 10, 'after_height': 18, 'before_width': 0, 'after_width': 28},
+        'padded_shape': {'height': 112, 'width': 56},
+        'scale_factor': (0.56, 0.84),
+    }
+
+
+def test_meta_data_refuses_impossible_sizes():
+    with pytest.raises(ValueError, match='at least 1 px, got original_size=\\(0, 5\\)'):
+        frame_meta_data((0, 5), (28, 28))
+    with pytest.raises(ValueError, match='must not be negative, got \\(0, -1, 0, 0\\)'):
+        frame_meta_data((28, 28), (28, 28), padding=(0, -1, 0, 0))
+
+
+def test_processed_to_image_without_padding_is_one_bilinear_resize():
+    logits = random_logits(3, 8, 6)
+
+    resized = processed_to_image(logits, frame_meta_data((123, 77), (224, 168)))
+
+    expected = F.interpolate(logits[None], size=(123, 77), mode='bilinear', align_corners=False)[0]
+    torch.testing.assert_close(resized, expected, rtol=0, atol=1e-6)
+
+
+def test_processed_to_image_crops_aligned_padding_on_the_grid():
+    logits = random_logits(2, 8, 8)
+    meta_data = frame_meta_data((90, 120), (112, 168), padding=(56, 56, 28, 28))  # 28 px per cell
+
+    resized = processed_to_image(logits, meta_data)
+
+    expected = F.interpolate(logits[None, :, 2:6, 1:7], size=(90, 120), mode='bilinear', align_corners=False)[0]
+    torch.testing.assert_close(resized, expected, rtol=0, atol=1e-6)
+
+
+def test_processed_to_image_crops_unaligned_padding_on_pixels():
+    logits = random_logits(2, 4, 4)
+    meta_data = frame_meta_data((50, 60), (90, 112), padding=(10, 12, 0, 0))  # a border at 10 px, cells of 28 px
+
+    resized = processed_to_image(logits, meta_data)
+
+    frame = F.interpolate(logits[None], size=(112, 112), mode='bilinear', align_corners=False)
+    expected = F.interpolate(frame[:, :, 10:100], size=(50, 60), mode='bilinear', align_corners=False)[0]
+    torch.testing.assert_close(resized, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('grid', [(4, 4), (5, 7), (64, 64), (112, 112)])
+def test_processed_to_image_returns_a_linear_ramp_to_its_place(grid):
+    """Bilinear resampling is exact on a ramp away from the borders: what was written at x is found at x."""
+    meta_data = frame_meta_data((180, 90), (112, 56), padding=(0, 0, 20, 36))
+    frame_x = (torch.arange(grid[1]) + 0.5) * 112 / grid[1]
+    logits = frame_x.expand(1, *grid)
+
+    resized = processed_to_image(logits, meta_data)
+
+    image_x = (torch.arange(90) + 0.5) * 56 / 90 + 20
+    inner = (image_x > 36) & (image_x < 60)
+    torch.testing.assert_close(resized[0, 90, inner], image_x[inner], rtol=0, atol=1e-3)
+
+
+def test_processed_to_image_is_differentiable_and_takes_no_masks():
+    meta_data = frame_meta_data((10, 10), (28, 28))
+    logits = random_logits(1, 4, 4).requires_grad_()
+
+    processed_to_image(logits, meta_data).sum().backward()
+
+    torch.testing.assert_close(logits.grad.sum(), torch.tensor(100.0))
+    assert processed_to_image(torch.zeros(0, 4, 4), meta_data).shape == (0, 10, 10)
+    with pytest.raises(ValueError, match='logits must be \\[N, h, w\\], got shape \\(4, 4\\)'):
+        processed_to_image(torch.zeros(4, 4), meta_data)
+
+
+def test_image_to_processed_takes_the_pixel_under_the_centre():
+    masks = random_logits(2, 45, 100) > 0
+
+    processed = image_to_processed(masks, frame_meta_data((45, 100), (56, 84), padding=(28, 0, 0, 28)))
+
+    rows = ((torch.arange(56) + 0.5) * 45 / 56).floor().long()
+    columns = ((torch.arange(84) + 0.5) * 100 / 84).floor().long()
+    expected = torch.zeros(2, 84, 112, dtype=torch.bool)
+    expected[:, 28:, :84] = masks[:, rows][:, :, columns]
+    assert torch.equal(processed, expected)
+
+
+def test_image_to_processed_keeps_thin_structures():
+    masks = torch.zeros(1, 300, 300, dtype=torch.bool)
+    masks[:, :, ::10] = True  # lines 1 px wide, a third of a target pixel
+
+    processed = image_to_processed(masks, frame_meta_data((300, 300), (84, 84)))
+
+    assert processed.float().mean().item() == pytest.approx(0.1, abs=0.03)
+
+
+def test_image_to_processed_checks_its_masks():
+    meta_data = frame_meta_data((10, 20), (28, 56))
+
+    with pytest.raises(ValueError, match=r'must be bool \[N, IH, IW\], got torch.float32'):
+        image_to_processed(torch.zeros(1, 10, 20), meta_data)
+    with pytest.raises(ValueError, match=r'size \(20, 10\) do not lie in the image frame \(10, 20\)'):
+        image_to_processed(torch.zeros(1, 20, 10, dtype=torch.bool), meta_data)
+    assert image_to_processed(torch.zeros(0, 10, 20, dtype=torch.bool), meta_data).shape == (0, 28, 56)
+
+
+def test_boxes_equal_torchvisions():
+    masks = random_logits(50, 23, 31) > 2.3
+    masks = masks[masks.any(dim=2).any(dim=1)]
+    assert len(masks) > 40
+
+    assert torch.equal(masks_to_boxes(masks), torchvision_masks_to_boxes(masks))
+
+
+def test_box_of_an_empty_mask_is_that_of_a_full_one():
+    masks = torch.stack([torch.zeros(5, 7, dtype=torch.bool), torch.ones(5, 7, dtype=torch.bool)])
+
+    assert masks_to_boxes(masks).tolist() == [[0, 0, 6, 4]] * 2
+    assert masks_to_boxes(masks[:0]).shape == (0, 4)
+
+
+@pytest.mark.parametrize('image_size', [(480, 640), (640, 480), (333, 500), (1200, 1199), (256, 256), (37, 911)])
+@pytest.mark.parametrize('sam_size', [256, 1024])
+def test_sam_frame_equals_segment_anythings(image_size, sam_size):
+    reference = ResizeLongestSide(sam_size)
+    height, width = image_size
+    boxes = torch.tensor([[0.0, 0, width - 1, height - 1], [3, 5, width / 2, height / 3]])
+
+    assert sam_content_size(image_size, sam_size) == reference.get_preprocess_shape(*image_size, sam_size)
+    torch.testing.assert_close(
+        boxes_to_sam(boxes, image_size, sam_size), reference.apply_boxes_torch(boxes, image_size), rtol=0, atol=1e-4
+    )
+
+
+def test_sam_frame_refuses_an_image_that_vanishes():
+    with pytest.raises(ValueError, match=r'\(1, 600\) is less than half a pixel thick .* below 512:1'):
+        sam_content_size((1, 600), 256)
+
+
+@pytest.mark.parametrize('image_size', [(60, 80), (80, 60), (200, 333), (64, 64)])
+def test_logits_to_sam_places_content_like_the_image(image_size):
+    logits = random_logits(2, *image_size)
+    height, width = sam_content_size(image_size, 64)
+
+    prompts = logits_to_sam(logits, 64, (64, 64))
+
+    expected = F.interpolate(logits[None], size=(height, width), mode='bilinear', align_corners=False)[0]
+    torch.testing.assert_close(prompts[:, :height, :width], expected, rtol=0, atol=1e-6)
+    fill = logits.amin(dim=(1, 2)).clamp(max=-1)[:, None, None].expand_as(prompts)
+    assert torch.equal(prompts[:, height:], fill[:, height:])
+    assert torch.equal(prompts[:, :, width:], fill[:, :, width:])
+
+
+def test_logits_to_sam_pads_confident_foreground_with_minus_one():
+    logits = torch.stack([torch.full((32, 64), 5.0), torch.full((32, 64), -7.0)])
+
+    prompts = logits_to_sam(logits, 64, (16, 16))
+
+    assert prompts.shape == (2, 16, 16)
+    assert prompts[0, :8].unique().tolist() == [5.0]
+    assert prompts[0, 8:].unique().tolist() == [-1.0]
+    assert prompts[1].unique().tolist() == [-7.0]
+
+
+def test_largest_component_weighs_area_with_confidence():
+    logits = torch.full((3, 6, 8), -1.0)
+    logits[0, :2, :3] = 0.01  # 6 px at 0.50 against 4 px at 1.0
+    logits[0, 4:, 4:6] = 9.0
+    logits[1, 0, 0] = logits[1, 1, 1] = 1.0  # connected through a corner: 2 px against 1
+    logits[1, 5, 5] = 1.0
+
+    kept = largest_component(logits)
+
+    expected = torch.zeros(3, 6, 8, dtype=torch.bool)
+    expected[0, 4:, 4:6] = True
+    expected[1, 0, 0] = expected[1, 1, 1] = True
+    assert torch.equal(kept, expected)
