@@ -143,8 +143,8 @@ class UNetHead(nn.Module):
             x: [N, C, h, w], attention of N phrases (of one image, or of images with equal grids); h, w >= 1.
 
         Returns:
-            [N, h', w'] float32 logits over the same area as ``x``: (h', w') is (h, w), or (h, w) enlarged so that the longer
-            side is ``upsample_input``.
+            [N, h', w'] float32 logits over the same area as ``x``: (h', w') is (h, w), or (h, w) enlarged so that the
+            longer side is ``upsample_input``. :func:`flmm.geometry.processed_to_image` takes them on.
 
         Raises:
             ValueError: ``x`` is not [N, C, h, w].
