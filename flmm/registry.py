@@ -1,15 +1,11 @@
 """flmm's registries, children of mmengine's: configs say ``default_scope = 'flmm'`` and name upstream types by scope.
 
-``dict(type='RefCOCO2PNG')`` is ours, ``dict(type='mmdet.DiceLoss')`` is mmdet's. Each registry imports the folder that
-its types live in on the first build, so no config needs ``custom_imports``.
+``dict(type='RefCOCO2PNG')`` is ours, ``dict(type='mmdet.DiceLoss')`` is mmdet's, and what neither has, such as
+``dict(type='DefaultSampler')``, is mmengine's. Each registry imports the folder that its types live in on the first
+build, so no config needs ``custom_imports``.
 """
 
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
 from flmm.mmcv_ops import install_placeholder
@@ -17,9 +13,28 @@ from flmm.mmcv_ops import install_placeholder
 # Any type named 'mmdet.*' is reached through these registries, so the placeholder stands before mmdet is imported.
 install_placeholder()
 
-DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='flmm', locations=['flmm.datasets'])
-TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='flmm', locations=['flmm.datasets'])
-FUNCTIONS = Registry('function', parent=MMENGINE_FUNCTIONS, scope='flmm', locations=['flmm.datasets'])
-MODELS = Registry('model', parent=MMENGINE_MODELS, scope='flmm', locations=['flmm.models'])
-METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='flmm', locations=['flmm.evaluation'])
-HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='flmm', locations=['flmm.engine'])
+
+def _child_of(parent: Registry, *locations: str) -> Registry:
+    return Registry(parent.name, parent=parent, scope='flmm', locations=list(locations))
+
+
+DATASETS = _child_of(mmengine_registry.DATASETS, 'flmm.datasets')
+TRANSFORMS = _child_of(mmengine_registry.TRANSFORMS, 'flmm.datasets')
+FUNCTIONS = _child_of(mmengine_registry.FUNCTIONS, 'flmm.datasets')
+MODELS = _child_of(mmengine_registry.MODELS, 'flmm.models')
+METRICS = _child_of(mmengine_registry.METRICS, 'flmm.evaluation')
+HOOKS = _child_of(mmengine_registry.HOOKS, 'flmm.engine')
+
+# Nothing of ours is in these yet; mmengine looks for a default scope's child in each registry that it builds from.
+DATA_SAMPLERS = _child_of(mmengine_registry.DATA_SAMPLERS)
+EVALUATOR = _child_of(mmengine_registry.EVALUATOR)
+LOG_PROCESSORS = _child_of(mmengine_registry.LOG_PROCESSORS)
+LOOPS = _child_of(mmengine_registry.LOOPS)
+MODEL_WRAPPERS = _child_of(mmengine_registry.MODEL_WRAPPERS)
+OPTIMIZERS = _child_of(mmengine_registry.OPTIMIZERS)
+OPTIM_WRAPPERS = _child_of(mmengine_registry.OPTIM_WRAPPERS)
+OPTIM_WRAPPER_CONSTRUCTORS = _child_of(mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS)
+PARAM_SCHEDULERS = _child_of(mmengine_registry.PARAM_SCHEDULERS)
+RUNNERS = _child_of(mmengine_registry.RUNNERS)
+VISBACKENDS = _child_of(mmengine_registry.VISBACKENDS)
+VISUALIZERS = _child_of(mmengine_registry.VISUALIZERS)

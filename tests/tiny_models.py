@@ -2,6 +2,7 @@
 
 import torch
 from segment_anything.modeling import Sam
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     PreTrainedModel,
     Qwen2_5_VLConfig,
@@ -14,7 +15,6 @@ from transformers import (
     Qwen2VLProcessor,
     Qwen2VLVideoProcessor,
 )
-from tokenizers.pre_tokenizers import ByteLevel
 
 from flmm.models.mask_head.mask_refiner import build_small_sam
 

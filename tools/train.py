@@ -13,9 +13,9 @@ def use_amp(config: Config) -> None:
     """Train the mask head, the projection and SAM's decoder in mixed precision; the LMM keeps its own."""
     if not torch.cuda.is_available():
         raise ValueError('--amp needs a GPU, and torch sees none; leave it out')
-    if config.optim_wrapper.type not in ('mmengine.OptimWrapper', 'mmengine.AmpOptimWrapper'):
-        raise ValueError(f'--amp replaces mmengine.OptimWrapper, the config has {config.optim_wrapper.type!r}')
-    config.optim_wrapper.type = 'mmengine.AmpOptimWrapper'
+    if config.optim_wrapper.type not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(f'--amp replaces OptimWrapper, but the config has {config.optim_wrapper.type!r}; leave it out')
+    config.optim_wrapper.type = 'AmpOptimWrapper'
     config.optim_wrapper.setdefault('dtype', 'bfloat16')
 
 

@@ -2,11 +2,11 @@
 
 default_scope = 'flmm'
 default_hooks = dict(
-    timer=dict(type='mmengine.IterTimerHook'),
-    logger=dict(type='mmengine.LoggerHook', interval=50, log_metric_by_epoch=False),
-    param_scheduler=dict(type='mmengine.ParamSchedulerHook'),
-    checkpoint=dict(type='mmengine.CheckpointHook', interval=1, max_keep_ckpts=2),
-    sampler_seed=dict(type='mmengine.DistSamplerSeedHook'),
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
 )
 custom_hooks = [dict(type='PlainCheckpointHook'), dict(type='RandomStateHook')]
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))

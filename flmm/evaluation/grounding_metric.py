@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from mmdet.evaluation import RefSegMetric
@@ -15,7 +15,8 @@ SOURCES = {'coarse': 'pred_masks', 'refined': 'sam_pred_masks'}
 """Name in the results -> field of GroundingSample."""
 
 
-class PhraseScore(NamedTuple):
+@dataclass(frozen=True)
+class PhraseScore:
     """How one predicted mask met its truth: pixels in both masks, pixels in either."""
 
     dataset_name: str

@@ -11,7 +11,7 @@ train_dataloader = dict(
     batch_size=1,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='mmengine.DefaultSampler', shuffle=True),
+    sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='flmm.collate_grounding'),
     dataset=dict(type='RefCocoDataset', split='train', text_mode='random', **refcoco),
 )
@@ -19,7 +19,7 @@ val_dataloader = dict(
     batch_size=1,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='mmengine.DefaultSampler', shuffle=False),
+    sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='flmm.collate_grounding'),
     dataset=dict(
         type='RefCocoDataset',
@@ -33,7 +33,7 @@ val_dataloader = dict(
 test_dataloader = dict(
     batch_size=1,
     num_workers=4,
-    sampler=dict(type='mmengine.DefaultSampler', shuffle=False),
+    sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='flmm.collate_grounding'),
     dataset=dict(type='RefCocoTestSets', name='refcoco', splits=('val', 'testA', 'testB'), **refcoco),
 )
