@@ -1,8 +1,9 @@
 """Synthetic scenes of coloured shapes with referring expressions, in the layouts of RefCOCO and PNG.
 
-Needs numpy, OpenCV and pycocotools only.
+Needs numpy, scipy, OpenCV, Pillow and pycocotools only.
 """
 
+from flmm.datasets.shapes.build import build_dataset
 from flmm.datasets.shapes.captions import VOCABULARY, CaptionSegment, describe
 from flmm.datasets.shapes.contours import KINDS
 from flmm.datasets.shapes.expressions import EXPRESSION_KINDS, Expression, Reference, Sentence, refer, resolve
@@ -16,6 +17,7 @@ from flmm.datasets.shapes.generate import (
 )
 from flmm.datasets.shapes.render import render_scene, visible_fractions
 from flmm.datasets.shapes.scene import COLOURS, DIFFICULTY, Scene, SceneConfig, Shape, sample_scene
+from flmm.datasets.shapes.writers import write_png, write_refcoco
 
 __all__ = [
     'COLOURS',
@@ -33,6 +35,7 @@ __all__ = [
     'SceneSample',
     'Sentence',
     'Shape',
+    'build_dataset',
     'describe',
     'generate_sample',
     'generate_split',
@@ -42,4 +45,6 @@ __all__ = [
     'sample_scene',
     'split_config',
     'visible_fractions',
+    'write_png',
+    'write_refcoco',
 ]

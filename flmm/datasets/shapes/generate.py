@@ -59,10 +59,10 @@ def generate_sample(index: int, *, seed: int, split: str, config: SceneConfig) -
     if not 0 <= index < _IDS_PER_SPLIT:
         raise ValueError(f'index={index}: a split holds {_IDS_PER_SPLIT} scenes, counted from 0.')
     split_index = SPLITS.index(split)
-    rng = np.random.default_rng([seed, split_index, index])
-    scene = sample_scene(rng, config)
-    image, masks = render_scene(scene, rng)
-    references = refer(scene, masks, rng)
+    scene_rng, render_rng, refer_rng = np.random.default_rng([seed, split_index, index]).spawn(3)
+    scene = sample_scene(scene_rng, config)
+    image, masks = render_scene(scene, render_rng)
+    references = refer(scene, masks, refer_rng)
     image_id = split_index * _IDS_PER_SPLIT + index + 1
     return SceneSample(image_id=image_id, scene=scene, image=image, masks=masks, references=references)
 

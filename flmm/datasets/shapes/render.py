@@ -2,12 +2,14 @@
 
 import cv2
 import numpy as np
+from scipy.special import ndtri
 
 from flmm.datasets.shapes.scene import Scene, Shape
 
 _SUPERSAMPLING = 4  # subpixels per side of a pixel
 _SHIFT = 4  # fractional bits of the polygon coordinates given to OpenCV
-_OUTLINE_RGB = np.array([35, 35, 40], dtype=np.float32)
+_OUTLINE_GREY = 35.0
+_NORMAL_QUANTILES = ndtri((np.arange(256) + 0.5) / 256).astype(np.float32)
 
 
 def render_scene(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -25,17 +27,19 @@ def render_scene(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np
     owner = np.full((scene.height, scene.width), -1, dtype=np.int8)
     for index, shape in enumerate(scene.shapes):
         window, coverage, outline = _coverage(shape, scene)
-        rgb = np.asarray(shape.rgb, dtype=np.float32)
-        paint = rgb + outline[..., None] * (_OUTLINE_RGB - rgb)
-        image[window] += coverage[..., None] * (paint - image[window])
+        paint = np.empty((*coverage.shape, 3), dtype=np.float32)
+        paint[:] = shape.rgb
+        if outline is not None:
+            paint = cv2.blendLinear(np.full_like(paint, _OUTLINE_GREY), paint, outline, 1 - outline)
+        image[window] = cv2.blendLinear(paint, image[window], coverage, 1 - coverage)
         owner[window][coverage >= 0.5] = index
     if scene.config.blur > 0:
         image = cv2.GaussianBlur(image, (0, 0), scene.config.blur)
     if scene.config.noise > 0:
-        noise = rng.standard_normal(image.shape[:2], dtype=np.float32)
-        image += scene.config.noise * noise[..., None]
-    masks = owner == np.arange(len(scene.shapes), dtype=np.int8)[:, None, None]
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8), masks
+        noise = scene.config.noise * _normal(*image.shape[:2], rng)
+        image = cv2.add(image, cv2.merge([noise, noise, noise]))
+    masks = np.stack([owner == index for index in range(len(scene.shapes))])
+    return cv2.add(image, 0, dtype=cv2.CV_8U), masks  # rounds and saturates
 
 
 def visible_fractions(scene: Scene, masks: np.ndarray) -> np.ndarray:
@@ -44,28 +48,29 @@ def visible_fractions(scene: Scene, masks: np.ndarray) -> np.ndarray:
     return np.minimum(masks.sum(axis=(1, 2)) / areas, 1.0)
 
 
-def _coverage(shape: Shape, scene: Scene) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+def _coverage(shape: Shape, scene: Scene) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray | None]:
     """Rasterise one shape in its own window: the window, the covered share and the outline's share of each pixel."""
     left, top, right, bottom = shape.box
     x0, y0 = max(int(left) - 1, 0), max(int(top) - 1, 0)
     x1, y1 = min(int(right) + 2, scene.width), min(int(bottom) + 2, scene.height)
     shape_hw = ((y1 - y0) * _SUPERSAMPLING, (x1 - x0) * _SUPERSAMPLING)
-    # OpenCV puts integer coordinates at pixel centres: hence the half subpixel.
-    polygons = [
-        np.rint(((contour - (x0, y0)) * _SUPERSAMPLING - 0.5) * (1 << _SHIFT)).astype(np.int32)
-        for contour in shape.contours
-    ]
+    polygons = [contour - (x0, y0) for contour in shape.contours]
     fill = np.zeros(shape_hw, dtype=np.uint8)
-    cv2.fillPoly(fill, polygons, 255, shift=_SHIFT)
-    size = (x1 - x0, y1 - y0)
-    coverage = cv2.resize(fill, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    outline = np.zeros_like(coverage)
+    cv2.fillPoly(fill, _fixed_point(polygons, scale=_SUPERSAMPLING), 255, shift=_SHIFT)
+    coverage = cv2.resize(fill, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    outline = None
     if scene.config.outline > 0:
-        stroke = np.zeros(shape_hw, dtype=np.uint8)
+        stroke = np.zeros((y1 - y0, x1 - x0), dtype=np.uint8)
         # Half of the stroke falls outside of the shape, where nothing is painted.
-        cv2.polylines(stroke, polygons, True, 255, 2 * scene.config.outline * _SUPERSAMPLING, shift=_SHIFT)  # noqa: FBT003
-        outline = cv2.resize(stroke, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        width = 2 * scene.config.outline
+        cv2.polylines(stroke, _fixed_point(polygons), True, 255, width, cv2.LINE_AA, shift=_SHIFT)  # noqa: FBT003
+        outline = stroke.astype(np.float32) / 255
     return (slice(y0, y1), slice(x0, x1)), coverage, outline
+
+
+def _fixed_point(polygons: list[np.ndarray], *, scale: int = 1) -> list[np.ndarray]:
+    """Put polygons into OpenCV's frame, where the centre of a pixel is a whole number, as fixed-point numbers."""
+    return [np.rint((polygon * scale - 0.5) * (1 << _SHIFT)).astype(np.int32) for polygon in polygons]
 
 
 def _background(scene: Scene, rng: np.random.Generator) -> np.ndarray:
@@ -80,9 +85,16 @@ def _background(scene: Scene, rng: np.random.Generator) -> np.ndarray:
         y, x = rng.integers(0, height - patch_h + 1), rng.integers(0, width - patch_w + 1)
         texture = _TEXTURES[rng.integers(len(_TEXTURES))](patch_h, patch_w, rng)
         fade = np.outer(_fade(patch_h), _fade(patch_w))
-        strength = config.patch_contrast * rng.uniform(0.5, 1.0)
-        image[y : y + patch_h, x : x + patch_w] += (strength * fade * texture)[..., None]
+        strength = np.float32(config.patch_contrast * rng.uniform(0.5, 1.0))
+        texture *= strength * fade
+        region = image[y : y + patch_h, x : x + patch_w]
+        region[:] = cv2.add(region, cv2.merge([texture] * 3))
     return image
+
+
+def _normal(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw [height, width] standard normal values from 256 levels, three times as fast as from a continuum."""
+    return _NORMAL_QUANTILES[rng.integers(256, size=(height, width), dtype=np.uint8)]
 
 
 def _fade(length: int) -> np.ndarray:
@@ -101,7 +113,7 @@ def _stripes(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 
 def _grain(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     cell = int(rng.integers(1, 4))
-    coarse = rng.standard_normal((-(-height // cell), -(-width // cell)), dtype=np.float32)
+    coarse = _normal(-(-height // cell), -(-width // cell), rng)
     return 0.6 * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
 
 

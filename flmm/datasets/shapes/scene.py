@@ -20,6 +20,7 @@ COLOURS = MappingProxyType(
         'pink': (250, 140, 190),
     }
 )
+MAX_SHAPES = 6  # captions count no further
 _COLOUR_JITTER = 10
 _BORDER = 2  # px between a shape and the image's edge
 _PLACEMENT_TRIES = 30
@@ -32,7 +33,7 @@ class SceneConfig:
 
     Args:
         side_range: height and width of the image, px, drawn independently.
-        num_shapes: fewest and most shapes in a scene.
+        num_shapes: fewest and most shapes in a scene, within 1..6.
         kinds: shape kinds allowed, of :data:`KINDS`.
         colours: colour names allowed, of :data:`COLOURS`.
         size_range: longer side of a shape, as a fraction of the image's shorter side.
@@ -61,7 +62,7 @@ class SceneConfig:
     outline: int = 4
     lightness: tuple[int, int] = (185, 240)
     num_patches: tuple[int, int] = (1, 3)
-    patch_contrast: float = 14.0
+    patch_contrast: float = 18.0
     noise: float = 0.7
     blur: float = 0.0
 
@@ -72,8 +73,8 @@ class SceneConfig:
                 raise ValueError(f'{name}={(low, high)} is not a range: give (low, high) with 0 <= low <= high.')
         if self.side_range[0] < 64:
             raise ValueError(f'side_range={self.side_range} allows images below 64 px: raise its lower end.')
-        if self.num_shapes[0] < 1:
-            raise ValueError(f'num_shapes={self.num_shapes} allows empty scenes: its lower end is at least 1.')
+        if self.num_shapes[0] < 1 or self.num_shapes[1] > MAX_SHAPES:
+            raise ValueError(f'num_shapes={self.num_shapes}: give a range within (1, {MAX_SHAPES}).')
         if not 0 < self.size_range[0] <= self.size_range[1] <= 0.6:
             raise ValueError(f'size_range={self.size_range}: give fractions of the shorter side within (0, 0.6].')
         for name, known in (('kinds', KINDS), ('colours', tuple(COLOURS))):
