@@ -8,11 +8,6 @@ build, so no config needs ``custom_imports``.
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
-from flmm.mmcv_ops import install_placeholder
-
-# Any type named 'mmdet.*' is reached through these registries, so the placeholder stands before mmdet is imported.
-install_placeholder()
-
 
 def _child_of(parent: Registry, *locations: str) -> Registry:
     return Registry(parent.name, parent=parent, scope='flmm', locations=list(locations))

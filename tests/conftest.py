@@ -5,5 +5,7 @@ from pathlib import Path
 
 import torch
 
+import flmm  # noqa: F401 (stands in for mmcv's compiled ops before a test imports mmdet)
+
 sys.path.insert(0, str(Path(__file__).parent))  # tiny_models is imported by name
 torch.set_num_threads(2)

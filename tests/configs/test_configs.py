@@ -1,0 +1,113 @@
+"""Every config parses, says what its name says, and its model grounds a sample at reduced depth."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from published_configs import published_config
+from tiny_samples import tiny_sample
+from transformers import AutoModelForImageTextToText
+
+from flmm.engine import check_config_keys
+from flmm.registry import MODELS
+
+ROOT = Path(__file__).parents[2] / 'configs'
+CONFIGS = sorted(path for path in ROOT.rglob('*.py') if '_base_' not in path.parts)
+QWEN_CONFIGS = [path for path in CONFIGS if path.parent.name == 'qwen']
+LMMS = {
+    'qwen2_vl_2b': 'Qwen/Qwen2-VL-2B-Instruct',
+    'qwen2_vl_7b': 'Qwen/Qwen2-VL-7B-Instruct',
+    'qwen2_5_vl_3b': 'Qwen/Qwen2.5-VL-3B-Instruct',
+    'qwen2_5_vl_7b': 'Qwen/Qwen2.5-VL-7B-Instruct',
+}
+SAMS = {'sam_l': ('vit_l', 'checkpoints/sam_vit_l_0b3195.pth'), 'sam_h': ('vit_h', 'checkpoints/sam_vit_h_4b8939.pth')}
+DATASETS = {
+    'refcoco': ('refcoco/instances.json', 'refcoco/refs(unc).p', ('val', 'testA', 'testB')),
+    'refcoco_plus': ('refcoco+/instances.json', 'refcoco+/refs(unc).p', ('val', 'testA', 'testB')),
+    'refcocog': ('refcocog/instances.json', 'refcocog/refs(umd).p', ('val', 'test')),
+}
+
+
+@pytest.fixture
+def flmm_scope():
+    with DefaultScope.overwrite_default_scope('flmm'):
+        yield
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_every_config_parses_and_states_all_that_a_runner_needs(path):
+    config = Config.fromfile(path)
+    check_config_keys(config)
+    assert config.default_scope == 'flmm'
+    assert config.model.type == 'FrozenQwenSAM'
+    names = {loader.dataset.pipeline[-1].image_processor.pretrained_model_name_or_path for loader in _loaders(config)}
+    assert names == {config.model.lmm.name_or_path}  # processor and LMM belong together
+    assert all(loader.dataset.pipeline[-1].get('concat', True) for loader in _loaders(config))
+    assert config.test_dataloader.dataset.split_pipeline[-1].concat is False
+    assert [hook.type for hook in config.custom_hooks] == ['PlainCheckpointHook', 'RandomStateHook']
+
+
+@pytest.mark.parametrize('path', QWEN_CONFIGS, ids=lambda path: path.stem)
+def test_a_qwen_config_is_what_its_name_says(path):
+    lmm, sam, dataset = _parts_of_name(path)
+    config = Config.fromfile(path)
+    assert config.model.lmm == {'type': 'pretrained_lmm', 'name_or_path': LMMS[lmm], 'dtype': 'bfloat16'}
+    assert (config.model.sam.sam.model_type, config.model.sam.sam.checkpoint) == SAMS[sam]
+    ann_file, split_file, splits = DATASETS[dataset]
+    assert {(loader.dataset.ann_file, loader.dataset.split_file) for loader in _loaders(config)} == {
+        (ann_file, split_file)
+    }
+    assert tuple(config.test_dataloader.dataset.splits) == splits
+    assert config.test_dataloader.dataset.name == dataset
+    assert config.val_dataloader.dataset.name == f'{dataset}_val_first_sentence'
+
+
+@pytest.mark.parametrize('path', QWEN_CONFIGS, ids=lambda path: path.stem)
+def test_the_model_of_a_qwen_config_builds_at_full_size(path, flmm_scope):
+    config = Config.fromfile(path)
+    published = published_config(config.model.lmm.name_or_path)
+    config.model.sam.sam.checkpoint = None
+    with torch.device('meta'):  # shapes without memory
+        weights = AutoModelForImageTextToText.from_config(published)
+        model = MODELS.build({**config.model, 'lmm': weights})
+    layers, heads = published.text_config.num_hidden_layers, published.text_config.num_attention_heads
+    assert model.mask_head.state_dict()['encoder.0.0.convs.0.conv.weight'].shape == (64, layers * heads, 3, 3)
+    assert model.text_proj.weight.shape == (256, published.text_config.hidden_size)
+    assert model.text_layer_weights.shape == (layers,)
+    assert len(model.sam.model.image_encoder.blocks) == {'vit_l': 24, 'vit_h': 32}[config.model.sam.sam.model_type]
+
+
+@pytest.mark.parametrize(('lmm', 'sam'), [*((lmm, 'sam_l') for lmm in LMMS), ('qwen2_vl_2b', 'sam_h')])
+def test_the_model_of_a_qwen_config_grounds_a_sample_at_reduced_depth(lmm, sam, monkeypatch, flmm_scope):
+    config = Config.fromfile(ROOT / 'qwen' / f'{lmm}_{sam}_refcoco.py')
+    sample = tiny_sample(['a', 'b c'], size=(56, 84))
+    published = published_config(LMMS[lmm], vocab_size=300, image_token_id=sample.image_token_id, depth=1)
+    builders = importlib.import_module('segment_anything.build_sam')  # the package hides it behind a function
+    full_build = builders._build_sam
+    monkeypatch.setattr(
+        builders,
+        '_build_sam',
+        lambda **kwargs: full_build(**{**kwargs, 'encoder_depth': 1, 'encoder_global_attn_indexes': []}),
+    )
+    config.model.sam.sam.checkpoint = None
+    torch.manual_seed(0)
+    weights = AutoModelForImageTextToText.from_config(published, dtype=torch.bfloat16)
+    model = MODELS.build({**config.model, 'lmm': weights})
+    (found,) = model([sample], mode='predict')
+    assert found.mask_attentions.shape == (2, published.text_config.num_attention_heads, 2, 3)
+    assert found.text_embeds[1].shape == (3, 256)
+    assert found.sam_pred_masks.shape == (2, 56, 84)
+    assert found.sam_pred_masks.isfinite().all()
+
+
+def _loaders(config):
+    return config.train_dataloader, config.val_dataloader, config.test_dataloader
+
+
+def _parts_of_name(path):
+    lmm = next(name for name in LMMS if path.stem.startswith(name))
+    sam, dataset = path.stem.removeprefix(f'{lmm}_').split('_refcoco')
+    return lmm, sam, f'refcoco{dataset}'

@@ -1,0 +1,183 @@
+"""FrozenQwenSAM: what is frozen and what is trained, losses, batching, errors."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny_grounder import LOSSES, tiny_grounder
+from tiny_models import FAMILIES, tiny_lmm, tiny_sam
+from tiny_samples import tiny_batch, tiny_sample
+from torch import nn
+
+from flmm.geometry import processed_to_image
+from flmm.models import FrozenQwenSAM, SAMWrapper
+
+TRAINED = ('mask_head.', 'text_proj.', 'text_layer_weights', 'sam.model.prompt_encoder.', 'sam.model.mask_decoder.')
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_a_batch_equals_its_samples_one_by_one(family):
+    model, samples = tiny_grounder(family), tiny_batch(family)
+    together = model(samples, mode='predict')
+    for sample, found in zip(samples, together, strict=True):
+        (alone,) = model([sample], mode='predict')
+        for name in ('mask_attentions', 'pred_masks', 'sam_pred_masks'):
+            torch.testing.assert_close(getattr(found, name), getattr(alone, name), atol=1e-5, rtol=1e-5)
+        for text, expected in zip(found.text_embeds, alone.text_embeds, strict=True):
+            torch.testing.assert_close(text, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_fields_have_the_shapes_that_the_sample_states():
+    model, samples = tiny_grounder(), tiny_batch()
+    for sample, found in zip(samples, model(samples, mode='tensor'), strict=True):
+        image_frame = (sample.num_masks, sample.image.height, sample.image.width)
+        assert found.mask_attentions.shape == (sample.num_masks, 8, *sample.grid_size)
+        assert found.pred_masks.shape == found.sam_pred_masks.shape == image_frame
+        assert [text.shape for text in found.text_embeds] == [(len(phrase), 16) for phrase in sample.phrases]
+
+
+def test_text_embeds_are_projected_means_over_layers():
+    model, sample = tiny_grounder(), tiny_batch()[0]
+    with torch.no_grad():
+        model.text_layer_weights.copy_(torch.tensor([0.3, -1.2]))
+    (features,) = model.encode([sample])
+    (found,) = model([sample], mode='predict')
+    weights = torch.tensor([0.3, -1.2], dtype=torch.float64).softmax(dim=0)
+    mixed = sum(w * states.double() for w, states in zip(weights, features.hidden_states, strict=True))
+    expected = mixed @ model.text_proj.weight.double().T + model.text_proj.bias.double()
+    torch.testing.assert_close(torch.cat(found.text_embeds).double(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_refinement_is_the_wrapper_called_with_the_coarse_mask_and_the_text():
+    model, sample = tiny_grounder(), tiny_batch()[0]
+    (found,) = model([sample], mode='predict')
+    with torch.no_grad():
+        coarse = processed_to_image(model.mask_head(found.mask_attentions), sample.meta_data)
+        refined = model.sam(
+            image_embedding=model.sam.encode_images([sample.image])[0],
+            image_size=(sample.image.height, sample.image.width),
+            coarse_logits=coarse,
+            text_embeds=found.text_embeds,
+        )
+    torch.testing.assert_close(found.pred_masks, coarse, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.sam_pred_masks, refined, atol=1e-6, rtol=0)
+
+
+def test_losses_are_means_over_all_masks_of_the_batch():
+    model, samples = tiny_grounder(), tiny_batch()
+    losses = model(samples, mode='loss')
+    expected = dict.fromkeys(losses, 0.0)
+    total = sum(sample.num_masks for sample in samples)
+    for found in model(samples, mode='predict'):
+        with torch.no_grad():
+            logits = model.mask_head(found.mask_attentions)
+        coarse_target = F.interpolate(found.masks[None].double(), size=logits.shape[-2:], mode='area')[0]
+        pairs = {'': (logits, coarse_target), 'sam_': (found.sam_pred_masks, found.gt_masks.double())}
+        for prefix, (prediction, target) in pairs.items():
+            for x, y in zip(prediction.double().flatten(1), target.flatten(1), strict=True):
+                expected[f'{prefix}loss_mask'] += F.binary_cross_entropy_with_logits(x, y) / total
+                p = x.sigmoid()
+                dice = 1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)  # naive dice with eps 1
+                expected[f'{prefix}loss_dice'] += dice / total
+    assert set(losses) == {'loss_mask', 'loss_dice', 'sam_loss_mask', 'sam_loss_dice'}
+    for name, value in losses.items():
+        assert value.item() == pytest.approx(float(expected[name]), abs=1e-5), name
+
+
+def test_only_the_trained_part_gets_gradient_and_moves():
+    model, samples = tiny_grounder(), tiny_batch()
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    sum(model(samples, mode='loss').values()).backward()
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad == name.startswith(TRAINED), name
+        if not parameter.requires_grad:
+            assert parameter.grad is None, name
+            assert torch.equal(parameter, before[name]), name
+    assert all(
+        not torch.equal(parameter, before[name]) for name, parameter in model.mask_head.named_parameters('mask_head')
+    )
+    for name in ('text_proj.weight', 'text_layer_weights', 'sam.model.mask_decoder.mask_tokens.weight'):
+        assert not torch.equal(dict(model.named_parameters())[name], before[name]), name
+
+
+def test_frozen_parts_stay_in_eval_mode_whatever_train_is_called():
+    model = tiny_grounder()
+    for mode in (True, False, True):
+        model.train(mode)
+        assert model.mask_head.training == model.sam.model.mask_decoder.training == mode
+        frozen = [*model.lmm.modules(), *model.sam.model.image_encoder.modules()]
+        assert not any(module.training for module in frozen)
+
+
+def test_lm_head_is_not_run():
+    model = tiny_grounder()
+    calls = []
+    model.lmm.lm_head.register_forward_hook(lambda *_: calls.append(1))
+    model(tiny_batch(), mode='predict')
+    assert calls == []
+
+
+def test_predict_keeps_no_graph_and_tensor_does():
+    model, samples = tiny_grounder(), tiny_batch()[:1]
+    assert not model(samples, mode='predict')[0].sam_pred_masks.requires_grad
+    assert model(samples, mode='tensor')[0].sam_pred_masks.requires_grad
+
+
+def test_channels_are_read_from_the_lmm():
+    assert tiny_grounder().mask_head.state_dict()['encoder.0.0.convs.0.conv.weight'].shape[1] == 2 * 4
+
+
+def test_bfloat16_lmm_feeds_a_float32_head():
+    torch.manual_seed(0)
+    model = FrozenQwenSAM(
+        lmm=tiny_lmm().bfloat16(),
+        mask_head={'type': 'flmm.UNetHead', 'base_channels': 4, 'upsample_input': 16},
+        sam=SAMWrapper(sam=tiny_sam()),
+        **LOSSES,
+    )
+    samples = tiny_batch()
+    (low, *_) = model.encode(samples)
+    (high, *_) = tiny_grounder().encode(samples)
+    assert low.attentions.dtype == torch.float32
+    torch.testing.assert_close(low.attentions.sum(dim=(2, 3)), high.attentions.sum(dim=(2, 3)), atol=0.05, rtol=0)
+    assert all(loss.dtype == torch.float32 for loss in model(samples, mode='loss').values())
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'merge': 'sum'}, "merge is 'sum', expected 'mean' or 'max'"),
+        ({'lmm': nn.Linear(2, 2)}, 'lmm is a Linear; FrozenQwenSAM reads Qwen2-VL and Qwen2.5-VL'),
+    ],
+)
+def test_bad_arguments_are_named(changes, message):
+    arguments = {
+        'lmm': tiny_lmm(),
+        'mask_head': {'type': 'flmm.UNetHead', 'base_channels': 4},
+        'sam': SAMWrapper(sam=tiny_sam()),
+        **LOSSES,
+        **changes,
+    }
+    with pytest.raises(ValueError, match=message):
+        FrozenQwenSAM(**arguments)
+
+
+def test_unknown_mode_is_named():
+    with pytest.raises(ValueError, match="mode is 'train', expected 'loss', 'predict' or 'tensor'"):
+        tiny_grounder()(tiny_batch(), mode='train')
+
+
+def test_a_sample_of_another_processor_is_refused():
+    sample = tiny_sample(['a'])
+    sample.input_ids[sample.input_ids == sample.image_token_id] = 3
+    sample.image_token_id = 3
+    with pytest.raises(ValueError, match=r"random_0\.jpg' was processed with image token 3, the model has 261"):
+        tiny_grounder().encode([sample])
+
+
+def test_a_sample_changed_after_it_was_made_is_checked_again():
+    sample = tiny_sample(['a', 'b'])
+    sample.mask_ids[sample.mask_ids == 1] = -1
+    with pytest.raises(ValueError, match=r'its phrases have mask ids \[0\], expected \[0, 1\]'):
+        tiny_grounder()([sample], mode='predict')

@@ -1,0 +1,23 @@
+"""A FrozenQwenSAM of tiny parts, for tests."""
+
+import torch
+from tiny_models import tiny_lmm, tiny_sam
+
+from flmm.models import FrozenQwenSAM, SAMWrapper
+
+LOSSES = {
+    'loss_mask': {'type': 'mmdet.CrossEntropyLoss', 'use_sigmoid': True},
+    'loss_dice': {'type': 'mmdet.DiceLoss', 'naive_dice': True, 'eps': 1.0},
+}
+
+
+def tiny_grounder(family: str = 'qwen2_5_vl', *, merge: str = 'mean', seed: int = 0) -> FrozenQwenSAM:
+    """Random weights, deterministic."""
+    torch.manual_seed(seed)
+    return FrozenQwenSAM(
+        lmm=tiny_lmm(family),
+        mask_head={'type': 'flmm.UNetHead', 'base_channels': 4, 'upsample_input': 16},
+        sam=SAMWrapper(sam=tiny_sam()),
+        merge=merge,
+        **LOSSES,
+    )

@@ -1,0 +1,109 @@
+"""A RefCOCO of six random images, the tiny models as files, and a config over both, for tests of the tools."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from safetensors.torch import save_file
+from tiny_models import tiny_lmm, tiny_processor, tiny_sam
+
+REPOSITORY = Path(__file__).parents[1]
+IMAGE_SIZES = {1: (56, 84), 2: (84, 56), 3: (112, 112), 4: (100, 70), 5: (90, 112), 6: (64, 64)}
+"""Image id -> (height, width)."""
+REFS = [
+    ('train', 1, ['red', 'the red one', 'it is red']),
+    ('train', 1, ['left', 'on the left']),
+    ('train', 2, ['a b', 'b a', 'c', 'd e f']),
+    ('train', 3, ['top', 'upper one', 'the one above']),
+    ('train', 4, ['big', 'the largest']),
+    ('train', 4, ['x', 'y', 'z']),
+    ('val', 5, ['cat', 'a cat']),
+    ('val', 5, ['dog']),
+    ('testA', 5, ['man', 'the man', 'he']),
+    ('testA', 5, ['hat', 'his hat']),
+    ('testA', 6, ['she']),
+    ('testB', 6, ['cup', 'a cup']),
+    ('testB', 5, ['pen']),
+]
+"""(split, image id, sentences); the first sentence of a test ref is of kind 'name', the others are 'clause'."""
+
+CONFIG = """
+_base_ = {base!r}
+model = dict(
+    lmm=dict(name_or_path={lmm!r}),
+    mask_head=dict(base_channels=4, upsample_input=16),
+    sam=dict(sam=dict(
+        checkpoint={sam!r}, image_size=64, patch_size=8, encoder_embed_dim=16, encoder_depth=2, encoder_num_heads=2,
+        encoder_global_attn_indexes=(1,), window_size=4, prompt_embed_dim=16, decoder_num_heads=2, decoder_mlp_dim=32,
+    )),
+)
+image_processor = dict(type='QwenImageProcessorWrapper', pretrained_model_name_or_path={lmm!r})
+to_sample = dict(type='RefCOCO2PNG', image_processor=image_processor, prompt='Where?')
+loading = [dict(type='PILLoadImageFromFile'), dict(type='LoadMasks')]
+pipeline = [*loading, to_sample]
+data = dict(data_root={data!r}, pipeline=pipeline)
+train_dataloader = dict(batch_size=2, dataset=dict(text_mode='random', **data))
+val_dataloader = dict(dataset=dict(**data))
+test_dataloader = dict(dataset=dict(split_pipeline=[*loading, dict(to_sample, concat=False)], **data))
+train_cfg = dict(max_epochs=2)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.5, begin=0, end=0.5, by_epoch=True, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=0.5, end=3, eta_min=0.0, by_epoch=True, convert_to_iter_based=True),
+]
+"""
+
+
+def write_refcoco(root: Path) -> None:
+    """Write images, ``refcoco/instances.json`` and ``refcoco/refs(unc).p``; every ref has a rectangle of its own."""
+    rng = np.random.default_rng(0)
+    (root / 'images').mkdir(parents=True)
+    (root / 'refcoco').mkdir()
+    for image_id, (height, width) in IMAGE_SIZES.items():
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / 'images' / f'{image_id}.png')
+    annotations, refs = [], []
+    for ref_id, (split, image_id, sentences) in enumerate(REFS):
+        height, width = IMAGE_SIZES[image_id]
+        top, left = int(rng.integers(height // 2)), int(rng.integers(width // 2))
+        bottom, right = top + height // 3, left + width // 3
+        polygon = [left, top, right, top, right, bottom, left, bottom]
+        annotations.append({'id': 100 + ref_id, 'image_id': image_id, 'segmentation': [polygon]})
+        kinds = ['name'] + ['clause'] * (len(sentences) - 1)
+        refs.append(
+            {
+                'ref_id': ref_id,
+                'ann_id': 100 + ref_id,
+                'image_id': image_id,
+                'split': split,
+                'sentences': [
+                    {'raw': raw, **({'kind': kind} if split.startswith('test') else {})}
+                    for raw, kind in zip(sentences, kinds, strict=True)
+                ],
+            }
+        )
+    images = [
+        {'id': image_id, 'file_name': f'{image_id}.png', 'height': height, 'width': width}
+        for image_id, (height, width) in IMAGE_SIZES.items()
+    ]
+    (root / 'refcoco' / 'instances.json').write_text(json.dumps({'images': images, 'annotations': annotations}))
+    (root / 'refcoco' / 'refs(unc).p').write_bytes(pickle.dumps(refs))
+
+
+def write_workspace(root: Path) -> Path:
+    """Write data, models and a config of two epochs into ``root``; return the path of the config."""
+    write_refcoco(root / 'data')
+    tiny_lmm().save_pretrained(root / 'lmm')
+    tiny_processor().save_pretrained(root / 'lmm')
+    save_file(tiny_sam().state_dict(), root / 'sam.safetensors')
+    config = root / 'tiny.py'
+    config.write_text(
+        CONFIG.format(
+            base=str(REPOSITORY / 'configs' / 'shapes' / 'demo.py'),
+            lmm=str(root / 'lmm'),
+            sam=str(root / 'sam.safetensors'),
+            data=str(root / 'data'),
+        )
+    )
+    return config

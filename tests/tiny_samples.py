@@ -1,0 +1,53 @@
+"""Grounding samples of random pixels, made by the real pipeline, for tests."""
+
+import numpy as np
+import torch
+from mmdet.structures.mask import BitmapMasks
+from PIL import Image
+from tiny_models import tiny_processor
+
+from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
+from flmm.structures import GroundingSample
+
+
+def tiny_sample(
+    phrases: list[str], *, size: tuple[int, int] = (100, 160), family: str = 'qwen2_5_vl', seed: int = 0
+) -> GroundingSample:
+    """A sample of an image of ``size`` (height, width) in which every phrase has a random rectangle for its mask."""
+    rng = np.random.default_rng(seed)
+    height, width = size
+    masks = np.zeros((len(phrases), height, width), dtype=np.uint8)
+    for mask in masks:
+        top, left = rng.integers(height // 2), rng.integers(width // 2)
+        mask[top : top + height // 3, left : left + width // 3] = 1
+    transform = RefCOCO2PNG(
+        image_processor=QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor(family)),
+        prompt='What is it?',
+    )
+    return transform.transform(
+        {
+            'img_path': f'random_{seed}.jpg',
+            'image': Image.fromarray(rng.integers(0, 255, (height, width, 3), dtype=np.uint8)),
+            'text': phrases,
+            'gt_masks': BitmapMasks(masks, height, width),
+        }
+    )
+
+
+def tiny_batch(family: str = 'qwen2_5_vl') -> list[GroundingSample]:
+    """Three samples that differ in image size, number of phrases and sequence length."""
+    return [
+        tiny_sample(['a', 'some blue circle'], size=(100, 160), family=family, seed=1),
+        tiny_sample(['red', 'the other one', 'b'], size=(90, 90), family=family, seed=2),
+        tiny_sample(['cat'], size=(300, 60), family=family, seed=3),
+    ]
+
+
+def stock_inputs(sample: GroundingSample) -> dict[str, torch.Tensor]:
+    """What the stock model is called with for one sample."""
+    return {
+        'input_ids': sample.input_ids[None],
+        'pixel_values': sample.pixel_values,
+        'image_grid_thw': sample.image_grid_thw,
+        'mm_token_type_ids': (sample.input_ids == sample.image_token_id).int()[None],
+    }
