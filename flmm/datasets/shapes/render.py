@@ -56,7 +56,10 @@ def _coverage(shape: Shape, scene: Scene) -> tuple[tuple[slice, slice], np.ndarr
     shape_hw = ((y1 - y0) * _SUPERSAMPLING, (x1 - x0) * _SUPERSAMPLING)
     polygons = [contour - (x0, y0) for contour in shape.contours]
     fill = np.zeros(shape_hw, dtype=np.uint8)
-    cv2.fillPoly(fill, _fixed_point(polygons, scale=_SUPERSAMPLING), 255, shift=_SHIFT)
+    points = _fixed_point(polygons, scale=_SUPERSAMPLING)
+    cv2.fillPoly(fill, points, 255, shift=_SHIFT)
+    # OpenCV fills the subpixels that the boundary runs through, whose better half lies outside: count them by half.
+    cv2.polylines(fill, points, True, 128, shift=_SHIFT)  # noqa: FBT003
     coverage = cv2.resize(fill, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     outline = None
     if scene.config.outline > 0:

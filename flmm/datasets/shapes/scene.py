@@ -97,7 +97,7 @@ DIFFICULTY = MappingProxyType(
         ),
         'medium': SceneConfig(),
         'hard': SceneConfig(
-            num_shapes=(3, 6), size_range=(0.13, 0.36), max_overlap=0.45, max_rotation=30.0, outline=0,
+            num_shapes=(3, 6), size_range=(0.13, 0.36), max_overlap=0.6, max_rotation=30.0, outline=0,
             lightness=(90, 235), num_patches=(4, 7), patch_contrast=32.0, noise=5.0, blur=0.6,
         ),
     }
