@@ -82,6 +82,27 @@ def _draw_row(axes: np.ndarray, sample: GroundingSample, index: int) -> None:
     axes[1].imshow(heat, cmap='inferno', alpha=0.75)
 
 
+def draw_heads(sample: GroundingSample, *, num_heads: int, mask_id: int = 0) -> Figure:
+    """Draw the attention of one phrase, each head on its own: a row for each layer, a column for each head.
+
+    Args:
+        sample: a predicted sample.
+        num_heads: heads of a layer; channel = layer * num_heads + head.
+        mask_id: which phrase.
+    """
+    maps = sample.mask_attentions[mask_id].detach().float().cpu().unflatten(0, (-1, num_heads))
+    num_layers = len(maps)
+    height, width = maps.shape[-2:]
+    figure = Figure(figsize=(num_heads, num_layers * max(height / width, 0.5) + 0.5), layout='constrained')
+    figure.suptitle(f'"{sample.phrases[mask_id]}": attention by layer (rows) and head (columns)', fontsize=8)
+    axes = figure.subplots(num_layers, num_heads, squeeze=False)
+    for row, of_layer in zip(axes, maps, strict=True):
+        for axis, heat in zip(row, of_layer, strict=True):
+            axis.imshow(heat, cmap='inferno')
+            axis.set_axis_off()
+    return figure
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write ``figure`` as PNG, making the folder."""
     path = Path(path)

@@ -10,7 +10,8 @@ loading = [dict(type='PILLoadImageFromFile'), dict(type='LoadMasks')]
 train_dataloader = dict(
     batch_size=1,
     num_workers=4,
-    persistent_workers=True,
+    # Workers start anew, with new seeds, at every epoch: so a resumed run draws what the interrupted one would have.
+    worker_init_fn=dict(type='flmm.keep_torch_seed'),
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='flmm.collate_grounding'),
     dataset=dict(type='RefCocoDataset', split='train', text_mode='random', **refcoco),

@@ -1,0 +1,131 @@
+"""The whole way, small: make shapes, train, test against an untrained LMM, draw. ``make demo`` runs this.
+
+Everything goes through the tools that real training uses; this file only calls them in order and collects what they
+write. Results: work_dirs/demo/metrics.json, table.txt and pictures.png.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, load_checkpoint
+
+from flmm.datasets.shapes import build_dataset
+from flmm.evaluation import format_table
+from flmm.registry import MODELS
+from flmm.structures import GroundingSample
+from flmm.visualization import draw_phrases, save_figure
+
+ROOT = Path(__file__).parents[1]
+CONFIG, CONTROL = 'configs/shapes/demo.py', 'configs/shapes/demo_untrained_lmm.py'
+DATA = {'train': 1200, 'val': 60, 'testA': 40, 'testB': 40}
+DIFFICULTY = 'medium'
+PICTURES = 10
+
+
+class ToolRun:
+    """A tool running in the background with its output in a log file."""
+
+    def __init__(self, tool: str, *arguments: str, log: Path, threads: int) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.name = ' '.join([f'tools/{tool}.py', *arguments])
+        self.log = log
+        self._file = log.open('w')
+        self._process = subprocess.Popen(
+            [sys.executable, f'tools/{tool}.py', *arguments],
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, 'OMP_NUM_THREADS': str(threads)},
+        )
+
+    def wait(self, *, show: str | None = None) -> None:
+        """Wait for the end, printing the log's lines that contain ``show`` as they come."""
+        with self.log.open() as log:
+            while True:
+                running = self._process.poll() is None
+                for line in log:
+                    if show and show in line:
+                        print(f'  {line[line.index(show) :].strip()[:110]}', flush=True)
+                if not running:
+                    break
+                time.sleep(0.5)
+        self._file.close()
+        if self._process.returncode:
+            print(self.log.read_text()[-3000:])
+            raise SystemExit(f'{self.name} failed with code {self._process.returncode}; the whole log is {self.log}')
+
+
+def pick_samples(config: Config) -> list[GroundingSample]:
+    """Take sentences of validation images one by one, each of another kind than the one before."""
+    dataset = config.test_dataloader.dataset
+    dataset.update(splits=['val'], protocols=['every_sentence'], indices=PICTURES)
+    items = Runner.build_dataloader(config.test_dataloader).dataset
+    return [samples[number % len(samples)] for number, samples in enumerate(items)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--work-dir', default='work_dirs/demo')
+    args = parser.parse_args()
+    os.chdir(ROOT)  # configs name data and assets relative to the repository
+    start = time.time()
+    work_dir = Path(args.work_dir)
+    control_dir = work_dir / 'untrained_lmm'
+
+    def announce(what: str) -> None:
+        print(f'[{time.time() - start:4.0f} s] {what}', flush=True)
+
+    announce(f'drawing {sum(DATA.values())} scenes ({DIFFICULTY}) to data/shapes')
+    build_dataset('data/shapes', num_images=DATA, difficulty=DIFFICULTY, seed=0, workers=os.cpu_count() or 1)
+
+    # Two processes with half of the cores each: small tensors do not fill more.
+    threads = max(1, (os.cpu_count() or 2) // 2)
+    announce('training mask head and SAM over the frozen demo LMM, and beside it over an untrained one')
+    control = ToolRun('train', CONTROL, '--work-dir', str(control_dir), log=control_dir / 'train.log', threads=threads)
+    trained = ToolRun('train', CONFIG, '--work-dir', str(work_dir), log=work_dir / 'train.log', threads=threads)
+    trained.wait(show='Epoch(')
+    control.wait()
+
+    announce('testing: val, testA, testB; first sentence of each object, and every sentence')
+    checkpoint, control_checkpoint = (
+        Path(folder, 'last_checkpoint').read_text().strip() for folder in (work_dir, control_dir)
+    )
+    control = ToolRun(
+        'test',
+        *(CONTROL, control_checkpoint, '--work-dir', str(control_dir)),
+        *('--cfg-options', 'test_dataloader.dataset.name=untrained_lmm'),
+        log=control_dir / 'test.log',
+        threads=threads,
+    )
+    trained = ToolRun(
+        'test', CONFIG, checkpoint, '--work-dir', str(work_dir), log=work_dir / 'test.log', threads=threads
+    )
+    trained.wait()
+    control.wait()
+
+    announce('drawing pictures')
+    config = Config.fromfile(CONFIG)
+    init_default_scope(config.default_scope)
+    model = MODELS.build(config.model)
+    load_checkpoint(model, checkpoint, map_location='cpu')
+    grounded = model.eval()(pick_samples(config), mode='predict')
+    save_figure(draw_phrases(grounded), work_dir / 'pictures.png')
+
+    metrics = {}
+    for folder in (work_dir, control_dir):
+        metrics |= json.loads((folder / 'metrics.json').read_text())
+    (work_dir / 'metrics.json').write_text(json.dumps(metrics, indent=2))
+    table = format_table(metrics)
+    (work_dir / 'table.txt').write_text(table + '\n')
+    announce(f'done: {work_dir}/metrics.json, table.txt, pictures.png')
+    print(table)
+
+
+if __name__ == '__main__':
+    main()
