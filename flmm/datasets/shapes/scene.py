@@ -37,7 +37,8 @@ class SceneConfig:
         kinds: shape kinds allowed, of :data:`KINDS`.
         colours: colour names allowed, of :data:`COLOURS`.
         size_range: longer side of a shape, as a fraction of the image's shorter side.
-        max_overlap: most of the smaller bounding box that any other one may cover, 0..1.
+        max_overlap: most of the smaller bounding box that any other one may cover, 0..1; shapes of one colour never
+            overlap, as nothing would show their border.
         max_rotation: degrees to either side.
         similarity: probability that a shape takes the kind or the colour of an earlier one, 0..1.
         outline: width of the dark outline (part of the shape), px; 0 draws none.
@@ -200,7 +201,8 @@ def _place(
         high = np.array([width - _BORDER - right, height - _BORDER - bottom])
         for _ in range(_PLACEMENT_TRIES):
             shape = replace(sized, centre=tuple(rng.uniform(low, high).tolist()))
-            if all(_overlap(shape.box, other.box) <= config.max_overlap for other in shapes):
+            limits = [0.0 if other.colour == shape.colour else config.max_overlap for other in shapes]
+            if all(_overlap(shape.box, other.box) <= limit for other, limit in zip(shapes, limits, strict=True)):
                 return shape
         if fraction <= config.size_range[0]:
             return None

@@ -100,6 +100,14 @@ def test_easy_shapes_never_touch_and_hard_ones_do():
     assert max(fractions.max() for fractions in hidden('hard')) > 0.2
 
 
+def test_shapes_of_one_colour_keep_apart():
+    for sample in generate_split(seed=0, split='testB', num_images=12, config=DIFFICULTY['hard']):
+        for colour in COLOURS:
+            boxes = [shape.box for shape in sample.scene.shapes if shape.colour == colour]
+            for index, a in enumerate(boxes):
+                assert all(a[0] >= b[2] or b[0] >= a[2] or a[1] >= b[3] or b[1] >= a[3] for b in boxes[:index])
+
+
 @pytest.mark.parametrize('kind', KINDS)
 def test_mask_is_the_rasterised_outline(kind):
     shape = make_shape(kind, size=57.3, centre=(71.4, 88.8), rotation=11.0)
