@@ -1,7 +1,7 @@
 """flmm's registries, children of mmengine's: configs say ``default_scope = 'flmm'`` and name upstream types by scope.
 
 ``dict(type='RefCOCO2PNG')`` is ours, ``dict(type='mmdet.DiceLoss')`` is mmdet's, and what neither has, such as
-``dict(type='DefaultSampler')``, is mmengine's. Each registry imports the folder that its types live in on the first
+``dict(type='DefaultSampler')``, is mmengine's. Each registry imports the modules that its types live in on the first
 build, so no config needs ``custom_imports``.
 """
 
@@ -13,9 +13,9 @@ def _child_of(parent: Registry, *locations: str) -> Registry:
     return Registry(parent.name, parent=parent, scope='flmm', locations=list(locations))
 
 
-DATASETS = _child_of(mmengine_registry.DATASETS, 'flmm.datasets')
-TRANSFORMS = _child_of(mmengine_registry.TRANSFORMS, 'flmm.datasets')
-FUNCTIONS = _child_of(mmengine_registry.FUNCTIONS, 'flmm.datasets')
+DATASETS = _child_of(mmengine_registry.DATASETS, 'flmm.datasets.refcoco', 'flmm.datasets.refcoco_test_sets')
+TRANSFORMS = _child_of(mmengine_registry.TRANSFORMS, 'flmm.datasets.qwen_image_processor', 'flmm.datasets.transforms')
+FUNCTIONS = _child_of(mmengine_registry.FUNCTIONS, 'flmm.datasets.collate')
 MODELS = _child_of(mmengine_registry.MODELS, 'flmm.models')
 METRICS = _child_of(mmengine_registry.METRICS, 'flmm.evaluation')
 HOOKS = _child_of(mmengine_registry.HOOKS, 'flmm.engine')

@@ -1,17 +1,25 @@
-"""From files on disk to GroundingSample."""
+"""From files on disk to GroundingSample.
 
-from flmm.datasets.collate import collate_grounding
-from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
-from flmm.datasets.refcoco import RefCocoDataset
-from flmm.datasets.refcoco_test_sets import RefCocoTestSets
-from flmm.datasets.transforms import LoadMasks, PILLoadImageFromFile, RefCOCO2PNG
+Names are imported when first used: ``flmm.datasets.shapes`` needs neither mmdet nor transformers, and should not wait
+for them.
+"""
 
-__all__ = [
-    'LoadMasks',
-    'PILLoadImageFromFile',
-    'QwenImageProcessorWrapper',
-    'RefCOCO2PNG',
-    'RefCocoDataset',
-    'RefCocoTestSets',
-    'collate_grounding',
-]
+from importlib import import_module
+from typing import Any
+
+_MODULE_OF = {
+    'LoadMasks': 'transforms',
+    'PILLoadImageFromFile': 'transforms',
+    'QwenImageProcessorWrapper': 'qwen_image_processor',
+    'RefCOCO2PNG': 'transforms',
+    'RefCocoDataset': 'refcoco',
+    'RefCocoTestSets': 'refcoco_test_sets',
+    'collate_grounding': 'collate',
+}
+__all__ = list(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(f'{__name__}.{_MODULE_OF[name]}'), name)
