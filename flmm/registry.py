@@ -15,7 +15,7 @@ def _child_of(parent: Registry, *locations: str) -> Registry:
 
 DATASETS = _child_of(mmengine_registry.DATASETS, 'flmm.datasets.refcoco', 'flmm.datasets.refcoco_test_sets')
 TRANSFORMS = _child_of(mmengine_registry.TRANSFORMS, 'flmm.datasets.qwen_image_processor', 'flmm.datasets.transforms')
-FUNCTIONS = _child_of(mmengine_registry.FUNCTIONS, 'flmm.datasets.collate')
+FUNCTIONS = _child_of(mmengine_registry.FUNCTIONS, 'flmm.datasets.collate', 'flmm.datasets.worker_seeds')
 MODELS = _child_of(mmengine_registry.MODELS, 'flmm.models')
 METRICS = _child_of(mmengine_registry.METRICS, 'flmm.evaluation')
 HOOKS = _child_of(mmengine_registry.HOOKS, 'flmm.engine')

@@ -15,6 +15,7 @@ _MODULE_OF = {
     'RefCocoDataset': 'refcoco',
     'RefCocoTestSets': 'refcoco_test_sets',
     'collate_grounding': 'collate',
+    'keep_torch_seed': 'worker_seeds',
 }
 __all__ = list(_MODULE_OF)
 
