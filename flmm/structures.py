@@ -87,11 +87,17 @@ class GroundingSample:
         Raises:
             ValueError: they do not; the message names the image, what was found and what was expected.
         """
+        if tuple(self.image_grid_thw.shape) != (1, 3):
+            found = tuple(self.image_grid_thw.shape)
+            raise ValueError(
+                f'image {self.image_path!r}: image_grid_thw has shape {found}, expected (1, 3) (one image)'
+            )
         h, w = self.grid_size
         frame = (h * UNIT_PIXELS, w * UNIT_PIXELS)
         image_frame = (self.image.height, self.image.width)
         mask_ids = self.mask_ids[self.mask_ids != -1].unique().tolist()
         num_masks, num_image_tokens = self.num_masks, int((self.input_ids == self.image_token_id).sum())
+        kinds = self.phrases if self.phrase_kinds is None else self.phrase_kinds
         facts = [
             ('mask_ids has shape', tuple(self.mask_ids.shape), tuple(self.input_ids.shape), 'one id for each token'),
             ('its phrases have mask ids', mask_ids, list(range(num_masks)), 'each phrase needs tokens of its own'),
@@ -99,6 +105,7 @@ class GroundingSample:
             ('pixel_values has rows', len(self.pixel_values), h * w * MERGE_SIZE**2, 'the patches of image_grid_thw'),
             ('masks has shape', tuple(self.masks.shape), (num_masks, *frame), 'a mask each, processed frame'),
             ('gt_masks has shape', tuple(self.gt_masks.shape), (num_masks, *image_frame), 'a mask each, image frame'),
+            ('phrase_kinds number', len(kinds), num_masks, 'one for each phrase, or None'),
         ]
         for name, found, expected, why in facts:
             if found != expected:

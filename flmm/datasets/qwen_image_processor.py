@@ -1,5 +1,6 @@
 """An image and a user prompt -> what Qwen2-VL and Qwen2.5-VL read, through the checkpoint's own processor."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -32,11 +33,11 @@ class QwenImageProcessorWrapper:
     def __init__(
         self,
         *,
-        pretrained_model_name_or_path: str | ProcessorMixin,
+        pretrained_model_name_or_path: str | os.PathLike | ProcessorMixin,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
     ) -> None:
-        if isinstance(pretrained_model_name_or_path, str):
+        if isinstance(pretrained_model_name_or_path, (str, os.PathLike)):
             pretrained_model_name_or_path = AutoProcessor.from_pretrained(pretrained_model_name_or_path)
         self.processor = pretrained_model_name_or_path
         self.tokenizer = self.processor.tokenizer

@@ -1,6 +1,7 @@
 """RefCOCO, RefCOCO+ and RefCOCOg: mmdet's dataset, safely read, and its test sets."""
 
 import collections
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from flmm.registry import DATASETS
 class RefCocoDataset(MMDetRefCocoDataset):
     """mmdet's RefCocoDataset: an item is an image with the objects referred to in it and their phrases.
 
-    It differs in four ways: the refs pickle cannot run code; ``text_mode='random'`` draws anew at every access, not
-    once at loading; items keep the order of the refs file; and an item says where it comes from (``dataset_name``,
-    ``text_kinds``).
+    It differs in what follows: the refs pickle cannot run code; ``text_mode='random'`` draws anew at every access, not
+    once at loading; 'concat' puts a space between sentences; two refs to one object give both, not the last; items
+    keep the order of the refs file; and an item says where it comes from (``dataset_name``, ``text_kinds``).
 
     Args:
         name: names the test set in results, such as 'refcoco_val_first_sentence'. Defaults to the split's name.
@@ -44,7 +45,12 @@ class RefCocoDataset(MMDetRefCocoDataset):
             raise ValueError(f'no sample in split {self.split!r} of {self.split_file!r}; check split and split_file')
         if not Path(self.ann_file).is_file():
             raise ValueError(f'ann_file {self.ann_file!r} does not exist; download the RefCOCO annotations there')
-        instances = mmengine.load(self.ann_file, file_format='json')
+        try:
+            instances = mmengine.load(self.ann_file, file_format='json')
+        except ValueError as error:
+            raise ValueError(f'ann_file {self.ann_file!r} is not JSON ({error}); download it again') from error
+        if not isinstance(instances, dict) or not {'images', 'annotations'} <= instances.keys():
+            raise ValueError(f"ann_file {self.ann_file!r} has no 'images' and 'annotations'; expected COCO's instances")
         images = {image['id']: image for image in instances['images']}
         annotations = {annotation['id']: annotation for annotation in instances['annotations']}
 
@@ -56,6 +62,12 @@ class RefCocoDataset(MMDetRefCocoDataset):
                         f'ref {ref["ref_id"]} of {self.split_file!r} has {key} {ref[key]}, which {self.ann_file!r} '
                         'does not have; take both files from the same release'
                     )
+            owner = annotations[ref['ann_id']].get('image_id', ref['image_id'])
+            if owner != ref['image_id']:
+                raise ValueError(
+                    f'ref {ref["ref_id"]} of {self.split_file!r} is on image {ref["image_id"]}, but its annotation '
+                    f'{ref["ann_id"]} in {self.ann_file!r} is on image {owner}; take both files from the same release'
+                )
             refs_of_image[ref['image_id']].append(ref)
         return [self._item(images[key], found, annotations) for key, found in refs_of_image.items()]
 
@@ -70,7 +82,7 @@ class RefCocoDataset(MMDetRefCocoDataset):
             mask = annotations[ref['ann_id']]['segmentation']
             targets.append({'mask': mask, 'ann_id': ref['ann_id'], 'sentences': sentences})
         return {
-            'img_path': str(Path(self.data_prefix['img_path']) / image['file_name']),
+            'img_path': os.path.join(self.data_prefix['img_path'], image['file_name']),  # the prefix may be a URL
             'img_id': image['id'],
             'dataset_name': self.name,
             'targets': targets,

@@ -1,6 +1,7 @@
 """From an item of the dataset to a GroundingSample: load the image, decode the masks, lay out the token sequence."""
 
 import io
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from flmm.structures import GroundingSample
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any 8- or 16-bit image to RGB. Alpha is dropped, as transformers' ``convert_to_rgb`` drops it.
+    """Convert any 8- or 16-bit image to RGB. Alpha is dropped, as F-LMM drops it; nothing is composited.
 
     Raises:
-        ValueError: float or 32-bit pixels, whose range is unknown.
+        ValueError: float pixels or integers beyond 16 bits, whose range is unknown.
     """
     if image.mode in ('I', 'F') or image.mode.startswith('I;16'):
         pixels = np.asarray(image)
@@ -55,7 +56,7 @@ class PILLoadImageFromFile(BaseTransform):
                 image = to_rgb(file)
         except FileNotFoundError as error:
             raise ValueError(f'image {path!r} does not exist; check data_root and data_prefix') from error
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
             raise ValueError(f'image {path!r} cannot be read ({error}); download it again or convert it') from error
         results['image'] = image
         results['height'], results['width'] = image.height, image.width
@@ -67,7 +68,9 @@ class PILLoadImageFromFile(BaseTransform):
 class LoadMasks(LoadAnnotations):
     """mmdet's LoadAnnotations for masks alone, refusing what mmdet replaces by an empty mask or an assertion.
 
-    Adds ``gt_masks``, mmdet's BitmapMasks of size (height, width), one for each of ``instances``.
+    Adds ``gt_masks``, mmdet's BitmapMasks of size (height, width), one for each of ``instances``. A mask is a list of
+    polygons [x, y, x, y, ...], or an RLE whose counts are a list of runs or compressed (str, or bytes as pycocotools
+    makes them).
 
     Raises:
         ValueError: a mask that is neither polygons nor RLE, is degenerate, or has another size than the image.
@@ -78,26 +81,39 @@ class LoadMasks(LoadAnnotations):
 
     def _load_masks(self, results: dict) -> None:
         for index, instance in enumerate(results['instances']):
-            problem = self._problem(instance['mask'], height=results['height'], width=results['width'])
+            mask = instance['mask']
+            problem = self._problem(mask, height=results['height'], width=results['width'])
             if problem:
                 raise ValueError(
                     f'mask {index} (annotation {instance.get("ann_id")}) of image {results["img_path"]!r} {problem}; '
                     'check that the annotations belong to this image'
                 )
-        super()._load_masks(results)
+            if isinstance(mask, dict) and isinstance(mask['counts'], bytes):  # mmdet would empty the mask
+                instance['mask'] = {**mask, 'counts': mask['counts'].decode('latin1')}
+        try:
+            super()._load_masks(results)
+        except ValueError as error:
+            raise ValueError(f'a mask of image {results["img_path"]!r} cannot be decoded ({error})') from error
 
     @staticmethod
     def _problem(mask: Any, *, height: int, width: int) -> str | None:
         if isinstance(mask, dict):
             if 'size' not in mask or 'counts' not in mask:
                 return f'is an RLE without size or counts (keys {sorted(mask)})'
-            if list(mask['size']) != [height, width]:
-                return f'has size {list(mask["size"])}, the image has [{height}, {width}]'
+            size, counts = mask['size'], mask['counts']
+            if list(size) != [height, width]:
+                return f'has size {list(size)}, the image has [{height}, {width}]'
+            if not counts or not isinstance(counts, (list, str, bytes)):
+                return f'is an RLE whose counts are {counts!r}, expected a list of runs or a compressed string'
+            if isinstance(counts, list) and (min(counts) < 0 or sum(counts) != height * width):
+                return f'is an RLE of {sum(counts)} px (shortest run {min(counts)}), expected {height * width}'
             return None
-        if not isinstance(mask, list) or not mask:
-            return f'is {mask!r}, expected polygons or an RLE'
+        if not isinstance(mask, list) or not mask or any(np.ndim(polygon) != 1 for polygon in mask):
+            return f'is {reprlib.repr(mask)}, expected polygons or an RLE'
         if any(len(polygon) < 6 or len(polygon) % 2 for polygon in mask):
             return 'has a polygon of fewer than three points or an odd number of coordinates'
+        if not all(np.isfinite(polygon).all() for polygon in mask):  # pycocotools would take all the memory
+            return 'has a polygon with a coordinate that is not finite'
         return None
 
 

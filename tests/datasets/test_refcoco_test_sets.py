@@ -1,0 +1,104 @@
+"""RefCocoTestSets: which datasets it makes, and what they give."""
+
+import pytest
+from mmengine.registry import DefaultScope
+from tiny_refcoco import REFS, write_refcoco
+
+from flmm.datasets import RefCocoTestSets, collate_grounding
+from flmm.registry import DATASETS
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Of ``tiny_refcoco``: splits train, val, testA, testB over six images."""
+    write_refcoco(tmp_path / 'data')
+    return {
+        'data_root': str(tmp_path / 'data'),
+        'data_prefix': {'img_path': 'images'},
+        'ann_file': 'refcoco/instances.json',
+        'split_file': 'refcoco/refs(unc).p',
+        'serialize_data': False,  # mmengine collects garbage for each dataset that it serializes
+    }
+
+
+def tagged(tag):
+    """A pipeline that shows which one ran."""
+    return [lambda item: (tag, item['dataset_name'], item['img_id'], item['text'], item['sample_idx'])]
+
+
+def test_one_dataset_for_each_split_and_protocol(files):
+    sets = RefCocoTestSets(
+        name='refcoco', splits=('val', 'testA'), pipeline=tagged('joint'), split_pipeline=tagged('apart'), **files
+    )
+
+    assert [(part.name, part.split, part.text_mode, part.test_mode) for part in sets.datasets] == [
+        ('refcoco_val_first_sentence', 'val', 'select_first', True),
+        ('refcoco_val_every_sentence', 'val', 'original', True),
+        ('refcoco_testA_first_sentence', 'testA', 'select_first', True),
+        ('refcoco_testA_every_sentence', 'testA', 'original', True),
+    ]
+    assert [sets[index] for index in range(len(sets))] == [
+        ('joint', 'refcoco_val_first_sentence', 5, ['cat', 'dog'], 0),
+        ('apart', 'refcoco_val_every_sentence', 5, ['cat', 'a cat', 'dog'], 0),
+        ('joint', 'refcoco_testA_first_sentence', 5, ['man', 'hat'], 0),
+        ('joint', 'refcoco_testA_first_sentence', 6, ['she'], 1),
+        ('apart', 'refcoco_testA_every_sentence', 5, ['man', 'the man', 'he', 'hat', 'his hat'], 0),
+        ('apart', 'refcoco_testA_every_sentence', 6, ['she'], 1),
+    ]
+
+
+@pytest.mark.parametrize('protocol', ['first_sentence', 'every_sentence'])
+def test_one_protocol(files, protocol):
+    sets = RefCocoTestSets(
+        name='plus', splits=['testB'], protocols=[protocol], pipeline=tagged(1), split_pipeline=tagged(2), **files
+    )
+
+    assert [part.name for part in sets.datasets] == [f'plus_testB_{protocol}']
+    assert sets[0][0] == {'first_sentence': 1, 'every_sentence': 2}[protocol]
+
+
+def test_unknown_protocol_is_refused(files):
+    with pytest.raises(
+        ValueError, match=r"protocols \['all'\] are unknown, expected some of \['first_sentence', 'every_sentence'\]"
+    ):
+        RefCocoTestSets(
+            name='refcoco', splits=['val'], protocols=['all', 'first_sentence'], pipeline=[], split_pipeline=[], **files
+        )
+
+
+def test_unknown_split_is_refused(files):
+    with pytest.raises(ValueError, match="no sample in split 'testC'"):
+        RefCocoTestSets(name='refcoco', splits=['val', 'testC'], pipeline=[], split_pipeline=[], **files)
+
+
+def test_both_protocols_through_the_whole_pipeline(files, wrapper):
+    loading = [{'type': 'PILLoadImageFromFile'}, {'type': 'LoadMasks'}]
+    to_sample = {'type': 'RefCOCO2PNG', 'image_processor': wrapper, 'prompt': 'Where?'}
+    config = {
+        'type': 'RefCocoTestSets',
+        'name': 'refcoco',
+        'splits': ['testA'],
+        'pipeline': [*loading, to_sample],
+        'split_pipeline': [*loading, {**to_sample, 'concat': False}],
+        **files,
+    }
+    with DefaultScope.overwrite_default_scope('flmm'):  # as a Runner does
+        sets = DATASETS.build(config)
+
+    samples = collate_grounding([sets[index] for index in range(len(sets))])['data_samples']
+
+    first, every = 'refcoco_testA_first_sentence', 'refcoco_testA_every_sentence'
+    assert [(s.dataset_name, s.sample_idx, s.phrases, s.phrase_kinds) for s in samples] == [
+        (first, 0, ['man', 'hat'], ['name', 'name']),
+        (first, 1, ['she'], ['name']),
+        (every, 0, ['man'], ['name']),
+        (every, 0, ['the man'], ['clause']),
+        (every, 0, ['he'], ['clause']),
+        (every, 0, ['hat'], ['name']),
+        (every, 0, ['his hat'], ['clause']),
+        (every, 1, ['she'], ['name']),
+    ]
+    number_of_sentences = sum(len(sentences) for split, _, sentences in REFS if split == 'testA')
+    assert len(samples) == 2 + number_of_sentences
+    assert samples[0].gt_masks[0].equal(samples[2].gt_masks[0])
+    assert samples[0].gt_masks[1].equal(samples[5].gt_masks[0])

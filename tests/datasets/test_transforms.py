@@ -1,0 +1,481 @@
+"""PILLoadImageFromFile, LoadMasks and RefCOCO2PNG, each against a reference written here or upstream."""
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from mmdet.structures.mask import BitmapMasks
+from PIL import Image
+from pycocotools import mask as coco_mask
+from tiny_models import FAMILIES, SPECIAL_TOKENS, tiny_processor
+
+from flmm.datasets import LoadMasks, PILLoadImageFromFile, QwenImageProcessorWrapper, RefCOCO2PNG
+from flmm.registry import TRANSFORMS
+from flmm.structures import GroundingSample
+
+# --- PILLoadImageFromFile
+
+
+def random_image(height, width, seed=0):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def load(path):
+    return PILLoadImageFromFile().transform({'img_path': str(path)})
+
+
+def saved_pixels(image, path, **kwargs):
+    """Save ``image``, load it through the transform, return its pixels [height, width, 3]."""
+    image.save(path, **kwargs)
+    loaded = load(path)['image']
+    assert loaded.mode == 'RGB'
+    return np.asarray(loaded)
+
+
+def test_rgb_is_read_as_it_is(tmp_path):
+    image = random_image(12, 20)
+    image.save(tmp_path / 'rgb.png')
+
+    results = PILLoadImageFromFile().transform({'img_path': str(tmp_path / 'rgb.png'), 'text': ['kept']})
+
+    assert np.array_equal(np.asarray(results.pop('image')), np.asarray(image))
+    assert results == {
+        'img_path': str(tmp_path / 'rgb.png'),
+        'text': ['kept'],
+        'height': 12,
+        'width': 20,
+        'img_shape': (12, 20),
+        'ori_shape': (12, 20),
+    }
+
+
+@pytest.mark.parametrize(('mode', 'bands'), [('L', 1), ('LA', 2), ('RGBA', 4)])
+def test_grey_is_repeated_and_alpha_dropped(tmp_path, mode, bands):
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 5, bands), dtype=np.uint8)
+    if bands != 1:
+        pixels[0, 0, -1], pixels[0, 1, -1] = 0, 255  # from invisible to opaque
+    image = Image.fromarray(pixels[..., 0] if bands == 1 else pixels)
+    assert image.mode == mode
+
+    loaded = saved_pixels(image, tmp_path / 'image.png')
+
+    colours = pixels[..., :3] if bands == 4 else np.repeat(pixels[..., :1], 3, axis=2)
+    assert np.array_equal(loaded, colours)
+
+
+@pytest.mark.parametrize('kind', ['png', 'tif', 'pgm'])
+def test_16_bits_are_scaled_not_clipped(tmp_path, kind):
+    values = np.array([[0, 128, 129, 257, 1000, 32768, 65406, 65407, 65535]], dtype=np.uint16)
+
+    loaded = saved_pixels(Image.fromarray(values), tmp_path / f'depth.{kind}')
+
+    # value / 257, to the nearest: 0.498, 0.502, 1, 3.89, 127.502, 254.498, 254.502
+    expected = np.array([[0, 0, 1, 1, 4, 128, 254, 255, 255]])
+    assert np.array_equal(loaded, np.repeat(expected[..., None], 3, axis=2))
+
+
+def test_16_bits_of_the_other_byte_order(tmp_path):
+    values = np.array([[0, 257, 256 * 257 - 257]], dtype='>u2')
+
+    loaded = saved_pixels(Image.frombytes('I;16B', (3, 1), values.tobytes()), tmp_path / 'big_endian.tif')
+
+    assert loaded[0, :, 0].tolist() == [0, 1, 255]
+
+
+def test_palette(tmp_path):
+    image = Image.fromarray(np.array([[0, 1], [2, 1]], dtype=np.uint8)).convert('P')
+    image.putpalette([10, 20, 30, 200, 100, 0, 7, 8, 9])
+    assert image.mode == 'P'
+
+    loaded = saved_pixels(image, tmp_path / 'palette.png')
+
+    assert loaded.tolist() == [[[10, 20, 30], [200, 100, 0]], [[7, 8, 9], [200, 100, 0]]]
+
+
+def test_one_bit(tmp_path):
+    image = Image.fromarray(np.array([[True, False, True]]))
+    assert image.mode == '1'
+
+    assert saved_pixels(image, tmp_path / 'bits.png').tolist() == [[[255] * 3, [0] * 3, [255] * 3]]
+
+
+@pytest.mark.parametrize(('kind', 'tolerance'), [('tif', 0), ('jpg', 3)])
+@pytest.mark.parametrize(
+    ('ink', 'colour'), [((0, 255, 255, 0), (255, 0, 0)), ((0, 0, 0, 255), (0, 0, 0)), ((0, 0, 0, 0), (255, 255, 255))]
+)
+def test_cmyk(tmp_path, kind, tolerance, ink, colour):
+    loaded = saved_pixels(Image.new('CMYK', (16, 16), ink), tmp_path / f'cmyk.{kind}')
+
+    assert np.abs(loaded.astype(int) - np.array(colour)).max() <= tolerance
+
+
+def test_exif_orientation_is_not_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees to display
+    random_image(12, 20).save(tmp_path / 'turned.jpg', exif=exif)
+
+    assert load(tmp_path / 'turned.jpg')['ori_shape'] == (12, 20)
+
+
+def test_missing_image_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"image '.*nowhere\.jpg' does not exist; check data_root and data_prefix"):
+        load(tmp_path / 'nowhere.jpg')
+
+
+@pytest.mark.parametrize('kept', [0.0, 0.02, 0.5, 0.9])
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'GIF', 'TIFF'])
+def test_truncated_image_is_named(tmp_path, kind, kept):
+    buffer = io.BytesIO()
+    random_image(60, 80).save(buffer, kind)
+    path = tmp_path / 'cut.img'
+    path.write_bytes(buffer.getvalue()[: int(kept * buffer.tell())])
+
+    with pytest.raises(ValueError, match=r"image '.*cut\.img' cannot be read \(.+\); download it again or convert it"):
+        load(path)
+
+
+@pytest.mark.parametrize('content', [b'<html>404</html>', b'{}', b'\xff\xd8\xff\xe0', b'\x89PNG\r\n\x1a\n' + bytes(40)])
+def test_what_is_no_image_is_named(tmp_path, content):
+    (tmp_path / 'page.jpg').write_bytes(content)
+
+    with pytest.raises(ValueError, match=r"image '.*page\.jpg' cannot be read \(.+\)"):
+        load(tmp_path / 'page.jpg')
+
+
+def test_folder_is_named(tmp_path):
+    (tmp_path / 'folder').mkdir()
+
+    with pytest.raises(ValueError, match=r"image '.*folder' cannot be read \(.*Is a directory"):
+        load(tmp_path / 'folder')
+
+
+@pytest.mark.parametrize(
+    ('pixels', 'mode'),
+    [
+        (np.array([[0.0, 0.5]], dtype=np.float32), 'F'),
+        (np.array([[0, 65536]], dtype=np.int32), 'I'),
+        (np.array([[-1, 255]], dtype=np.int32), 'I'),
+    ],
+)
+def test_pixels_of_unknown_range_are_refused(tmp_path, pixels, mode):
+    Image.fromarray(pixels).save(tmp_path / 'depth.tif')
+
+    with pytest.raises(
+        ValueError,
+        match=rf"image '.*depth\.tif' cannot be read \(pixels of mode '{mode}' have no known range; convert to",
+    ):
+        load(tmp_path / 'depth.tif')
+
+
+def test_decompression_bomb_is_named(tmp_path, monkeypatch):
+    random_image(30, 30).save(tmp_path / 'bomb.png')
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 400)
+
+    with pytest.raises(
+        ValueError, match=r"image '.*bomb\.png' cannot be read \(Image size \(900 pixels\) exceeds limit"
+    ):
+        load(tmp_path / 'bomb.png')
+
+
+# --- LoadMasks
+
+BITMAP = np.zeros((6, 8), dtype=np.uint8)
+BITMAP[1:4, 2:6] = 1
+BITMAP[5, 0] = 1
+
+
+def runs(bitmap):
+    """Counts of an uncompressed RLE: run lengths in column-major order, background first."""
+    flat, counts, value = bitmap.ravel(order='F').tolist(), [0], 0
+    for pixel in flat:
+        if pixel != value:
+            counts.append(0)
+            value = pixel
+        counts[-1] += 1
+    return counts
+
+
+def decode(masks, *, height=6, width=8):
+    results = {
+        'instances': [{'mask': mask, 'ann_id': 40 + index, 'ignore_flag': 0} for index, mask in enumerate(masks)],
+        'height': height,
+        'width': width,
+        'ori_shape': (height, width),
+        'img_path': 'cats.jpg',
+    }
+    return LoadMasks().transform(results)['gt_masks'].to_ndarray()
+
+
+def test_polygons_decode_as_pycocotools_does():
+    polygons = [
+        [[2, 1, 6, 1, 6, 4, 2, 4]],
+        [[0.4, 0.7, 7.9, 1.2, 3.3, 5.6]],
+        [[0, 0, 2, 0, 2, 2, 0, 2], [4.5, 2, 8, 2, 8, 6], [1, 1, 3, 1, 3, 3, 1, 3]],  # parts, two of them overlap
+        [[-5, -5, 50, -5, 50, 50, -5, 50]],  # sticks out everywhere
+    ]
+
+    masks = decode(polygons)
+
+    expected = [coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(parts, 6, 8))) for parts in polygons]
+    assert masks.dtype == np.uint8
+    assert np.array_equal(masks, np.stack(expected))
+    assert masks[0].sum() == 12
+    assert masks[0][1:4, 2:6].all()
+    assert masks[3].all()
+
+
+@pytest.mark.parametrize('kind', ['list', 'str', 'bytes'])
+@pytest.mark.parametrize('bitmap', [BITMAP, np.zeros_like(BITMAP), np.ones_like(BITMAP)], ids=['some', 'none', 'all'])
+def test_rle_decodes_to_the_bitmap_it_was_made_of(kind, bitmap):
+    counts = runs(bitmap) if kind == 'list' else coco_mask.encode(np.asfortranarray(bitmap))['counts']
+    if kind == 'str':
+        counts = counts.decode()
+
+    assert np.array_equal(decode([{'size': [6, 8], 'counts': counts}]), bitmap[None])
+    assert np.array_equal(decode([{'size': (6, 8), 'counts': counts}]), bitmap[None])
+
+
+def test_kinds_mix_and_keep_their_order():
+    polygon = [[0, 0, 2, 0, 2, 2, 0, 2]]
+
+    masks = decode([{'size': [6, 8], 'counts': runs(BITMAP)}, polygon, {'size': [6, 8], 'counts': [48]}])
+
+    assert np.array_equal(masks[0], BITMAP)
+    assert np.argwhere(masks[1]).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert not masks[2].any()
+
+
+def test_no_instances_give_no_masks():
+    assert decode([]).shape == (0, 6, 8)
+
+
+@pytest.mark.parametrize(
+    ('mask', 'problem'),
+    [
+        (None, 'is None, expected polygons or an RLE'),
+        ([], 'is [], expected polygons or an RLE'),
+        ('PPY', "is 'PPY', expected polygons or an RLE"),
+        ([1.0, 1.0, 5.0, 1.0, 5.0, 5.0], 'is [1.0, 1.0, 5.0, 1.0, 5.0, 5.0], expected polygons or an RLE'),
+        ([[[1, 1], [5, 1], [5, 5]]], 'is [[[1, 1], [5, 1], [5, 5]]], expected polygons or an RLE'),
+        ([[1, 1, 5, 1]], 'has a polygon of fewer than three points or an odd number of coordinates'),
+        (
+            [[1, 1, 5, 1, 5, 5], [1, 1, 5, 1, 5, 5, 1]],
+            'has a polygon of fewer than three points or an odd number of coordinates',
+        ),
+        ([[1, 1, 5, 1, 5, float('nan')]], 'has a polygon with a coordinate that is not finite'),
+        ([[1, 1, 5, 1, 5, float('inf')]], 'has a polygon with a coordinate that is not finite'),
+        ({'counts': [48]}, "is an RLE without size or counts (keys ['counts'])"),
+        ({'size': [6, 8]}, "is an RLE without size or counts (keys ['size'])"),
+        ({'size': [8, 6], 'counts': [48]}, 'has size [8, 6], the image has [6, 8]'),
+        ({'size': [6, 8], 'counts': None}, 'is an RLE whose counts are None, expected a list of runs or a compressed'),
+        ({'size': [6, 8], 'counts': ''}, "is an RLE whose counts are '', expected a list of runs or a compressed"),
+        ({'size': [6, 8], 'counts': []}, 'is an RLE whose counts are [], expected a list of runs or a compressed'),
+        ({'size': [6, 8], 'counts': [10, 5]}, 'is an RLE of 15 px (shortest run 5), expected 48'),
+        ({'size': [6, 8], 'counts': [10, 5, 330]}, 'is an RLE of 345 px (shortest run 5), expected 48'),
+        ({'size': [6, 8], 'counts': [10, -5, 43]}, 'is an RLE of 48 px (shortest run -5), expected 48'),
+    ],
+)
+def test_mistaken_mask_is_refused_by_number_annotation_and_image(mask, problem):
+    with pytest.raises(ValueError, match=re.escape(f"mask 1 (annotation 41) of image 'cats.jpg' {problem}")):
+        decode([{'size': [6, 8], 'counts': [48]}, mask])
+
+
+def test_compressed_rle_of_garbage_is_refused():
+    with pytest.raises(ValueError, match=r"a mask of image 'cats\.jpg' cannot be decoded \(Invalid RLE"):
+        decode([{'size': [6, 8], 'counts': 'zzzz'}])
+
+
+def test_polygons_of_coco_decode_to_their_area(coco_mini):
+    with open(f'{coco_mini["data_root"]}/{coco_mini["ann_file"]}') as file:
+        annotations = json.load(file)['annotations']
+
+    masks = decode([annotation['segmentation'] for annotation in annotations], height=480, width=640)
+
+    areas = np.array([annotation['area'] for annotation in annotations])  # of the polygons, not of the pixels
+    assert masks.shape == (6, 480, 640)
+    np.testing.assert_allclose(masks.sum(axis=(1, 2)), areas, rtol=0.03)
+
+
+# --- RefCOCO2PNG
+
+
+def item(phrases, *, height=100, width=160, seed=0, **extra):
+    """What the loading transforms give: random blobs for masks."""
+    rng = np.random.default_rng(seed)
+    masks = (rng.random((len(phrases), height, width)) < 0.3).astype(np.uint8)
+    return {
+        'img_path': 'train/cats.jpg',
+        'image': random_image(height, width, seed),
+        'text': list(phrases),
+        'gt_masks': BitmapMasks(masks, height, width),
+        **extra,
+    }
+
+
+def prompt_oracle(tokenizer, prompt, num_image_tokens):
+    """The chat of ``tiny_models`` written out, every special token by its id."""
+    start, end, vision_start, vision_end, image = (
+        tokenizer.convert_tokens_to_ids(f'<|{name}|>')
+        for name in ('im_start', 'im_end', 'vision_start', 'vision_end', 'image_pad')
+    )
+    user, prompt_ids, newline, assistant = (
+        plain_oracle(tokenizer, text) for text in ('user\n', prompt, '\n', 'assistant\n')
+    )
+    vision = [vision_start, *[image] * num_image_tokens, vision_end]
+    return [start, *user, *vision, *prompt_ids, end, *newline, start, *assistant]
+
+
+def plain_oracle(tokenizer, text):
+    """Ids of single characters: a token's name can't be read out of them (the tiny tokenizer has no merges)."""
+    return [token for character in text for token in tokenizer(character, add_special_tokens=False)['input_ids']]
+
+
+def processed_oracle(masks, height, width):
+    """The source pixel under the centre of each target pixel, in whole numbers."""
+    source_height, source_width = masks.shape[-2:]
+    rows = [(2 * row + 1) * source_height // (2 * height) for row in range(height)]
+    columns = [(2 * column + 1) * source_width // (2 * width) for column in range(width)]
+    return masks[:, rows][:, :, columns]
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_joint_layout_token_by_token(family):
+    wrapper = QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor(family))
+    phrases = ['left cat', 'é', 'a dog. or not']
+    results = item(phrases, text_kinds=['name', 'name', 'clause'], dataset_name='refcoco_val', sample_idx=17)
+
+    sample = RefCOCO2PNG(image_processor=wrapper, prompt='<image>Where?').transform(results)
+
+    tokenizer, image_tokens = wrapper.tokenizer, 4 * 6  # 100 x 160 becomes 112 x 168
+    input_ids = prompt_oracle(tokenizer, 'Where?', image_tokens)
+    mask_ids = [-1] * len(input_ids)
+    first, second, third = (plain_oracle(tokenizer, phrase) for phrase in phrases)
+    (dot,) = plain_oracle(tokenizer, '.')
+    input_ids += [*first, dot, *second, dot, *third]
+    mask_ids += [*[0] * 8, -1, *[1] * 2, -1, *[2] * 13]
+    assert isinstance(sample, GroundingSample)
+    assert sample.input_ids.tolist() == input_ids
+    assert sample.mask_ids.tolist() == mask_ids
+    assert sample.input_ids.dtype == sample.mask_ids.dtype == torch.long
+    assert sample.phrases == phrases
+    assert sample.phrase_kinds == ['name', 'name', 'clause']
+    assert (sample.dataset_name, sample.sample_idx, sample.image_path) == ('refcoco_val', 17, 'train/cats.jpg')
+    assert sample.image is results['image']
+    assert sample.image_token_id == wrapper.image_token_id
+    assert sample.grid_size == (4, 6)
+
+
+@pytest.mark.parametrize('size', [(100, 160), (333, 77), (28, 28), (600, 250)])
+def test_masks_in_both_frames(wrapper, size):
+    results = item(['a', 'b'], height=size[0], width=size[1])
+    truth = results['gt_masks'].to_ndarray().astype(bool)
+
+    sample = RefCOCO2PNG(image_processor=wrapper, prompt='Where?').transform(results)
+
+    processed = wrapper.preprocess(results['image'], prompt='Where?')
+    frame = processed['meta_datas'][0]['padded_shape']
+    assert sample.meta_data == processed['meta_datas'][0]
+    assert torch.equal(sample.pixel_values, processed['pixel_values'][0])
+    assert torch.equal(sample.image_grid_thw, processed['image_grid_thw'][0])
+    assert sample.gt_masks.dtype == sample.masks.dtype == torch.bool
+    assert np.array_equal(sample.gt_masks.numpy(), truth)
+    assert np.array_equal(sample.masks.numpy(), processed_oracle(truth, frame['height'], frame['width']))
+
+
+def test_split_layout_gives_each_phrase_its_own_sample(wrapper):
+    phrases = ['left cat', 'dog', 'left cat']
+    results = item(phrases, text_kinds=['name', 'name', 'clause'], dataset_name='refcoco_val', sample_idx=3)
+    truth = results['gt_masks'].to_ndarray().astype(bool)
+
+    samples = RefCOCO2PNG(image_processor=wrapper, prompt='Where?', concat=False).transform(results)
+
+    context = prompt_oracle(wrapper.tokenizer, 'Where?', 4 * 6)
+    assert len(samples) == 3
+    for index, sample in enumerate(samples):
+        phrase_ids = plain_oracle(wrapper.tokenizer, phrases[index])
+        assert sample.input_ids.tolist() == context + phrase_ids
+        assert sample.mask_ids.tolist() == [-1] * len(context) + [0] * len(phrase_ids)
+        assert sample.phrases == [phrases[index]]
+        assert sample.phrase_kinds == [results['text_kinds'][index]]
+        assert np.array_equal(sample.gt_masks.numpy(), truth[index : index + 1])
+        assert np.array_equal(sample.masks.numpy(), processed_oracle(truth[index : index + 1], 112, 168))
+        assert (sample.dataset_name, sample.sample_idx) == ('refcoco_val', 3)
+
+
+def test_one_phrase_is_laid_out_the_same_either_way(wrapper):
+    joint = RefCOCO2PNG(image_processor=wrapper, prompt='Where?').transform(item(['cat']))
+    (apart,) = RefCOCO2PNG(image_processor=wrapper, prompt='Where?', concat=False).transform(item(['cat']))
+
+    assert torch.equal(joint.input_ids, apart.input_ids)
+    assert torch.equal(joint.mask_ids, apart.mask_ids)
+    assert joint.phrase_kinds is apart.phrase_kinds is None
+    assert (joint.dataset_name, joint.sample_idx) == ('dataset', 0)
+
+
+@pytest.mark.parametrize('name', [*SPECIAL_TOKENS, '<|endoftext|>', '<image>'])
+@pytest.mark.parametrize('concat', [True, False])
+def test_special_tokens_in_phrases_stay_text(wrapper, name, concat):
+    transform = RefCOCO2PNG(image_processor=wrapper, prompt='Where?', concat=concat)
+
+    samples = transform.transform(item([f'the {name}', name]))
+
+    for mask_id, phrase in enumerate([f'the {name}', name]):
+        sample = samples if concat else samples[mask_id]
+        ids = sample.input_ids[sample.mask_ids == (mask_id if concat else 0)].tolist()
+        assert ids == plain_oracle(wrapper.tokenizer, phrase)
+        assert (sample.input_ids == wrapper.image_token_id).sum() == 4 * 6
+
+
+def test_transform_leaves_the_item_as_it_is(wrapper):
+    results, copy = item(['cat', 'dog']), item(['cat', 'dog'])
+
+    RefCOCO2PNG(image_processor=wrapper, prompt='Where?').transform(results)
+
+    assert results.keys() == copy.keys()
+    assert results['text'] == copy['text']
+    assert np.array_equal(results['gt_masks'].to_ndarray(), copy['gt_masks'].to_ndarray())
+
+
+@pytest.mark.parametrize('concat', [True, False])
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'text': ['cat', '']}, "phrase '' of image 'train/cats.jpg' has no tokens; remove or fill it"),
+        ({'text': ['cat']}, "image 'train/cats.jpg' has 1 phrases and 2 masks; give one mask each"),
+        ({'text': ['a', 'b', 'c']}, "image 'train/cats.jpg' has 3 phrases and 2 masks; give one mask each"),
+        ({'text': []}, "image 'train/cats.jpg' has no phrase; leave it out of the dataset"),
+        (
+            {'image': random_image(160, 100)},
+            "masks of image 'train/cats.jpg' have size (100, 160), the image has (160, 100); check that",
+        ),
+    ],
+)
+def test_items_that_do_not_fit_are_refused(wrapper, concat, changes, message):
+    transform = RefCOCO2PNG(image_processor=wrapper, prompt='Where?', concat=concat)
+
+    with pytest.raises(ValueError, match=re.escape(message)):
+        transform.transform({**item(['cat', 'dog']), **changes})
+
+
+def test_image_that_the_processor_refuses_is_named(wrapper):
+    transform = RefCOCO2PNG(image_processor=wrapper, prompt='Where?')
+
+    with pytest.raises(ValueError, match=r"image 'train/cats\.jpg': absolute aspect ratio must be smaller than 200"):
+        transform.transform(item(['cat'], height=402, width=2))
+
+
+def test_configs_build_it_with_the_processor_of_a_folder(tmp_path):
+    tiny_processor().save_pretrained(tmp_path)
+    processor = {
+        'type': 'QwenImageProcessorWrapper',
+        'pretrained_model_name_or_path': str(tmp_path),
+        'max_pixels': 56 * 56,
+    }
+
+    transform = TRANSFORMS.build({'type': 'RefCOCO2PNG', 'image_processor': processor, 'prompt': 'Where?'})
+
+    assert type(transform) is RefCOCO2PNG
+    assert transform.transform(item(['cat'], height=100, width=100)).grid_size == (2, 2)
