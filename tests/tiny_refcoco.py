@@ -1,8 +1,11 @@
-"""A RefCOCO of six random images, the tiny models as files, and a config over both, for tests of the tools."""
+"""A RefCOCO of six random images, the tiny models as files, a config over both, and the tools run on it, for tests."""
 
 import json
 import pickle
+import runpy
+import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from PIL import Image
@@ -49,8 +52,8 @@ val_dataloader = dict(dataset=dict(**data))
 test_dataloader = dict(dataset=dict(split_pipeline=[*loading, dict(to_sample, concat=False)], **data))
 train_cfg = dict(max_epochs=2)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.5, begin=0, end=0.5, by_epoch=True, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=0.5, end=3, eta_min=0.0, by_epoch=True, convert_to_iter_based=True),
+    dict(type='LinearLR', start_factor=0.5, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=1, end=3, eta_min=0.0, by_epoch=True, convert_to_iter_based=True),
 ]
 """
 
@@ -107,3 +110,10 @@ def write_workspace(root: Path) -> Path:
         )
     )
     return config
+
+
+def run_tool(name: str, *arguments: str | Path) -> None:
+    """Run ``tools/<name>.py`` in this process, which has imported already what takes the tools ten seconds."""
+    path = str(REPOSITORY / 'tools' / f'{name}.py')
+    with mock.patch.object(sys, 'argv', [path, *map(str, arguments)]):
+        runpy.run_path(path, run_name='__main__')

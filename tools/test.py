@@ -4,9 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mmengine.runner import Runner
-
-from flmm.engine.runner_from_args import add_runner_arguments, load_config
+from flmm.engine.runner_from_args import add_runner_arguments, build_runner, load_config
 from flmm.evaluation import format_table
 
 
@@ -26,7 +24,7 @@ def main() -> None:
     if args.show_dir:
         hook = {'type': 'VisualizationHook', 'out_dir': args.show_dir}
         config.custom_hooks = [*config.get('custom_hooks', []), hook]
-    runner = Runner.from_cfg(config)
+    runner = build_runner(config)
     metrics = runner.test()
     if runner.rank == 0:
         print(format_table(metrics))

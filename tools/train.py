@@ -4,9 +4,8 @@ import argparse
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 
-from flmm.engine.runner_from_args import add_runner_arguments, load_config
+from flmm.engine.runner_from_args import add_runner_arguments, build_runner, load_config
 
 
 def use_amp(config: Config) -> None:
@@ -36,7 +35,7 @@ def main() -> None:
     if args.resume:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
-    Runner.from_cfg(config).train()
+    build_runner(config).train()
 
 
 if __name__ == '__main__':

@@ -6,8 +6,15 @@ from collections.abc import Iterable
 
 from mmengine.runner import Runner
 
-# What tools read from a config beside Runner's own arguments.
-OTHER_KEYS = ('auto_scale_lr', 'find_unused_parameters', 'model_wrapper_cfg', 'resume_from')
+# What Runner reads from a config beside its own arguments.
+OTHER_KEYS = (
+    'activation_checkpointing',
+    'compile',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'sync_bn',
+)
 
 
 def check_config_keys(keys: Iterable[str]) -> None:

@@ -1,5 +1,6 @@
 """Checkpoints that ``torch.load(path, weights_only=True)`` reads in any environment, without mmengine."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,11 @@ class PlainCheckpointHook(Hook):
 def to_plain(value: Any) -> Any:
     """Return ``value`` with numpy scalars and arrays inside dicts, lists and tuples made plain."""
     if isinstance(value, dict):
-        return type(value)((key, to_plain(item)) for key, item in value.items())
+        # A copy, item by item: a state dict keeps its _metadata (versions of modules), and a Counter doesn't add up.
+        plain = copy.copy(value)
+        for key, item in value.items():
+            plain[key] = to_plain(item)
+        return plain
     if isinstance(value, (list, tuple)):
         return type(value)(to_plain(item) for item in value)
     if isinstance(value, np.generic):

@@ -1,9 +1,11 @@
-"""What tools/train.py and tools/test.py share: mmengine's usual options, and a config made of them."""
+"""What tools/train.py and tools/test.py share: mmengine's usual options, a config made of them, its runner."""
 
 import argparse
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
 
 from flmm.engine.config_check import check_config_keys
 
@@ -35,3 +37,19 @@ def load_config(args: argparse.Namespace) -> Config:
     config.launcher = args.launcher
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     return config
+
+
+def build_runner(config: Config) -> Runner:
+    """Build the runner of ``config``. Without a GPU, the processes of ``torchrun`` talk over gloo.
+
+    mmengine binds each process to a GPU of its own when it connects them and when it wraps the model.
+    """
+    if config.launcher == 'pytorch' and not torch.cuda.is_available():
+        torch.distributed.init_process_group('gloo')
+        config.model_wrapper_cfg = {
+            'type': 'MMDistributedDataParallel',
+            'device_ids': None,
+            'broadcast_buffers': False,
+            'find_unused_parameters': config.get('find_unused_parameters', False),
+        }
+    return Runner.from_cfg(config)

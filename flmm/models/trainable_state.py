@@ -8,7 +8,7 @@ from torch import Tensor, nn
 def trainable_keys(model: nn.Module) -> set[str]:
     """Return the keys of trainable parameters, and of the buffers that lie beside them (BatchNorm's statistics)."""
     keys = set()
-    for prefix, module in model.named_modules():
+    for prefix, module in model.named_modules(remove_duplicate=False):
         own = dict(module.named_parameters(prefix=prefix, recurse=False, remove_duplicate=False))
         trainable = {name for name, parameter in own.items() if parameter.requires_grad}
         keys |= trainable
@@ -41,7 +41,7 @@ def _drop_frozen(model: nn.Module, state_dict: dict[str, Tensor], prefix: str, m
 def _check_trainable(model: nn.Module, state_dict: dict[str, Tensor], prefix: str, *unused: Any) -> None:
     expected = {prefix + key for key in trainable_keys(model)}
     found = {key for key in state_dict if key.startswith(prefix)}
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    tensors = _named_tensors(model)
     reshaped = [
         f'{key} has {tuple(state_dict[key].shape)}, the model {tuple(tensors[key[len(prefix) :]].shape)}'
         for key in sorted(expected & found)
@@ -58,6 +58,7 @@ def _check_trainable(model: nn.Module, state_dict: dict[str, Tensor], prefix: st
             f"the checkpoint does not hold this model's trainable part: {listing}. "
             'Load it with the config that it was trained with.'
         )
+    model._loaded_prefix = prefix  # the post hook is not told
 
 
 def _shorten(keys: list[str]) -> str:
@@ -65,6 +66,14 @@ def _shorten(keys: list[str]) -> str:
 
 
 def _forgive_frozen(model: nn.Module, incompatible_keys: Any) -> None:
-    frozen = tuple({name for name, _ in [*model.named_parameters(), *model.named_buffers()]} - trainable_keys(model))
+    frozen = {model._loaded_prefix + key for key in _named_tensors(model).keys() - trainable_keys(model)}
     missing = incompatible_keys.missing_keys
-    missing[:] = [key for key in missing if not key.endswith(frozen)]
+    missing[:] = [key for key in missing if key not in frozen]
+
+
+def _named_tensors(model: nn.Module) -> dict[str, Tensor]:
+    # A tensor that two modules share has two keys in a state dict.
+    return {
+        **dict(model.named_parameters(remove_duplicate=False)),
+        **dict(model.named_buffers(remove_duplicate=False)),
+    }

@@ -1,0 +1,120 @@
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from flmm.engine import RandomStateHook
+from flmm.engine.random_state_hook import random_state, set_random_state
+from flmm.registry import HOOKS
+
+
+def draw():
+    """Numbers of all three generators; odd numbers of Gaussians leave a cached one behind."""
+    numpys = [np.random.rand(), np.random.randn()]  # noqa: NPY002 (mmengine seeds the global one)
+    return [random.random(), random.gauss(0, 1), *numpys, torch.rand(2).tolist(), torch.randn(1).item()]
+
+
+def seed(value):
+    random.seed(value)
+    np.random.seed(value)  # noqa: NPY002
+    torch.manual_seed(value)
+
+
+@pytest.fixture(autouse=True)
+def _own_random_state():
+    state = random_state()
+    yield
+    set_random_state(state)
+
+
+def run_at(iteration):
+    return SimpleNamespace(iter=iteration)
+
+
+def test_state_is_plain_and_complete(tmp_path):
+    seed(0)
+    draw()  # not only the state right after seeding
+    torch.save(random_state(), tmp_path / 'state.pth')
+    expected = draw()
+    seed(1)
+
+    set_random_state(torch.load(tmp_path / 'state.pth', weights_only=True))
+
+    assert draw() == expected
+
+
+def test_state_of_other_gpus_is_skipped(monkeypatch):
+    """A checkpoint of a machine with more GPUs resumes here; what can't be restored is left."""
+    seed(0)
+    state = random_state() | {'cuda': [torch.zeros(16, dtype=torch.uint8)] * 3}
+    expected = draw()
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    monkeypatch.setattr(torch.cuda, 'set_rng_state_all', lambda states: pytest.fail('must not be called'))
+
+    set_random_state(state)
+
+    assert draw() == expected
+
+
+def test_state_of_as_many_gpus_is_restored(monkeypatch):
+    states = [torch.full((16,), number, dtype=torch.uint8) for number in (1, 2)]
+    restored = []
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    monkeypatch.setattr(torch.cuda, 'set_rng_state_all', restored.extend)
+    set_random_state(random_state() | {'cuda': states})
+    assert [state.tolist() for state in restored] == [state.tolist() for state in states]
+
+
+def test_resumed_run_draws_what_the_interrupted_one_would_have():
+    seed(0)
+    hook, checkpoint = HOOKS.build({'type': 'RandomStateHook'}), {}
+    hook.before_save_checkpoint(run_at(4), checkpoint)
+    expected = [draw(), draw()]
+
+    seed(1)
+    hook = RandomStateHook()
+    hook.after_load_checkpoint(run_at(0), checkpoint)
+    hook.before_train(run_at(4))
+    draw()  # whatever is drawn between the start and the first epoch
+    hook.before_train_epoch(run_at(4))
+    found = [draw()]
+    hook.before_train_epoch(run_at(8))  # restored once, not in every epoch
+    assert [*found, draw()] == expected
+
+
+def test_run_that_starts_from_weights_draws_its_own_numbers():
+    seed(0)
+    hook, checkpoint = RandomStateHook(), {}
+    hook.before_save_checkpoint(run_at(4), checkpoint)
+    seed(1)
+    expected = draw()
+
+    seed(1)
+    hook.after_load_checkpoint(run_at(0), checkpoint)
+    hook.before_train(run_at(0))
+    hook.before_train_epoch(run_at(0))
+    assert draw() == expected
+
+
+def test_checkpoint_without_state():
+    seed(1)
+    expected = draw()
+    seed(1)
+    hook = RandomStateHook()
+    hook.after_load_checkpoint(run_at(4), {'state_dict': {}})
+    hook.before_train(run_at(4))
+    hook.before_train_epoch(run_at(4))
+    assert draw() == expected
+
+
+def test_validation_does_not_touch_the_random_numbers_of_training():
+    seed(0)
+    expected = draw()
+    seed(0)
+    hook = RandomStateHook()
+    hook.before_val(run_at(4))
+    draw()
+    hook.after_val(run_at(4))
+    assert draw() == expected

@@ -1,0 +1,94 @@
+import json
+import multiprocessing
+import os
+import socket
+
+import pytest
+import torch
+from tiny_refcoco import run_tool
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='with a GPU, mmengine gives each process one')
+
+# Gradients of averaged losses are averages only without Adam's division by their size.
+SGD_CONFIG = """
+_base_ = './tiny.py'
+train_dataloader = dict(
+    sampler=dict(shuffle=False), dataset=dict(text_mode='select_first', indices=[1, 2])
+)  # two images with one phrase each
+optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=1.0))
+param_scheduler = None
+"""
+
+
+def launched(environment, folder, name, arguments):
+    os.environ.update(environment)
+    os.chdir(folder)  # mmengine collects results in ./.dist_test
+    torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
+    run_tool(name, *arguments)
+
+
+def launch(num_processes, folder, name, *arguments):
+    """As torchrun does it, but forked, since importing everything takes each process ten seconds."""
+    with socket.socket() as found:
+        found.bind(('127.0.0.1', 0))
+        port = found.getsockname()[1]
+    if num_processes > 1:
+        arguments = (*arguments, '--launcher', 'pytorch')
+    context = multiprocessing.get_context('fork')
+    processes = []
+    for rank in range(num_processes):
+        environment = {'RANK': rank, 'LOCAL_RANK': rank, 'WORLD_SIZE': num_processes}
+        environment |= {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
+        environment = {key: str(value) for key, value in environment.items()}
+        processes.append(context.Process(target=launched, args=(environment, folder, name, arguments)))
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=120)
+    exit_codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    assert exit_codes == [0] * num_processes
+
+
+def test_two_processes_train_what_one_does(config, tmp_path):
+    sgd_config = config.with_name('sgd.py')
+    sgd_config.write_text(SGD_CONFIG)
+
+    launch(1, tmp_path, 'train', sgd_config, '--work-dir', tmp_path / 'one', '--cfg-options', 'experiment_name=one')
+    launch(
+        2, tmp_path, 'train', sgd_config, '--work-dir', tmp_path / 'two',
+        '--cfg-options', 'experiment_name=two', 'train_dataloader.batch_size=1',
+    )  # fmt: skip
+
+    first, one, two = (
+        torch.load(tmp_path / path, weights_only=True)
+        for path in ('one/epoch_1.pth', 'one/epoch_2.pth', 'two/epoch_2.pth')
+    )
+    assert one['meta']['iter'] == two['meta']['iter'] == 2
+    assert one['state_dict'].keys() == two['state_dict'].keys()
+    for key, value in one['state_dict'].items():
+        torch.testing.assert_close(two['state_dict'][key], value, rtol=0, atol=2e-6)
+    steps = [(one['state_dict'][key] - first['state_dict'][key]).abs().max() for key in one['state_dict']]
+    assert max(steps) > 1e-3
+
+
+def test_two_processes_give_the_metrics_of_one(trained, tmp_path):
+    """Three items over two processes: the sampler repeats one, which must not be counted twice."""
+    common = [
+        trained.config, trained.work_dir / 'epoch_2.pth', '--cfg-options',
+        'test_dataloader.dataset.splits=(val,testA)', 'test_dataloader.dataset.protocols=(every_sentence,)',
+    ]  # fmt: skip
+
+    found = []
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        options = [f'experiment_name=test_{number}', '--work-dir', folder, '--out', folder / 'predictions.json']
+        launch(number, folder, 'test', *common, *options)
+        found.append([json.loads((folder / file).read_text()) for file in ('metrics.json', 'predictions.json')])
+
+    (metrics_of_one, predictions_of_one), (metrics_of_two, predictions_of_two) = found
+    assert metrics_of_two == metrics_of_one
+    assert predictions_of_two == predictions_of_one
+    assert len(predictions_of_one) == 9

@@ -1,0 +1,145 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+from tiny_refcoco import IMAGE_SIZES, REFS, run_tool
+
+SENTENCES = {'val': 3, 'testA': 6, 'testB': 3}
+FIRST_SENTENCES = {'val': 2, 'testA': 3, 'testB': 2}
+
+
+@pytest.fixture(scope='module')
+def results(trained):
+    """(predictions, metrics) of the trained checkpoint on all test sets."""
+    work_dir = trained.config.parent / 'tested'
+    out = work_dir / 'dumped' / 'predictions.json'
+    run_tool(
+        'test', trained.config, trained.work_dir / 'epoch_2.pth', '--work-dir', work_dir, '--out', out,
+        '--cfg-options', 'experiment_name=tested',
+    )  # fmt: skip
+    return json.loads(out.read_text()), json.loads((work_dir / 'metrics.json').read_text())
+
+
+@pytest.fixture(scope='module')
+def truths(config):
+    """(split, image id, phrase) -> [IH, IW] bool, drawn by pycocotools from the annotation file."""
+    annotations = json.loads((config.parent / 'data' / 'refcoco' / 'instances.json').read_text())['annotations']
+    masks = {}
+    for (split, image_id, sentences), annotation in zip(REFS, annotations, strict=True):
+        mask = coco_mask.decode(coco_mask.frPyObjects(annotation['segmentation'], *IMAGE_SIZES[image_id]))
+        masks |= {(split, image_id, sentence): mask.any(axis=2) for sentence in sentences}
+    return masks
+
+
+def truth_of(record, truths):
+    split = record['dataset_name'].split('_')[1]
+    return truths[split, int(Path(record['image_path']).stem), record['phrase']]
+
+
+def counts(record, source, truths):
+    """(intersection, union) from the dumped RLE and the truth."""
+    predicted, truth = coco_mask.decode(record[source]['mask']).astype(bool), truth_of(record, truths)
+    return int((predicted & truth).sum()), int((predicted | truth).sum())
+
+
+def test_every_phrase_is_scored_once(results):
+    """mmengine cuts results to the number of items, which are images: no sentence may get lost."""
+    predictions, _ = results
+    found = {}
+    for record in predictions:
+        found.setdefault(record['dataset_name'], []).append(record['phrase'])
+
+    for protocol, numbers in (('every_sentence', SENTENCES), ('first_sentence', FIRST_SENTENCES)):
+        for split, number in numbers.items():
+            sentences = [sentences for split_of_ref, _, sentences in REFS if split_of_ref == split]
+            expected = [s for of_ref in sentences for s in (of_ref if protocol == 'every_sentence' else of_ref[:1])]
+            assert sorted(found.pop(f'shapes_{split}_{protocol}')) == sorted(expected)
+            assert len(expected) == number
+    assert not found
+
+
+def test_dumped_ious_follow_from_the_masks(results, truths):
+    predictions, _ = results
+    for record in predictions:
+        for source in ('coarse', 'refined'):
+            assert tuple(record[source]['mask']['size']) == truth_of(record, truths).shape
+            intersection, union = counts(record, source, truths)
+            assert record[source]['iou'] == intersection / union
+    # The test would be void if nothing was predicted.
+    assert any(record['coarse']['iou'] > 0 for record in predictions)
+
+
+def test_metrics_follow_from_the_masks(results, truths):
+    predictions, metrics = results
+    expected = {}
+    for source in ('coarse', 'refined'):
+        for name in {record['dataset_name'] for record in predictions}:
+            members = [record for record in predictions if record['dataset_name'] == name]
+            pairs = np.array([counts(record, source, truths) for record in members], dtype=np.float64)
+            ious = pairs[:, 0] / pairs[:, 1]
+            expected[f'{name}/{source}/cIoU'] = 100 * pairs[:, 0].sum() / pairs[:, 1].sum()
+            expected[f'{name}/{source}/mIoU'] = 100 * ious.mean()
+            for kind in {record['kind'] for record in members} - {None}:
+                of_kind = [record['kind'] == kind for record in members]
+                expected[f'{name}/{source}/mIoU/{kind}'] = 100 * ious[of_kind].mean()
+
+    assert metrics == pytest.approx(expected, rel=1e-9)
+    # kinds are known of testA and testB; first sentences are of kind 'name'
+    assert 'shapes_testA_every_sentence/coarse/mIoU/clause' in metrics
+    assert 'shapes_testA_first_sentence/coarse/mIoU/name' in metrics
+    assert 'shapes_testA_first_sentence/coarse/mIoU/clause' not in metrics
+    assert not any('val' in key and key.count('/') == 3 for key in metrics)
+
+
+def test_protocols_differ_in_what_a_phrase_sees(results):
+    """Alone in its forward, a second phrase gets other maps than behind the first one."""
+    predictions, _ = results
+    masks = {
+        record['dataset_name']: record['coarse']['mask']['counts']
+        for record in predictions
+        if record['phrase'] == 'dog'
+    }
+    assert masks['shapes_val_every_sentence'] != masks['shapes_val_first_sentence']
+
+
+def test_pictures(trained, tmp_path, capsys):
+    run_tool(
+        'test', trained.config, trained.work_dir / 'epoch_2.pth', '--work-dir', tmp_path,
+        '--show-dir', tmp_path / 'shown', '--cfg-options', 'experiment_name=shown',
+        'test_dataloader.dataset.splits=(val,testB)', 'test_dataloader.dataset.protocols=(first_sentence,)',
+    )  # fmt: skip
+
+    sizes = {
+        str(path.relative_to(tmp_path / 'shown')): Image.open(path).size for path in (tmp_path / 'shown').rglob('*.*')
+    }
+    # 100 px to the inch, five columns of 2.1 inches, a row of 2.35 for each phrase
+    assert sizes == {
+        'shapes_val_first_sentence/5_0_0.png': (1050, 470),
+        'shapes_testB_first_sentence/6_0_0.png': (1050, 235),
+        'shapes_testB_first_sentence/5_1_1.png': (1050, 235),
+    }
+    table = capsys.readouterr().out.splitlines()
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    row = next(line.split() for line in table if line.startswith('shapes_testB_first_sentence') and 'refined' in line)
+    assert row[2] == f'{metrics["shapes_testB_first_sentence/refined/cIoU"]:.1f}'
+
+
+def test_checkpoint_of_another_model(trained, tmp_path):
+    message = (
+        r'52 of another shape: mask_head\.conv_seg\.weight has \(1, 4, 1, 1\), the model \(1, 6, 1, 1\), mask_head\.'
+    )
+    with pytest.raises(ValueError, match=message) as error:
+        run_tool(
+            'test', trained.config, trained.work_dir / 'epoch_2.pth', '--work-dir', tmp_path,
+            '--cfg-options', 'model.mask_head.base_channels=6', 'experiment_name=other',
+        )  # fmt: skip
+    assert str(error.value).startswith("the checkpoint does not hold this model's trainable part: ")
+    assert str(error.value).endswith('Load it with the config that it was trained with.')
+
+
+def test_metrics_are_finite(results):
+    assert all(math.isfinite(value) and 0 <= value <= 100 for value in results[1].values())
