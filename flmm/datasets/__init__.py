@@ -16,6 +16,7 @@ _MODULE_OF = {
     'RefCocoTestSets': 'refcoco_test_sets',
     'collate_grounding': 'collate',
     'keep_torch_seed': 'worker_seeds',
+    'unlabelled_item': 'transforms',
 }
 __all__ = list(_MODULE_OF)
 

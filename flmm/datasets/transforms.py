@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations
+from mmdet.structures.mask import BitmapMasks
 from mmengine import fileio
 from PIL import Image, UnidentifiedImageError
 
@@ -18,7 +19,7 @@ from flmm.structures import GroundingSample
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any 8- or 16-bit image to RGB. Alpha is dropped, as F-LMM drops it; nothing is composited.
+    """Convert any 8- or 16-bit image to RGB. Transparent pixels show white, as in transformers' image processors.
 
     Raises:
         ValueError: float pixels or integers beyond 16 bits, whose range is unknown.
@@ -29,6 +30,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
             raise ValueError(f'pixels of mode {image.mode!r} have no known range; convert to 8 or 16 bits first')
         # Pillow's own conversion would clip everything above 255 to white.
         image = Image.fromarray(np.round(pixels / 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image.convert('RGBA'))
     return image.convert('RGB')
 
 
@@ -115,6 +118,14 @@ class LoadMasks(LoadAnnotations):
         if not all(np.isfinite(polygon).all() for polygon in mask):  # pycocotools would take all the memory
             return 'has a polygon with a coordinate that is not finite'
         return None
+
+
+def unlabelled_item(image: Image.Image, phrases: list[str], *, path: str = 'image') -> dict:
+    """Make what :class:`RefCOCO2PNG` takes of an image and phrases whose masks are not known: all are empty."""
+    image = to_rgb(image)
+    masks = np.zeros((len(phrases), image.height, image.width), dtype=np.uint8)
+    gt_masks = BitmapMasks(masks, image.height, image.width)
+    return {'img_path': path, 'image': image, 'text': phrases, 'gt_masks': gt_masks}
 
 
 @TRANSFORMS.register_module()
