@@ -129,11 +129,16 @@ class UNetHead(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """He initialization for the net; ``conv_seg`` starts near 0, so a fresh head says "undecided" everywhere."""
+        """He initialization, of ``conv_seg`` too.
+
+        With the near-zero ``conv_seg`` that is usual for segmentation heads, the weights of all features first turn
+        negative, to fit the background that most pixels are; the foreground then has nothing left to rise with, and
+        hundreds of steps pass without a single positive logit.
+        """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
-        nn.init.normal_(self.conv_seg.weight, std=0.01)
+        nn.init.kaiming_normal_(self.conv_seg.weight, mode='fan_in', nonlinearity='relu')
         nn.init.zeros_(self.conv_seg.bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -159,12 +159,34 @@ def test_every_parameter_gets_a_gradient():
     assert [name for name, parameter in head.named_parameters() if not parameter.grad.abs().sum() > 0] == []
 
 
-def test_a_fresh_head_is_undecided():
+def test_a_fresh_head_starts_with_he_weights():
     torch.manual_seed(0)
 
-    logits = UNetHead(in_channels=8, base_channels=16)(attention_maps(2, 8, 24, 24))
+    head = UNetHead(in_channels=64, base_channels=256, num_stages=1)
 
-    assert logits.abs().max() < 0.5
+    assert head.conv_seg.weight.std().item() == pytest.approx((2 / 256) ** 0.5, rel=0.15)  # fan in
+    first = head.encoder[0][0].convs[0].conv.weight
+    assert first.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.05)  # fan out
+    assert head.conv_seg.bias.item() == 0
+
+
+def test_a_fresh_head_finds_small_foreground_within_few_steps():
+    torch.manual_seed(0)
+    head = UNetHead(in_channels=4, base_channels=8, num_stages=2, upsample_input=16)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=2e-3)
+    maps = torch.rand(32, 4, 16, 16)
+    targets = torch.zeros(32, 16, 16)
+    for target, top, left in zip(targets, torch.randint(0, 12, (32,)), torch.randint(0, 12, (32,)), strict=True):
+        target[top : top + 4, left : left + 4] = 1  # 6% of the area, as objects are
+    maps[:, 2] += 2 * targets  # one head of four knows, through noise
+
+    for _ in range(80):
+        optimizer.zero_grad()
+        F.binary_cross_entropy_with_logits(head(maps), targets).backward()
+        optimizer.step()
+
+    found, truth = head(maps) > 0, targets > 0
+    assert (found & truth).sum() / (found | truth).sum() > 0.8
 
 
 def test_stages_and_convolutions_can_be_chosen():
