@@ -16,16 +16,17 @@ from torch import Tensor
 from flmm.evaluation.grounding_metric import phrase_scores
 from flmm.structures import GroundingSample
 
-MASK_COLOR = (1.0, 0.1, 0.3)
 COLUMNS = ('image', 'attention', 'coarse', 'refined', 'truth')
 
 
-def overlay_mask(image: Image.Image, mask: Tensor, *, opacity: float = 0.55) -> np.ndarray:
-    """Tint ``image`` where ``mask`` [IH, IW] is True and darken the rest. Returns [IH, IW, 3] float in 0..1."""
+def spotlight_mask(image: Image.Image, mask: Tensor) -> np.ndarray:
+    """Keep the colours of ``image`` where ``mask`` [IH, IW] is True; the rest is dark and grey.
+
+    Returns:
+        [IH, IW, 3] float in 0..1.
+    """
     pixels = np.asarray(image, dtype=np.float32) / 255
-    inside = mask.cpu().numpy()[..., None]
-    tinted = (1 - opacity) * pixels + opacity * np.asarray(MASK_COLOR, dtype=np.float32)
-    return np.where(inside, tinted, 0.6 * pixels)
+    return np.where(mask.cpu().numpy()[..., None], pixels, 0.35 * pixels.mean(axis=2, keepdims=True))
 
 
 def attention_map(attentions: Tensor, image_size: tuple[int, int]) -> np.ndarray:
@@ -69,9 +70,9 @@ def _draw_row(axes: np.ndarray, sample: GroundingSample, index: int) -> None:
     pictures = {
         'image': np.asarray(sample.image),
         'attention': np.asarray(sample.image.convert('L').convert('RGB')),
-        'coarse': overlay_mask(sample.image, sample.pred_masks[index] > 0),
-        'refined': overlay_mask(sample.image, sample.sam_pred_masks[index] > 0),
-        'truth': overlay_mask(sample.image, sample.gt_masks[index]),
+        'coarse': spotlight_mask(sample.image, sample.pred_masks[index] > 0),
+        'refined': spotlight_mask(sample.image, sample.sam_pred_masks[index] > 0),
+        'truth': spotlight_mask(sample.image, sample.gt_masks[index]),
     }
     titles = {'coarse': f'coarse, IoU {coarse:.2f}', 'refined': f'refined, IoU {refined:.2f}'}
     for axis, column in zip(axes, COLUMNS, strict=True):

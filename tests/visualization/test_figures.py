@@ -7,7 +7,7 @@ from PIL import Image
 from predicted_samples import predicted_sample, random_masks
 
 from flmm.visualization import draw_phrases, save_figure
-from flmm.visualization.figures import COLUMNS, MASK_COLOR, attention_map, overlay_mask
+from flmm.visualization.figures import COLUMNS, attention_map, spotlight_mask
 
 
 def random_sample(num_masks, *, size=(20, 30), seed=0):
@@ -16,24 +16,16 @@ def random_sample(num_masks, *, size=(20, 30), seed=0):
     return predicted_sample(*masks, attentions=attentions)
 
 
-def test_overlay_values():
+def test_spotlight_values():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 3), dtype=np.uint8)
     mask = random_masks(1, 5, 8)[0]
-    overlay = overlay_mask(Image.fromarray(pixels), mask, opacity=0.25)
-    assert overlay.shape == (5, 8, 3)
+    shown = spotlight_mask(Image.fromarray(pixels), mask)
+    assert shown.shape == (5, 8, 3)
     for row in range(5):
         for column in range(8):
             color = pixels[row, column] / 255
-            tinted = 0.75 * color + 0.25 * np.array(MASK_COLOR)
-            expected = tinted if mask[row, column] else 0.6 * color
-            np.testing.assert_allclose(overlay[row, column], expected, atol=1e-6)
-
-
-def test_overlay_stays_in_range():
-    white, mask = Image.new('RGB', (3, 2), 'white'), torch.tensor([[True, False, True], [False, True, False]])
-    overlay = overlay_mask(white, mask)
-    assert overlay.min() >= 0
-    assert overlay.max() <= 1
+            expected = color if mask[row, column] else np.full(3, 0.35 * color.mean())
+            np.testing.assert_allclose(shown[row, column], expected, atol=1e-6)
 
 
 def test_attention_map_against_plain_computation():
@@ -84,9 +76,9 @@ def test_figure_content():
     ]  # fmt: skip
     drawn = [axis.get_images()[0].get_array() for axis in axes[1]]
     np.testing.assert_array_equal(drawn[0], np.asarray(sample.image))
-    np.testing.assert_array_equal(drawn[2], overlay_mask(sample.image, masks['coarse']))
-    np.testing.assert_array_equal(drawn[3], overlay_mask(sample.image, masks['refined']))
-    np.testing.assert_array_equal(drawn[4], overlay_mask(sample.image, truths[1]))
+    np.testing.assert_array_equal(drawn[2], spotlight_mask(sample.image, masks['coarse']))
+    np.testing.assert_array_equal(drawn[3], spotlight_mask(sample.image, masks['refined']))
+    np.testing.assert_array_equal(drawn[4], spotlight_mask(sample.image, truths[1]))
     heat = axes[1][1].get_images()[1].get_array()
     np.testing.assert_array_equal(heat, attention_map(sample.mask_attentions[1], (20, 30)))
 
