@@ -1,0 +1,7 @@
+"""Supervised fine-tuning of a Qwen2-VL or Qwen2.5-VL checkpoint on chat-format data."""
+
+from flmm.finetune.chat_dataset import ChatDataset, Conversation
+from flmm.finetune.collator import IGNORE_INDEX, ChatCollator
+from flmm.finetune.freezing import freeze_parts
+
+__all__ = ['IGNORE_INDEX', 'ChatCollator', 'ChatDataset', 'Conversation', 'freeze_parts']

@@ -1,0 +1,44 @@
+"""Score how well the raw attention of a demo model points at what phrases mean, against an untrained model.
+
+python tools/eval_pointing.py assets/demo_lmm --scenes 300
+"""
+
+import argparse
+
+import torch
+from demo_assets.pointing import phrase_maps, pointing_accuracy
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from flmm.datasets.shapes import DIFFICULTY, EXPRESSION_KINDS
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('model', help='folder of the model')
+    parser.add_argument('--scenes', type=int, default=300)
+    parser.add_argument('--difficulty', choices=sorted(DIFFICULTY), default='medium')
+    parser.add_argument('--seed', type=int, default=1_000_003, help='of the scenes')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    processor = AutoProcessor.from_pretrained(args.model)
+    trained = AutoModelForImageTextToText.from_pretrained(
+        args.model, dtype=torch.float32, attn_implementation='eager'
+    ).eval()
+    torch.manual_seed(0)
+    untrained = AutoModelForImageTextToText.from_config(trained.config, attn_implementation='eager').eval()
+
+    kinds = ('all', *EXPRESSION_KINDS)
+    print('| model | channel | ' + ' | '.join(kinds) + ' |')
+    print('| --- ' * (len(kinds) + 2) + '|')
+    for name, model in (('trained', trained), ('untrained', untrained)):
+        scenes = {'config': DIFFICULTY[args.difficulty], 'seed': args.seed, 'num_scenes': args.scenes}
+        channel, accuracy, chance = pointing_accuracy(list(phrase_maps(model, processor, **scenes)))
+        print(f'| {name} | {channel} | ' + ' | '.join(f'{accuracy[kind]:.1f}' for kind in kinds) + ' |')
+    print('| chance | - | ' + ' | '.join(f'{chance[kind]:.1f}' for kind in kinds) + ' |')
+
+
+if __name__ == '__main__':
+    main()
