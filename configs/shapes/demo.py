@@ -2,7 +2,7 @@
 
 _base_ = [
     '../_base_/default_runtime.py',
-    '../_base_/schedules/adamw_3e.py',
+    '../_base_/schedules/adamw_1e.py',
     '../_base_/datasets/shapes.py',
     '../_base_/models/frozen_qwen_small_sam.py',
     '../_base_/lmms/demo.py',

@@ -30,9 +30,7 @@ class DumpPredictions(BaseMetric):
     def __init__(self, *, out_file_path: str, collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device)
         if not out_file_path.endswith('.json'):
-            raise ValueError(
-                f"out_file_path is {out_file_path!r}; it must end in '.json', as it is JSON"
-            )
+            raise ValueError(f"out_file_path is {out_file_path!r}; it must end in '.json', as it is JSON")
         self.out_file_path = Path(out_file_path)
 
     def process(self, data_batch: dict, data_samples: Sequence[GroundingSample]) -> None:

@@ -2,23 +2,29 @@
 
 from collections.abc import Mapping
 
+COLUMNS = ('coarse/cIoU', 'coarse/mIoU', 'refined/cIoU', 'refined/mIoU')
+
 
 def format_table(metrics: Mapping[str, float]) -> str:
-    """Lay out what GroundingMetric returns: one row for each test set and source, then one column for each kind.
+    """Lay out what GroundingMetric returns: a line for each test set, below it one for each kind of expression.
 
     Args:
-        metrics: ``<dataset_name>/<coarse|refined>/<metric>[/<kind>]`` -> percent.
+        metrics: ``<dataset_name>/<coarse|refined>/<cIoU|mIoU>[/<kind>]`` -> percent.
     """
-    rows: dict[tuple[str, str], dict[str, float]] = {}
+    lines: dict[str, dict[str | None, dict[str, float]]] = {}  # test set -> kind or None -> column -> percent
     for key, value in metrics.items():
-        name, source, *column = key.split('/')
-        rows.setdefault((name, source), {})[' '.join(column)] = value
-    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    table = [['test set', 'mask', *columns]]
-    for (name, source), row in rows.items():
-        table.append([name, source, *(f'{row[column]:.1f}' if column in row else '-' for column in columns)])
-    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
-    # names to the left, numbers to the right
-    aligns = ['<', '<', *'>' * len(columns)]
-    row_format = '  '.join(f'{{:{align}{width}}}' for align, width in zip(aligns, widths, strict=True))
-    return '\n'.join(row_format.format(*row).rstrip() for row in table)
+        name, source, metric, *kind = key.split('/')
+        of_name = lines.setdefault(name, {None: {}})  # the whole test set stands above its kinds
+        of_name.setdefault(kind[0] if kind else None, {})[f'{source}/{metric}'] = value
+    table = [['test set', *(column.replace('/', ' ') for column in COLUMNS)]]
+    for name, of_name in lines.items():
+        for kind, row in of_name.items():
+            cells = (f'{row[column]:.1f}' if column in row else '-' for column in COLUMNS)
+            table.append([name if kind is None else f'  {kind}', *cells])
+    width = max(len(row[0]) for row in table)
+    return '\n'.join(
+        '  '.join(
+            [row[0].ljust(width), *(cell.rjust(len(column)) for cell, column in zip(row[1:], COLUMNS, strict=True))]
+        )
+        for row in table
+    )

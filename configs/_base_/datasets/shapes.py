@@ -5,6 +5,6 @@ shapes = dict(
     data_root='data/shapes/',
     data_prefix=dict(img_path='images/'),
 )
-train_dataloader = dict(num_workers=0, batch_size=4, dataset=dict(text_mode='original', **shapes))
+train_dataloader = dict(num_workers=0, batch_size=4, dataset=dict(**shapes))
 val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(name='shapes_val_first_sentence', **shapes))
 test_dataloader = dict(num_workers=0, dataset=dict(name='shapes', **shapes))
