@@ -21,10 +21,6 @@ def format_table(metrics: Mapping[str, float]) -> str:
         for kind, row in of_name.items():
             cells = (f'{row[column]:.1f}' if column in row else '-' for column in COLUMNS)
             table.append([name if kind is None else f'  {kind}', *cells])
-    width = max(len(row[0]) for row in table)
-    return '\n'.join(
-        '  '.join(
-            [row[0].ljust(width), *(cell.rjust(len(column)) for cell, column in zip(row[1:], COLUMNS, strict=True))]
-        )
-        for row in table
-    )
+    widths = [max(len(row[0]) for row in table), *map(len, COLUMNS)]
+    row_format = '  '.join(f'{{:{align}{width}}}' for align, width in zip('<>>>>', widths, strict=True))
+    return '\n'.join(row_format.format(*row) for row in table)
