@@ -6,6 +6,7 @@ python tools/eval_pointing.py assets/demo_lmm --scenes 300
 import argparse
 
 import torch
+from demo_assets.model import use_fast_layers
 from demo_assets.pointing import phrase_maps, pointing_accuracy
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -34,6 +35,7 @@ def main() -> None:
     print('| model | channel | ' + ' | '.join(kinds) + ' |')
     print('| --- ' * (len(kinds) + 2) + '|')
     for name, model in (('trained', trained), ('untrained', untrained)):
+        use_fast_layers(model)
         scenes = {'config': DIFFICULTY[args.difficulty], 'seed': args.seed, 'num_scenes': args.scenes}
         channel, accuracy, chance = pointing_accuracy(list(phrase_maps(model, processor, **scenes)))
         print(f'| {name} | {channel} | ' + ' | '.join(f'{accuracy[kind]:.1f}' for kind in kinds) + ' |')

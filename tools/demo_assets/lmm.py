@@ -41,7 +41,7 @@ class Stage:
 STAGES = (
     Stage(name='vision', steps=900, decay_steps=0, units=512, sides=(196, 336), vision_only=True),
     Stage(name='small', steps=2000, decay_steps=0, units=512, sides=(168, 252)),
-    Stage(name='full', steps=1500, decay_steps=600, units=768, sides=(224, 448)),
+    Stage(name='full', steps=1350, decay_steps=650, units=768, sides=(224, 448)),
 )
 
 
