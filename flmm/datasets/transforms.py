@@ -19,7 +19,7 @@ from flmm.structures import GroundingSample
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any 8- or 16-bit image to RGB. Transparent pixels show white, as in transformers' image processors.
+    """Convert any 8- or 16-bit image to RGB. Transparent pixels show white, as in transformers' newest processors.
 
     Raises:
         ValueError: float pixels or integers beyond 16 bits, whose range is unknown.
