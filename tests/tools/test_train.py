@@ -81,7 +81,7 @@ def test_training_changed_the_weights_and_the_schedule_ran(trained):
     for part in ('mask_head.', 'text_proj.', 'text_layer_weights', 'sam.model.mask_decoder.'):
         assert any(key.startswith(part) for key in changed), part
     # an epoch of warm-up (2 iterations), then two of a cosine (4 iterations)
-    expected = [5e-4, 1e-3, 1e-3, 1e-3 * (1 + math.cos(math.pi / 4)) / 2]
+    expected = [1e-3, 2e-3, 2e-3, 2e-3 * (1 + math.cos(math.pi / 4)) / 2]
     rates = second['message_hub']['log_scalars']['train/lr']['log_history'].tolist()
     assert rates == pytest.approx(expected, rel=1e-6)
 
