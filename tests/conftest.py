@@ -7,5 +7,6 @@ import torch
 
 import flmm  # noqa: F401 (stands in for mmcv's compiled ops before a test imports mmdet)
 
-sys.path.insert(0, str(Path(__file__).parent))  # tiny_models is imported by name
+# tests/helpers, not tests: transformers would take tests/datasets for Hugging Face's package of that name.
+sys.path.insert(0, str(Path(__file__).parent / 'helpers'))
 torch.set_num_threads(2)

@@ -7,11 +7,13 @@ write. Results: work_dirs/demo/metrics.json, table.txt and pictures.png.
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
@@ -24,9 +26,10 @@ from flmm.visualization import draw_phrases, save_figure
 
 ROOT = Path(__file__).parents[1]
 CONFIG, CONTROL = 'configs/shapes/demo.py', 'configs/shapes/demo_untrained_lmm.py'
-DATA = {'train': 1200, 'val': 60, 'testA': 40, 'testB': 40}
+DATA = {'train': 800, 'val': 60, 'testA': 40, 'testB': 40}
 DIFFICULTY = 'medium'
 PICTURES = 10
+PROGRESS = re.compile(r'Epoch\(train\)\s+\[\d+\]\[\s*(\d+/\d+)\].*?eta: (\S+).*? loss: ([\d.]+)')
 
 
 class ToolRun:
@@ -44,14 +47,15 @@ class ToolRun:
             env={**os.environ, 'OMP_NUM_THREADS': str(threads)},
         )
 
-    def wait(self, *, show: str | None = None) -> None:
-        """Wait for the end, printing the log's lines that contain ``show`` as they come."""
+    def wait(self, *, show_progress: bool = False) -> None:
+        """Wait for the end, printing training's progress as it comes."""
         with self.log.open() as log:
             while True:
                 running = self._process.poll() is None
                 for line in log:
-                    if show and show in line:
-                        print(f'  {line[line.index(show) :].strip()[:110]}', flush=True)
+                    progress = PROGRESS.search(line)
+                    if show_progress and progress:
+                        print('         iteration {}, {} left, loss {}'.format(*progress.groups()), flush=True)
                 if not running:
                     break
                 time.sleep(0.5)
@@ -82,14 +86,15 @@ def main() -> None:
         print(f'[{time.time() - start:4.0f} s] {what}', flush=True)
 
     announce(f'drawing {sum(DATA.values())} scenes ({DIFFICULTY}) to data/shapes')
-    build_dataset('data/shapes', num_images=DATA, difficulty=DIFFICULTY, seed=0, workers=os.cpu_count() or 1)
+    cores = torch.get_num_threads()
+    build_dataset('data/shapes', num_images=DATA, difficulty=DIFFICULTY, seed=0, workers=cores)
 
     # Two processes with half of the cores each: small tensors do not fill more.
-    threads = max(1, (os.cpu_count() or 2) // 2)
+    threads = max(1, cores // 2)
     announce('training mask head and SAM over the frozen demo LMM, and beside it over an untrained one')
     control = ToolRun('train', CONTROL, '--work-dir', str(control_dir), log=control_dir / 'train.log', threads=threads)
     trained = ToolRun('train', CONFIG, '--work-dir', str(work_dir), log=work_dir / 'train.log', threads=threads)
-    trained.wait(show='Epoch(')
+    trained.wait(show_progress=True)
     control.wait()
 
     announce('testing: val, testA, testB; first sentence of each object, and every sentence')

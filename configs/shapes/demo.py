@@ -11,7 +11,7 @@ model = dict(lmm=_base_.lmm)
 to_sample = dict(
     type='RefCOCO2PNG',
     image_processor=_base_.image_processor,
-    prompt='Please give me a description of the image.',
+    prompt='Locate the shapes.',
 )
 pipeline = [*_base_.loading, to_sample]
 train_dataloader = dict(dataset=dict(pipeline=pipeline))
@@ -19,3 +19,4 @@ val_dataloader = dict(dataset=dict(pipeline=pipeline))
 test_dataloader = dict(
     dataset=dict(pipeline=pipeline, split_pipeline=[*_base_.loading, dict(to_sample, concat=False)]),
 )
+default_hooks = dict(logger=dict(interval=20))

@@ -28,6 +28,8 @@ from typing import Any
 from PIL import Image
 from torch.utils.data import Dataset
 
+from flmm.images import to_rgb
+
 # These tokens delimit turns and images. Inside a text they would forge a turn or an image.
 STRUCTURE_TOKENS = (
     '<|endoftext|>',
@@ -90,7 +92,7 @@ class ChatDataset(Dataset):
             for part in message['content']:
                 if part['type'] == 'image':
                     with Image.open(self.image_root / part['image']) as image:
-                        images.append(image.convert('RGB'))
+                        images.append(to_rgb(image))
                     parts.append({'type': 'image'})
                 else:
                     parts.append(part)

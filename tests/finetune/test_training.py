@@ -4,9 +4,7 @@ from transformers import Trainer, TrainingArguments
 from flmm.finetune import ChatCollator, ChatDataset, freeze_parts
 
 
-def test_trainer_lowers_the_loss(write_jsonl, record, processor, tiny_model, tmp_path, monkeypatch):
-    # tests/ is on the path, so transformers takes the folder tests/datasets for Hugging Face's package.
-    monkeypatch.setattr('transformers.trainer.is_datasets_available', lambda: False)
+def test_trainer_lowers_the_loss(write_jsonl, record, processor, tiny_model, tmp_path):
     frozen = {name: p.clone() for name, p in tiny_model.model.visual.blocks.named_parameters()}
     freeze_parts(tiny_model, ['vision'])
     trainer = Trainer(

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny_models import tiny_lmm, tiny_processor, tiny_sam
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 IMAGE_SIZES = {1: (56, 84), 2: (84, 56), 3: (112, 112), 4: (100, 70), 5: (90, 112), 6: (64, 64)}
 """Image id -> (height, width)."""
 REFS = [
