@@ -26,7 +26,7 @@ from flmm.visualization import draw_phrases, save_figure
 
 ROOT = Path(__file__).parents[1]
 CONFIG, CONTROL = 'configs/shapes/demo.py', 'configs/shapes/demo_untrained_lmm.py'
-DATA = {'train': 800, 'val': 60, 'testA': 40, 'testB': 40}
+DATA = {'train': 800, 'val': 60, 'testA': 30, 'testB': 30}
 DIFFICULTY = 'medium'
 PICTURES = 10
 PROGRESS = re.compile(r'Epoch\(train\)\s+\[\d+\]\[\s*(\d+/\d+)\].*?eta: (\S+).*? loss: ([\d.]+)')
@@ -97,14 +97,14 @@ def main() -> None:
     trained.wait(show_progress=True)
     control.wait()
 
-    announce('testing: val, testA, testB; first sentence of each object, and every sentence')
+    announce('testing on val, testA and testB, the control on val: first sentence of each object, and every sentence')
     checkpoint, control_checkpoint = (
         Path(folder, 'last_checkpoint').read_text().strip() for folder in (work_dir, control_dir)
     )
     control = ToolRun(
         'test',
         *(CONTROL, control_checkpoint, '--work-dir', str(control_dir)),
-        *('--cfg-options', 'test_dataloader.dataset.name=untrained_lmm'),
+        *('--cfg-options', 'test_dataloader.dataset.name=untrained_lmm', 'test_dataloader.dataset.splits=(val,)'),
         log=control_dir / 'test.log',
         threads=threads,
     )

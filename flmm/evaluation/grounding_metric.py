@@ -71,7 +71,7 @@ class GroundingMetric(RefSegMetric):
             for metric, value in self._percent(members).items():
                 metrics[f'{name}/{source}/{metric}'] = value
         named = [score for score in scores if score.kind is not None] if 'mIoU' in self.metrics else []
-        for (name, source, kind), members in _grouped(named, 'dataset_name', 'source', 'kind'):
+        for (name, source, kind), members in sorted(_grouped(named, 'dataset_name', 'source', 'kind')):
             metrics[f'{name}/{source}/mIoU/{kind}'] = self._percent(members)['mIoU']
         return metrics
 

@@ -137,13 +137,15 @@ class FrozenLMM(BaseModel):
         attentions = [of_sample.attentions for of_sample in features]
         coarse_logits = self._mask_logits(attentions)
         text_embeds = [self._text_embeds(of_sample) for of_sample in features]
-        image_embeddings = self.sam.encode_images([sample.image for sample in samples])
+        # One image in several samples (a phrase each) is the same object, and SAM's encoder is what costs most.
+        images = {id(sample.image): sample.image for sample in samples}
+        image_embeddings = dict(zip(images, self.sam.encode_images(list(images.values())), strict=True))
         grounded = []
         for i, sample in enumerate(samples):
             pred_masks = processed_to_image(coarse_logits[i], sample.meta_data)
             image_size = (sample.image.height, sample.image.width)
             refined = self.sam(
-                image_embedding=image_embeddings[i],
+                image_embedding=image_embeddings[id(sample.image)],
                 image_size=image_size,
                 coarse_logits=pred_masks,
                 text_embeds=text_embeds[i],

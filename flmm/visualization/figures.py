@@ -3,6 +3,7 @@
 Letters: M masks of a sample, C = layers * heads, (h, w) the grid in units, (IH, IW) the image in px.
 """
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def _draw_row(axes: np.ndarray, sample: GroundingSample, index: int) -> None:
         axis.imshow(pictures[column])
         axis.set_axis_off()
         axis.set_title(titles.get(column, column), fontsize=8, loc='left')
-    axes[0].set_title(f'"{sample.phrases[index]}"', fontsize=8, loc='left')
+    axes[0].set_title(textwrap.fill(f'"{sample.phrases[index]}"', 28), fontsize=8, loc='left')
     axes[1].imshow(heat, cmap='inferno', alpha=0.75)
 
 

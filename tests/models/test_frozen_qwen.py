@@ -181,3 +181,15 @@ def test_a_sample_changed_after_it_was_made_is_checked_again():
     sample.mask_ids[sample.mask_ids == 1] = -1
     with pytest.raises(ValueError, match=r'its phrases have mask ids \[0\], expected \[0, 1\]'):
         tiny_grounder()([sample], mode='predict')
+
+
+def test_an_image_in_several_samples_is_encoded_once():
+    model = tiny_grounder()
+    sample = tiny_sample(['a', 'b'])
+    encoded = []
+    model.sam.model.image_encoder.register_forward_hook(lambda module, args, output: encoded.append(len(output)))
+    other = tiny_sample(['c'], seed=5)
+    found = model([sample, sample, other], mode='predict')
+    assert encoded == [2]
+    (alone,) = model([other], mode='predict')
+    torch.testing.assert_close(found[2].sam_pred_masks, alone.sam_pred_masks, atol=1e-5, rtol=1e-5)
