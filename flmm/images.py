@@ -1,7 +1,24 @@
 """Any image as RGB."""
 
+from pathlib import Path
+from typing import BinaryIO
+
 import numpy as np
 from PIL import Image
+
+
+def read_rgb(file: str | Path | BinaryIO, *, name: str) -> Image.Image:
+    """Read an image file as RGB (:func:`to_rgb`).
+
+    Raises:
+        ValueError: truncated or no image; the message calls it ``name``.
+    """
+    try:
+        with Image.open(file) as image:
+            return to_rgb(image)
+    # RuntimeError is what Pillow's AVIF reader raises, SyntaxError its PNG reader.
+    except (Image.DecompressionBombError, OSError, RuntimeError, SyntaxError, ValueError) as error:
+        raise ValueError(f'image {name!r} cannot be read ({error}); download it again or convert it') from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

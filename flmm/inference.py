@@ -53,7 +53,7 @@ class PhraseGrounder:
             foreground; ``mask_attentions`` and ``text_embeds``. Its truth masks are empty.
 
         Raises:
-            ValueError: no phrase, a phrase without tokens, or an image the processor refuses.
+            ValueError: no list of phrases, a phrase without tokens, or an image the processor refuses.
         """
         sample = self.to_sample.transform(unlabelled_item(image, phrases))
         (grounded,) = self.model([sample.to(self.model.text_layer_weights.device)], mode='predict')

@@ -87,6 +87,8 @@ class GroundingSample:
         Raises:
             ValueError: they do not; the message names the image, what was found and what was expected.
         """
+        if not self.phrases:
+            raise ValueError(f'image {self.image_path!r} has no phrase; leave it out of the dataset')
         if tuple(self.image_grid_thw.shape) != (1, 3):
             found = tuple(self.image_grid_thw.shape)
             raise ValueError(
@@ -117,7 +119,7 @@ class GroundingSample:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Tensor):
-                setattr(moved, field.name, value.to(device, non_blocking=True))
+                setattr(moved, field.name, value.to(device))
             elif isinstance(value, list) and value and isinstance(value[0], Tensor):
-                setattr(moved, field.name, [tensor.to(device, non_blocking=True) for tensor in value])
+                setattr(moved, field.name, [tensor.to(device) for tensor in value])
         return moved

@@ -1,6 +1,6 @@
 """Follow one sample through a config: every tensor with its shape and meaning, attention and masks as pictures.
 
-    python tests/debug_frozen_qwen_forward.py configs/shapes/demo.py --checkpoint work_dirs/demo/epoch_3.pth
+    python tests/debug_frozen_qwen_forward.py configs/shapes/demo.py --checkpoint work_dirs/demo/epoch_1.pth
 
 Builds the dataloader and the model of the config as training would, takes one batch, runs it, and writes the pictures
 to ``--out-dir``. Nothing is trained.

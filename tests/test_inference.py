@@ -36,7 +36,14 @@ def test_grey_images_are_taken():
     assert found.image.mode == 'RGB'
 
 
-@pytest.mark.parametrize(('phrases', 'message'), [([], 'has no phrase'), (['a', ''], "phrase '' .* has no tokens")])
+@pytest.mark.parametrize(
+    ('phrases', 'message'),
+    [
+        ([], 'has no phrase'),
+        (['a', ''], "phrase '' .* has no tokens"),
+        ('the star', "has the string 'the star' for phrases; give a list"),
+    ],
+)
 def test_unusable_phrases_are_named(phrases, message):
     with pytest.raises(ValueError, match=message):
         build_grounder()(Image.new('RGB', (56, 56)), phrases)

@@ -106,6 +106,13 @@ def test_fields_that_do_not_fit_name_image_found_and_expected(changes, message):
         GroundingSample(**fields(**changes))
 
 
+def test_a_sample_without_phrases_is_refused():
+    changes = {'phrases': [], 'mask_ids': torch.full((12,), -1), 'masks': torch.zeros(0, 56, 84, dtype=torch.bool)}
+
+    with pytest.raises(ValueError, match=r"image 'folder/cats\.jpg' has no phrase; leave it out of the dataset"):
+        GroundingSample(**fields(**changes))
+
+
 def test_validate_sees_later_changes():
     sample = GroundingSample(**fields())
     sample.phrases = ['left']

@@ -32,6 +32,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--from-stage', choices=[stage.name for stage in STAGES], default=STAGES[0].name)
     parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint of --from-stage')
     parser.add_argument('--sam-steps', type=int, default=1400)
+    parser.add_argument(
+        '--shorten', type=int, default=1, help='divide the steps of every stage, to try the command out'
+    )
     return parser.parse_args()
 
 
@@ -46,13 +49,15 @@ def make_lmm(args: argparse.Namespace) -> None:
     for stage in STAGES[first:]:
         resume = args.resume and stage.name == args.from_stage
         options = {'work_dir': args.work_dir, 'seed': args.seed, 'workers': args.workers, 'resume': resume}
-        run_stage(stage, probes, processor, **options)
+        run_stage(stage.shortened(args.shorten), probes, processor, **options)
         torch.save(probes.state_dict(), args.work_dir / f'{stage.name}.pt')
     save_lmm(lmm, processor, args.output)
 
 
 def make_sam(args: argparse.Namespace) -> None:
-    save_sam(train_sam(steps=args.sam_steps, seed=args.seed, workers=max(1, args.workers // 2)), args.output)
+    save_sam(
+        train_sam(steps=args.sam_steps // args.shorten, seed=args.seed, workers=max(1, args.workers // 2)), args.output
+    )
     sam = build_small_sam(**ARCHITECTURE, checkpoint=args.output / 'model.safetensors')
     for difficulty, config in DIFFICULTY.items():
         scores = evaluate_sam(sam, config=config, seed=HELD_OUT_SEED, num_scenes=300)

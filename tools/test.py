@@ -27,8 +27,8 @@ def main() -> None:
     runner = build_runner(config)
     metrics = runner.test()
     if runner.rank == 0:
-        print(format_table(metrics))
         Path(config.work_dir, 'metrics.json').write_text(json.dumps(metrics, indent=2))
+        print(format_table(metrics))
 
 
 if __name__ == '__main__':

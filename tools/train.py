@@ -9,7 +9,7 @@ from flmm.engine.runner_from_args import add_runner_arguments, build_runner, loa
 
 
 def use_amp(config: Config) -> None:
-    """Train the mask head, the projection and SAM's decoder in mixed precision; the LMM keeps its own."""
+    """Run the mask head, the projection and SAM in mixed precision while training; the LMM keeps its own."""
     if not torch.cuda.is_available():
         raise ValueError('--amp needs a GPU, and torch sees none; leave it out')
     if config.optim_wrapper.type not in ('OptimWrapper', 'AmpOptimWrapper'):
@@ -21,7 +21,7 @@ def use_amp(config: Config) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_runner_arguments(parser)
-    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16) for the trained part')
+    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16) for all but the LMM')
     parser.add_argument(
         '--resume',
         nargs='?',

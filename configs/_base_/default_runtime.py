@@ -12,7 +12,7 @@ custom_hooks = [dict(type='PlainCheckpointHook'), dict(type='RandomStateHook')]
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 log_processor = dict(by_epoch=True)
 randomness = dict(seed=0)
-# SAM's prompt encoder has parameters for points and for absent masks, which F-LMM's prompts never use.
+# SAM's parameters for points, absent masks and the predicted IoU never reach the loss.
 find_unused_parameters = True
 val_cfg = dict()
 test_cfg = dict()

@@ -10,11 +10,11 @@ from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.structures.mask import BitmapMasks
 from mmengine import fileio
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
 from flmm.geometry import image_to_processed
-from flmm.images import to_rgb
+from flmm.images import read_rgb, to_rgb
 from flmm.registry import TRANSFORMS
 from flmm.structures import GroundingSample
 
@@ -39,12 +39,12 @@ class PILLoadImageFromFile(BaseTransform):
         """Add the image to ``results``."""
         path = results['img_path']
         try:
-            with Image.open(io.BytesIO(fileio.get(path, backend_args=self.backend_args))) as file:
-                image = to_rgb(file)
+            content = fileio.get(path, backend_args=self.backend_args)
         except FileNotFoundError as error:
             raise ValueError(f'image {path!r} does not exist; check data_root and data_prefix') from error
-        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-            raise ValueError(f'image {path!r} cannot be read ({error}); download it again or convert it') from error
+        except OSError as error:
+            raise ValueError(f'image {path!r} cannot be read ({error}); check data_root and data_prefix') from error
+        image = read_rgb(io.BytesIO(content), name=path)
         results['image'] = image
         results['height'], results['width'] = image.height, image.width
         results['img_shape'] = results['ori_shape'] = (image.height, image.width)
@@ -127,7 +127,7 @@ class RefCOCO2PNG(BaseTransform):
             before it. False makes one sample for each phrase, which is returned as a list.
 
     Raises:
-        ValueError: no phrase, a phrase without tokens, another number of masks than of phrases, a mask of another size
+        ValueError: no list of phrases, a phrase without tokens, another number of masks than of phrases, a mask of another size
             than the image, an image the processor refuses. The message names the image.
     """
 
@@ -155,6 +155,8 @@ class RefCOCO2PNG(BaseTransform):
 
     @staticmethod
     def _check(path: str, phrases: list[str], gt_masks: torch.Tensor, image: Image.Image) -> None:
+        if isinstance(phrases, str):
+            raise ValueError(f'image {path!r} has the string {phrases!r} for phrases; give a list of strings')
         if not phrases:
             raise ValueError(f'image {path!r} has no phrase; leave it out of the dataset')
         if len(phrases) != len(gt_masks):

@@ -28,7 +28,7 @@ from typing import Any
 from PIL import Image
 from torch.utils.data import Dataset
 
-from flmm.images import to_rgb
+from flmm.images import read_rgb
 
 # These tokens delimit turns and images. Inside a text they would forge a turn or an image.
 STRUCTURE_TOKENS = (
@@ -84,15 +84,15 @@ class ChatDataset(Dataset):
         return len(self._lines)
 
     def __getitem__(self, index: int) -> Conversation:
-        """Return conversation ``index`` with its images loaded."""
+        """Return conversation ``index`` with its images loaded. A truncated image raises a ValueError that names it."""
         number, parsed = self._lines[index]
         messages, images = [], []
         for message in parsed:
             parts = []
             for part in message['content']:
                 if part['type'] == 'image':
-                    with Image.open(self.image_root / part['image']) as image:
-                        images.append(to_rgb(image))
+                    path = self.image_root / part['image']
+                    images.append(read_rgb(path, name=str(path)))
                     parts.append({'type': 'image'})
                 else:
                     parts.append(part)

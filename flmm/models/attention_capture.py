@@ -24,8 +24,8 @@ class PhraseTokens:
     """Where the phrases and the image of one sample lie in its sequence.
 
     Args:
-        rows: [R] long, positions of the phrase tokens.
-        mask_ids: [R] long, the phrase each belongs to; every one of 0..num_masks-1 occurs.
+        rows: [R] long, positions of the phrase tokens, phrase by phrase.
+        mask_ids: [R] long, ascending, the phrase each belongs to; every one of 0..num_masks-1 occurs.
         image_columns: [N] long, positions of the image tokens.
         num_masks: M.
     """
@@ -39,6 +39,7 @@ class PhraseTokens:
     def from_ids(cls, *, input_ids: Tensor, mask_ids: Tensor, image_token_id: int, num_masks: int) -> 'PhraseTokens':
         """Find phrase and image tokens in ``input_ids`` and ``mask_ids``, both [S]."""
         rows = (mask_ids >= 0).nonzero().squeeze(1)
+        rows = rows[mask_ids[rows].argsort(stable=True)]  # phrases may come in any order in the sequence
         image_columns = (input_ids == image_token_id).nonzero().squeeze(1)
         return cls(rows=rows, mask_ids=mask_ids[rows], image_columns=image_columns, num_masks=num_masks)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks
-from PIL import Image
+from PIL import Image, features
 from pycocotools import mask as coco_mask
 from tiny_models import FAMILIES, SPECIAL_TOKENS, tiny_processor
 
@@ -17,6 +17,8 @@ from flmm.registry import TRANSFORMS
 from flmm.structures import GroundingSample
 
 # --- PILLoadImageFromFile
+
+needs_avif = pytest.mark.skipif(not features.check('avif'), reason='this Pillow reads no AVIF')
 
 
 def random_image(height, width, seed=0):
@@ -130,7 +132,7 @@ def test_missing_image_is_named(tmp_path):
 
 
 @pytest.mark.parametrize('kept', [0.0, 0.02, 0.5, 0.9])
-@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'GIF', 'TIFF'])
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'GIF', 'TIFF', pytest.param('AVIF', marks=needs_avif)])
 def test_truncated_image_is_named(tmp_path, kind, kept):
     buffer = io.BytesIO()
     random_image(60, 80).save(buffer, kind)
@@ -451,6 +453,7 @@ def test_transform_leaves_the_item_as_it_is(wrapper):
         ({'text': ['cat']}, "image 'train/cats.jpg' has 1 phrases and 2 masks; give one mask each"),
         ({'text': ['a', 'b', 'c']}, "image 'train/cats.jpg' has 3 phrases and 2 masks; give one mask each"),
         ({'text': []}, "image 'train/cats.jpg' has no phrase; leave it out of the dataset"),
+        ({'text': 'it'}, "image 'train/cats.jpg' has the string 'it' for phrases; give a list of strings"),
         (
             {'image': random_image(160, 100)},
             "masks of image 'train/cats.jpg' have size (100, 160), the image has (160, 100); check that",

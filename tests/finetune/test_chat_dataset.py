@@ -75,3 +75,11 @@ def test_bad_json_and_empty_file(write_jsonl, record):
         ChatDataset(write_jsonl(record, '{"messages": ['))
     with pytest.raises(ValueError, match=r'data.jsonl: the file holds no conversation'):
         ChatDataset(write_jsonl('', ''))
+
+
+def test_truncated_image_is_named(write_jsonl, record, tmp_path):
+    path = write_jsonl(record)
+    content = (tmp_path / 'star.png').read_bytes()
+    (tmp_path / 'star.png').write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"image '.*star\.png' cannot be read \(.+\); download it again or convert it"):
+        ChatDataset(path)[0]

@@ -1,5 +1,7 @@
 """FrozenQwenSAM: what is frozen and what is trained, losses, batching, errors."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -24,6 +26,21 @@ def test_a_batch_equals_its_samples_one_by_one(family):
             torch.testing.assert_close(getattr(found, name), getattr(alone, name), atol=1e-5, rtol=1e-5)
         for text, expected in zip(found.text_embeds, alone.text_embeds, strict=True):
             torch.testing.assert_close(text, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_phrases_may_come_in_any_order_in_the_sequence():
+    model, sample = tiny_grounder(), tiny_sample(['a', 'some blue circle', 'cat'])
+    places = torch.tensor([2, 0, 1])  # phrase i of ``sample`` is phrase places[i] of ``renumbered``
+    renumbered = replace(
+        sample,
+        mask_ids=torch.where(sample.mask_ids >= 0, places[sample.mask_ids], -1),
+        phrases=[sample.phrases[i] for i in places.argsort()],
+    )
+    (expected,), (found,) = (model([of_either], mode='predict') for of_either in (sample, renumbered))
+    for name in ('mask_attentions', 'pred_masks', 'sam_pred_masks'):
+        torch.testing.assert_close(getattr(found, name)[places], getattr(expected, name), atol=1e-5, rtol=1e-5)
+    for i, place in enumerate(places):
+        torch.testing.assert_close(found.text_embeds[place], expected.text_embeds[i])
 
 
 def test_fields_have_the_shapes_that_the_sample_states():

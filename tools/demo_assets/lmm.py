@@ -37,6 +37,10 @@ class Stage:
     lr: float = 2e-3
     vision_only: bool = False
 
+    def shortened(self, divisor: int) -> 'Stage':
+        """The same stage with its steps divided."""
+        return replace(self, steps=self.steps // divisor, decay_steps=self.decay_steps // divisor)
+
 
 STAGES = (
     Stage(name='vision', steps=900, decay_steps=0, units=512, sides=(196, 336), vision_only=True),
@@ -123,7 +127,7 @@ def run_stage(
             learning_rate=stage.lr,
             lr_scheduler_type='warmup_stable_decay',
             lr_scheduler_kwargs={'num_decay_steps': stage.decay_steps},
-            warmup_steps=50,
+            warmup_steps=min(50, stage.steps // 4),
             weight_decay=0.01,
             adam_beta2=0.98,
             max_grad_norm=1.0,
