@@ -127,8 +127,8 @@ class RefCOCO2PNG(BaseTransform):
             before it. False makes one sample for each phrase, which is returned as a list.
 
     Raises:
-        ValueError: no list of phrases, a phrase without tokens, another number of masks than of phrases, a mask of another size
-            than the image, an image the processor refuses. The message names the image.
+        ValueError: no list of phrases, a phrase without tokens, another number of masks than of phrases, a mask of
+            another size than the image, an image the processor refuses. The message names the image.
     """
 
     def __init__(self, *, image_processor: QwenImageProcessorWrapper | dict, prompt: str, concat: bool = True) -> None:
