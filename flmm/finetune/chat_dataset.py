@@ -1,20 +1,14 @@
 """Conversations about images, read from a JSON-lines file.
 
-One line is one conversation, in the message format of transformers' chat templates::
+One line is one conversation, in the message format of transformers' chat templates (here broken for reading):
 
-    {
-        'messages': [
-            {'role': 'system', 'content': 'You locate shapes.'},
-            {
-                'role': 'user',
-                'content': [
-                    {'type': 'image', 'image': 'images/0001.png'},
-                    {'type': 'text', 'text': 'Where is the star?'},
-                ],
-            },
-            {'role': 'assistant', 'content': 'Left of the square.'},
-        ]
-    }
+.. code-block:: text
+
+    {"messages": [
+        {"role": "system", "content": "You locate shapes."},
+        {"role": "user", "content": [{"type": "image", "image": "images/0001.png"},
+                                     {"type": "text", "text": "Where is the star?"}]},
+        {"role": "assistant", "content": "Left of the square."}]}
 
 A system message may come first or not at all; then user and assistant take turns, and the assistant has the last word.
 ``content`` is a string or a list of parts. Only users show images; an image path is relative to ``image_root``.

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2VLForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from flmm.models.attention_capture import CAPTURING_SDPA, AttentionCapture, HiddenStateCapture, PhraseTokens
 from flmm.models.frozen_lmm import FrozenLMM, PhraseFeatures
@@ -49,7 +50,13 @@ class FrozenQwenSAM(FrozenLMM):
         attention = AttentionCapture(phrases=phrases, merge=self.merge)
         with HiddenStateCapture(layers=decoder.layers, norm=decoder.norm, phrases=phrases) as hidden:
             # The inner model: logits over the vocabulary are not needed, so lm_head does not run.
-            self.lmm.model(**self._padded_inputs(samples, image_token_id), use_cache=False, attention_capture=attention)
+            self.lmm.model(
+                **self._padded_text(samples, image_token_id),
+                image_grid_thw=torch.cat([sample.image_grid_thw for sample in samples]),
+                mm_encoder_outputs={'image': self._image_features(samples)},
+                use_cache=False,
+                attention_capture=attention,
+            )
         return [
             PhraseFeatures(
                 attentions=maps.unflatten(-1, sample.grid_size),
@@ -59,8 +66,24 @@ class FrozenQwenSAM(FrozenLMM):
             for sample, tokens, maps, states in zip(samples, phrases, attention.maps(), hidden.states(), strict=True)
         ]
 
+    def _image_features(self, samples: list[GroundingSample]) -> BaseModelOutputWithPooling:
+        """Run the vision tower once for each image, which several samples (a phrase each) may show."""
+        distinct: list[GroundingSample] = []
+        index = []
+        for sample in samples:
+            known = (i for i, other in enumerate(distinct) if _show_the_same(sample, other))
+            index.append(next(known, len(distinct)))
+            if index[-1] == len(distinct):
+                distinct.append(sample)
+        features = self.lmm.model.get_image_features(
+            torch.cat([sample.pixel_values for sample in distinct]),
+            torch.cat([sample.image_grid_thw for sample in distinct]),
+            return_dict=True,
+        ).pooler_output
+        return BaseModelOutputWithPooling(pooler_output=tuple(features[i] for i in index))
+
     @staticmethod
-    def _padded_inputs(samples: list[GroundingSample], image_token_id: int) -> dict[str, Tensor | None]:
+    def _padded_text(samples: list[GroundingSample], image_token_id: int) -> dict[str, Tensor | None]:
         lengths = [len(sample.input_ids) for sample in samples]
         # Padding goes to the right, behind everything that a phrase attends to; its id is never looked at.
         input_ids = pad_sequence([sample.input_ids for sample in samples], batch_first=True, padding_value=0)
@@ -71,6 +94,8 @@ class FrozenQwenSAM(FrozenLMM):
             # Without a mask SDPA takes its causal kernel, which needs no S x S mask in memory.
             'attention_mask': attention_mask if min(lengths) < max(lengths) else None,
             'mm_token_type_ids': (input_ids == image_token_id).int(),
-            'pixel_values': torch.cat([sample.pixel_values for sample in samples]),
-            'image_grid_thw': torch.cat([sample.image_grid_thw for sample in samples]),
         }
+
+
+def _show_the_same(first: GroundingSample, second: GroundingSample) -> bool:
+    return first.image is second.image and torch.equal(first.pixel_values, second.pixel_values)

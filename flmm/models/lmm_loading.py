@@ -1,7 +1,7 @@
 """Load the LMM to freeze: a published or fine-tuned checkpoint, or the same shape with random weights as a control."""
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel, set_seed
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
 from flmm.registry import MODELS
 
@@ -29,8 +29,9 @@ def pretrained_lmm(*, name_or_path: str, dtype: str = 'bfloat16') -> PreTrainedM
 @MODELS.register_module()
 def random_lmm(*, name_or_path: str, seed: int = 0, dtype: str = 'float32') -> PreTrainedModel:
     """Build the model that ``name_or_path``'s config describes with random weights: the untrained control."""
-    set_seed(seed)
-    return AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(name_or_path), dtype=_dtype(dtype))
+    with torch.random.fork_rng():  # what is built next must not depend on the seed of this
+        torch.manual_seed(seed)
+        return AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(name_or_path), dtype=_dtype(dtype))
 
 
 def _dtype(name: str) -> torch.dtype:

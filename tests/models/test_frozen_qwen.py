@@ -200,13 +200,17 @@ def test_a_sample_changed_after_it_was_made_is_checked_again():
         tiny_grounder()([sample], mode='predict')
 
 
-def test_an_image_in_several_samples_is_encoded_once():
-    model = tiny_grounder()
-    sample = tiny_sample(['a', 'b'])
-    encoded = []
-    model.sam.model.image_encoder.register_forward_hook(lambda module, args, output: encoded.append(len(output)))
-    other = tiny_sample(['c'], seed=5)
-    found = model([sample, sample, other], mode='predict')
-    assert encoded == [2]
-    (alone,) = model([other], mode='predict')
-    torch.testing.assert_close(found[2].sam_pred_masks, alone.sam_pred_masks, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize('family', FAMILIES)
+def test_an_image_in_several_samples_is_encoded_once(family):
+    model = tiny_grounder(family)
+    sample, other = tiny_sample(['a', 'b'], family=family), tiny_sample(['c'], family=family, seed=5)
+    images, patches = [], []
+    model.sam.model.image_encoder.register_forward_hook(lambda module, args, output: images.append(len(output)))
+    model.lmm.model.visual.register_forward_hook(lambda module, args, output: patches.append(len(args[0])))
+    found = model([sample, other, sample], mode='predict')
+    assert images == [2]
+    assert patches == [len(sample.pixel_values) + len(other.pixel_values)]
+    for one, together in zip([sample, other, sample], found, strict=True):
+        (alone,) = model([one], mode='predict')
+        torch.testing.assert_close(together.mask_attentions, alone.mask_attentions, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(together.sam_pred_masks, alone.sam_pred_masks, atol=1e-5, rtol=1e-5)

@@ -30,7 +30,10 @@ def test_a_checkpoint_without_some_weights_is_refused(tmp_path):
 def test_the_control_has_the_same_shape_and_other_weights(tmp_path):
     saved = tiny_lmm(seed=5)
     saved.save_pretrained(tmp_path)
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
     first, again, other = (random_lmm(name_or_path=str(tmp_path), seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), state)
     shapes = {key: tensor.shape for key, tensor in saved.state_dict().items()}
     assert {key: tensor.shape for key, tensor in first.state_dict().items()} == shapes
     key = 'model.language_model.layers.0.self_attn.q_proj.weight'
