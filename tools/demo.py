@@ -26,7 +26,7 @@ from flmm.visualization import draw_phrases, save_figure
 
 ROOT = Path(__file__).parents[1]
 CONFIG, CONTROL = 'configs/shapes/demo.py', 'configs/shapes/demo_untrained_lmm.py'
-DATA = {'train': 640, 'val': 60, 'testA': 30, 'testB': 30}
+DATA = {'train': 640, 'val': 50, 'testA': 20, 'testB': 20}
 DIFFICULTY = 'medium'
 PICTURES = 10
 PROGRESS = re.compile(r'Epoch\(train\)\s+\[\d+\]\[\s*(\d+/\d+)\].*?eta: (\S+).*? loss: ([\d.]+)')
