@@ -10,7 +10,7 @@ from mmengine.evaluator import BaseMetric
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from flmm.evaluation.grounding_metric import SOURCES, phrase_scores
+from flmm.evaluation.grounding_metric import SOURCES, phrase_scores, samples_by_item
 from flmm.registry import METRICS
 from flmm.structures import GroundingSample
 
@@ -34,8 +34,8 @@ class DumpPredictions(BaseMetric):
         self.out_file_path = Path(out_file_path)
 
     def process(self, data_batch: dict, data_samples: Sequence[GroundingSample]) -> None:
-        """Store the records of a batch, one list for each item of the dataset (see GroundingMetric)."""
-        for _, samples in itertools.groupby(data_samples, key=lambda sample: (sample.dataset_name, sample.sample_idx)):
+        """Store the records of a batch, one list for each item of the dataset."""
+        for samples in samples_by_item(data_samples):
             self.results.append([record for sample in samples for record in self._records(sample)])
 
     @staticmethod

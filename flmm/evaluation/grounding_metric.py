@@ -41,6 +41,16 @@ def phrase_scores(sample: GroundingSample) -> Iterator[PhraseScore]:
             yield PhraseScore(sample.dataset_name, source, kind, intersection, union)
 
 
+def samples_by_item(data_samples: Sequence[GroundingSample]) -> Iterator[list[GroundingSample]]:
+    """Group a batch by the item of the dataset that its samples come from; one item may have been split into several.
+
+    A metric stores one result for each item: mmengine cuts the gathered results to the number of items, which is how it
+    drops those that a distributed sampler repeats.
+    """
+    for _, samples in itertools.groupby(data_samples, key=lambda sample: (sample.dataset_name, sample.sample_idx)):
+        yield list(samples)
+
+
 def _areas(masks: Tensor) -> list[int]:
     return masks.flatten(1).sum(dim=1).tolist()
 
@@ -55,12 +65,8 @@ class GroundingMetric(RefSegMetric):
     """
 
     def process(self, data_batch: dict, data_samples: Sequence[GroundingSample]) -> None:
-        """Score a batch. One result is stored for each item of the dataset, however many samples it was split into.
-
-        mmengine cuts the gathered results to the number of items, which is how it drops those that a distributed
-        sampler repeats.
-        """
-        for _, samples in itertools.groupby(data_samples, key=lambda sample: (sample.dataset_name, sample.sample_idx)):
+        """Score a batch: a result for each item of the dataset."""
+        for samples in samples_by_item(data_samples):
             self.results.append([score for sample in samples for score in phrase_scores(sample)])
 
     def compute_metrics(self, results: list[list[PhraseScore]]) -> dict[str, float]:
