@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from flmm.geometry import frame_meta_data
-from flmm.structures import GroundingSample
+from flmm.structures import FrozenFeatures, GroundingSample
 
 IMAGE_TOKEN = 9
 IMAGE_HEIGHT, IMAGE_WIDTH = 50, 90
@@ -65,14 +65,14 @@ def test_order_of_phrases_in_the_sequence_is_free():
             {'mask_ids': torch.tensor([-2] * 8 + [0, 0, -1, 1])},
             'its phrases have mask ids [-2, 0, 1], expected [0, 1] (each phrase needs tokens of its own)',
         ),
-        ({'image_token_id': 7}, 'its image tokens number 0, expected 6 (a grid of 2x3 units)'),
+        ({'image_token_id': 7}, 'its image tokens number 0, expected 6 (its layout of a grid of 2x3 units)'),
         (
             {'input_ids': torch.tensor([IMAGE_TOKEN] * 7 + [2, 3, 4, 5, 6])},
-            'its image tokens number 7, expected 6 (a grid of 2x3 units)',
+            'its image tokens number 7, expected 6 (its layout of a grid of 2x3 units)',
         ),
         (
             {'pixel_values': torch.zeros(6, 1176)},
-            'pixel_values has rows 6, expected 24 (the patches of image_grid_thw)',
+            'pixel_values has rows 6, expected 24 (the patches of its layout)',
         ),
         ({'image_grid_thw': torch.tensor([1, 4, 6])}, 'image_grid_thw has shape (3,), expected (1, 3) (one image)'),
         (
@@ -81,7 +81,7 @@ def test_order_of_phrases_in_the_sequence_is_free():
         ),
         (
             {'image_grid_thw': torch.tensor([[1, 4, 4]])},
-            'its image tokens number 6, expected 4 (a grid of 2x2 units)',
+            'its image tokens number 6, expected 4 (its layout of a grid of 2x2 units)',
         ),
         (
             {'masks': torch.zeros(2, 84, 56, dtype=torch.bool)},
@@ -142,6 +142,44 @@ def test_to_moves_every_tensor_and_list_of_tensors_of_a_copy():
     assert moved.image is sample.image
     assert moved.phrases == ['left', 'cat']
     assert moved.pred_masks is None
+
+
+def test_to_moves_carried_features():
+    features = FrozenFeatures(
+        attentions=torch.zeros(2, 8, *GRID), hidden_states=torch.zeros(4, 3, 8), image_embedding=torch.zeros(4, 2, 2)
+    )
+    moved = GroundingSample(**fields(features=features)).to('meta')
+
+    assert {moved.features.attentions.device.type, moved.features.hidden_states.device.type} == {'meta'}
+    assert moved.features.image_embedding.device.type == 'meta'
+    assert features.image_embedding.device.type == 'cpu'
+
+
+def test_without_a_layout_a_sample_is_dense():
+    sample = GroundingSample(**fields())
+
+    assert sample.image_layout.tolist() == [[row, column, 1] for row in range(2) for column in range(3)]
+    assert sample.layout.grid_size == GRID
+
+
+def test_a_pruned_sample_has_as_many_tokens_as_its_layout():
+    pruned = {
+        'input_ids': torch.tensor([1, *[IMAGE_TOKEN] * 3, 2, 3, 4, 5, 6]),
+        'mask_ids': torch.tensor([-1] * 5 + [0, 0, -1, 1]),
+        'pixel_values': torch.zeros(12, 1176),
+        'image_layout': torch.tensor([[0, 0, 2], [0, 2, 1], [1, 2, 1]]),
+    }
+    assert len(GroundingSample(**fields(**pruned)).layout) == 3
+
+    with pytest.raises(
+        ValueError, match=r'its image tokens number 6, expected 3 \(its layout of a grid of 2x3 units\)'
+    ):
+        GroundingSample(**fields(image_layout=pruned['image_layout']))
+    with pytest.raises(ValueError, match=r'pixel_values has rows 24, expected 12 \(the patches of its layout\)'):
+        GroundingSample(**fields(**{**pruned, 'pixel_values': torch.zeros(24, 1176)}))
+    message = r"image 'folder/cats\.jpg': image layout covers unit \(row 1, column 2\) 0 times"
+    with pytest.raises(ValueError, match=message):
+        GroundingSample(**fields(**{**pruned, 'image_layout': pruned['image_layout'][:2]}))
 
 
 def test_to_the_same_device_still_copies_the_sample():

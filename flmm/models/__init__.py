@@ -1,6 +1,6 @@
 """The model: a frozen LMM, a mask head on its attention, SAM to refine."""
 
-from flmm.models.frozen_lmm import FrozenLMM, GroundingDataPreprocessor, PhraseFeatures
+from flmm.models.frozen_lmm import FrozenLMM, GroundingDataPreprocessor
 from flmm.models.frozen_qwen import FrozenQwenSAM
 from flmm.models.lmm_loading import pretrained_lmm, random_lmm
 from flmm.models.mask_head.mask_decoder import UNetHead
@@ -10,7 +10,6 @@ __all__ = [
     'FrozenLMM',
     'FrozenQwenSAM',
     'GroundingDataPreprocessor',
-    'PhraseFeatures',
     'SAMWrapper',
     'UNetHead',
     'pretrained_lmm',

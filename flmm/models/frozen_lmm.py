@@ -3,7 +3,7 @@
 Letters: M masks (= phrases) of a sample, C = layers * heads, (h, w) the grid in units, (IH, IW) the image in px.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,22 +14,7 @@ from torch import Tensor, nn
 from flmm.geometry import processed_to_image
 from flmm.models.trainable_state import keep_trainable_state
 from flmm.registry import MODELS
-from flmm.structures import GroundingSample
-
-
-@dataclass(kw_only=True)
-class PhraseFeatures:
-    """What the frozen model says of the phrases of one sample.
-
-    Args:
-        attentions: [M, C, h, w] float32, channel = layer * heads + head.
-        hidden_states: [layers, R, hidden], of the R phrase tokens, phrase by phrase.
-        tokens_per_mask: M numbers that add up to R.
-    """
-
-    attentions: Tensor
-    hidden_states: Tensor
-    tokens_per_mask: list[int]
+from flmm.structures import FrozenFeatures, GroundingSample
 
 
 @MODELS.register_module()
@@ -93,8 +78,12 @@ class FrozenLMM(BaseModel):
         """Check ``self.lmm``, make it capture attention, set ``num_layers``, ``num_heads`` and ``hidden_size``."""
         raise NotImplementedError
 
-    def _encode(self, samples: list[GroundingSample]) -> list[PhraseFeatures]:
-        """Run the frozen model on a batch; called without gradient."""
+    def _encode(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
+        """Run the frozen LMM on a batch; called without gradient.
+
+        Returns:
+            For each sample the ``attentions`` and the ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`.
+        """
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> 'FrozenLMM':  # noqa: FBT001, FBT002 (torch's signature)
@@ -107,12 +96,27 @@ class FrozenLMM(BaseModel):
         """Do nothing: every part comes initialised or loaded, and the frozen ones must stay as they are."""
 
     @torch.no_grad()
-    def encode(self, samples: list[GroundingSample]) -> list[PhraseFeatures]:
-        """Return the frozen model's features of each sample, in its own precision even under AMP."""
+    def encode(self, samples: list[GroundingSample]) -> list[FrozenFeatures]:
+        """Return what the frozen parts say of each sample: what it carries already, or else computed.
+
+        The LMM runs in its own precision even under AMP.
+        """
         for sample in samples:
             sample.validate()
+        unknown = [sample for sample in samples if sample.features is None]
+        computed = iter(self._frozen_features(unknown)) if unknown else iter(())
+        return [next(computed) if sample.features is None else sample.features for sample in samples]
+
+    def _frozen_features(self, samples: list[GroundingSample]) -> list[FrozenFeatures]:
         with torch.autocast(device_type=self.text_layer_weights.device.type, enabled=False):
-            return self._encode(samples)
+            attentions, hidden_states = self._encode(samples)
+        # One image in several samples (a phrase each) is the same object, and SAM's encoder is what costs most.
+        images = {id(sample.image): sample.image for sample in samples}
+        embeddings = dict(zip(images, self.sam.encode_images(list(images.values())), strict=True))
+        return [
+            FrozenFeatures(attentions=maps, hidden_states=states, image_embedding=embeddings[id(sample.image)])
+            for sample, maps, states in zip(samples, attentions, hidden_states, strict=True)
+        ]
 
     def forward(
         self, data_samples: list[GroundingSample], mode: str = 'tensor'
@@ -134,25 +138,20 @@ class FrozenLMM(BaseModel):
     def _ground(self, samples: list[GroundingSample]) -> tuple[list[GroundingSample], list[Tensor]]:
         """Return the samples with every model field filled, and the coarse logits on the mask head's grid."""
         features = self.encode(samples)
-        attentions = [of_sample.attentions for of_sample in features]
-        coarse_logits = self._mask_logits(attentions)
-        text_embeds = [self._text_embeds(of_sample) for of_sample in features]
-        # One image in several samples (a phrase each) is the same object, and SAM's encoder is what costs most.
-        images = {id(sample.image): sample.image for sample in samples}
-        image_embeddings = dict(zip(images, self.sam.encode_images(list(images.values())), strict=True))
+        coarse_logits = self._mask_logits([of_sample.attentions for of_sample in features])
         grounded = []
-        for i, sample in enumerate(samples):
-            pred_masks = processed_to_image(coarse_logits[i], sample.meta_data)
-            image_size = (sample.image.height, sample.image.width)
+        for sample, of_sample, coarse in zip(samples, features, coarse_logits, strict=True):
+            text_embeds = self._text_embeds(sample, of_sample.hidden_states)
+            pred_masks = processed_to_image(coarse, sample.meta_data)
             refined = self.sam(
-                image_embedding=image_embeddings[id(sample.image)],
-                image_size=image_size,
+                image_embedding=of_sample.image_embedding,
+                image_size=(sample.image.height, sample.image.width),
                 coarse_logits=pred_masks,
-                text_embeds=text_embeds[i],
+                text_embeds=text_embeds,
             )
             model_fields = {
-                'mask_attentions': attentions[i],
-                'text_embeds': text_embeds[i],
+                'mask_attentions': of_sample.attentions,
+                'text_embeds': text_embeds,
                 'pred_masks': pred_masks,
                 'sam_pred_masks': refined,
             }
@@ -169,11 +168,11 @@ class FrozenLMM(BaseModel):
                 logits[i] = part
         return logits
 
-    def _text_embeds(self, features: PhraseFeatures) -> list[Tensor]:
+    def _text_embeds(self, sample: GroundingSample, hidden_states: Tensor) -> list[Tensor]:
         """Average the layers with learned weights, project to SAM's prompt space: one [tokens_i, sam_dim] a phrase."""
         weights = self.text_layer_weights.softmax(dim=0)
-        mixed = torch.einsum('l,lrh->rh', weights, features.hidden_states.to(weights.dtype))
-        return list(self.text_proj(mixed).split(features.tokens_per_mask))
+        mixed = torch.einsum('l,lrh->rh', weights, hidden_states.to(weights.dtype))
+        return list(self.text_proj(mixed).split(sample.tokens_per_mask))
 
     def _losses(self, grounded: list[GroundingSample], coarse_logits: list[Tensor]) -> dict[str, Tensor]:
         """Average over all masks of the batch: coarse on the mask head's grid, refined in the image frame."""

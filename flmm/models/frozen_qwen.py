@@ -7,7 +7,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2VLForCondition
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from flmm.models.attention_capture import CAPTURING_SDPA, AttentionCapture, HiddenStateCapture, PhraseTokens
-from flmm.models.frozen_lmm import FrozenLMM, PhraseFeatures
+from flmm.models.frozen_lmm import FrozenLMM
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample
 
@@ -29,7 +29,7 @@ class FrozenQwenSAM(FrozenLMM):
         self.num_heads = text_config.num_attention_heads
         self.hidden_size = text_config.hidden_size
 
-    def _encode(self, samples: list[GroundingSample]) -> list[PhraseFeatures]:
+    def _encode(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
         image_token_id = self.lmm.config.image_token_id
         for sample in samples:
             if sample.image_token_id != image_token_id:
@@ -57,14 +57,11 @@ class FrozenQwenSAM(FrozenLMM):
                 use_cache=False,
                 attention_capture=attention,
             )
-        return [
-            PhraseFeatures(
-                attentions=maps.unflatten(-1, sample.grid_size),
-                hidden_states=states,
-                tokens_per_mask=torch.bincount(tokens.mask_ids, minlength=tokens.num_masks).tolist(),
-            )
-            for sample, tokens, maps, states in zip(samples, phrases, attention.maps(), hidden.states(), strict=True)
+        maps = [
+            of_sample.unflatten(-1, sample.grid_size)
+            for sample, of_sample in zip(samples, attention.maps(), strict=True)
         ]
+        return maps, hidden.states()
 
     def _image_features(self, samples: list[GroundingSample]) -> BaseModelOutputWithPooling:
         """Run the vision tower once for each image, which several samples (a phrase each) may show."""

@@ -28,7 +28,7 @@ def test_features_equal_the_eager_model_with_everything_kept(family, merge):
             torch.testing.assert_close(found.attentions[mask_id].flatten(1), expected, atol=1e-5, rtol=0)
         hidden = torch.stack(outputs.hidden_states[1:])[:, 0, sample.mask_ids >= 0]
         torch.testing.assert_close(found.hidden_states, hidden, atol=1e-4, rtol=1e-5)
-        assert found.tokens_per_mask == [(sample.mask_ids == i).sum().item() for i in range(sample.num_masks)]
+        assert sample.tokens_per_mask == [(sample.mask_ids == i).sum().item() for i in range(sample.num_masks)]
 
 
 def test_channel_is_layer_times_heads_plus_head_and_grid_is_row_major():

@@ -127,6 +127,22 @@ def test_frozen_parts_stay_in_eval_mode_whatever_train_is_called():
         assert not any(module.training for module in frozen)
 
 
+def test_carried_features_take_the_place_of_the_frozen_pass():
+    model, samples = tiny_grounder(), tiny_batch()
+    expected = model(samples, mode='loss')
+    carrying = [
+        replace(sample, features=features) for sample, features in zip(samples, model.encode(samples), strict=True)
+    ]
+    calls = []
+    for frozen in (model.lmm.model, model.sam.model.image_encoder):
+        frozen.register_forward_hook(lambda *_: calls.append(1))
+    for mixed in (carrying, [carrying[0].to('cpu'), samples[1], carrying[2]]):
+        found = model(mixed, mode='loss')
+        for name, loss in found.items():
+            torch.testing.assert_close(loss, expected[name], atol=1e-5, rtol=1e-5)
+    assert len(calls) == 2  # once each, for the one sample that carried nothing
+
+
 def test_lm_head_is_not_run():
     model = tiny_grounder()
     calls = []
