@@ -14,8 +14,4 @@ to_sample = dict(
     prompt='Please give me a description of the image.',
 )
 pipeline = [*_base_.loading, to_sample]
-train_dataloader = dict(dataset=dict(pipeline=pipeline))
-val_dataloader = dict(dataset=dict(pipeline=pipeline))
-test_dataloader = dict(
-    dataset=dict(pipeline=pipeline, split_pipeline=[*_base_.loading, dict(to_sample, concat=False)]),
-)
+train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(pipeline=pipeline))

@@ -14,9 +14,5 @@ to_sample = dict(
     prompt='Locate the shapes.',
 )
 pipeline = [*_base_.loading, to_sample]
-train_dataloader = dict(dataset=dict(pipeline=pipeline))
-val_dataloader = dict(dataset=dict(pipeline=pipeline))
-test_dataloader = dict(
-    dataset=dict(pipeline=pipeline, split_pipeline=[*_base_.loading, dict(to_sample, concat=False)]),
-)
+train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(pipeline=pipeline))
 default_hooks = dict(logger=dict(interval=20))

@@ -22,8 +22,7 @@ class RefCocoTestSets(ConcatDataset):
     Args:
         name: of the dataset, such as 'refcoco'.
         splits: such as ('val', 'testA', 'testB').
-        pipeline: transforms with ``RefCOCO2PNG(concat=True)``, for the first protocol.
-        split_pipeline: transforms with ``RefCOCO2PNG(concat=False)``, for the second.
+        pipeline: configs of transforms that end in RefCOCO2PNG, whose ``concat`` follows the protocol.
         protocols: which of the two.
         **kwargs: RefCocoDataset's: data_root, ann_file, split_file, data_prefix, ...
 
@@ -36,22 +35,21 @@ class RefCocoTestSets(ConcatDataset):
         *,
         name: str,
         splits: Sequence[str],
-        pipeline: list,
-        split_pipeline: list,
+        pipeline: list[dict],
         protocols: Sequence[str] = tuple(PROTOCOLS),
         **kwargs: Any,
     ) -> None:
         unknown = set(protocols) - set(PROTOCOLS)
         if unknown:
             raise ValueError(f'protocols {sorted(unknown)} are unknown, expected some of {list(PROTOCOLS)}')
-        pipelines = {'first_sentence': pipeline, 'every_sentence': split_pipeline}
+        *loading, to_sample = pipeline
         super().__init__(
             [
                 RefCocoDataset(
                     name=f'{name}_{split}_{protocol}',
                     split=split,
                     text_mode=PROTOCOLS[protocol],
-                    pipeline=pipelines[protocol],
+                    pipeline=[*loading, {**to_sample, 'concat': protocol == 'first_sentence'}],
                     test_mode=True,
                     **kwargs,
                 )

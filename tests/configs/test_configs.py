@@ -46,7 +46,6 @@ def test_every_config_parses_and_states_all_that_a_runner_needs(path):
     names = {loader.dataset.pipeline[-1].image_processor.pretrained_model_name_or_path for loader in _loaders(config)}
     assert names == {config.model.lmm.name_or_path}  # processor and LMM belong together
     assert all(loader.dataset.pipeline[-1].get('concat', True) for loader in _loaders(config))
-    assert config.test_dataloader.dataset.split_pipeline[-1].concat is False
     assert [hook.type for hook in config.custom_hooks] == ['PlainCheckpointHook', 'RandomStateHook']
 
 

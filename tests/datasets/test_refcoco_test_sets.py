@@ -21,15 +21,21 @@ def files(tmp_path):
     }
 
 
-def tagged(tag):
-    """A pipeline that shows which one ran."""
-    return [lambda item: (tag, item['dataset_name'], item['img_id'], item['text'], item['sample_idx'])]
+class Tagged:
+    """A step that shows how it was made."""
+
+    def __init__(self, *, concat):
+        self.concat = concat
+
+    def __call__(self, item):
+        return (self.concat, item['dataset_name'], item['img_id'], item['text'], item['sample_idx'])
+
+
+PIPELINE = [dict, {'type': Tagged}]
 
 
 def test_one_dataset_for_each_split_and_protocol(files):
-    sets = RefCocoTestSets(
-        name='refcoco', splits=('val', 'testA'), pipeline=tagged('joint'), split_pipeline=tagged('apart'), **files
-    )
+    sets = RefCocoTestSets(name='refcoco', splits=('val', 'testA'), pipeline=PIPELINE, **files)
 
     assert [(part.name, part.split, part.text_mode, part.test_mode) for part in sets.datasets] == [
         ('refcoco_val_first_sentence', 'val', 'select_first', True),
@@ -38,48 +44,46 @@ def test_one_dataset_for_each_split_and_protocol(files):
         ('refcoco_testA_every_sentence', 'testA', 'original', True),
     ]
     assert [sets[index] for index in range(len(sets))] == [
-        ('joint', 'refcoco_val_first_sentence', 5, ['cat', 'dog'], 0),
-        ('apart', 'refcoco_val_every_sentence', 5, ['cat', 'a cat', 'dog'], 0),
-        ('joint', 'refcoco_testA_first_sentence', 5, ['man', 'hat'], 0),
-        ('joint', 'refcoco_testA_first_sentence', 6, ['she'], 1),
-        ('apart', 'refcoco_testA_every_sentence', 5, ['man', 'the man', 'he', 'hat', 'his hat'], 0),
-        ('apart', 'refcoco_testA_every_sentence', 6, ['she'], 1),
+        (True, 'refcoco_val_first_sentence', 5, ['cat', 'dog'], 0),
+        (False, 'refcoco_val_every_sentence', 5, ['cat', 'a cat', 'dog'], 0),
+        (True, 'refcoco_testA_first_sentence', 5, ['man', 'hat'], 0),
+        (True, 'refcoco_testA_first_sentence', 6, ['she'], 1),
+        (False, 'refcoco_testA_every_sentence', 5, ['man', 'the man', 'he', 'hat', 'his hat'], 0),
+        (False, 'refcoco_testA_every_sentence', 6, ['she'], 1),
     ]
 
 
 @pytest.mark.parametrize('protocol', ['first_sentence', 'every_sentence'])
 def test_one_protocol(files, protocol):
-    sets = RefCocoTestSets(
-        name='plus', splits=['testB'], protocols=[protocol], pipeline=tagged(1), split_pipeline=tagged(2), **files
-    )
+    sets = RefCocoTestSets(name='plus', splits=['testB'], protocols=[protocol], pipeline=PIPELINE, **files)
 
     assert [part.name for part in sets.datasets] == [f'plus_testB_{protocol}']
-    assert sets[0][0] == {'first_sentence': 1, 'every_sentence': 2}[protocol]
+    assert sets[0][0] == (protocol == 'first_sentence')
 
 
 def test_unknown_protocol_is_refused(files):
     with pytest.raises(
         ValueError, match=r"protocols \['all'\] are unknown, expected some of \['first_sentence', 'every_sentence'\]"
     ):
-        RefCocoTestSets(
-            name='refcoco', splits=['val'], protocols=['all', 'first_sentence'], pipeline=[], split_pipeline=[], **files
-        )
+        RefCocoTestSets(name='refcoco', splits=['val'], protocols=['all', 'first_sentence'], pipeline=PIPELINE, **files)
 
 
 def test_unknown_split_is_refused(files):
     with pytest.raises(ValueError, match="no sample in split 'testC'"):
-        RefCocoTestSets(name='refcoco', splits=['val', 'testC'], pipeline=[], split_pipeline=[], **files)
+        RefCocoTestSets(name='refcoco', splits=['val', 'testC'], pipeline=PIPELINE, **files)
 
 
 def test_both_protocols_through_the_whole_pipeline(files, wrapper):
-    loading = [{'type': 'PILLoadImageFromFile'}, {'type': 'LoadMasks'}]
-    to_sample = {'type': 'RefCOCO2PNG', 'image_processor': wrapper, 'prompt': 'Where?'}
+    pipeline = [
+        {'type': 'PILLoadImageFromFile'},
+        {'type': 'LoadMasks'},
+        {'type': 'RefCOCO2PNG', 'image_processor': wrapper, 'prompt': 'Where?'},
+    ]
     config = {
         'type': 'RefCocoTestSets',
         'name': 'refcoco',
         'splits': ['testA'],
-        'pipeline': [*loading, to_sample],
-        'split_pipeline': [*loading, {**to_sample, 'concat': False}],
+        'pipeline': pipeline,
         **files,
     }
     with DefaultScope.overwrite_default_scope('flmm'):  # as a Runner does

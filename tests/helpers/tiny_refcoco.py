@@ -49,7 +49,7 @@ pipeline = [*loading, to_sample]
 data = dict(data_root={data!r}, pipeline=pipeline)
 train_dataloader = dict(batch_size=2, dataset=dict(text_mode='random', **data))
 val_dataloader = dict(dataset=dict(**data))
-test_dataloader = dict(dataset=dict(split_pipeline=[*loading, dict(to_sample, concat=False)], **data))
+test_dataloader = dict(dataset=dict(**data))
 train_cfg = dict(max_epochs=2)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.5, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
