@@ -1,0 +1,218 @@
+"""Qwen2-VL and Qwen2.5-VL that read adaptive patches: the stock models, told by a layout what each image token covers.
+
+The layout comes from the adaptive processors as ``image_layout`` and ``image_num_tokens``. Without it the models are
+the stock ones. No parameter is added or renamed.
+"""
+
+import inspect
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from transformers import (
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLModel,
+    Qwen2_5_VLPreTrainedModel,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    Qwen2VLModel,
+    Qwen2VLPreTrainedModel,
+)
+from transformers.cache_utils import Cache
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
+from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, CausalLMOutputWithPast
+
+from flmm.apt.layout import TokenLayout
+from flmm.qwen.layout_inputs import image_features, layouts_from_inputs
+from flmm.qwen.layout_inputs import position_ids as layout_position_ids
+
+
+class _AdaptiveModel:
+    """What a layout changes in the inner model; the stock one comes next among the bases."""
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,  # noqa: FBT001 (the stock order)
+        pixel_values: Tensor | None = None,
+        pixel_values_videos: Tensor | None = None,
+        image_grid_thw: Tensor | None = None,
+        video_grid_thw: Tensor | None = None,
+        mm_token_type_ids: Tensor | None = None,
+        *,
+        image_layout: Tensor | None = None,
+        image_num_tokens: Tensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        **kwargs: object,
+    ) -> tuple | BaseModelOutputWithPast:
+        """The stock forward pass, over images read by ``image_layout`` where it is given."""
+        if image_layout is not None or image_num_tokens is not None:
+            layouts = self._layouts(image_layout, image_num_tokens, image_grid_thw)
+            if pixel_values is not None and mm_encoder_outputs is None:
+                mm_encoder_outputs = {'image': image_features(self, pixel_values, image_grid_thw, layouts)}
+                if pixel_values_videos is not None:
+                    mm_encoder_outputs['video'] = self.get_video_features(
+                        pixel_values_videos, video_grid_thw, return_dict=True
+                    )
+                pixel_values = pixel_values_videos = None
+            # Later tokens of a cached sequence are placed by rope_deltas alone.
+            starts = self.rope_deltas is None or past_key_values is None or past_key_values.get_seq_length() == 0
+            if position_ids is None and starts:
+                position_ids, self.rope_deltas = self.get_rope_index(
+                    input_ids,
+                    mm_token_type_ids,
+                    image_grid_thw,
+                    video_grid_thw,
+                    attention_mask=attention_mask,
+                    image_layout=image_layout,
+                    image_num_tokens=image_num_tokens,
+                    second_per_grid_ts=kwargs.get('second_per_grid_ts'),
+                )
+        return super().forward(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            pixel_values=pixel_values,
+            pixel_values_videos=pixel_values_videos,
+            image_grid_thw=image_grid_thw,
+            video_grid_thw=video_grid_thw,
+            mm_token_type_ids=mm_token_type_ids,
+            mm_encoder_outputs=mm_encoder_outputs,
+            **kwargs,
+        )
+
+    # generate() reads the names of the arguments to know what to pass.
+    def get_image_features(
+        self,
+        pixel_values: Tensor,
+        image_grid_thw: Tensor | None = None,
+        image_layout: Tensor | None = None,
+        image_num_tokens: Tensor | None = None,
+        **kwargs: object,
+    ) -> tuple | BaseModelOutputWithPooling:
+        """The stock method, for images read by ``image_layout`` where it is given."""
+        if image_layout is None and image_num_tokens is None:
+            return super().get_image_features(pixel_values, image_grid_thw, **kwargs)
+        layouts = self._layouts(image_layout, image_num_tokens, image_grid_thw)
+        return image_features(self, pixel_values, image_grid_thw, layouts, **kwargs)
+
+    def get_rope_index(
+        self,
+        input_ids: Tensor | None,
+        mm_token_type_ids: Tensor | None,
+        image_grid_thw: Tensor | None = None,
+        video_grid_thw: Tensor | None = None,
+        *,
+        image_layout: Tensor | None = None,
+        image_num_tokens: Tensor | None = None,
+        **kwargs: object,
+    ) -> tuple[Tensor, Tensor]:
+        """The stock method, for images read by ``image_layout`` where it is given."""
+        if image_layout is None and image_num_tokens is None:
+            return super().get_rope_index(input_ids, mm_token_type_ids, image_grid_thw, video_grid_thw, **kwargs)
+        if input_ids is None or mm_token_type_ids is None:
+            raise ValueError(
+                'image_layout needs input_ids and mm_token_type_ids, from which positions are computed; pass both as '
+                'the processor returns them, or position_ids'
+            )
+        return layout_position_ids(
+            self,
+            input_ids,
+            mm_token_type_ids=mm_token_type_ids,
+            image_grid_thw=image_grid_thw,
+            layouts=self._layouts(image_layout, image_num_tokens, image_grid_thw),
+            video_grid_thw=video_grid_thw,
+            **kwargs,
+        )
+
+    def _layouts(
+        self, image_layout: Tensor | None, image_num_tokens: Tensor | None, image_grid_thw: Tensor | None
+    ) -> list[TokenLayout]:
+        merge_size = self.config.vision_config.spatial_merge_size
+        return layouts_from_inputs(image_layout, image_num_tokens, image_grid_thw, merge_size=merge_size)
+
+
+class AdaptiveQwen2VLModel(_AdaptiveModel, Qwen2VLModel):
+    """Qwen2VLModel that takes ``image_layout`` and ``image_num_tokens``."""
+
+
+class AdaptiveQwen2_5_VLModel(_AdaptiveModel, Qwen2_5_VLModel):
+    """Qwen2_5_VLModel that takes ``image_layout`` and ``image_num_tokens``."""
+
+
+def _signature_with_layout(stock_forward: Callable) -> inspect.Signature:
+    """What generate() and Trainer look into for the names of a model's inputs."""
+    signature = inspect.signature(stock_forward)
+    *parameters, kwargs = signature.parameters.values()
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Tensor | None)
+        for name in ('image_layout', 'image_num_tokens')
+    ]
+    return signature.replace(parameters=[*parameters, *added, kwargs])
+
+
+class AdaptiveQwen2VLForConditionalGeneration(Qwen2VLForConditionalGeneration):
+    """Qwen2-VL that reads what AdaptiveQwen2VLProcessor returns; loads the stock checkpoints.
+
+    ``forward`` and ``generate`` take two inputs more than the stock model. Without them it is the stock model.
+
+    Args:
+        image_layout: [total_tokens, 3] long, top, left and size in units of every image token, image after image.
+        image_num_tokens: [num_images] long, the number of tokens of each image.
+
+    Raises:
+        ValueError: in ``forward`` and ``generate``, the layouts do not match each other, ``image_grid_thw``,
+            ``pixel_values`` or the placeholders.
+    """
+
+    def __init__(self, config: Qwen2VLConfig) -> None:
+        # Not the next base's: that builds the stock inner model.
+        Qwen2VLPreTrainedModel.__init__(self, config)
+        self.model = AdaptiveQwen2VLModel(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.post_init()
+
+    def forward(self, *args: object, **kwargs: object) -> tuple | CausalLMOutputWithPast:
+        """The stock forward pass, with the inputs of the class docstring beside the stock ones."""
+        return super().forward(*args, **kwargs)
+
+    forward.__signature__ = _signature_with_layout(Qwen2VLForConditionalGeneration.forward)
+
+
+class AdaptiveQwen2_5_VLForConditionalGeneration(Qwen2_5_VLForConditionalGeneration):
+    """Qwen2.5-VL that reads what AdaptiveQwen2_5_VLProcessor returns; loads the stock checkpoints.
+
+    See :class:`AdaptiveQwen2VLForConditionalGeneration` for the two inputs that it takes beside the stock ones.
+    """
+
+    def __init__(self, config: Qwen2_5_VLConfig) -> None:
+        # Not the next base's: that builds the stock inner model.
+        Qwen2_5_VLPreTrainedModel.__init__(self, config)
+        self.model = AdaptiveQwen2_5_VLModel(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.post_init()
+
+    def forward(self, *args: object, **kwargs: object) -> tuple | CausalLMOutputWithPast:
+        """The stock forward pass, with the inputs of the class docstring beside the stock ones."""
+        return super().forward(*args, **kwargs)
+
+    forward.__signature__ = _signature_with_layout(Qwen2_5_VLForConditionalGeneration.forward)
+
+
+# Checkpoints name their weights as Qwen2-VL was first released; transformers knows by class name how to read them.
+for _adaptive, _stock in (
+    (AdaptiveQwen2VLModel, Qwen2VLModel),
+    (AdaptiveQwen2VLForConditionalGeneration, Qwen2VLForConditionalGeneration),
+    (AdaptiveQwen2_5_VLModel, Qwen2_5_VLModel),
+    (AdaptiveQwen2_5_VLForConditionalGeneration, Qwen2_5_VLForConditionalGeneration),
+):
+    register_checkpoint_conversion_mapping(
+        _adaptive.__name__, get_checkpoint_conversion_mapping(_stock.__name__), overwrite=True
+    )
