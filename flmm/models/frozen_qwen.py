@@ -1,5 +1,7 @@
 """Qwen2-VL and Qwen2.5-VL as the frozen model."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -8,15 +10,28 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from flmm.models.attention_capture import CAPTURING_SDPA, AttentionCapture, HiddenStateCapture, PhraseTokens
 from flmm.models.frozen_lmm import FrozenLMM
+from flmm.qwen.layout_inputs import image_features, position_ids
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample
 
 
 @MODELS.register_module()
 class FrozenQwenSAM(FrozenLMM):
-    """F-LMM on Qwen2-VL or Qwen2.5-VL: see :class:`FrozenLMM` for the arguments."""
+    """F-LMM on Qwen2-VL or Qwen2.5-VL, whose image tokens may be those of any layout, and of another in each sample.
+
+    Args:
+        coarse_attention: how the attention that a token of several units gets is laid onto the dense grid: 'spread'
+            divides it over its units, so that the total is conserved; 'copy' gives all of it to each unit.
+        **kwargs: FrozenLMM's.
+    """
 
     lmm: Qwen2VLForConditionalGeneration | Qwen2_5_VLForConditionalGeneration
+
+    def __init__(self, *, coarse_attention: str = 'spread', **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if coarse_attention not in ('spread', 'copy'):
+            raise ValueError(f"coarse_attention is {coarse_attention!r}, expected 'spread' or 'copy'")
+        self.coarse_attention = coarse_attention
 
     def _prepare_lmm(self) -> None:
         if not isinstance(self.lmm, (Qwen2VLForConditionalGeneration, Qwen2_5_VLForConditionalGeneration)):
@@ -47,18 +62,25 @@ class FrozenQwenSAM(FrozenLMM):
             for sample in samples
         ]
         decoder = self.lmm.model.language_model
+        text = self._padded_text(samples, image_token_id)
+        positions, _ = position_ids(
+            self.lmm.model,
+            **text,
+            image_grid_thw=torch.cat([sample.image_grid_thw for sample in samples]),
+            layouts=[sample.layout for sample in samples],
+        )
         attention = AttentionCapture(phrases=phrases, merge=self.merge)
         with HiddenStateCapture(layers=decoder.layers, norm=decoder.norm, phrases=phrases) as hidden:
             # The inner model: logits over the vocabulary are not needed, so lm_head does not run.
             self.lmm.model(
-                **self._padded_text(samples, image_token_id),
-                image_grid_thw=torch.cat([sample.image_grid_thw for sample in samples]),
+                **text,
+                position_ids=positions,
                 mm_encoder_outputs={'image': self._image_features(samples)},
                 use_cache=False,
                 attention_capture=attention,
             )
         maps = [
-            of_sample.unflatten(-1, sample.grid_size)
+            sample.layout.to_dense(of_sample, mode=self.coarse_attention)
             for sample, of_sample in zip(samples, attention.maps(), strict=True)
         ]
         return maps, hidden.states()
@@ -72,10 +94,11 @@ class FrozenQwenSAM(FrozenLMM):
             index.append(next(known, len(distinct)))
             if index[-1] == len(distinct):
                 distinct.append(sample)
-        features = self.lmm.model.get_image_features(
+        features = image_features(
+            self.lmm.model,
             torch.cat([sample.pixel_values for sample in distinct]),
             torch.cat([sample.image_grid_thw for sample in distinct]),
-            return_dict=True,
+            [sample.layout for sample in distinct],
         ).pooler_output
         return BaseModelOutputWithPooling(pooler_output=tuple(features[i] for i in index))
 
@@ -95,4 +118,8 @@ class FrozenQwenSAM(FrozenLMM):
 
 
 def _show_the_same(first: GroundingSample, second: GroundingSample) -> bool:
-    return first.image is second.image and torch.equal(first.pixel_values, second.pixel_values)
+    return (
+        first.image is second.image
+        and torch.equal(first.image_layout, second.image_layout)
+        and torch.equal(first.pixel_values, second.pixel_values)
+    )

@@ -1,5 +1,7 @@
 """A FrozenQwenSAM of tiny parts, for tests."""
 
+from typing import Any
+
 import torch
 from tiny_models import tiny_lmm, tiny_sam
 
@@ -11,13 +13,13 @@ LOSSES = {
 }
 
 
-def tiny_grounder(family: str = 'qwen2_5_vl', *, merge: str = 'mean', seed: int = 0) -> FrozenQwenSAM:
-    """Random weights, deterministic."""
+def tiny_grounder(family: str = 'qwen2_5_vl', *, seed: int = 0, **kwargs: Any) -> FrozenQwenSAM:
+    """Random weights, deterministic; ``kwargs`` are FrozenQwenSAM's."""
     torch.manual_seed(seed)
     return FrozenQwenSAM(
         lmm=tiny_lmm(family),
         mask_head={'type': 'flmm.UNetHead', 'base_channels': 4, 'upsample_input': 16},
         sam=SAMWrapper(sam=tiny_sam()),
-        merge=merge,
         **LOSSES,
+        **kwargs,
     )

@@ -1,11 +1,14 @@
 """Grounding samples of random pixels, made by the real pipeline, for tests."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from mmdet.structures.mask import BitmapMasks
 from PIL import Image
 from tiny_models import tiny_processor
 
+from flmm.apt import TokenLayout
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
 from flmm.structures import GroundingSample
 
@@ -51,3 +54,36 @@ def stock_inputs(sample: GroundingSample) -> dict[str, torch.Tensor]:
         'image_grid_thw': sample.image_grid_thw,
         'mm_token_type_ids': (sample.input_ids == sample.image_token_id).int()[None],
     }
+
+
+def pruned(sample: GroundingSample, layout: TokenLayout) -> GroundingSample:
+    """The same sample read by ``layout``: written plainly from the dense one, token by token, without flmm's code."""
+    image = processed_image(sample)
+    rows = []
+    for top, left, size in layout.tokens.tolist():
+        for i in range(2):
+            for j in range(2):
+                y, x = 28 * top + 14 * size * i, 28 * left + 14 * size * j
+                square = image[:, y : y + 14 * size, x : x + 14 * size]
+                patch = square.unflatten(2, (14, size)).unflatten(1, (14, size)).mean(dim=(2, 4))
+                rows.append(torch.stack([patch, patch], dim=1).flatten())
+    is_image = sample.input_ids == sample.image_token_id
+    keep = ~is_image | (is_image.cumsum(0) <= len(layout))
+    return replace(
+        sample,
+        input_ids=sample.input_ids[keep],
+        mask_ids=sample.mask_ids[keep],
+        pixel_values=torch.stack(rows),
+        image_layout=layout.tokens,
+    )
+
+
+def processed_image(sample: GroundingSample) -> torch.Tensor:
+    """[3, H, W]: the normalized pixels that a dense sample's patches hold."""
+    h, w = sample.grid_size
+    image = torch.zeros(3, 28 * h, 28 * w)
+    for index, row in enumerate(sample.pixel_values):
+        unit, within = divmod(index, 4)
+        y, x = 28 * (unit // w) + 14 * (within // 2), 28 * (unit % w) + 14 * (within % 2)
+        image[:, y : y + 14, x : x + 14] = row.reshape(3, 2, 14, 14)[:, 0]
+    return image

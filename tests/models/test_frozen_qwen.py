@@ -6,12 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tiny_grounder import LOSSES, tiny_grounder
+from tiny_layouts import random_layout
 from tiny_models import FAMILIES, tiny_lmm, tiny_sam
-from tiny_samples import tiny_batch, tiny_sample
+from tiny_samples import pruned, stock_inputs, tiny_batch, tiny_sample
 from torch import nn
 
 from flmm.geometry import processed_to_image
 from flmm.models import FrozenQwenSAM, SAMWrapper
+from flmm.qwen.layout_inputs import image_features, position_ids
 
 TRAINED = ('mask_head.', 'text_proj.', 'text_layer_weights', 'sam.model.prompt_encoder.', 'sam.model.mask_decoder.')
 
@@ -127,6 +129,71 @@ def test_frozen_parts_stay_in_eval_mode_whatever_train_is_called():
         assert not any(module.training for module in frozen)
 
 
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('mode', ['spread', 'copy'])
+def test_a_batch_may_mix_layouts(family, mode):
+    model, samples = tiny_grounder(family, coarse_attention=mode), tiny_batch(family)
+    mixed = [
+        pruned(samples[0], random_layout(samples[0].grid_size, seed=3)),
+        samples[1],
+        pruned(samples[2], random_layout(samples[2].grid_size, seed=5)),
+        pruned(samples[0], random_layout(samples[0].grid_size, seed=4)),  # the same image, read otherwise
+    ]
+    assert len({len(sample.layout) for sample in mixed}) == 4
+    for sample, found in zip(mixed, model(mixed, mode='predict'), strict=True):
+        (alone,) = model([sample], mode='predict')
+        for name in ('mask_attentions', 'pred_masks', 'sam_pred_masks'):
+            torch.testing.assert_close(getattr(found, name), getattr(alone, name), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_attention_to_coarse_tokens_is_laid_onto_their_units(family):
+    sample = tiny_batch(family)[0]
+    sample = pruned(sample, random_layout(sample.grid_size, seed=3))
+    (spread,) = tiny_grounder(family).encode([sample])
+    (copied,) = tiny_grounder(family, coarse_attention='copy').encode([sample])
+    covered = 0
+    for top, left, size in sample.image_layout.tolist():
+        of_token = (..., slice(top, top + size), slice(left, left + size))
+        on_units = copied.attentions[of_token].flatten(2)
+        assert torch.equal(on_units, on_units[..., :1].expand_as(on_units))  # one number a token
+        torch.testing.assert_close(spread.attentions[of_token].flatten(2) * size**2, on_units, atol=1e-7, rtol=1e-6)
+        covered += size**2
+    assert covered == spread.attentions[0, 0].numel()
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_attention_over_a_pruned_grid_equals_the_eager_model(family):
+    sample = tiny_batch(family)[0]
+    sample = pruned(sample, random_layout(sample.grid_size, seed=3))
+    model = tiny_grounder(family)
+    (found,) = model.encode([sample])
+
+    lmm = tiny_lmm(family)
+    lmm.set_attn_implementation('eager')
+    inputs = stock_inputs(sample)
+    layouts = [sample.layout]
+    features = image_features(lmm.model, inputs['pixel_values'], inputs['image_grid_thw'], layouts)
+    positions, _ = position_ids(
+        lmm.model, inputs['input_ids'], mm_token_type_ids=inputs['mm_token_type_ids'],
+        image_grid_thw=inputs['image_grid_thw'], layouts=layouts,
+    )  # fmt: skip
+    with torch.no_grad():
+        output = lmm.model(
+            input_ids=inputs['input_ids'], position_ids=positions, mm_encoder_outputs={'image': features},
+            output_attentions=True,
+        )  # fmt: skip
+    attention = torch.cat(output.attentions, dim=1)[0]
+    is_image = sample.input_ids == sample.image_token_id
+    for mask in range(sample.num_masks):
+        of_phrase = attention[:, sample.mask_ids == mask][:, :, is_image].mean(dim=1)
+        expected = torch.zeros(len(of_phrase), *sample.grid_size)
+        for index, (top, left, size) in enumerate(sample.image_layout.tolist()):
+            expected[:, top : top + size, left : left + size] = of_phrase[:, index, None, None] / size**2
+        torch.testing.assert_close(found.attentions[mask], expected, atol=1e-6, rtol=0)
+        torch.testing.assert_close(found.attentions[mask].sum(dim=(1, 2)), of_phrase.sum(dim=1), atol=1e-6, rtol=0)
+
+
 def test_carried_features_take_the_place_of_the_frozen_pass():
     model, samples = tiny_grounder(), tiny_batch()
     expected = model(samples, mode='loss')
@@ -181,6 +248,7 @@ def test_bfloat16_lmm_feeds_a_float32_head():
     ('changes', 'message'),
     [
         ({'merge': 'sum'}, "merge is 'sum', expected 'mean' or 'max'"),
+        ({'coarse_attention': 'mean'}, "coarse_attention is 'mean', expected 'spread' or 'copy'"),
         ({'lmm': nn.Linear(2, 2)}, 'lmm is a Linear; FrozenQwenSAM reads Qwen2-VL and Qwen2.5-VL'),
     ],
 )
