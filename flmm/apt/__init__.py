@@ -1,1 +1,19 @@
 """Adaptive patches: fewer image tokens where an image is smooth. Depends on torch alone."""
+
+from flmm.apt.importance import compute_importance_maps
+from flmm.apt.layout import TokenLayout
+from flmm.apt.patch_tokenizer import PatchTokenizer
+from flmm.apt.selection import (
+    select_patches_by_budget,
+    select_patches_by_threshold,
+    select_patches_by_threshold_v2,
+)
+
+__all__ = [
+    'PatchTokenizer',
+    'TokenLayout',
+    'compute_importance_maps',
+    'select_patches_by_budget',
+    'select_patches_by_threshold',
+    'select_patches_by_threshold_v2',
+]

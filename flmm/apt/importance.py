@@ -1,0 +1,157 @@
+"""How much there is to see in each patch of an image, for patches of 14, 28 and 56 px.
+
+Letters: B images of one size, (H, W) that size in px, P a patch size in px, (rows, columns) its grid, ceil(H / P) by
+ceil(W / P).
+
+The grey of a pixel is 0.2989 R + 0.5870 G + 0.1140 B, evaluated in float64 in this order on every device. One pixel in
+5,000 of an 8-bit image has a grey that lies exactly on the border of two histogram bins, and float32, float64 and exact
+arithmetic round it to different sides. Float64 as the formula is written is the definition here, so the maps agree with
+a plain float64 evaluation to the last bin.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PATCH_SIZES = (14, 28, 56)
+METHODS = ('entropy', 'laplacian', 'upsample_mse')
+LAPLACIAN_AGGREGATES = ('mean', 'max', 'std')
+BINS = 512
+
+
+def compute_importance_maps(
+    images: Tensor, *, method: str = 'entropy', laplacian_aggregate: str = 'mean', blur: int = 1
+) -> dict[int, Tensor]:
+    """Measure the patches of images.
+
+    Args:
+        images: [B, 3, H, W] RGB, uint8 or floating point, 0..255.
+        method: 'entropy', the entropy of the patch's histogram of grey in bits, 512 bins (Choudhury et al.,
+            "Accelerating Vision Transformers with Adaptive Patch Sizes", ICLR 2026); 'laplacian', the response to the
+            4-neighbour Laplacian; or 'upsample_mse', the mean squared difference to the image brought down by area
+            means and up again bilinearly: by 2 for patches of 14 and 28 px, by 4 for those of 56 px.
+        laplacian_aggregate: what stands for a patch, the 'mean' or 'max' absolute Laplacian, or the 'std' of the
+            signed one.
+        blur: side in px of the box that smooths grey first, odd; 1 smooths nothing. 5 keeps pixel noise from counting
+            as content.
+
+    Returns:
+        {14: [B, rows, columns], 28: ..., 56: ...} float32, at least 0, for ``flmm.apt.selection``. A patch at the
+        border is measured on its pixels inside the image. Patches of 28 and 56 px that stick out of the image although
+        their 14 px patches all exist are ``inf``: they lose more than they show when read as one.
+
+    Raises:
+        ValueError: images of another shape, type or range, or an unknown setting.
+    """
+    check_importance_settings(method=method, laplacian_aggregate=laplacian_aggregate, blur=blur)
+    grey = _box_blur(_grey(images), blur)
+    if method == 'entropy':
+        maps = _entropy(grey[:, 0])
+    elif method == 'laplacian':
+        maps = _laplacian(grey, laplacian_aggregate)
+    else:
+        maps = {size: _patch_means(_resampling_loss(grey, 4 if size == 56 else 2), size) for size in PATCH_SIZES}
+    height, width = images.shape[-2:]
+    return {
+        size: values.float().masked_fill(_sticks_out(height, width, size, device=values.device), torch.inf)
+        for size, values in maps.items()
+    }
+
+
+def check_importance_settings(*, method: str, laplacian_aggregate: str, blur: int) -> None:
+    """Raise a ValueError for settings that :func:`compute_importance_maps` does not know."""
+    if method not in METHODS:
+        raise ValueError(f'method is {method!r}, expected one of {METHODS}')
+    if laplacian_aggregate not in LAPLACIAN_AGGREGATES:
+        raise ValueError(f'laplacian_aggregate is {laplacian_aggregate!r}, expected one of {LAPLACIAN_AGGREGATES}')
+    if not isinstance(blur, int) or blur < 1 or blur % 2 == 0:
+        raise ValueError(f'blur is {blur!r}, expected an odd number of px; 1 smooths nothing')
+
+
+def _grey(images: Tensor) -> Tensor:
+    """[B, 1, H, W] float64."""
+    if images.ndim != 4 or images.shape[1] != 3 or images.numel() == 0:
+        raise ValueError(
+            f'images have shape {tuple(images.shape)}, expected (images, 3, height, width), none of them 0'
+        )
+    if images.dtype != torch.uint8:
+        if not images.is_floating_point():
+            raise ValueError(f'images are {images.dtype}, expected uint8 or floating point')
+        lowest, highest = (float(value) for value in images.aminmax())
+        if not 0 <= lowest <= highest <= 255:  # false for NaN, too
+            raise ValueError(
+                f'images range from {lowest} to {highest}, expected 0..255; pass them before they are normalised'
+            )
+    red, green, blue = images[:, :1], images[:, 1:2], images[:, 2:]
+    return 0.2989 * red.double() + 0.5870 * green.double() + 0.1140 * blue.double()
+
+
+def _box_blur(grey: Tensor, width: int) -> Tensor:
+    if width == 1:
+        return grey
+    return F.avg_pool2d(F.pad(grey, [width // 2] * 4, mode='replicate'), width, stride=1)
+
+
+def _entropy(grey: Tensor) -> dict[int, Tensor]:
+    """Count all histograms of [B, H, W] at once: each pixel adds 1 at its (image, patch, bin)."""
+    batch_size, height, width = grey.shape
+    rows, columns = -(-height // 14), -(-width // 14)
+    image = torch.arange(batch_size, device=grey.device)[:, None, None]
+    row = torch.arange(height, device=grey.device)[:, None] // 14
+    column = torch.arange(width, device=grey.device) // 14
+    patch = (image * rows + row) * columns + column
+    index = (grey * (BINS / 256)).long().add_(patch * BINS)  # int64: a batch has more than 2**31 bins one day
+    counts = torch.bincount(index.flatten(), minlength=batch_size * rows * columns * BINS)
+    counts = counts.reshape(batch_size, rows, columns, BINS)
+    maps = {}
+    for size in PATCH_SIZES:
+        if size > 14:
+            # Each patch is made of 2x2 of the next smaller size; its histogram is their sum.
+            counts = F.pad(counts, (0, 0, 0, counts.shape[2] % 2, 0, counts.shape[1] % 2))
+            counts = counts.unflatten(2, (-1, 2)).sum(3).unflatten(1, (-1, 2)).sum(2)
+        # -sum (c/n) log2 (c/n) = log2 n - (1/n) sum c log2 c
+        pixels = counts.sum(-1).double()
+        weighted = counts.double()
+        weighted *= weighted.clamp(min=1).log2_()
+        maps[size] = (pixels.log2() - weighted.sum(-1) / pixels).clamp(min=0)
+    return maps
+
+
+def _laplacian(grey: Tensor, aggregate: str) -> dict[int, Tensor]:
+    around = F.pad(grey, [1] * 4, mode='replicate')
+    response = around[..., :-2, 1:-1] + around[..., 2:, 1:-1] + around[..., 1:-1, :-2] + around[..., 1:-1, 2:]
+    response -= 4 * grey
+    if aggregate == 'mean':
+        return {size: _patch_means(response.abs(), size) for size in PATCH_SIZES}
+    if aggregate == 'max':
+        return {size: F.max_pool2d(response.abs(), size, ceil_mode=True)[:, 0] for size in PATCH_SIZES}
+    return {
+        size: (_patch_means(response.square(), size) - _patch_means(response, size).square()).clamp(min=0).sqrt()
+        for size in PATCH_SIZES
+    }
+
+
+def _resampling_loss(grey: Tensor, factor: int) -> Tensor:
+    height, width = grey.shape[-2:]
+    small = _area_means(grey, factor)
+    large = F.interpolate(small, scale_factor=factor, mode='bilinear', align_corners=False)
+    return (grey - large[..., :height, :width]).square()
+
+
+def _area_means(values: Tensor, size: int) -> Tensor:
+    """[B, 1, rows, columns], the means over the pixels that lie inside the image."""
+    return F.avg_pool2d(values, size, ceil_mode=True, count_include_pad=False)
+
+
+def _patch_means(values: Tensor, size: int) -> Tensor:
+    return _area_means(values, size)[:, 0]
+
+
+def _sticks_out(height: int, width: int, size: int, *, device: torch.device) -> Tensor:
+    """[rows, columns] bool: patches larger than 14 px that reach past the image while their 14 px patches all exist."""
+    exists, inside = [], []
+    for side in (height, width):
+        end = torch.arange(size, side + size, size, device=device)
+        exists.append((end <= -(-side // 14) * 14) & (size > 14))
+        inside.append(end <= side)
+    return (exists[0][:, None] & exists[1]) & ~(inside[0][:, None] & inside[1])

@@ -1,0 +1,259 @@
+"""Adaptive patch tokenization: images -> patches of 14, 28 and 56 px, each brought down to 14x14, and their layout.
+
+Letters: B images of one size, (H, W) that size in px, T tokens of an image, m merge_size (m x m patches make one token).
+Maps and masks are dictionaries {14: [B, rows, columns], 28: ..., 56: ...} on ceil-sized grids.
+
+Source: Choudhury et al., "Accelerating Vision Transformers with Adaptive Patch Sizes", ICLR 2026.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import TypedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flmm.apt.importance import PATCH_SIZES, check_importance_settings, compute_importance_maps
+from flmm.apt.layout import TokenLayout
+from flmm.apt.selection import (
+    select_patches_by_budget,
+    select_patches_by_threshold,
+    select_patches_by_threshold_v2,
+)
+
+SELECTION_METHODS = ('none', 'v1', 'v2', 'budget')
+
+DEFAULT_THRESHOLDS = {
+    ('entropy', None): (3.0, 2.0),
+    ('laplacian', 'mean'): (4.0, 3.0),
+    ('laplacian', 'max'): (20.0, 20.0),
+    ('laplacian', 'std'): (5.0, 4.0),
+    ('upsample_mse', None): (2.0, 2.0),
+}
+
+
+class SelectionInfo(TypedDict):
+    """What was selected of one image.
+
+    Keys:
+        tokens_per_scale: {14: n, 28: n, 56: n}, the number of patches of each size.
+        num_patches: their sum.
+        kept_fraction: ``num_patches`` over the number of patches of the dense grid.
+    """
+
+    tokens_per_scale: dict[int, int]
+    num_patches: int
+    kept_fraction: float
+
+
+class BudgetInfo(TypedDict):
+    """How the budget of one image was spent, in patches; with merge_size 2 a token counts 4 and a split adds 12.
+
+    Keys:
+        base_tokens: the fewest patches that cover the image.
+        base_small_tokens: the patches of the dense grid.
+        budget: ``round(alpha * base_small_tokens)``.
+        k: number of splits that the budget allows; 0 where ``base_tokens`` exceeds it.
+        actual: patches selected; more than ``budget`` only where ``base_tokens`` is.
+    """
+
+    base_tokens: int
+    base_small_tokens: int
+    budget: int
+    k: int
+    actual: int
+
+
+class PatchTokenizer:
+    """Read smooth parts of images with fewer patches.
+
+    Args:
+        patch_selection_method: 'none', all patches are 14 px; 'v1', fixed ``thresholds``; 'v2', a threshold that
+            follows from the image; 'budget', a share of the dense number of patches. See ``flmm.apt.selection``.
+        alpha: for 'budget' that share, in (0, 1]; for 'v2' the factor of the threshold, at least 0. 'v1' and 'none'
+            don't use it.
+        thresholds: of 'v1', for patches of 28 and of 56 px; None takes those of ``DEFAULT_THRESHOLDS``.
+        method: what importance is: 'entropy', 'laplacian' or 'upsample_mse'. See ``flmm.apt.importance``.
+        laplacian_aggregate: 'mean', 'max' or 'std'.
+        blur: side in px of the box that smooths the image before importance is measured, odd; 1 smooths nothing.
+        merge_size: m, 1 or 2.
+
+    Attributes:
+        last_selection_info: one :class:`SelectionInfo` for each image of the last :meth:`construct_masks`.
+        last_budget_info: one :class:`BudgetInfo` for each image, or None where the method is not 'budget'.
+
+    Raises:
+        ValueError: a setting outside of what is allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        patch_selection_method: str = 'v1',
+        alpha: float = 1.0,
+        thresholds: Sequence[float] | None = None,
+        method: str = 'entropy',
+        laplacian_aggregate: str = 'mean',
+        blur: int = 1,
+        merge_size: int = 1,
+    ) -> None:
+        if patch_selection_method not in SELECTION_METHODS:
+            raise ValueError(
+                f'patch_selection_method is {patch_selection_method!r}, expected one of {SELECTION_METHODS}'
+            )
+        if patch_selection_method == 'budget' and not 0 < alpha <= 1:
+            raise ValueError(f'alpha is {alpha}, expected a share of the dense patches in (0, 1] for the budget')
+        if patch_selection_method == 'v2' and not 0 <= alpha < math.inf:
+            raise ValueError(f'alpha is {alpha}, expected a finite factor of the mean importance, at least 0, for v2')
+        if patch_selection_method in ('none', 'v1') and alpha != 1.0:
+            warnings.warn(
+                f'alpha is {alpha}, but patch_selection_method {patch_selection_method!r} does not use it; '
+                "'v2' and 'budget' do",
+                UserWarning,
+                stacklevel=2,
+            )
+        check_importance_settings(method=method, laplacian_aggregate=laplacian_aggregate, blur=blur)
+        if thresholds is None:
+            thresholds = DEFAULT_THRESHOLDS[method, laplacian_aggregate if method == 'laplacian' else None]
+        if len(thresholds) != 2 or not all(threshold > 0 for threshold in thresholds):
+            raise ValueError(
+                f'thresholds are {thresholds}, expected two positive numbers: for patches of 28 and of 56 px'
+            )
+        if merge_size not in (1, 2):
+            raise ValueError(f'merge_size is {merge_size!r}, expected 1 or 2')
+        self.patch_selection_method = patch_selection_method
+        self.alpha = alpha
+        self.thresholds = tuple(thresholds)
+        self.method = method
+        self.laplacian_aggregate = laplacian_aggregate
+        self.blur = blur
+        self.merge_size = merge_size
+        self.last_selection_info: list[SelectionInfo] | None = None
+        self.last_budget_info: list[BudgetInfo] | None = None
+
+    def __call__(self, images: Tensor, *, pixels: Tensor | None = None) -> tuple[list[Tensor], list[TokenLayout]]:
+        """Cut images into patches.
+
+        Args:
+            images: [B, 3, H, W] RGB, uint8 or floating point, 0..255; the selection is made on them.
+            pixels: [B, 3, H, W], what the patches are taken from, such as the images normalised; None takes ``images``.
+
+        Returns:
+            For each image its patches, [T * m * m, 3, 14, 14] floating point, token by token in the order of its
+            layout, the m x m patches of a token row by row; and its layout.
+
+        Raises:
+            ValueError: images smaller than one patch, of another shape or range, or that ``merge_size`` does not
+                divide; ``pixels`` of another size.
+        """
+        masks = self.construct_masks(self.compute_importance_maps(images))
+        groups = self.construct_patch_groups(images if pixels is None else pixels, masks)
+        layouts = TokenLayout.from_masks(masks, merge_size=self.merge_size)
+        patches = torch.cat(list(groups.values()))[self._layout_order(masks)]
+        return list(patches.split([len(layout) * self.merge_size**2 for layout in layouts])), layouts
+
+    def compute_importance_maps(self, images: Tensor) -> dict[int, Tensor]:
+        """Measure the patches of images [B, 3, H, W], 0..255: see :func:`compute_importance_maps`.
+
+        Raises:
+            ValueError: images smaller than one patch, or of another shape, type or range.
+        """
+        if min(images.shape[-2:]) < PATCH_SIZES[0]:
+            raise ValueError(
+                f'images of (height, width) {tuple(images.shape[-2:])} are smaller than one patch; '
+                f'resize them to at least {PATCH_SIZES[0]} px'
+            )
+        return compute_importance_maps(
+            images, method=self.method, laplacian_aggregate=self.laplacian_aggregate, blur=self.blur
+        )
+
+    def construct_masks(self, importance_maps: dict[int, Tensor]) -> dict[int, Tensor]:
+        """Select patches; fills in ``last_selection_info`` and ``last_budget_info``.
+
+        Args:
+            importance_maps: {14: [B, rows, columns], 28: ..., 56: ...}.
+
+        Returns:
+            {14: [B, rows, columns], 28: ..., 56: ...} bool, disjoint, covering each 14 px patch once.
+
+        Raises:
+            ValueError: maps that don't fit together, or a grid that ``merge_size`` does not divide.
+        """
+        dense = importance_maps[min(importance_maps)][0].numel()
+        budget = round(self.alpha * dense)
+        if self.patch_selection_method == 'v2':
+            masks = select_patches_by_threshold_v2(importance_maps, self.alpha, merge_size=self.merge_size)
+        elif self.patch_selection_method == 'budget':
+            masks = select_patches_by_budget(importance_maps, budget, merge_size=self.merge_size)
+        else:  # nothing is below -inf
+            thresholds = self.thresholds if self.patch_selection_method == 'v1' else (-math.inf, -math.inf)
+            masks = select_patches_by_threshold(importance_maps, thresholds, merge_size=self.merge_size)
+
+        self.last_selection_info = [
+            SelectionInfo(
+                tokens_per_scale=dict(zip(masks, counts, strict=True)),
+                num_patches=sum(counts),
+                kept_fraction=sum(counts) / dense,
+            )
+            for counts in torch.stack([mask.sum((1, 2)) for mask in masks.values()], dim=1).tolist()
+        ]
+        self.last_budget_info = None
+        if self.patch_selection_method == 'budget':
+            fewest = select_patches_by_budget(importance_maps, 0, merge_size=self.merge_size)
+            per_token = self.merge_size**2
+            self.last_budget_info = [
+                BudgetInfo(
+                    base_tokens=base,
+                    base_small_tokens=dense,
+                    budget=budget,
+                    k=max(0, (budget // per_token - base // per_token) // 3),
+                    actual=selected['num_patches'],
+                )
+                for base, selected in zip(
+                    sum(mask.sum((1, 2)) for mask in fewest.values()).tolist(), self.last_selection_info, strict=True
+                )
+            ]
+        return masks
+
+    def construct_patch_groups(self, images: Tensor, masks: dict[int, Tensor]) -> dict[int, Tensor]:
+        """Take the selected patches out of images and bring them down to 14x14 by area means.
+
+        Args:
+            images: [B, 3, H, W], of any range; integers become float32. Where a patch sticks out, the border pixels
+                are repeated.
+            masks: {14: [B, rows, columns], 28: ..., 56: ...} bool, of images of this size.
+
+        Returns:
+            {14: [n, 3, 14, 14], 28: ..., 56: ...}, the patches in the order of ``masks[size].nonzero()``.
+
+        Raises:
+            ValueError: masks of images of another size.
+        """
+        patch, (height, width) = PATCH_SIZES[0], images.shape[-2:]
+        expected = (len(images), -(-height // patch), -(-width // patch))
+        if masks[patch].shape != expected:
+            raise ValueError(
+                f'masks lie on grids {tuple(masks[patch].shape)}, images of shape {tuple(images.shape)} have {expected}'
+            )
+        images = images if images.is_floating_point() else images.float()
+        groups = {}
+        for size, selected in masks.items():
+            _, rows, columns = selected.shape
+            padded = F.pad(images, (0, columns * size - width, 0, rows * size - height), mode='replicate')
+            small = F.avg_pool2d(padded, size // patch)
+            grid = small.unflatten(3, (columns, patch)).unflatten(2, (rows, patch)).permute(0, 2, 4, 1, 3, 5)
+            groups[size] = grid[selected]
+        return groups
+
+    def _layout_order(self, masks: dict[int, Tensor]) -> Tensor:
+        """[patches] long: indices that bring concatenated patch groups into the order of the layouts."""
+        base, m = min(masks), self.merge_size
+        _, rows, columns = masks[base].shape
+        places = []
+        for size, selected in masks.items():
+            image, row, column = selected.nonzero(as_tuple=True)
+            top, left = row // m * m * (size // base), column // m * m * (size // base)
+            places.append((((image * rows + top) * columns + left) * m + row % m) * m + column % m)
+        return torch.cat(places).argsort()
