@@ -1,0 +1,185 @@
+"""Qwen2-VL's image processor with adaptive patches: smooth regions are read by fewer, larger tokens.
+
+Letters: T_i image tokens of image i, m merge_size (m x m patches make one token), t temporal_patch_size.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import BatchFeature, Qwen2VLImageProcessor
+from transformers.image_transforms import group_images_by_shape, reorder_images
+from transformers.image_utils import SizeDict
+from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessorKwargs
+
+from flmm.apt.layout import TokenLayout
+from flmm.apt.patch_tokenizer import PatchTokenizer
+
+PATCH_SIZE = 14
+"""px; what the selection is defined on, and what the vision towers of both families read."""
+
+SETTINGS = ('patch_selection_method', 'alpha', 'thresholds', 'method', 'laplacian_aggregate', 'blur')
+"""What a call, an attribute or the constructor can set beside the stock settings."""
+
+RANGE_TOLERANCE = 1e-4
+"""By how much float images may leave 0..1, as rounding makes them."""
+
+
+class AdaptiveQwen2VLImageProcessorKwargs(Qwen2VLImageProcessorKwargs, total=False):
+    """Settings of the selection beside the stock ones; see :class:`flmm.apt.patch_tokenizer.PatchTokenizer`."""
+
+    patch_selection_method: str
+    alpha: float | int
+    thresholds: tuple[float, float] | list[float] | None
+    method: str
+    laplacian_aggregate: str
+    blur: int
+
+
+class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
+    """Resizes and normalizes as the stock class does, and reads smooth squares of the resized image by one token each.
+
+    A call returns the stock ``pixel_values`` ([sum of T_i * m * m, 3 * t * 14 * 14], a token's m x m patches after each
+    other) and ``image_grid_thw`` (the dense grid), and in addition, for the adaptive models:
+
+    - ``image_layout``: [sum of T_i, 3] long, top, left and size in units of every token, image after image.
+    - ``image_num_tokens``: [images] long, T_i.
+
+    Args:
+        patch_selection_method: 'v1', 'v2', 'budget', or 'none' for the stock output and its dense layout. This and the
+            next five are described in :class:`flmm.apt.patch_tokenizer.PatchTokenizer`. Each can be given to the
+            constructor, set as an attribute, or given to a call; the call wins. They are saved with the processor.
+        alpha: the share of tokens to keep for 'budget', a factor of the threshold for 'v2'.
+        thresholds: of 28 and 56 px patches, for 'v1'; None for those that belong to ``method``.
+        method: what is taken for importance: 'entropy', 'laplacian' or 'upsample_mse'.
+        laplacian_aggregate: how 'laplacian' is summed up over a patch: 'mean', 'max' or 'std'.
+        blur: side in px of the box filter applied before; odd, 1 for none.
+        **kwargs: settings of the stock class.
+
+    Raises:
+        ValueError: a setting out of its range; in a call also images that have no brightness in 0..255 (float images
+            hold 0..1 if ``do_rescale`` is off, else 0..1 / ``rescale_factor``), or, with ``do_resize`` off, sides that
+            are no multiples of 14 * m px.
+    """
+
+    patch_selection_method = 'v1'
+    alpha = 1.0
+    thresholds = None
+    method = 'entropy'
+    laplacian_aggregate = 'mean'
+    blur = 1
+    valid_kwargs = AdaptiveQwen2VLImageProcessorKwargs
+    model_input_names = [*Qwen2VLImageProcessor.model_input_names, 'image_layout', 'image_num_tokens']  # noqa: RUF012
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        if self.patch_selection_method != 'none':
+            settings = {name: getattr(self, name) for name in SETTINGS}
+            _patch_tokenizer(patch_size=self.patch_size, merge_size=self.merge_size, **settings)
+
+    def _preprocess(
+        self,
+        images: list[Tensor],
+        *,
+        patch_size: int,
+        merge_size: int,
+        return_tensors: str | None,
+        **kwargs: object,
+    ) -> BatchFeature:
+        sizes = {'patch_size': patch_size, 'merge_size': merge_size}
+        settings = {name: kwargs.pop(name) for name in SETTINGS}
+        if settings['patch_selection_method'] == 'none':
+            data = super()._preprocess(images, return_tensors=None, **sizes, **kwargs)
+            grids = (data['image_grid_thw'][:, 1:] // merge_size).tolist()
+            layouts = [TokenLayout.dense((h, w), device=data['pixel_values'].device) for h, w in grids]
+        else:
+            data, layouts = self._adaptive_patches(images, _patch_tokenizer(**sizes, **settings), **sizes, **kwargs)
+        data = {
+            **data,
+            'image_layout': torch.cat([layout.tokens for layout in layouts]),
+            'image_num_tokens': torch.tensor([len(layout) for layout in layouts]),
+        }
+        return BatchFeature(data=data, tensor_type=return_tensors)
+
+    def _adaptive_patches(
+        self,
+        images: list[Tensor],
+        tokenizer: PatchTokenizer,
+        *,
+        do_resize: bool,
+        size: SizeDict,
+        resample: int | None,
+        do_rescale: bool,
+        rescale_factor: float,
+        do_normalize: bool,
+        image_mean: Sequence[float],
+        image_std: Sequence[float],
+        patch_size: int,
+        temporal_patch_size: int,
+        merge_size: int,
+        disable_grouping: bool | None,
+        **_: object,
+    ) -> tuple[dict[str, Tensor], list[TokenLayout]]:
+        white = 1 / rescale_factor if do_rescale else 1.0
+        unit = patch_size * merge_size
+        by_shape, places = group_images_by_shape(images, disable_grouping=disable_grouping)
+        for key, batch in by_shape.items():
+            _check_range(batch, white)
+            if do_resize:
+                by_shape[key] = self.resize(batch, size=size, resample=resample, factor=unit)
+            elif batch.shape[-2] % unit or batch.shape[-1] % unit:
+                raise ValueError(
+                    f'an image is {tuple(batch.shape[-2:])} px (height, width) and do_resize is off; both must be '
+                    f'multiples of {unit} px'
+                )
+        images = reorder_images(by_shape, places)
+        # Once more: images of different sizes are of one size now.
+        by_shape, places = group_images_by_shape(images, disable_grouping=disable_grouping)
+        patches, layouts = {}, {}
+        for key, batch in by_shape.items():
+            pixels = self.rescale_and_normalize(batch, do_rescale, rescale_factor, do_normalize, image_mean, image_std)
+            # Interpolation may overshoot the range of float images.
+            brightness = (batch * (255 / white)).clamp(0, 255) if batch.is_floating_point() else batch
+            patches[key], layouts[key] = tokenizer(brightness, pixels=pixels)
+        pixel_values = torch.cat(reorder_images(patches, places))
+        # A still image is a video of equal frames: [patches, channels, t, 14, 14].
+        pixel_values = pixel_values.unsqueeze(2).expand(-1, -1, temporal_patch_size, -1, -1).flatten(1)
+        grids = torch.tensor([[1, image.shape[-2] // patch_size, image.shape[-1] // patch_size] for image in images])
+        return {'pixel_values': pixel_values, 'image_grid_thw': grids}, reorder_images(layouts, places)
+
+    def get_number_of_image_patches(self, height: int, width: int, images_kwargs: dict | None = None) -> int:
+        """The number of patches of an image, from its size; only for 'none', where it doesn't depend on what it shows.
+
+        Args:
+            height: px.
+            width: px.
+            images_kwargs: settings that override those of the processor.
+
+        Raises:
+            ValueError: any other ``patch_selection_method``.
+        """
+        method = (images_kwargs or {}).get('patch_selection_method', self.patch_selection_method)
+        if method != 'none':
+            raise ValueError(
+                f'patch_selection_method is {method!r}: the number of patches depends on the image, not on its size; '
+                "process the image, or use patch_selection_method='none'"
+            )
+        return super().get_number_of_image_patches(height, width, images_kwargs)
+
+
+def _patch_tokenizer(*, patch_size: int, **settings: object) -> PatchTokenizer:
+    if patch_size != PATCH_SIZE:
+        raise ValueError(f'patch_size is {patch_size}; adaptive patches are made of patches of {PATCH_SIZE} px')
+    return PatchTokenizer(**settings)
+
+
+def _check_range(images: Tensor, white: float) -> None:
+    if not images.is_floating_point():
+        return
+    low, high = images.aminmax()
+    if not (low >= -RANGE_TOLERANCE * white and high <= (1 + RANGE_TOLERANCE) * white):
+        raise ValueError(
+            f'float images hold values from {float(low):g} to {float(high):g}, expected 0 (black) to {white:g} (white) '
+            'under the given do_rescale and rescale_factor: the importance of patches needs their brightness. Pass '
+            "images before normalization, or patch_selection_method='none'"
+        )
