@@ -1,6 +1,8 @@
 """An image and a user prompt -> what Qwen2-VL and Qwen2.5-VL read, through the checkpoint's own processor."""
 
 import os
+import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from PIL import Image
 from transformers import AutoProcessor, ProcessorMixin
 
 from flmm.geometry import frame_meta_data
+from flmm.qwen import AdaptiveQwen2VLImageProcessor
 from flmm.registry import TRANSFORMS
 
 # Takes the user's place while the chat template is rendered, so that the template alone decides what is special.
@@ -19,15 +22,26 @@ PROMPT_SENTINEL = '\u241f'
 class QwenImageProcessorWrapper:
     """A Qwen2-VL or Qwen2.5-VL processor for one image and one user turn.
 
-    Everything comes from the stock processor: smart_resize, normalization, patches, chat template. Two things are
-    guarded: ``<image>`` placeholders, which users of LLaVA-style prompts write, are stripped, since the chat template
-    already places the one vision span; and text is tokenized as plain text, so a prompt or phrase with the characters
-    ``<|image_pad|>`` cannot change the number of image tokens.
+    Everything comes from the checkpoint: smart_resize, normalization, chat template. Image tokens may be pruned by
+    adaptive patches (:class:`flmm.qwen.AdaptiveQwen2VLImageProcessor`); by default they are the stock ones. Two things
+    are guarded: ``<image>`` placeholders, which users of LLaVA-style prompts write, are stripped, since the chat
+    template already places the one vision span; and text is tokenized as plain text, so a prompt or phrase with the
+    characters ``<|image_pad|>`` cannot change the number of image tokens.
 
     Args:
         pretrained_model_name_or_path: a hub name or a folder, read by AutoProcessor; or a processor already loaded.
         min_pixels: lower bound of smart_resize in px; None keeps the checkpoint's.
         max_pixels: upper bound of smart_resize in px; None keeps the checkpoint's.
+        patch_selection_method: 'none', 'v1', 'v2' or 'budget': see :class:`flmm.apt.PatchTokenizer`, as for the rest.
+        alpha: the share of tokens to keep ('budget'), or a factor of the threshold ('v2'). A pair (low, high) draws it
+            evenly for each image anew, from Python's ``random``: training that is to serve many budgets.
+        thresholds: of 'v1', for patches of 28 and 56 px; None takes those of ``method``.
+        method: what is taken for importance: 'entropy', 'laplacian' or 'upsample_mse'.
+        laplacian_aggregate: 'mean', 'max' or 'std'.
+        blur: side in px of the box filter applied before; odd, 1 for none.
+
+    Raises:
+        ValueError: bounds of the image size that exclude each other, or a setting of the patches out of its range.
     """
 
     def __init__(
@@ -36,13 +50,32 @@ class QwenImageProcessorWrapper:
         pretrained_model_name_or_path: str | os.PathLike | ProcessorMixin,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
+        patch_selection_method: str = 'none',
+        alpha: float | Sequence[float] = 1.0,
+        thresholds: Sequence[float] | None = None,
+        method: str = 'entropy',
+        laplacian_aggregate: str = 'mean',
+        blur: int = 1,
     ) -> None:
         if isinstance(pretrained_model_name_or_path, (str, os.PathLike)):
             pretrained_model_name_or_path = AutoProcessor.from_pretrained(pretrained_model_name_or_path)
         self.processor = pretrained_model_name_or_path
         self.tokenizer = self.processor.tokenizer
         self.image_token_id: int = self.processor.image_token_id
-        size = self.processor.image_processor.size
+        self.alpha_range = tuple(alpha) if isinstance(alpha, Sequence) else (alpha, alpha)
+        if len(self.alpha_range) != 2 or self.alpha_range[0] > self.alpha_range[1]:
+            raise ValueError(f'alpha is {alpha!r}, expected a number or a pair (low, high) with low <= high')
+        for bound in sorted(set(self.alpha_range)):  # the constructor names what is out of range
+            self.image_processor = AdaptiveQwen2VLImageProcessor.from_dict(
+                self.processor.image_processor.to_dict(),
+                patch_selection_method=patch_selection_method,
+                alpha=bound,
+                thresholds=thresholds if thresholds is None else tuple(thresholds),
+                method=method,
+                laplacian_aggregate=laplacian_aggregate,
+                blur=blur,
+            )
+        size = self.image_processor.size
         self.size = {
             'shortest_edge': size['shortest_edge'] if min_pixels is None else min_pixels,
             'longest_edge': size['longest_edge'] if max_pixels is None else max_pixels,
@@ -58,29 +91,31 @@ class QwenImageProcessorWrapper:
         """Prepare each image with the same prompt. All lists have one entry for each image.
 
         Returns:
-            A dict of ``pixel_values`` ([P, 1176] float32), ``image_grid_thw`` ([1, 3] long), ``input_ids_with_vision``
-            ([S] long: the rendered chat up to the start of the answer, one vision span of P / 4 image tokens),
-            ``image_sizes`` ((height, width) of the original) and ``meta_datas`` (see ``flmm.geometry``).
+            A dict of ``pixel_values`` ([P, 1176] float32), ``image_grid_thw`` ([1, 3] long, the dense grid),
+            ``image_layouts`` ([P / 4, 3] long, see :class:`flmm.apt.TokenLayout`), ``input_ids_with_vision`` ([S] long:
+            the rendered chat up to the start of the answer, one vision span of P / 4 image tokens), ``image_sizes``
+            ((height, width) of the original) and ``meta_datas`` (see ``flmm.geometry``).
 
         Raises:
             ValueError: an aspect ratio over 200 (smart_resize).
         """
         images = images if isinstance(images, list) else [images]
-        results: dict[str, list[Any]] = {
-            key: [] for key in ('pixel_values', 'meta_datas', 'image_sizes', 'image_grid_thw', 'input_ids_with_vision')
-        }
+        keys = ('pixel_values', 'meta_datas', 'image_sizes', 'image_grid_thw', 'image_layouts', 'input_ids_with_vision')
+        results: dict[str, list[Any]] = {key: [] for key in keys}
         for image in images:
-            features = self.processor.image_processor(images=image, size=self.size, return_tensors='pt')
+            low, high = self.alpha_range
+            alpha = random.uniform(low, high) if low < high else low
+            features = self.image_processor(images=image, size=self.size, alpha=alpha, return_tensors='pt')
             grid = features['image_grid_thw']
-            patch_size = self.processor.image_processor.patch_size
+            patch_size = self.image_processor.patch_size
             processed_size = (int(grid[0, 1]) * patch_size, int(grid[0, 2]) * patch_size)
-            num_image_tokens = int(grid.prod()) // self.processor.image_processor.merge_size**2
             original_size = (image.height, image.width)
             results['pixel_values'].append(features['pixel_values'])
             results['image_grid_thw'].append(grid)
+            results['image_layouts'].append(features['image_layout'])
             results['image_sizes'].append(original_size)
             results['meta_datas'].append(frame_meta_data(original_size=original_size, image_size=processed_size))
-            results['input_ids_with_vision'].append(self._prompt_ids(prompt, num_image_tokens))
+            results['input_ids_with_vision'].append(self._prompt_ids(prompt, len(features['image_layout'])))
         return results
 
     def _prompt_ids(self, prompt: str, num_image_tokens: int) -> torch.Tensor:

@@ -189,6 +189,7 @@ class RefCOCO2PNG(BaseTransform):
             mask_ids=torch.tensor(mask_ids),
             pixel_values=processed['pixel_values'][0],
             image_grid_thw=processed['image_grid_thw'][0],
+            image_layout=processed['image_layouts'][0],
             image_token_id=self.image_processor.image_token_id,
             phrases=phrases,
             masks=masks,

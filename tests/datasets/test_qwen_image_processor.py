@@ -41,7 +41,14 @@ def plain_ids(tokenizer, text):
 def test_sizes(wrapper, size, processed, patches, grid):
     result = wrapper.preprocess(random_image(*size), prompt='Where?')
 
-    assert set(result) == {'pixel_values', 'meta_datas', 'image_sizes', 'image_grid_thw', 'input_ids_with_vision'}
+    assert set(result) == {
+        'pixel_values',
+        'meta_datas',
+        'image_sizes',
+        'image_grid_thw',
+        'image_layouts',
+        'input_ids_with_vision',
+    }
     assert all(len(values) == 1 for values in result.values())
     assert result['pixel_values'][0].shape == (patches, 1176)
     assert result['pixel_values'][0].dtype == torch.float32

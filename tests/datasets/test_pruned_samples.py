@@ -1,0 +1,134 @@
+"""Adaptive patches on their way into a GroundingSample: settings of the wrapper, and what a pruned sample holds."""
+
+import random
+import re
+
+import numpy as np
+import pytest
+import torch
+from mmdet.structures.mask import BitmapMasks
+from PIL import Image, ImageDraw
+from tiny_models import FAMILIES, tiny_processor
+from tiny_samples import pruned
+
+from flmm.apt import TokenLayout
+from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
+from flmm.qwen import AdaptiveQwen2_5_VLProcessor, AdaptiveQwen2VLProcessor
+
+ADAPTIVE = {'qwen2_vl': AdaptiveQwen2VLProcessor, 'qwen2_5_vl': AdaptiveQwen2_5_VLProcessor}
+SETTINGS = [
+    {'patch_selection_method': 'v1'},
+    {'patch_selection_method': 'v1', 'thresholds': [4.0, 3.5]},
+    {'patch_selection_method': 'v2', 'alpha': 0.8},
+    {'patch_selection_method': 'budget', 'alpha': 0.3},
+    {'patch_selection_method': 'budget', 'alpha': 0.5, 'method': 'laplacian', 'laplacian_aggregate': 'max', 'blur': 5},
+]
+
+
+def half_smooth_image(height=340, width=450):
+    """Noise below, a flat sky above, a disk between."""
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    pixels[: height // 2] = (120, 160, 220)
+    image = Image.fromarray(pixels)
+    ImageDraw.Draw(image).ellipse((150, 60, 230, 140), fill=(200, 40, 40))
+    return image
+
+
+def wrapped(family='qwen2_5_vl', **settings):
+    return QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor(family), **settings)
+
+
+def sample_of(image, **settings):
+    mask = np.zeros((2, image.height, image.width), dtype=np.uint8)
+    mask[:, 60:140, 150:230] = 1
+    item = {
+        'img_path': 'disk.png',
+        'image': image,
+        'text': ['the disk', 'it'],
+        'gt_masks': BitmapMasks(mask, image.height, image.width),
+    }
+    return RefCOCO2PNG(image_processor=wrapped(**settings), prompt='Where?').transform(item)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('settings', SETTINGS, ids=str)
+def test_the_wrapper_gives_what_the_adaptive_processor_gives(family, settings):
+    image = half_smooth_image()
+    processor = tiny_processor(family)
+    adaptive = ADAPTIVE[family](
+        image_processor=processor.image_processor,
+        tokenizer=processor.tokenizer,
+        video_processor=processor.video_processor,
+        chat_template=processor.chat_template,
+    )
+    turn = [{'type': 'image'}, {'type': 'text', 'text': 'Where?'}]
+    text = adaptive.apply_chat_template([{'role': 'user', 'content': turn}], tokenize=False, add_generation_prompt=True)
+    expected = adaptive(text=[text], images=[image], return_tensors='pt', images_kwargs=settings)
+    found = wrapped(family, **settings).preprocess(image, prompt='Where?')
+    assert torch.equal(found['pixel_values'][0], expected['pixel_values'])
+    assert torch.equal(found['image_layouts'][0], expected['image_layout'])
+    assert torch.equal(found['image_grid_thw'][0], expected['image_grid_thw'])
+    assert torch.equal(found['input_ids_with_vision'][0], expected['input_ids'][0])
+    assert len(found['image_layouts'][0]) < found['image_grid_thw'][0].prod() // 4
+
+
+@pytest.mark.parametrize('settings', SETTINGS, ids=str)
+def test_a_pruned_sample_is_the_dense_one_read_by_its_layout(settings):
+    image = half_smooth_image()
+    found, dense = sample_of(image, **settings), sample_of(image)
+    assert torch.equal(dense.image_layout, TokenLayout.dense(dense.grid_size).tokens)
+    assert not found.layout.is_dense
+    expected = pruned(dense, found.layout)
+    torch.testing.assert_close(found.pixel_values, expected.pixel_values, atol=1e-5, rtol=0)
+    assert torch.equal(found.input_ids, expected.input_ids)
+    assert torch.equal(found.mask_ids, expected.mask_ids)
+    assert torch.equal(found.masks, dense.masks)  # truth stays on the dense frame
+    assert found.grid_size == dense.grid_size
+
+
+def test_flat_regions_are_read_coarsely_and_the_object_finely():
+    layout = sample_of(half_smooth_image(), patch_selection_method='v1').layout
+    size = TokenLayout(tokens=layout.tokens, grid_size=layout.grid_size).to_dense(
+        layout.tokens[:, 2].float(), mode='copy'
+    )
+    assert size[0, 0] == size[0, -1] == 4  # the sky's corners
+    assert (size[7:] == 1).all()  # the noise
+
+
+def test_a_range_of_alpha_is_drawn_anew_for_each_image():
+    image = half_smooth_image()
+    wrapper = wrapped(patch_selection_method='budget', alpha=(0.2, 0.9))
+    random.seed(0)
+    alphas = [random.uniform(0.2, 0.9) for _ in range(4)]
+    random.seed(0)
+    found = wrapper.preprocess([image] * 4, prompt='Where?')['image_layouts']
+    expected = [
+        wrapped(patch_selection_method='budget', alpha=alpha).preprocess(image, prompt='Where?')['image_layouts'][0]
+        for alpha in alphas
+    ]
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert len({len(layout) for layout in found}) == 4
+
+
+def test_one_alpha_draws_nothing():
+    random.seed(0)
+    before = random.getstate()
+    wrapped(patch_selection_method='budget', alpha=0.5).preprocess(half_smooth_image(), prompt='Where?')
+    assert random.getstate() == before
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'patch_selection_method': 'v3'}, "patch_selection_method is 'v3'"),
+        ({'patch_selection_method': 'budget', 'alpha': 0.0}, 'alpha is 0.0'),
+        ({'patch_selection_method': 'budget', 'alpha': (0.5, 1.5)}, 'alpha is 1.5'),
+        ({'patch_selection_method': 'budget', 'alpha': (0.5, 0.2)}, 'alpha is (0.5, 0.2), expected a number or a pair'),
+        ({'patch_selection_method': 'budget', 'alpha': (0.1, 0.2, 0.3)}, 'expected a number or a pair (low, high)'),
+        ({'patch_selection_method': 'budget', 'method': 'sobel'}, "method is 'sobel'"),
+        ({'patch_selection_method': 'v1', 'thresholds': [3.0]}, 'thresholds are (3.0,)'),
+    ],
+)
+def test_settings_out_of_range_are_named(settings, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        wrapped(**settings)
