@@ -29,6 +29,14 @@ DATASETS = {
     'refcoco_plus': ('refcoco+/instances.json', 'refcoco+/refs(unc).p', ('val', 'testA', 'testB')),
     'refcocog': ('refcocog/instances.json', 'refcocog/refs(umd).p', ('val', 'test')),
 }
+EDGES = {'method': 'laplacian', 'blur': 5}
+PRUNED = {  # what a config's name ends in -> how it trains, how it tests
+    'budget_50': [{'patch_selection_method': 'budget', 'alpha': 0.5, **EDGES}] * 2,
+    'budget_30': [{'patch_selection_method': 'budget', 'alpha': 0.3, **EDGES}] * 2,
+    'random_budget': [{'patch_selection_method': 'budget', 'alpha': alpha, **EDGES} for alpha in ((0.2, 1.0), 0.3)],
+    'v1': [{'patch_selection_method': 'v1', 'method': 'entropy', 'blur': 1}] * 2,
+    'v2': [{'patch_selection_method': 'v2', 'alpha': 1.0, **EDGES}] * 2,
+}
 
 
 @pytest.fixture
@@ -64,7 +72,19 @@ def test_a_qwen_config_is_what_its_name_says(path):
     assert config.val_dataloader.dataset.name == f'{dataset}_val_first_sentence'
 
 
-@pytest.mark.parametrize('path', QWEN_CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_a_config_prunes_as_its_name_says_and_else_not_at_all(path):
+    names = [name for name in PRUNED if path.stem.endswith(f'_{name}')]
+    in_training, in_tests = PRUNED[names[0]] if names else [EDGES] * 2
+    train, val, test = (loader.dataset.pipeline[-1].image_processor for loader in _loaders(Config.fromfile(path)))
+    where = {'type': 'QwenImageProcessorWrapper', 'pretrained_model_name_or_path': train.pretrained_model_name_or_path}
+    assert train == {**where, **in_training}
+    assert val == test == {**where, **in_tests}
+
+
+@pytest.mark.parametrize(
+    'path', [path for path in QWEN_CONFIGS if not path.stem.endswith(tuple(PRUNED))], ids=lambda path: path.stem
+)
 def test_the_model_of_a_qwen_config_builds_at_full_size(path, flmm_scope):
     config = Config.fromfile(path)
     published = published_config(config.model.lmm.name_or_path)
@@ -108,5 +128,7 @@ def _loaders(config):
 
 def _parts_of_name(path):
     lmm = next(name for name in LMMS if path.stem.startswith(name))
-    sam, dataset = path.stem.removeprefix(f'{lmm}_').split('_refcoco')
+    stem = path.stem.removeprefix(f'{lmm}_')
+    stem = stem.removesuffix(next((f'_{name}' for name in PRUNED if stem.endswith(f'_{name}')), ''))
+    sam, dataset = stem.split('_refcoco')
     return lmm, sam, f'refcoco{dataset}'

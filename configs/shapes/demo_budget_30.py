@@ -1,0 +1,6 @@
+"""The demo on 30 % of the image tokens."""
+
+_base_ = './demo.py'
+image_processor = dict(_base_.image_processor, patch_selection_method='budget', alpha=0.3)
+pipeline = [*_base_.loading, dict(_base_.to_sample, image_processor=image_processor)]
+train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(pipeline=pipeline))
