@@ -1,0 +1,204 @@
+"""Draw which patches an adaptive selection keeps of an image, or of each image in a folder, and count them.
+
+python tools/visualize_patches.py photos --out-dir work_dirs/patches --patch-selection-method budget --alpha 0.3
+
+Images are brought to the size at which Qwen2-VL and Qwen2.5-VL read them. The picture of photo.jpg is photo.jpg.png;
+statistics.json and statistics.csv count the tokens of all images. To compare settings, write each to a folder of its
+own: everything has the same place on the page.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from mmengine.utils import track_iter_progress
+from PIL import Image
+from transformers import Qwen2VLImageProcessor
+
+from flmm.apt.layout import SIZES
+from flmm.apt.patch_tokenizer import PatchTokenizer
+from flmm.images import read_rgb
+from flmm.visualization import save_figure
+from flmm.visualization.patch_grid import IMPORTANCE_SCALES, draw_selection
+
+SUFFIXES = ('.avif', '.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+SETTINGS = ('patch_selection_method', 'alpha', 'thresholds', 'method', 'laplacian_aggregate', 'blur', 'merge_size')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('images', help='an image, or a folder of images (not of folders)')
+    parser.add_argument('--out-dir', required=True, help='folder for pictures and statistics')
+    parser.add_argument('--patch-selection-method', default='v1', help='none, v1, v2 or budget (default: %(default)s)')
+    parser.add_argument(
+        '--alpha',
+        type=float,
+        default=1.0,
+        help='budget: share of the patches to keep; v2: times the mean importance is the threshold (default: 1)',
+    )
+    parser.add_argument(
+        '--thresholds',
+        type=float,
+        nargs=2,
+        metavar=('T28', 'T56'),
+        help="v1's for 28 and 56 px (default: the method's)",
+    )
+    parser.add_argument('--method', default='entropy', help=f'{", ".join(IMPORTANCE_SCALES)} (default: %(default)s)')
+    parser.add_argument('--laplacian-aggregate', default='mean', help='mean, max or std (default: %(default)s)')
+    parser.add_argument('--blur', type=int, default=1, help='smooth over this odd number of px (default: 1, none)')
+    parser.add_argument('--merge-size', type=int, default=2, help='m x m patches make a token (default: 2, as in Qwen)')
+    parser.add_argument('--min-pixels', type=int, help="smallest size to read at (default: Qwen2VLImageProcessor's)")
+    parser.add_argument('--max-pixels', type=int, help="largest size to read at (default: Qwen2VLImageProcessor's)")
+    return parser.parse_args()
+
+
+def find_images(path: Path, *, out_dir: Path) -> list[Path]:
+    """Take ``path`` itself, or the images in that folder, sorted by name.
+
+    Raises:
+        ValueError: nothing there, a folder without images, or one that the pictures would be written into.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise ValueError(f'{str(path)!r} is neither an image nor a folder')
+    if path.resolve() == out_dir.resolve():
+        raise ValueError(f'--out-dir is the folder of the images, {str(path)!r}; pictures would be taken for images')
+    images = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in SUFFIXES)
+    if not images:
+        raise ValueError(f'folder {str(path)!r} has no images ({", ".join(SUFFIXES)})')
+    return images
+
+
+def build_image_processor(*, merge_size: int, min_pixels: int | None, max_pixels: int | None) -> Qwen2VLImageProcessor:
+    """Build the stock image processor, whose resizing is what the model gets.
+
+    Raises:
+        ValueError: bounds out of order.
+    """
+    processor = Qwen2VLImageProcessor(merge_size=merge_size, min_pixels=min_pixels, max_pixels=max_pixels)
+    smallest, largest = processor.size['shortest_edge'], processor.size['longest_edge']
+    if not 0 < smallest <= largest:
+        raise ValueError(f'images of {smallest} to {largest} px are asked for; expected 0 < min_pixels <= max_pixels')
+    return processor
+
+
+def resize_image(image: Image.Image, *, processor: Qwen2VLImageProcessor, name: str) -> torch.Tensor:
+    """Bring an image to its processed size, [1, 3, H, W] uint8.
+
+    Raises:
+        ValueError: an aspect ratio over 200; the message calls the image ``name``.
+    """
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+    factor = processor.patch_size * processor.merge_size
+    try:
+        return processor.resize(pixels, processor.size, processor.resample, factor=factor)
+    except ValueError as error:
+        raise ValueError(f'image {name!r}: {error}') from error
+
+
+def visualize(
+    path: Path, *, tokenizer: PatchTokenizer, processor: Qwen2VLImageProcessor
+) -> tuple[Figure, dict[str, Any]]:
+    """Draw and count the tokens of one image.
+
+    Returns:
+        The figure and the statistics: sizes are [width, height] in px; ``tokens_per_scale`` counts the tokens made from
+        patches of 14, 28 and 56 px; ``budget_info``, with the budget only, is in patches as ``PatchTokenizer`` has it.
+    """
+    image = read_rgb(path, name=str(path))
+    pixels = resize_image(image, processor=processor, name=str(path))
+    (patches,), (layout,) = tokenizer(pixels)
+    (height, width), (h, w) = pixels.shape[2:], layout.grid_size
+    figure = draw_selection(
+        pixels[0].permute(1, 2, 0).numpy(),
+        layout,
+        patches=patches,
+        importance_maps={size: maps[0] for size, maps in tokenizer.compute_importance_maps(pixels).items()},
+        method=tokenizer.method,
+        title=f'{path.name}, {image.width}x{image.height} px read at {width}x{height}',
+        settings=describe(tokenizer),
+        thresholds=dict(zip((28, 56), tokenizer.thresholds, strict=True))
+        if tokenizer.patch_selection_method == 'v1'
+        else None,
+    )
+    statistics = {
+        'file': path.name,
+        'size': [image.width, image.height],
+        'processed_size': [width, height],
+        'patch_selection_method': tokenizer.patch_selection_method,
+        'alpha': tokenizer.alpha,
+        'tokens_per_scale': {processor.patch_size * s: int((layout.tokens[:, 2] == s).sum()) for s in SIZES},
+        'tokens': len(layout),
+        'dense_tokens': h * w,
+        'kept_fraction': len(layout) / (h * w),
+    }
+    if tokenizer.last_budget_info is not None:
+        statistics['budget_info'] = tokenizer.last_budget_info[0]
+    return figure, statistics
+
+
+def describe(tokenizer: PatchTokenizer) -> str:
+    """Name the settings that matter in a few words, such as 'budget, alpha 0.3, laplacian mean, blur 5'."""
+    words = [tokenizer.patch_selection_method]
+    if words != ['none']:
+        if words != ['v1']:
+            words.append(f'alpha {tokenizer.alpha:g}')
+        words.append(
+            f'laplacian {tokenizer.laplacian_aggregate}' if tokenizer.method == 'laplacian' else tokenizer.method
+        )
+        if tokenizer.blur > 1:
+            words.append(f'blur {tokenizer.blur}')
+    return ', '.join(words)
+
+
+def write_statistics(statistics: list[dict[str, Any]], settings: dict[str, Any], out_dir: Path) -> None:
+    """Write statistics.json, and statistics.csv with a row for each image and columns such as tokens_per_scale.14."""
+    document = {'settings': settings, 'images': statistics}
+    (out_dir / 'statistics.json').write_text(json.dumps(document, indent=2) + '\n')
+    rows = []
+    for of_image in statistics:
+        row = {}
+        for key, value in of_image.items():
+            if key.endswith('size'):
+                value = dict(zip(('width', 'height'), value, strict=True))
+            row |= (
+                {f'{key}.{part}': number for part, number in value.items()} if isinstance(value, dict) else {key: value}
+            )
+        rows.append(row)
+    with (out_dir / 'statistics.csv').open('w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, fieldnames=rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def main() -> None:
+    args = parse_args()
+    out_dir = Path(args.out_dir)
+    images = find_images(Path(args.images), out_dir=out_dir)
+    tokenizer = PatchTokenizer(**{name: getattr(args, name) for name in SETTINGS})
+    processor = build_image_processor(
+        merge_size=args.merge_size, min_pixels=args.min_pixels, max_pixels=args.max_pixels
+    )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    statistics = []
+    for path in track_iter_progress(images, file=sys.stderr) if len(images) > 1 else images:
+        figure, of_image = visualize(path, tokenizer=tokenizer, processor=processor)
+        save_figure(figure, out_dir / f'{path.name}.png')  # the whole name: photo.jpg and photo.png stay apart
+        statistics.append(of_image)
+    settings = {name: getattr(tokenizer, name) for name in SETTINGS}
+    settings |= {'min_pixels': processor.size['shortest_edge'], 'max_pixels': processor.size['longest_edge']}
+    write_statistics(statistics, settings, out_dir)
+    tokens, dense = (sum(of_image[key] for of_image in statistics) for key in ('tokens', 'dense_tokens'))
+    plural = 's' if len(images) > 1 else ''
+    print(f'{out_dir}: {len(images)} image{plural}, {tokens:,} of {dense:,} tokens kept ({tokens / dense:.1%}).')
+
+
+if __name__ == '__main__':
+    main()
