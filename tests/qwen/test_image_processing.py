@@ -1,0 +1,251 @@
+"""AdaptiveQwen2VLImageProcessor: patches against the stock rows, settings, value ranges, errors."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from tiny_adaptive import half_smooth_image
+from transformers import AutoImageProcessor, Qwen2VLImageProcessor
+
+from flmm.apt.layout import TokenLayout
+from flmm.apt.patch_tokenizer import PatchTokenizer
+from flmm.qwen import AdaptiveQwen2VLImageProcessor
+
+SIZES = [(300, 400), (84, 200), (140, 140)]
+PRUNING = [
+    {'patch_selection_method': 'v1'},
+    {'patch_selection_method': 'v2', 'alpha': 0.8},
+    {'patch_selection_method': 'budget', 'alpha': 0.3},
+    {'patch_selection_method': 'budget', 'alpha': 0.4, 'method': 'laplacian', 'blur': 5},
+]
+
+
+def normalized_image(image):
+    """[3, H, W]: what the stock processor cuts into patches, put together from its patches."""
+    stock = Qwen2VLImageProcessor()(image, return_tensors='pt')
+    (_, rows, columns), values = stock['image_grid_thw'][0].tolist(), stock['pixel_values']
+    values = values.reshape(rows // 2, columns // 2, 2, 2, 3, 2, 14, 14)[:, :, :, :, :, 0]
+    return values.permute(4, 0, 2, 5, 1, 3, 6).reshape(3, rows * 14, columns * 14)
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('settings', [{'patch_selection_method': 'none'}, {'patch_selection_method': 'budget'}])
+def test_none_and_the_whole_budget_give_the_stock_output(settings, size):
+    images = [half_smooth_image(size), half_smooth_image((56, 120), seed=1)]
+    expected = Qwen2VLImageProcessor()(images, return_tensors='pt')
+    found = AdaptiveQwen2VLImageProcessor(**settings)(images, return_tensors='pt')
+    for name, value in expected.items():
+        assert torch.equal(found[name], value)
+    layouts = [TokenLayout.dense((rows // 2, columns // 2)) for _, rows, columns in expected['image_grid_thw'].tolist()]
+    assert torch.equal(found['image_layout'], torch.cat([layout.tokens for layout in layouts]))
+    assert found['image_num_tokens'].tolist() == [len(layout) for layout in layouts]
+
+
+@pytest.mark.parametrize('settings', PRUNING)
+@pytest.mark.parametrize('size', SIZES)
+def test_rows_are_area_means_of_what_the_stock_class_cuts(settings, size):
+    image = half_smooth_image(size)
+    found = AdaptiveQwen2VLImageProcessor(**settings)(image, return_tensors='pt')
+    pixels = normalized_image(image)
+    rows = []
+    for top, left, token_size in found['image_layout'].tolist():
+        side = 14 * token_size
+        for i in range(2):
+            for j in range(2):
+                y, x = 28 * top + side * i, 28 * left + side * j
+                square = pixels[:, y : y + side, x : x + side].double()
+                patch = square.reshape(3, 14, token_size, 14, token_size).mean(dim=(2, 4))
+                rows.append(torch.stack([patch, patch], dim=1).flatten())
+    torch.testing.assert_close(found['pixel_values'].double(), torch.stack(rows), atol=1e-6, rtol=0)
+    assert len(set(found['image_layout'][:, 2].tolist())) > 1
+    assert len(found['image_layout']) < found['image_grid_thw'].prod() // 4
+
+
+@pytest.mark.parametrize('settings', PRUNING)
+def test_rows_of_single_units_are_exactly_the_stock_ones(settings):
+    image = half_smooth_image((300, 400))
+    stock = Qwen2VLImageProcessor()(image, return_tensors='pt')['pixel_values']
+    found = AdaptiveQwen2VLImageProcessor(**settings)(image, return_tensors='pt')
+    top, left, size = found['image_layout'].unbind(1)
+    columns = int(found['image_grid_thw'][0, 2]) // 2
+    kept = found['pixel_values'].unflatten(0, (-1, 4))[size == 1]
+    assert torch.equal(kept, stock.unflatten(0, (-1, 4))[(top * columns + left)[size == 1]])
+
+
+@pytest.mark.parametrize('settings', PRUNING)
+def test_selection_is_made_on_the_resized_image_before_normalization(settings):
+    image = half_smooth_image((301, 415))
+    processor = AdaptiveQwen2VLImageProcessor(**settings)
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+    resized = processor.resize(pixels, size=processor.size, resample=processor.resample, factor=28)
+    assert resized.shape[-2:] == (308, 420)
+    assert resized.dtype == torch.uint8
+    _, (layout,) = PatchTokenizer(merge_size=2, **settings)(resized)
+    assert torch.equal(processor(image, return_tensors='pt')['image_layout'], layout.tokens)
+
+
+@pytest.mark.parametrize('disable_grouping', [True, False])
+def test_a_batch_equals_its_images_one_by_one(disable_grouping):
+    images = [half_smooth_image(size, seed=i) for i, size in enumerate([(84, 84), (140, 56), (84, 84), (80, 80)])]
+    processor = AdaptiveQwen2VLImageProcessor()
+    together = processor(images, return_tensors='pt', disable_grouping=disable_grouping)
+    alone = [processor(image, return_tensors='pt') for image in images]
+    for name, value in together.items():
+        assert torch.equal(value, torch.cat([each[name] for each in alone])), name
+
+
+def test_a_call_wins_over_an_attribute_over_the_constructor():
+    image = half_smooth_image((308, 420))
+    processor = AdaptiveQwen2VLImageProcessor(patch_selection_method='budget', alpha=0.6)
+
+    def num_tokens(**settings):
+        return int(processor(image, return_tensors='pt', **settings)['image_num_tokens'])
+
+    # 11x15 units; the fewest tokens are 2x3 of size 4, 11 of size 2 and 25 of size 1, and each split adds three.
+    assert num_tokens() == 99
+    processor.alpha = 0.4
+    assert num_tokens() == 66
+    assert num_tokens(alpha=0.5) == 81
+    assert num_tokens(alpha=1) == 165
+    assert num_tokens(patch_selection_method='none') == 165
+    assert num_tokens() == 66
+
+
+def test_thresholds_are_those_of_v1():
+    noise = torch.randint(256, (3, 308, 420), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    processor = AdaptiveQwen2VLImageProcessor(thresholds=(100.0, 100.0))
+    assert processor(noise)['image_num_tokens'] == 42
+    assert processor(noise, thresholds=[100.0, 0.1])['image_num_tokens'] == 35 + 25
+    assert processor(noise, thresholds=None)['image_num_tokens'] == 165
+
+
+def test_settings_are_saved(tmp_path):
+    settings = {
+        'patch_selection_method': 'v2', 'alpha': 0.7, 'thresholds': [2.5, 1.5], 'method': 'laplacian',
+        'laplacian_aggregate': 'max', 'blur': 3,
+    }  # fmt: skip
+    AdaptiveQwen2VLImageProcessor(**settings, size={'shortest_edge': 56 * 56, 'longest_edge': 10000}).save_pretrained(
+        tmp_path
+    )
+    for loader in (AdaptiveQwen2VLImageProcessor, AutoImageProcessor):
+        loaded = loader.from_pretrained(tmp_path)
+        assert type(loaded) is AdaptiveQwen2VLImageProcessor
+        assert {name: getattr(loaded, name) for name in settings} == settings
+        assert loaded.size['longest_edge'] == 10000
+
+
+def test_a_stock_folder_gives_the_defaults_and_takes_overrides(tmp_path):
+    Qwen2VLImageProcessor(image_mean=[0.1, 0.2, 0.3]).save_pretrained(tmp_path)
+    loaded = AdaptiveQwen2VLImageProcessor.from_pretrained(tmp_path)
+    assert (loaded.patch_selection_method, loaded.alpha, list(loaded.image_mean)) == ('v1', 1.0, [0.1, 0.2, 0.3])
+    loaded = AdaptiveQwen2VLImageProcessor.from_pretrained(tmp_path, patch_selection_method='budget', alpha=0.3)
+    assert (loaded.patch_selection_method, loaded.alpha) == ('budget', 0.3)
+    assert type(AutoImageProcessor.from_pretrained(tmp_path)) is Qwen2VLImageProcessor
+
+
+def test_float_images_are_read_on_the_scale_of_their_rescaling():
+    pixels = np.array(half_smooth_image((140, 168))).transpose(2, 0, 1)
+    processor = AdaptiveQwen2VLImageProcessor(do_resize=False)
+    expected = processor(torch.from_numpy(pixels), return_tensors='pt')
+    assert expected['image_num_tokens'] < 30
+    for image, settings in [
+        (pixels.astype(np.float32), {}),
+        (pixels.astype(np.float64), {}),
+        (pixels.astype(np.float32) / 255, {'do_rescale': False}),
+        (pixels.astype(np.float32) / 127.5, {'rescale_factor': 0.5}),
+    ]:
+        found = processor(torch.from_numpy(image), return_tensors='pt', **settings)
+        assert torch.equal(found['image_layout'], expected['image_layout'])
+        torch.testing.assert_close(found['pixel_values'], expected['pixel_values'], atol=1e-4, rtol=0)
+
+
+def test_interpolation_may_overshoot_the_range_of_float_images():
+    pixels = torch.zeros(3, 100, 100)
+    pixels[:, 30:60, 30:60] = 1.0
+    processor = AdaptiveQwen2VLImageProcessor(do_rescale=False)
+    (resized,) = processor.resize(pixels[None], size=processor.size, resample=processor.resample, factor=28)
+    assert resized.min() < 0
+    assert processor(pixels)['image_num_tokens'] <= 16
+
+
+def test_without_normalization_and_as_numpy():
+    image = half_smooth_image((84, 112))
+    settings = {'do_normalize': False, 'do_rescale': False, 'return_tensors': 'np'}
+    found = AdaptiveQwen2VLImageProcessor()(image, patch_selection_method='budget', **settings)
+    assert all(isinstance(value, np.ndarray) for value in found.values())
+    np.testing.assert_array_equal(found['pixel_values'], Qwen2VLImageProcessor()(image, **settings)['pixel_values'])
+
+
+@pytest.mark.parametrize(
+    ('image', 'settings', 'message'),
+    [
+        (torch.full((3, 56, 56), 2.0), {'do_rescale': False}, r'from 2 to 2, expected 0 \(black\) to 1 \(white\)'),
+        (torch.full((3, 56, 56), -0.5), {}, r'from -0.5 to -0.5, expected 0 \(black\) to 255 \(white\)'),
+        (torch.full((3, 56, 56), float('nan')), {}, 'from nan to nan, expected 0'),
+        (torch.zeros(3, 64, 64), {'patch_size': 16}, 'patch_size is 16; adaptive patches are made of patches of 14 px'),
+        (torch.zeros(3, 84, 84), {'merge_size': 3}, 'merge_size is 3, expected 1 or 2'),
+    ],
+)
+def test_images_without_importance_are_left_to_the_stock_class(image, settings, message):
+    with pytest.raises(ValueError, match=message):
+        AdaptiveQwen2VLImageProcessor()(image, **settings)
+    dense = AdaptiveQwen2VLImageProcessor(patch_selection_method='none')(image, **settings)
+    assert torch.equal(dense['image_grid_thw'], Qwen2VLImageProcessor()(image, **settings)['image_grid_thw'])
+
+
+def test_sides_that_are_no_multiples_of_a_unit_are_refused():
+    message = r'image is \(56, 50\) px \(height, width\) and do_resize is off; both must be multiples of 28 px'
+    with pytest.raises(ValueError, match=message):
+        AdaptiveQwen2VLImageProcessor(do_resize=False)(torch.zeros(3, 56, 50))
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (
+            {'patch_selection_method': 'v3'},
+            "patch_selection_method is 'v3', expected one of .*'none', 'v1', 'v2', 'budget'",
+        ),
+        ({'patch_selection_method': 'budget', 'alpha': 1.5}, r'alpha is 1.5, expected .* \(0, 1\]'),
+        ({'patch_selection_method': 'budget', 'alpha': 0}, 'alpha is 0, expected'),
+        ({'patch_selection_method': 'v2', 'alpha': -1.0}, 'alpha is -1.0, expected'),
+        ({'thresholds': (1.0, -1.0)}, r'thresholds are \(1.0, -1.0\), expected two positive numbers'),
+        ({'method': 'variance'}, "method is 'variance', expected one of"),
+        ({'blur': 2}, 'blur is 2, expected an odd'),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        AdaptiveQwen2VLImageProcessor(**settings)
+    with pytest.raises(ValueError, match=message):
+        AdaptiveQwen2VLImageProcessor()(half_smooth_image((56, 56)), **settings)
+    processor = AdaptiveQwen2VLImageProcessor()
+    for name, value in settings.items():
+        setattr(processor, name, value)
+    with pytest.raises(ValueError, match=message):
+        processor(half_smooth_image((56, 56)))
+
+
+def test_alpha_that_is_not_used_is_told():
+    with pytest.warns(UserWarning, match="alpha is 0.3, but patch_selection_method 'v1' does not use it"):
+        AdaptiveQwen2VLImageProcessor(alpha=0.3)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        processor = AdaptiveQwen2VLImageProcessor(patch_selection_method='budget', alpha=0.3)
+        processor(half_smooth_image((56, 56)), patch_selection_method='none')
+
+
+def test_the_number_of_patches_is_known_without_the_image_for_none_alone():
+    processor = AdaptiveQwen2VLImageProcessor()
+    with pytest.raises(ValueError, match="patch_selection_method is 'v1': the number of patches depends on the image"):
+        processor.get_number_of_image_patches(300, 400)
+    expected = Qwen2VLImageProcessor().get_number_of_image_patches(300, 400)
+    assert processor.get_number_of_image_patches(300, 400, {'patch_selection_method': 'none'}) == expected
+
+
+def test_merge_size_one_makes_tokens_of_single_patches():
+    image = half_smooth_image((140, 168))
+    found = AdaptiveQwen2VLImageProcessor(merge_size=1)(image, return_tensors='pt')
+    assert len(found['pixel_values']) == len(found['image_layout']) < 120
+    TokenLayout(tokens=found['image_layout'], grid_size=(10, 12)).check()
