@@ -96,24 +96,24 @@ def _entropy(grey: Tensor) -> dict[int, Tensor]:
     """Count all histograms of [B, H, W] at once: each pixel adds 1 at its (image, patch, bin)."""
     batch_size, height, width = grey.shape
     rows, columns = -(-height // 14), -(-width // 14)
-    image = torch.arange(batch_size, device=grey.device)[:, None, None]
-    row = torch.arange(height, device=grey.device)[:, None] // 14
-    column = torch.arange(width, device=grey.device) // 14
-    patch = (image * rows + row) * columns + column
-    index = (grey * (BINS / 256)).long().add_(patch * BINS)  # int64: a batch has more than 2**31 bins one day
+    index = (grey * (BINS / 256)).long()  # int64, as the bins of all images together may exceed 2**31
+    index += (torch.arange(batch_size, device=grey.device) * (rows * columns * BINS))[:, None, None]
+    index += (torch.arange(height, device=grey.device) // 14 * (columns * BINS))[:, None]
+    index += torch.arange(width, device=grey.device) // 14 * BINS
     counts = torch.bincount(index.flatten(), minlength=batch_size * rows * columns * BINS)
     counts = counts.reshape(batch_size, rows, columns, BINS)
+    # The entropy of n pixels with counts c is (f(n) - sum f(c)) / n, f(x) = x log2 x. Read from a table in float32 and
+    # added in float64, where the sums are exact, it is the same for the same counts in any order of bins: ties tie.
+    terms = torch.arange(PATCH_SIZES[-1] ** 2 + 1, device=grey.device, dtype=torch.float64)
+    terms = (terms * terms.clamp(min=1).log2()).float()
     maps = {}
     for size in PATCH_SIZES:
         if size > 14:
             # Each patch is made of 2x2 of the next smaller size; its histogram is their sum.
             counts = F.pad(counts, (0, 0, 0, counts.shape[2] % 2, 0, counts.shape[1] % 2))
             counts = counts.unflatten(2, (-1, 2)).sum(3).unflatten(1, (-1, 2)).sum(2)
-        # -sum (c/n) log2 (c/n) = log2 n - (1/n) sum c log2 c
-        pixels = counts.sum(-1).double()
-        weighted = counts.double()
-        weighted *= weighted.clamp(min=1).log2_()
-        maps[size] = (pixels.log2() - weighted.sum(-1) / pixels).clamp(min=0)
+        pixels = counts.sum(-1)
+        maps[size] = (terms[pixels].double() - terms[counts].sum(-1, dtype=torch.float64)) / pixels
     return maps
 
 

@@ -1,7 +1,7 @@
 """Adaptive patch tokenization: images -> patches of 14, 28 and 56 px, each brought down to 14x14, and their layout.
 
-Letters: B images of one size, (H, W) that size in px, T tokens of an image, m merge_size (m x m patches make one token).
-Maps and masks are dictionaries {14: [B, rows, columns], 28: ..., 56: ...} on ceil-sized grids.
+Letters: B images of one size, (H, W) that size in px, T tokens of an image, m merge_size (m x m patches of one
+size make one token). Maps and masks are dictionaries {14: [B, rows, columns], 28: ..., 56: ...} on ceil-sized grids.
 
 Source: Choudhury et al., "Accelerating Vision Transformers with Adaptive Patch Sizes", ICLR 2026.
 """
@@ -9,6 +9,7 @@ Source: Choudhury et al., "Accelerating Vision Transformers with Adaptive Patch 
 import math
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import TypedDict
 
 import torch
@@ -25,13 +26,25 @@ from flmm.apt.selection import (
 
 SELECTION_METHODS = ('none', 'v1', 'v2', 'budget')
 
+# Entropy is the yardstick: the others make about as many of the complete patches of photographs coarse. Measured on
+# the colour photos that come with scikit-image (astronaut, chelsea, coffee, rocket, motorcycle_left) at half, full and
+# twice their size (bicubic). Mean share over the 15 pictures, of patches below the threshold, before larger ones win:
+#                       28 px   56 px
+#   entropy              5.9 %   0.7 %
+#   laplacian, mean      6.1 %   0.8 %
+#   laplacian, max       5.4 %   0.8 %
+#   laplacian, std       6.1 %   0.8 %
+#   upsample_mse         5.6 %   0.5 %
+# A blur leaves entropy's shares as they are (5.4 and 0.6 % at 5 px) and raises the others', as it is meant to: what is
+# noise no longer counts (laplacian, mean, at 5 px: 33 and 17 %; upsample_mse: 21 and 9 %).
 DEFAULT_THRESHOLDS = {
     ('entropy', None): (3.0, 2.0),
-    ('laplacian', 'mean'): (4.0, 3.0),
-    ('laplacian', 'max'): (20.0, 20.0),
-    ('laplacian', 'std'): (5.0, 4.0),
-    ('upsample_mse', None): (2.0, 2.0),
+    ('laplacian', 'mean'): (1.0, 0.5),
+    ('laplacian', 'max'): (4.0, 3.3),
+    ('laplacian', 'std'): (1.3, 0.8),
+    ('upsample_mse', None): (0.1, 0.1),
 }
+"""For each method and aggregate the thresholds of 'v1', for patches of 28 and of 56 px."""
 
 
 class SelectionInfo(TypedDict):
@@ -117,7 +130,8 @@ class PatchTokenizer:
         check_importance_settings(method=method, laplacian_aggregate=laplacian_aggregate, blur=blur)
         if thresholds is None:
             thresholds = DEFAULT_THRESHOLDS[method, laplacian_aggregate if method == 'laplacian' else None]
-        if len(thresholds) != 2 or not all(threshold > 0 for threshold in thresholds):
+        two = isinstance(thresholds, Sequence) and len(thresholds) == 2
+        if not two or not all(isinstance(threshold, Real) and threshold > 0 for threshold in thresholds):
             raise ValueError(
                 f'thresholds are {thresholds}, expected two positive numbers: for patches of 28 and of 56 px'
             )
@@ -181,7 +195,7 @@ class PatchTokenizer:
         Raises:
             ValueError: maps that don't fit together, or a grid that ``merge_size`` does not divide.
         """
-        dense = importance_maps[min(importance_maps)][0].numel()
+        dense = math.prod(importance_maps[min(importance_maps)].shape[1:])
         budget = round(self.alpha * dense)
         if self.patch_selection_method == 'v2':
             masks = select_patches_by_threshold_v2(importance_maps, self.alpha, merge_size=self.merge_size)

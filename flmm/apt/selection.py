@@ -112,12 +112,9 @@ def select_patches_by_budget(
     score[4] = score[4].masked_fill(~whole[4], -torch.inf)
     ranking = torch.cat([score[4].flatten(1), score[2].flatten(1)], dim=1)  # stable: ties stay in this order
     order = ranking.argsort(dim=1, descending=True, stable=True)
-    rank = torch.empty_like(order).scatter_(
-        1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
-    )
-    split = dict(
-        zip((4, 2), (rank < splits[:, None]).split([score[4][0].numel(), score[2][0].numel()], 1), strict=True)
-    )
+    chosen = torch.arange(order.shape[1], device=order.device) < splits[:, None]
+    split = torch.zeros_like(order, dtype=torch.bool).scatter_(1, order, chosen)
+    split = dict(zip((4, 2), split.split([score[4][0].numel(), score[2][0].numel()], dim=1), strict=True))
     coarse = {s: whole[s] & ~split[s].reshape(whole[s].shape) for s in (2, 4)}
     return _masks(importance_maps, coarse, merge_size)
 
