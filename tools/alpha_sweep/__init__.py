@@ -1,0 +1,1 @@
+"""Mask quality against image tokens on synthetic shapes: tools/sweep_alpha.py runs it."""

@@ -1,0 +1,173 @@
+"""Controls: what fewer tokens cost when nobody looks for content, and when one knows where it is.
+
+Each takes a dense sample and its budget, alpha times the patches of the grid, counted in tokens as
+``select_patches_by_budget`` counts them:
+
+- 'drop' keeps as many of the dense tokens, drawn by lot; the others are gone, attention there is 0.
+- 'downsample' shrinks the whole image until its dense grid has at most as many tokens.
+- 'oracle_area' and 'oracle_edge' run the budget selection on what the annotations say of the scene's objects: how much
+  of a patch they cover, or how much of it lies on one's border.
+
+Letters: (h, w) the dense grid in units, (H, W) = (28 h, 28 w) the processed frame in px, T tokens, s the size of one.
+"""
+
+import math
+from dataclasses import fields, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from flmm.apt.layout import SIZES, TokenLayout
+from flmm.apt.selection import select_patches_by_budget
+from flmm.datasets import QwenImageProcessorWrapper
+from flmm.geometry import frame_meta_data, image_to_processed
+from flmm.structures import MERGE_SIZE, UNIT_PIXELS, GroundingSample
+
+
+class PartialLayout(TokenLayout):
+    """A layout with holes: units that no token covers."""
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether every unit has its own token."""
+        return len(self) == math.prod(self.grid_size)
+
+    def check(self) -> None:
+        """Check bounds and order, which is what is left to check."""
+        h, w = self.grid_size
+        top, left, size = self.tokens.unbind(1)
+        self._refuse((top < 0) | (left < 0) | (top + size > h) | (left + size > w), f'reaches outside {h}x{w} units')
+        self._refuse(F.pad((top * w + left).diff() <= 0, (1, 0)), 'is out of order; sort by (top, left)')
+
+
+class PartialSample(GroundingSample):
+    """A sample in which some units of the image have no token."""
+
+    @property
+    def layout(self) -> TokenLayout:
+        """Where the image tokens lie on the dense grid."""
+        return PartialLayout(tokens=self.image_layout, grid_size=self.grid_size)
+
+
+def drop(sample: GroundingSample, alpha: float, *, seed: int | str) -> GroundingSample:
+    """Keep tokens by lot; those of a lower alpha are among those of a higher one."""
+    num_tokens = len(budget_layout(torch.zeros(patch_grid(sample)), alpha))
+    seeds = np.random.SeedSequence(list(str(seed).encode()))
+    order = np.random.default_rng(seeds).permutation(len(sample.image_layout))
+    kept = torch.from_numpy(order[:num_tokens]).sort().values
+    layout = PartialLayout(tokens=sample.image_layout[kept], grid_size=sample.grid_size)
+    own = {field.name: getattr(sample, field.name) for field in fields(sample)}
+    return prune(PartialSample(**own), layout)
+
+
+def downsample(sample: GroundingSample, alpha: float, *, image_processor: QwenImageProcessorWrapper) -> GroundingSample:
+    """Shrink the image to a grid of at most as many tokens; the image frame, in which masks are scored, stays."""
+    num_tokens = len(budget_layout(torch.zeros(patch_grid(sample)), alpha))
+    h, w = smaller_grid(sample.grid_size, num_tokens)
+    small = sample.image.resize((w * UNIT_PIXELS, h * UNIT_PIXELS), Image.Resampling.BICUBIC)
+    processed = image_processor.preprocess(small, prompt='')
+    meta_data = frame_meta_data(
+        original_size=(sample.image.height, sample.image.width), image_size=(small.height, small.width)
+    )
+    return replace(
+        sample,
+        **_shortened(sample, h * w),
+        pixel_values=processed['pixel_values'][0],
+        image_grid_thw=processed['image_grid_thw'][0],
+        image_layout=None,
+        masks=image_to_processed(sample.gt_masks, meta_data),
+        meta_data=meta_data,
+    )
+
+
+def smaller_grid(grid_size: tuple[int, int], num_tokens: int) -> tuple[int, int]:
+    """Find the grid of at most ``num_tokens`` that shrinks neither side more than it must; of several the largest."""
+    h, w = grid_size
+    grids = [(rows, min(w, num_tokens // rows)) for rows in range(1, min(h, num_tokens) + 1)]
+    return max(grids, key=lambda grid: (min(grid[0] / h, grid[1] / w), grid[0] * grid[1]))
+
+
+def oracle(sample: GroundingSample, alpha: float, *, objects: Tensor, kind: str) -> GroundingSample:
+    """Spend the budget where the objects are.
+
+    Args:
+        sample: dense.
+        alpha: the budget.
+        objects: [objects, IH, IW] bool, the masks of all objects of the scene in the image frame.
+        kind: 'oracle_area' or 'oracle_edge'.
+    """
+    masks = image_to_processed(objects, sample.meta_data)
+    inside = masks.any(dim=0) if kind == 'oracle_area' else borders(masks)
+    importance = F.avg_pool2d(inside[None].float(), UNIT_PIXELS // MERGE_SIZE)[0]
+    return prune(sample, budget_layout(importance, alpha))
+
+
+def borders(masks: Tensor) -> Tensor:
+    """Find the pixels that differ from one of their 4 neighbours in some mask: [N, H, W] bool -> [H, W] bool."""
+    found = torch.zeros(masks.shape[1:], dtype=torch.bool)
+    across = (masks[:, 1:] != masks[:, :-1]).any(dim=0)
+    along = (masks[:, :, 1:] != masks[:, :, :-1]).any(dim=0)
+    found[1:] |= across
+    found[:-1] |= across
+    found[:, 1:] |= along
+    found[:, :-1] |= along
+    return found
+
+
+def patch_grid(sample: GroundingSample) -> tuple[int, int]:
+    """(2 h, 2 w), the dense grid in patches of 14 px."""
+    h, w = sample.grid_size
+    return h * MERGE_SIZE, w * MERGE_SIZE
+
+
+def budget_layout(importance: Tensor, alpha: float) -> TokenLayout:
+    """Select by budget from the importance of the 14 px patches, [2 h, 2 w]: its other two maps follow from it."""
+    base = importance[None]
+    maps = {
+        14 * size: F.avg_pool2d(base, size, ceil_mode=True, count_include_pad=False) if size > 1 else base
+        for size in SIZES
+    }
+    budget = round(alpha * importance.numel())
+    masks = select_patches_by_budget(maps, budget, merge_size=MERGE_SIZE)
+    return TokenLayout.from_masks(masks, merge_size=MERGE_SIZE)[0]
+
+
+def prune(sample: GroundingSample, layout: TokenLayout) -> GroundingSample:
+    """Give a dense sample the tokens of ``layout``: what the image processor makes of the image with that layout."""
+    return replace(
+        sample,
+        **_shortened(sample, len(layout)),
+        pixel_values=pixel_rows(sample.pixel_values, layout),
+        image_layout=layout.tokens,
+    )
+
+
+def pixel_rows(dense_rows: Tensor, layout: TokenLayout) -> Tensor:
+    """Bring the patches of a dense grid to a layout: [4 h w, 1176] -> [4 T, 1176]."""
+    h, w = layout.grid_size
+    patch = UNIT_PIXELS // MERGE_SIZE
+    # Rows come unit by unit, the 2x2 patches of a unit row by row; a row is 3 channels x 2 equal frames x 14 x 14.
+    patches = dense_rows.reshape(h, w, MERGE_SIZE, MERGE_SIZE, 3, 2, patch, patch)[..., 0, :, :]
+    image = patches.permute(4, 0, 2, 5, 1, 3, 6).reshape(3, h * UNIT_PIXELS, w * UNIT_PIXELS)
+    rows = dense_rows.new_empty(len(layout), MERGE_SIZE**2, dense_rows.shape[1])
+    for size in SIZES:
+        members = layout.tokens[:, 2] == size
+        top, left = (layout.tokens[members, :2] // size).unbind(1)
+        small = F.avg_pool2d(image, size)
+        # The last units of the grid may not fill a unit of this size.
+        small = small[:, : h // size * UNIT_PIXELS, : w // size * UNIT_PIXELS]
+        units = small.reshape(3, h // size, MERGE_SIZE, patch, w // size, MERGE_SIZE, patch).permute(
+            1, 4, 2, 5, 0, 3, 6
+        )
+        tokens = units[top, left].unsqueeze(4).expand(-1, -1, -1, -1, 2, -1, -1)
+        rows[members] = tokens.reshape(len(top), MERGE_SIZE**2, dense_rows.shape[1])
+    return rows.flatten(0, 1)
+
+
+def _shortened(sample: GroundingSample, num_tokens: int) -> dict[str, Tensor]:
+    is_image = sample.input_ids == sample.image_token_id
+    kept = ~is_image | (is_image.cumsum(0) <= num_tokens)
+    return {'input_ids': sample.input_ids[kept], 'mask_ids': sample.mask_ids[kept]}

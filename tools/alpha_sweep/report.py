@@ -1,0 +1,93 @@
+"""The results of a sweep as a table and a plot."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from alpha_sweep.conditions import MEASURES, all_conditions
+
+COLUMNS = ('refined/mIoU', 'coarse/mIoU', 'refined/cIoU', 'coarse/cIoU')
+ORACLES = ('oracle_area', 'oracle_edge')
+CONTROL_STYLES = {'dense': '*', 'drop': 's', 'downsample': 'D', **dict.fromkeys(ORACLES, 'P')}
+SELECTION_STYLES = {'budget': 'o-', 'v1': 'x', 'v2': '^:'}
+
+
+def load_results(work_dir: Path, scenes: Iterable[str]) -> list[dict[str, Any]]:
+    """Read the results that are there, in the order of the conditions."""
+    files = [work_dir / name / f'{condition.name}.json' for name in scenes for condition in all_conditions()]
+    return [json.loads(file.read_text(encoding='utf-8')) for file in files if file.exists()]
+
+
+def format_text(results: list[dict[str, Any]]) -> str:
+    """Lay out the results for a terminal."""
+    rows = _rows(results)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    aligns = '<<' + '>' * (len(widths) - 2)
+    row_format = '  '.join(f'{{:{align}{width}}}' for align, width in zip(aligns, widths, strict=True))
+    return '\n'.join(row_format.format(*row) for row in rows) + '\n'
+
+
+def format_markdown(results: list[dict[str, Any]]) -> str:
+    """Lay out the results for a document."""
+    header, *rows = _rows(results)
+    rule = ['---', '---', *['---:'] * (len(header) - 2)]
+    return ''.join(f'| {" | ".join(row)} |\n' for row in (header, rule, *rows))
+
+
+def _rows(results: list[dict[str, Any]]) -> list[list[str]]:
+    rows = [['scenes', 'condition', 'tokens', 'kept %', *(column.replace('/', ' ') for column in COLUMNS)]]
+    for result in results:
+        values = [result['tokens'], 100 * result['kept_fraction'], *(result['metrics'][column] for column in COLUMNS)]
+        rows.append([result['scenes'], result['condition']['name'], *(f'{value:.1f}' for value in values)])
+    return rows
+
+
+def better_oracle(results: list[dict[str, Any]]) -> str | None:
+    """Name the oracle of the higher mean refined mIoU; None where there is no result of one."""
+    scores: dict[str, list[float]] = {}
+    for result in results:
+        scores.setdefault(result['condition']['series'], []).append(result['metrics']['refined/mIoU'])
+    found = [name for name in ORACLES if name in scores]
+    return max(found, key=lambda name: fmean(scores[name])) if found else None
+
+
+def draw(results: list[dict[str, Any]]) -> Figure:
+    """Plot mIoU against the mean share of tokens kept: a row for each kind of scenes, refined left, coarse right.
+
+    A line is a measure (colour) under a selection (marker), or a control (black); of the oracles the better is drawn.
+    """
+    scenes = list(dict.fromkeys(result['scenes'] for result in results))
+    figure = Figure(figsize=(13, 5.5 * len(scenes)), layout='constrained')
+    oracle = better_oracle(results)
+    for row, name in zip(figure.subplots(len(scenes), 2, squeeze=False), scenes, strict=True):
+        of_scenes = [result for result in results if result['scenes'] == name]
+        for axes, source in zip(row, ('refined', 'coarse'), strict=True):
+            _draw_lines(axes, of_scenes, metric=f'{source}/mIoU', oracle=oracle)
+            axes.set(title=f'{name} scenes', xlabel='image tokens kept, %', ylabel=f'{source} mIoU, %')
+            axes.grid(alpha=0.3)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc='outside right upper', fontsize='small')
+    return figure
+
+
+def _draw_lines(axes: Axes, results: list[dict[str, Any]], *, metric: str, oracle: str | None) -> None:
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for result in results:
+        point = 100 * result['kept_fraction'], result['metrics'][metric]
+        lines.setdefault(result['condition']['series'], []).append(point)
+    colours = dict(zip(MEASURES, matplotlib.color_sequences['tab10'], strict=True))
+    for series, points in lines.items():
+        if series in ORACLES and series != oracle:
+            continue
+        selection, _, measure = series.partition(' ')
+        if measure:
+            style, colour = SELECTION_STYLES[selection], colours[measure]
+        else:
+            style, colour = f'{CONTROL_STYLES[selection]}--', 'black'
+        axes.plot(*zip(*sorted(points), strict=True), style, color=colour, label=series, markersize=6)

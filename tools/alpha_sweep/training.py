@@ -1,0 +1,135 @@
+"""One condition: its samples, the config's own training and test on them, its result as JSON."""
+
+import inspect
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from transformers.utils.logging import disable_progress_bar
+
+from alpha_sweep.conditions import Condition
+from alpha_sweep.samples import KnownSamples, known_samples
+from flmm.registry import MODELS
+
+PROTOCOL = 'val_first_sentence'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One condition on one kind of scenes.
+
+    Args:
+        condition: what to compare.
+        scenes: name of the scenes.
+        config: path of the config whose model, pipeline and schedule are used.
+        data_root: folder of the scenes.
+        work_dir: where the logs go.
+        num_images: scenes by split.
+        seed: of the phrases, the initial weights and the order of the samples.
+        threads: of torch.
+    """
+
+    condition: Condition
+    scenes: str
+    config: str
+    data_root: str
+    work_dir: str
+    num_images: dict[str, int]
+    seed: int
+    threads: int
+
+    @property
+    def result_file(self) -> Path:
+        """Where the result goes."""
+        return Path(self.work_dir, self.scenes, f'{self.condition.name}.json')
+
+    def is_done(self) -> bool:
+        """Whether the result is there.
+
+        Raises:
+            ValueError: the result that is there is of other images or another seed.
+        """
+        if not self.result_file.exists():
+            return False
+        present = json.loads(self.result_file.read_text(encoding='utf-8'))
+        for name in ('num_images', 'seed'):
+            if present[name] != getattr(self, name):
+                raise ValueError(
+                    f'{self.result_file} has {name} {present[name]}, not {getattr(self, name)}; '
+                    'choose another --work-dir, or delete it'
+                )
+        return True
+
+
+def run_task(task: Task) -> Task:
+    """Train and test, and write ``task.result_file``."""
+    start = time.time()
+    torch.set_num_threads(task.threads)
+    disable_progress_bar()
+    config = Config.fromfile(task.config)
+    init_default_scope(config.default_scope)
+    train, val = _known_samples(config, task)
+    metrics = train_and_test(config, task, train=train, val=val)
+    result = {
+        'condition': asdict(task.condition),
+        'scenes': task.scenes,
+        'num_images': task.num_images,
+        'seed': task.seed,
+        'tokens': fmean(len(sample.image_layout) for sample in val.samples),
+        'kept_fraction': fmean(val.kept_fractions),
+        'metrics': {key.removeprefix(f'{PROTOCOL}/'): value for key, value in metrics.items()},
+        'seconds': round(time.time() - start),
+    }
+    task.result_file.parent.mkdir(parents=True, exist_ok=True)
+    # Moved into place when whole: what is there is what a resumed sweep skips.
+    unfinished = task.result_file.with_suffix('.unfinished')
+    unfinished.write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')
+    unfinished.rename(task.result_file)
+    return task
+
+
+def _known_samples(config: Config, task: Task) -> list[KnownSamples]:
+    model = MODELS.build(config.model).to(get_device()).eval()
+    datasets = {'train': config.train_dataloader.dataset, 'val': config.val_dataloader.dataset}
+    datasets['val'].name = PROTOCOL
+    return [
+        known_samples(
+            model,
+            ConfigDict(dataset, data_root=task.data_root),
+            task.condition,
+            num_images=task.num_images[split],
+            seed=task.seed,
+        )
+        for split, dataset in datasets.items()
+    ]
+
+
+def train_and_test(config: Config, task: Task, *, train: KnownSamples, val: KnownSamples) -> dict[str, float]:
+    """Run the config's schedule on the first samples and its metric on the others: what tools/train.py does with it."""
+    loaders = {
+        'train_dataloader': Runner.build_dataloader(ConfigDict(config.train_dataloader, dataset=train), seed=task.seed),
+        'test_dataloader': Runner.build_dataloader(ConfigDict(config.val_dataloader, dataset=val), seed=task.seed),
+    }
+    changed = {
+        'work_dir': str(Path(task.work_dir, task.scenes, 'logs', task.condition.name)),
+        'experiment_name': f'{task.scenes}-{task.condition.name}-{time.time_ns()}',
+        'randomness': {'seed': task.seed},
+        'log_level': 'ERROR',
+        'default_hooks': {**config.default_hooks, 'checkpoint': None},
+        # Tested once, at the end.
+        'val_dataloader': None,
+        'val_evaluator': None,
+        'val_cfg': None,
+    }
+    known = inspect.signature(Runner).parameters
+    arguments = {key: value for key, value in config.items() if key in known}
+    runner = Runner(**{**arguments, **changed, **loaders})
+    runner.train()
+    return runner.test()
