@@ -30,7 +30,7 @@ class AdaptiveQwen2VLImageProcessorKwargs(Qwen2VLImageProcessorKwargs, total=Fal
 
     patch_selection_method: str
     alpha: float | int
-    thresholds: tuple[float, float] | list[float] | None
+    thresholds: tuple[float | int, float | int] | list[float | int] | None
     method: str
     laplacian_aggregate: str
     blur: int
@@ -139,7 +139,7 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
         for key, batch in by_shape.items():
             pixels = self.rescale_and_normalize(batch, do_rescale, rescale_factor, do_normalize, image_mean, image_std)
             # Interpolation may overshoot the range of float images.
-            brightness = (batch * (255 / white)).clamp(0, 255) if batch.is_floating_point() else batch
+            brightness = (batch.float() * (255 / white)).clamp(0, 255) if batch.is_floating_point() else batch
             patches[key], layouts[key] = tokenizer(brightness, pixels=pixels)
         pixel_values = torch.cat(reorder_images(patches, places))
         # A still image is a video of equal frames: [patches, channels, t, 14, 14].

@@ -29,10 +29,12 @@ VIDEO_SPAN = '<|vision_start|><|video_pad|><|vision_end|>'
 
 DENSE = [
     ['a', TokenLayout.dense((5, 6)), 'bc', TokenLayout.dense((2, 9)), 'what is it'],
+    ['no image'],
     [TokenLayout.dense((4, 4)), '?'],
 ]
 COARSE = [
     ['a', random_layout((9, 6), seed=1), 'bc', random_layout((4, 11), seed=2), 'what is it'],
+    ['no image'],
     [random_layout((8, 8), seed=3), 'why?'],
 ]
 
@@ -95,10 +97,14 @@ def layout_inputs(
         torch.randn(4 * len(layout), 1176, generator=torch.Generator().manual_seed(seed + sum(layout.grid_size)))
         for layout in layouts
     ]
-    return {
+    text = {
         'input_ids': input_ids,
         'attention_mask': attention_mask,
         'mm_token_type_ids': (input_ids == image_id).int(),
+    }
+    if not layouts:
+        return text
+    return text | {
         'pixel_values': torch.cat(pixels),
         'image_grid_thw': torch.tensor([[1, 2 * h, 2 * w] for h, w in (layout.grid_size for layout in layouts)]),
         'image_layout': torch.cat([layout.tokens for layout in layouts]),

@@ -116,7 +116,7 @@ def test_thresholds_are_those_of_v1():
     noise = torch.randint(256, (3, 308, 420), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     processor = AdaptiveQwen2VLImageProcessor(thresholds=(100.0, 100.0))
     assert processor(noise)['image_num_tokens'] == 42
-    assert processor(noise, thresholds=[100.0, 0.1])['image_num_tokens'] == 35 + 25
+    assert processor(noise, thresholds=[100, 0.1])['image_num_tokens'] == 35 + 25
     assert processor(noise, thresholds=None)['image_num_tokens'] == 165
 
 
