@@ -126,12 +126,16 @@ def as_sets(masks, index):
     return {size // 14: {tuple(place) for place in mask[index].nonzero().tolist()} for size, mask in masks.items()}
 
 
-def check_cover(maps, masks, merge_size):
+def check_layouts(maps, masks, merge_size):
+    check_cover(maps, masks)
+    for layout in TokenLayout.from_masks(masks, merge_size=merge_size):
+        layout.check()  # each unit once, by tokens
+
+
+def check_cover(maps, masks):
     for size in SIZES:
         assert masks[size].shape == maps[size].shape
         assert masks[size].dtype == torch.bool
-    for layout in TokenLayout.from_masks(masks, merge_size=merge_size):
-        layout.check()  # each unit once
     cover = sum(
         mask.repeat_interleave(size // 14, 1)
         .repeat_interleave(size // 14, 2)[:, : maps[14].shape[1], : maps[14].shape[2]]
@@ -153,7 +157,7 @@ def test_threshold_is_the_plain_definition(integers):
 
         masks = select_patches_by_threshold(maps, thresholds, merge_size=merge_size)
 
-        check_cover(maps, masks, merge_size)
+        check_layouts(maps, masks, merge_size)
         for index in range(2):
             expected = Grid(maps, index, merge_size).by_threshold(thresholds)
             assert as_sets(masks, index) == expected
@@ -169,7 +173,7 @@ def test_threshold_v2_is_the_plain_definition(integers):
 
         masks = select_patches_by_threshold_v2(maps, alpha, merge_size=merge_size)
 
-        check_cover(maps, masks, merge_size)
+        check_layouts(maps, masks, merge_size)
         for index in range(2):
             expected = Grid(maps, index, merge_size).by_threshold_v2(alpha)
             assert as_sets(masks, index) == expected
@@ -185,7 +189,7 @@ def test_budget_is_the_plain_definition(integers):
 
         masks = select_patches_by_budget(maps, budget, merge_size=merge_size)
 
-        check_cover(maps, masks, merge_size)
+        check_layouts(maps, masks, merge_size)
         for index in range(2):
             assert as_sets(masks, index) == Grid(maps, index, merge_size).by_budget(int(budget[index]))
 
@@ -199,7 +203,7 @@ def test_more_budget_only_adds_splits_and_is_never_exceeded(integers):
 
         masks = select_patches_by_budget(maps, budget, merge_size=merge_size)
 
-        check_cover(maps, masks, merge_size)
+        check_cover(maps, masks)
         patches = num_patches(masks)
         assert (patches <= budget.clamp(min=int(patches[0]))).all()  # with a budget of 0 it is the fewest possible
         assert ((patches + 3 * token > budget) | (patches == dense)).all()  # no split left to afford
