@@ -4,7 +4,7 @@ python tools/visualize_patches.py photos --out-dir work_dirs/patches --patch-sel
 
 Images are brought to the size at which Qwen2-VL and Qwen2.5-VL read them. The picture of photo.jpg is photo.jpg.png;
 statistics.json and statistics.csv count the tokens of all images. To compare settings, write each to a folder of its
-own: everything has the same place on the page.
+own: everything has the same place on the page. --no-pictures counts only.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from transformers import Qwen2VLImageProcessor
 from flmm.apt.layout import SIZES
 from flmm.apt.patch_tokenizer import PatchTokenizer
 from flmm.images import read_rgb
-from flmm.visualization import save_figure
-from flmm.visualization.patch_grid import IMPORTANCE_SCALES, draw_selection
+from flmm.visualization import draw_selection, save_figure
+from flmm.visualization.selection_figure import IMPORTANCE_SCALES
 
 SUFFIXES = ('.avif', '.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 SETTINGS = ('patch_selection_method', 'alpha', 'thresholds', 'method', 'laplacian_aggregate', 'blur', 'merge_size')
@@ -35,6 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('images', help='an image, or a folder of images (not of folders)')
     parser.add_argument('--out-dir', required=True, help='folder for pictures and statistics')
+    parser.add_argument('--no-pictures', action='store_true', help='write the statistics alone')
     parser.add_argument('--patch-selection-method', default='v1', help='none, v1, v2 or budget (default: %(default)s)')
     parser.add_argument(
         '--alpha',
@@ -104,30 +105,19 @@ def resize_image(image: Image.Image, *, processor: Qwen2VLImageProcessor, name: 
 
 
 def visualize(
-    path: Path, *, tokenizer: PatchTokenizer, processor: Qwen2VLImageProcessor
-) -> tuple[Figure, dict[str, Any]]:
+    path: Path, *, tokenizer: PatchTokenizer, processor: Qwen2VLImageProcessor, draw: bool = True
+) -> tuple[Figure | None, dict[str, Any]]:
     """Draw and count the tokens of one image.
 
     Returns:
-        The figure and the statistics: sizes are [width, height] in px; ``tokens_per_scale`` counts the tokens made from
-        patches of 14, 28 and 56 px; ``budget_info``, with the budget only, is in patches as ``PatchTokenizer`` has it.
+        The figure, None unless ``draw``, and the statistics: sizes are [width, height] in px; ``tokens_per_scale``
+        counts the tokens made from patches of 14, 28 and 56 px; ``budget_info``, with the budget only, is in patches as
+        ``PatchTokenizer`` has it.
     """
     image = read_rgb(path, name=str(path))
     pixels = resize_image(image, processor=processor, name=str(path))
     (patches,), (layout,) = tokenizer(pixels)
     (height, width), (h, w) = pixels.shape[2:], layout.grid_size
-    figure = draw_selection(
-        pixels[0].permute(1, 2, 0).numpy(),
-        layout,
-        patches=patches,
-        importance_maps={size: maps[0] for size, maps in tokenizer.compute_importance_maps(pixels).items()},
-        method=tokenizer.method,
-        title=f'{path.name}, {image.width}x{image.height} px read at {width}x{height}',
-        settings=describe(tokenizer),
-        thresholds=dict(zip((28, 56), tokenizer.thresholds, strict=True))
-        if tokenizer.patch_selection_method == 'v1'
-        else None,
-    )
     statistics = {
         'file': path.name,
         'size': [image.width, image.height],
@@ -141,6 +131,20 @@ def visualize(
     }
     if tokenizer.last_budget_info is not None:
         statistics['budget_info'] = tokenizer.last_budget_info[0]
+    figure = None
+    if draw:
+        figure = draw_selection(
+            pixels[0].permute(1, 2, 0).numpy(),
+            layout,
+            patches=patches,
+            importance_maps={size: maps[0] for size, maps in tokenizer.compute_importance_maps(pixels).items()},
+            method=tokenizer.method,
+            title=f'{path.name}, {image.width}x{image.height} px read at {width}x{height}',
+            settings=describe(tokenizer),
+            thresholds=dict(zip((28, 56), tokenizer.thresholds, strict=True))
+            if tokenizer.patch_selection_method == 'v1'
+            else None,
+        )
     return figure, statistics
 
 
@@ -189,8 +193,9 @@ def main() -> None:
     out_dir.mkdir(parents=True, exist_ok=True)
     statistics = []
     for path in track_iter_progress(images, file=sys.stderr) if len(images) > 1 else images:
-        figure, of_image = visualize(path, tokenizer=tokenizer, processor=processor)
-        save_figure(figure, out_dir / f'{path.name}.png')  # the whole name: photo.jpg and photo.png stay apart
+        figure, of_image = visualize(path, tokenizer=tokenizer, processor=processor, draw=not args.no_pictures)
+        if figure is not None:
+            save_figure(figure, out_dir / f'{path.name}.png')  # the whole name: photo.jpg and photo.png stay apart
         statistics.append(of_image)
     settings = {name: getattr(tokenizer, name) for name in SETTINGS}
     settings |= {'min_pixels': processor.size['shortest_edge'], 'max_pixels': processor.size['longest_edge']}

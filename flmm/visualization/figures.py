@@ -4,12 +4,10 @@ Letters: M masks of a sample, C = layers * heads, (h, w) the grid in units, (IH,
 """
 
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -103,10 +101,3 @@ def draw_heads(sample: GroundingSample, *, num_heads: int, mask_id: int = 0) -> 
             axis.imshow(heat, cmap='inferno')
             axis.set_axis_off()
     return figure
-
-
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write ``figure`` as PNG, making the folder."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_png(path)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from flmm.apt.layout import TokenLayout
 from flmm.apt.patch_tokenizer import PatchTokenizer
-from flmm.visualization.patch_grid import rebuild_image
+from flmm.visualization import rebuild_image
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,6 +106,15 @@ def test_folder(run, tmp_path, capsys):
     output = capsys.readouterr()
     assert output.out == f'{out_dir}: 3 images, {tokens} of 48 tokens kept ({tokens / 48:.1%}).\n'
     assert '3/3' in output.err  # the progress bar
+
+
+def test_without_pictures(run, tmp_path):
+    half_flat(112, 224).save(tmp_path / 'photo.png')
+    for out_dir, arguments in (('drawn', ()), ('counted', ('--no-pictures',))):
+        run(tmp_path / 'photo.png', '--out-dir', tmp_path / out_dir, *arguments)
+    assert {file.name for file in (tmp_path / 'counted').iterdir()} == {'statistics.csv', 'statistics.json'}
+    drawn, counted = ((tmp_path / out_dir / 'statistics.csv').read_text() for out_dir in ('drawn', 'counted'))
+    assert counted == drawn
 
 
 def test_one_image_with_thresholds(run, tmp_path, capsys):

@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from matplotlib.image import imread
 from PIL import Image
 from predicted_samples import predicted_sample, random_masks
 
-from flmm.visualization import draw_phrases, save_figure
+from flmm.visualization import draw_phrases
 from flmm.visualization.figures import COLUMNS, attention_map, spotlight_mask
 
 
@@ -93,12 +92,6 @@ def test_predictions_with_gradient_can_be_drawn():
     sample.mask_attentions.requires_grad_()
     sample.sam_pred_masks.requires_grad_()
     assert len(draw_phrases([sample]).axes) == len(COLUMNS)
-
-
-def test_save_figure(tmp_path):
-    path = tmp_path / 'made' / 'deep' / 'figure.png'
-    save_figure(draw_phrases([random_sample(1)]), path)
-    assert imread(path).shape == (235, 1050, 4)
 
 
 def test_nothing_to_draw():

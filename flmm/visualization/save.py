@@ -1,0 +1,13 @@
+"""Figures to files, without a display."""
+
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write ``figure`` as PNG, making the folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure).print_png(path)
