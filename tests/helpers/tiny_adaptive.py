@@ -156,6 +156,7 @@ def plain_positions(inputs, *, frame_step=1):
                 for top, left, size in layout.tokens.tolist():
                     row.append((here, here + top + (size - 1) / 2, here + left + (size - 1) / 2))
                 here += max(layout.grid_size)
+                highest = max(highest, here - 1)  # of the dense run
             else:
                 row.extend(
                     (here + frame_step * t, here + y, here + x) for t in (0, 1) for y in (0, 1) for x in range(3)

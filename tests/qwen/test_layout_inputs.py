@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tiny_adaptive import COARSE, adaptive_lmm, layout_inputs, layouts_of, plain_positions, with_video
+from tiny_layouts import random_layout
 from tiny_models import FAMILIES, tiny_lmm
 from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision
 
@@ -90,6 +91,17 @@ def test_positions_equal_a_plain_walk(family, padding_side, video):
     assert torch.equal(positions, expected)
     assert torch.equal(deltas, expected_deltas)
     assert deltas.dtype == torch.long
+
+
+def test_a_sequence_may_end_with_an_image():
+    inputs = layout_inputs([['a', random_layout((4, 4), seed=1)], [random_layout((8, 9), seed=2)]])
+    layouts = layouts_of(inputs)
+    inputs |= {name: inputs[name][:, :-1] for name in ('input_ids', 'attention_mask', 'mm_token_type_ids')}
+    names = ('input_ids', 'attention_mask', 'mm_token_type_ids', 'image_grid_thw')
+    positions, deltas = position_ids(tiny_lmm().model, **{name: inputs[name] for name in names}, layouts=layouts)
+    expected, expected_deltas = plain_positions(inputs)
+    assert torch.equal(positions, expected)
+    assert torch.equal(deltas, expected_deltas)
 
 
 @pytest.mark.parametrize('family', FAMILIES)
