@@ -35,7 +35,7 @@ from alpha_sweep.controls import (
     smaller_grid,
 )
 from alpha_sweep.objects import SceneObjects
-from alpha_sweep.report import better_oracle, draw, format_markdown, format_text
+from alpha_sweep.report import best_oracle, draw, format_markdown, format_text
 from alpha_sweep.samples import known_samples
 from alpha_sweep.scenes import write_scenes
 
@@ -182,6 +182,25 @@ def test_oracle_reads_objects_finely(kind, fine):
     assert_same_sample(found, pruned(dense, found.layout))
 
 
+def test_oracle_sees_every_object_before_any_in_full():
+    dense = tiny_sample(['red'], size=(448, 448))
+    objects = torch.zeros(2, 448, 448, dtype=torch.bool)
+    objects[0, 60:100, 60:100] = True  # units 2 and 3 of both axes
+    objects[1, 340:390, 230:250] = True  # units 12 and 13, and 8
+
+    # 16 tokens of 4x4 units; 22 allow two splits, 28 four
+    for num_tokens, fine in ((22, False), (28, True)):
+        found = oracle(dense, 4 * num_tokens / 1024, objects=objects, kind='oracle_touch')
+        of_size = {size: set() for size in (1, 2, 4)}
+        for top, left, size in found.image_layout.tolist():
+            of_size[size].add((top, left))
+        assert len(found.image_layout) == num_tokens
+        assert len(of_size[4]) == 14
+        assert of_size[4].isdisjoint({(0, 0), (12, 8)})
+        expected = {(top + r, left + c) for top, left in ((2, 2), (12, 8)) for r in (0, 1) for c in (0, 1)}
+        assert of_size[1] == (expected if fine else set())
+
+
 # Scenes and samples
 
 
@@ -326,7 +345,7 @@ def test_list_and_patterns(capsys):
 
 def test_conditions():
     conditions = all_conditions()
-    assert len({condition.name for condition in conditions}) == len(conditions) == 1 + 4 * 4 + 10 * (4 + 1 + 2)
+    assert len({condition.name for condition in conditions}) == len(conditions) == 1 + 5 * 4 + 10 * (4 + 1 + 2)
     for condition in conditions:
         assert wrapper(**condition.settings).alpha_range == (condition.settings['alpha'],) * 2
 
@@ -338,7 +357,7 @@ def result_of(name, scenes, kept, refined):
     condition = next(condition for condition in all_conditions() if condition.name == name)
     metrics = {'refined/mIoU': refined, 'coarse/mIoU': refined - 20, 'refined/cIoU': 50.06, 'coarse/cIoU': 7}
     return {
-        'condition': {'name': name, 'series': condition.series},
+        'condition': {'name': name, 'series': condition.series, 'alpha': condition.alpha},
         'scenes': scenes,
         'tokens': 150 * kept,
         'kept_fraction': kept,
@@ -369,9 +388,11 @@ def test_tables():
     ]
 
 
-def test_plot_shows_the_better_oracle():
-    assert better_oracle(RESULTS) == 'oracle_edge'
-    assert better_oracle(RESULTS[:1]) is None
+def test_plot_shows_the_best_oracle():
+    assert best_oracle(RESULTS) == 'oracle_edge'
+    assert best_oracle(RESULTS[:1]) is None
+    # One more point, that the other oracle lacks, says nothing.
+    assert best_oracle([*RESULTS, result_of('oracle_area-0.5', 'noisy', 0.49, 90)]) == 'oracle_edge'
     axes = draw(RESULTS).axes
     assert [panel.get_title() for panel in axes] == ['clean scenes', 'clean scenes', 'noisy scenes', 'noisy scenes']
     lines = {line.get_label(): line for line in axes[1].lines}

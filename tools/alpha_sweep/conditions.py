@@ -23,7 +23,8 @@ MEASURES = {
     'upsample_mse_blur5': _measure('upsample_mse', blur=5),
 }
 """Name of an importance measure -> its settings of QwenImageProcessorWrapper, all given, whatever a config says."""
-CONTROLS = ('drop', 'downsample', 'oracle_area', 'oracle_edge')
+ORACLES = ('oracle_area', 'oracle_edge', 'oracle_touch')
+CONTROLS = ('drop', 'downsample', *ORACLES)
 """See :mod:`alpha_sweep.controls`."""
 
 

@@ -5,8 +5,10 @@ Each takes a dense sample and its budget, alpha times the patches of the grid, c
 
 - 'drop' keeps as many of the dense tokens, drawn by lot; the others are gone, attention there is 0.
 - 'downsample' shrinks the whole image until its dense grid has at most as many tokens.
-- 'oracle_area' and 'oracle_edge' run the budget selection on what the annotations say of the scene's objects: how much
-  of a patch they cover, or how much of it lies on one's border.
+- The oracles run the budget selection on what the annotations say of the scene's objects: how much of a patch they
+  cover ('oracle_area'), how much of it lies on one's border ('oracle_edge'), or whether the token of 2x2 units around
+  it touches one ('oracle_touch'). Scores of the last tie, and ties split all the larger tokens first: every object is
+  seen at middling resolution before any is seen at full.
 
 Letters: (h, w) the dense grid in units, (H, W) = (28 h, 28 w) the processed frame in px, T tokens, s the size of one.
 """
@@ -97,12 +99,18 @@ def oracle(sample: GroundingSample, alpha: float, *, objects: Tensor, kind: str)
         sample: dense.
         alpha: the budget.
         objects: [objects, IH, IW] bool, the masks of all objects of the scene in the image frame.
-        kind: 'oracle_area' or 'oracle_edge'.
+        kind: one of ``alpha_sweep.conditions.ORACLES``.
     """
     masks = image_to_processed(objects, sample.meta_data)
-    inside = masks.any(dim=0) if kind == 'oracle_area' else borders(masks)
-    importance = F.avg_pool2d(inside[None].float(), UNIT_PIXELS // MERGE_SIZE)[0]
-    return prune(sample, budget_layout(importance, alpha))
+    shown = (borders(masks) if kind == 'oracle_edge' else masks.any(dim=0))[None].float()
+    patch = UNIT_PIXELS // MERGE_SIZE
+    importance = F.avg_pool2d(shown, patch)
+    if kind == 'oracle_touch':
+        across = 2 * MERGE_SIZE
+        touched = F.max_pool2d(shown, across * patch, ceil_mode=True)
+        rows, columns = patch_grid(sample)
+        importance = touched.repeat_interleave(across, dim=1).repeat_interleave(across, dim=2)[:, :rows, :columns]
+    return prune(sample, budget_layout(importance[0], alpha))
 
 
 def borders(masks: Tensor) -> Tensor:
