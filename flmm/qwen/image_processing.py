@@ -57,9 +57,9 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
         **kwargs: settings of the stock class.
 
     Raises:
-        ValueError: a setting out of its range; in a call also images that have no brightness in 0..255 (float images
-            hold 0..1 if ``do_rescale`` is off, else 0..1 / ``rescale_factor``), or, with ``do_resize`` off, sides that
-            are no multiples of 14 * m px.
+        ValueError: a setting out of its range; in a call also float images outside of 0 (black) to 1 (white), which
+            is 0 to 1 / ``rescale_factor``, that is 255, while ``do_rescale`` is on; or, with ``do_resize`` off, sides
+            that are no multiples of 14 * m px.
     """
 
     patch_selection_method = 'v1'
