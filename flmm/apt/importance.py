@@ -82,14 +82,26 @@ def _grey(images: Tensor) -> Tensor:
             raise ValueError(
                 f'images range from {lowest} to {highest}, expected 0..255; pass them before they are normalised'
             )
-    red, green, blue = images[:, :1], images[:, 1:2], images[:, 2:]
-    return 0.2989 * red.double() + 0.5870 * green.double() + 0.1140 * blue.double()
+    weights = (0.2989, 0.5870, 0.1140)
+    # Channel by channel: images from Pillow lie in memory channels last, where pooling is several times slower.
+    red, green, blue = (
+        channel.to(torch.float64, copy=True).mul_(weight)
+        for channel, weight in zip(images.unbind(1), weights, strict=True)
+    )
+    return red.add_(green).add_(blue)[:, None]
 
 
 def _box_blur(grey: Tensor, width: int) -> Tensor:
     if width == 1:
         return grey
-    return F.avg_pool2d(F.pad(grey, [width // 2] * 4, mode='replicate'), width, stride=1)
+    blurred = F.pad(grey, [width // 2] * 4, mode='replicate')
+    for dim in (2, 3):  # sums along columns, then along rows: 2 * width terms for a pixel in place of width**2
+        length = blurred.shape[dim] - width + 1
+        first, *others = (blurred.narrow(dim, shift, length) for shift in range(width))
+        blurred = first.clone()
+        for other in others:
+            blurred += other
+    return blurred / width**2
 
 
 def _entropy(grey: Tensor) -> dict[int, Tensor]:
@@ -110,25 +122,38 @@ def _entropy(grey: Tensor) -> dict[int, Tensor]:
     for size in PATCH_SIZES:
         if size > 14:
             # Each patch is made of 2x2 of the next smaller size; its histogram is their sum.
-            counts = F.pad(counts, (0, 0, 0, counts.shape[2] % 2, 0, counts.shape[1] % 2))
-            counts = counts.unflatten(2, (-1, 2)).sum(3).unflatten(1, (-1, 2)).sum(2)
+            counts = _add_blocks(counts)
         pixels = counts.sum(-1)
-        maps[size] = (terms[pixels].double() - terms[counts].sum(-1, dtype=torch.float64)) / pixels
+        of_bins = terms.index_select(0, counts.flatten()).reshape(counts.shape)
+        maps[size] = (terms[pixels].double() - of_bins.sum(-1, dtype=torch.float64)) / pixels
     return maps
+
+
+def _add_blocks(counts: Tensor) -> Tensor:
+    """Add up 2x2 patches: [B, rows, columns, bins] -> [B, ceil(rows / 2), ceil(columns / 2), bins]."""
+    total = counts[:, ::2, ::2].clone()
+    for down, right in ((0, 1), (1, 0), (1, 1)):
+        part = counts[:, down::2, right::2]
+        total[:, : part.shape[1], : part.shape[2]] += part
+    return total
 
 
 def _laplacian(grey: Tensor, aggregate: str) -> dict[int, Tensor]:
     around = F.pad(grey, [1] * 4, mode='replicate')
-    response = around[..., :-2, 1:-1] + around[..., 2:, 1:-1] + around[..., 1:-1, :-2] + around[..., 1:-1, 2:]
+    response = around[..., :-2, 1:-1] + around[..., 2:, 1:-1]
+    response += around[..., 1:-1, :-2]
+    response += around[..., 1:-1, 2:]
     response -= 4 * grey
+    if aggregate == 'std':
+        squared = response.square()
+        return {
+            size: (_patch_means(squared, size) - _patch_means(response, size).square()).clamp(min=0).sqrt()
+            for size in PATCH_SIZES
+        }
+    response.abs_()
     if aggregate == 'mean':
-        return {size: _patch_means(response.abs(), size) for size in PATCH_SIZES}
-    if aggregate == 'max':
-        return {size: F.max_pool2d(response.abs(), size, ceil_mode=True)[:, 0] for size in PATCH_SIZES}
-    return {
-        size: (_patch_means(response.square(), size) - _patch_means(response, size).square()).clamp(min=0).sqrt()
-        for size in PATCH_SIZES
-    }
+        return {size: _patch_means(response, size) for size in PATCH_SIZES}
+    return {size: F.max_pool2d(response, size, ceil_mode=True)[:, 0] for size in PATCH_SIZES}
 
 
 def _resampling_loss(grey: Tensor, factor: int) -> Tensor:

@@ -254,11 +254,13 @@ class PatchTokenizer:
         images = images if images.is_floating_point() else images.float()
         groups = {}
         for size, selected in masks.items():
-            _, rows, columns = selected.shape
-            padded = F.pad(images, (0, columns * size - width, 0, rows * size - height), mode='replicate')
-            small = F.avg_pool2d(padded, size // patch)
-            grid = small.unflatten(3, (columns, patch)).unflatten(2, (rows, patch)).permute(0, 2, 4, 1, 3, 5)
-            groups[size] = grid[selected]
+            rows, columns, pixels = height // size, width // size, images
+            if selected[:, rows:].any() or selected[:, :, columns:].any():  # padding copies the image; few need it
+                _, rows, columns = selected.shape
+                pixels = F.pad(images, (0, columns * size - width, 0, rows * size - height), mode='replicate')
+            pixels = pixels[..., : rows * size, : columns * size]
+            grid = pixels.unflatten(3, (columns, size)).unflatten(2, (rows, size)).permute(0, 2, 4, 1, 3, 5)
+            groups[size] = F.avg_pool2d(grid[selected[:, :rows, :columns]], size // patch)
         return groups
 
     def _layout_order(self, masks: dict[int, Tensor]) -> Tensor:
