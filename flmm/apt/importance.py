@@ -97,11 +97,11 @@ def _box_blur(grey: Tensor, width: int) -> Tensor:
     blurred = F.pad(grey, [width // 2] * 4, mode='replicate')
     for dim in (2, 3):  # sums along columns, then along rows: 2 * width terms for a pixel in place of width**2
         length = blurred.shape[dim] - width + 1
-        first, *others = (blurred.narrow(dim, shift, length) for shift in range(width))
-        blurred = first.clone()
+        first, second, *others = (blurred.narrow(dim, shift, length) for shift in range(width))
+        blurred = first + second
         for other in others:
             blurred += other
-    return blurred / width**2
+    return blurred.div_(width**2)
 
 
 def _entropy(grey: Tensor) -> dict[int, Tensor]:
@@ -117,7 +117,7 @@ def _entropy(grey: Tensor) -> dict[int, Tensor]:
     # The entropy of n pixels with counts c is (f(n) - sum f(c)) / n, f(x) = x log2 x. Read from a table in float32 and
     # added in float64, where the sums are exact, it is the same for the same counts in any order of bins: ties tie.
     terms = torch.arange(PATCH_SIZES[-1] ** 2 + 1, device=grey.device, dtype=torch.float64)
-    terms = (terms * terms.clamp(min=1).log2()).float()
+    terms = (terms * terms.clamp(min=1).log2()).float().double()
     maps = {}
     for size in PATCH_SIZES:
         if size > 14:
@@ -125,7 +125,7 @@ def _entropy(grey: Tensor) -> dict[int, Tensor]:
             counts = _add_blocks(counts)
         pixels = counts.sum(-1)
         of_bins = terms.index_select(0, counts.flatten()).reshape(counts.shape)
-        maps[size] = (terms[pixels].double() - of_bins.sum(-1, dtype=torch.float64)) / pixels
+        maps[size] = (terms[pixels] - of_bins.sum(-1)) / pixels
     return maps
 
 
@@ -143,7 +143,7 @@ def _laplacian(grey: Tensor, aggregate: str) -> dict[int, Tensor]:
     response = around[..., :-2, 1:-1] + around[..., 2:, 1:-1]
     response += around[..., 1:-1, :-2]
     response += around[..., 1:-1, 2:]
-    response -= 4 * grey
+    response.sub_(grey, alpha=4)
     if aggregate == 'std':
         squared = response.square()
         return {

@@ -260,7 +260,9 @@ class PatchTokenizer:
                 pixels = F.pad(images, (0, columns * size - width, 0, rows * size - height), mode='replicate')
             pixels = pixels[..., : rows * size, : columns * size]
             grid = pixels.unflatten(3, (columns, size)).unflatten(2, (rows, size)).permute(0, 2, 4, 1, 3, 5)
-            groups[size] = F.avg_pool2d(grid[selected[:, :rows, :columns]], size // patch)
+            groups[size] = grid[selected[:, :rows, :columns]]
+            if size > patch:
+                groups[size] = F.avg_pool2d(groups[size], size // patch)
         return groups
 
     def _layout_order(self, masks: dict[int, Tensor]) -> Tensor:
