@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.published_configs import published_config
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from published_configs import published_config
 from tiny_samples import tiny_sample
 from transformers import AutoModelForImageTextToText
 

@@ -1,0 +1,153 @@
+"""tools/benchmark.py: what each benchmark writes and prints, at sizes that take no time; times are only positive."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.images import benchmark_image
+from benchmarks.importance import one_hot_entropy, oracle_entropy
+from benchmarks.measure import peak_memory, time_in_turn
+from benchmarks.presets import build_grounder
+from PIL import Image
+
+from flmm.apt import compute_importance_maps
+
+CPU = torch.device('cpu')
+WAYS = 13  # dense, and six selections for each of two measures of importance
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    import benchmark
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, 'argv', ['benchmark.py', name, '--work-dir', str(tmp_path), *arguments])
+        benchmark.main()
+        return json.loads((tmp_path / f'{name}.json').read_text())
+
+    return run
+
+
+def test_importance(run, capsys):
+    document = run('importance', '--size', '112x84', '--repeats', '2')
+
+    assert document['benchmark'] == 'importance'
+    assert document['settings'] == {'image': None, 'device': 'cpu', 'repeats': 2, 'size': [112, 84]}
+    assert document['environment']['torch'] == torch.__version__
+    results = document['results']
+    assert list(results['entropy']) == ['flmm.apt', 'one-hot']
+    for of_name in results['entropy'].values():
+        assert len(of_name['seconds']) == 2
+        assert 0 < min(of_name['seconds']) <= of_name['median_s']
+        assert 0 < of_name['max_difference_bits'] < 1e-5
+    # 48 patches of 196 px, 512 bins of 8 bytes: the one-hot rows of all pixels of the image at a time
+    assert (
+        results['entropy']['one-hot']['peak_bytes'] > 48 * 196 * 512 * 8 > results['entropy']['flmm.apt']['peak_bytes']
+    )
+    assert results['faster'] > 0
+    assert results['smaller'] > 1
+    assert [(row['name'], row['blur']) for row in results['measures']] == [
+        (name, blur)
+        for name in ('entropy', 'laplacian mean', 'laplacian max', 'laplacian std', 'upsample_mse')
+        for blur in (1, 5)
+    ]
+    assert all(row['median_s'] > 0 and row['peak_bytes'] > 0 for row in results['measures'])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 3 + 10
+    assert lines[0].split() == ['importance', 'ms', 'peak', 'MiB', 'max', 'difference']
+
+
+def test_pruning(run, capsys, tmp_path):
+    Image.effect_noise((200, 150), 60).convert('RGB').save(tmp_path / 'photo.png')
+    arguments = ('--preset', 'demo', '--sizes', '112x140', '56x84', '--repeats', '1')
+    document = run('pruning', *arguments, '--image', str(tmp_path / 'photo.png'))
+
+    assert document['settings']['sizes'] == [[112, 140], [56, 84]]
+    assert list(document['results']) == ['112x140', '56x84']
+    of_size = document['results']['112x140']
+    assert len(of_size) == WAYS
+    for name, of_way in of_size.items():
+        stages = sum(of_way[f'{stage}_median_s'] for stage in ('processing', 'frozen'))
+        assert of_way['total_median_s'] == pytest.approx(stages)  # one round
+        assert of_way['speed_up'] == pytest.approx(of_size['dense']['total_median_s'] / of_way['total_median_s'])
+        assert 0 < of_way['tokens'] <= 20
+        assert of_way['kept_fraction'] == of_way['tokens'] / 20, name
+    assert of_size['dense']['tokens'] == 20
+    # of 20 tokens 10 may stay; the fewest are 5 and each split adds 3
+    assert of_size['budget 0.5, entropy']['tokens'] == 8
+    assert of_size['budget 0.5, laplacian, blur 5']['settings'] == {
+        'patch_selection_method': 'budget', 'alpha': 0.5, 'method': 'laplacian', 'blur': 5,
+    }  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 2 * WAYS
+    assert lines[1].split()[:4] == ['112x140', 'dense', '20', '100.0']
+
+
+def test_the_formulations_of_entropy_agree():
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 75, 3), dtype=np.uint8)
+    images = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    ours, plain, truth = compute_importance_maps(images), one_hot_entropy(images), oracle_entropy(pixels)
+
+    assert {size: of_size.shape for size, of_size in truth.items()} == {14: (4, 5), 28: (2, 2), 56: (1, 1)}
+    for size, of_size in truth.items():
+        rows, columns = of_size.shape
+        np.testing.assert_allclose(plain[size][0], of_size, atol=1e-5)
+        np.testing.assert_allclose(ours[size][0, :rows, :columns], of_size, atol=1e-5)
+
+
+def test_rounds_alternate_and_the_first_does_not_count():
+    calls = []
+
+    def stage(name):
+        return lambda given: calls.append((name, given)) or name
+
+    ways = {'a': {'first': stage('a1'), 'second': stage('a2')}, 'b': {'only': stage('b')}}
+    seconds = time_in_turn(ways, repeats=2, device=CPU)
+
+    there, back = [('a1', None), ('a2', 'a1'), ('b', None)], [('b', None), ('a1', None), ('a2', 'a1')]
+    assert calls == there + back + there
+    assert {way: {name: len(times) for name, times in seconds[way].items()} for way in seconds} == {
+        'a': {'first': 2, 'second': 2},
+        'b': {'only': 2},
+    }
+
+
+def test_peak_memory_is_that_of_the_moment_with_most():
+    def call():
+        for _ in range(3):  # one after the other, not together
+            torch.ones(1000, dtype=torch.float64)
+        return torch.ones(1500, dtype=torch.float64) + 1  # two of them at a time
+
+    assert peak_memory(call, device=CPU) == pytest.approx(2 * 1500 * 8, abs=200)
+
+
+def test_the_scene_is_drawn_at_the_size_asked_for():
+    image = benchmark_image(None, size=(140, 112))
+    assert image.size == (140, 112)
+    assert image == benchmark_image(None, size=(140, 112))
+
+
+def test_a_published_size_builds_without_memory():
+    grounder = build_grounder('3b', device=torch.device('meta'))
+    assert grounder.lmm.dtype == torch.bfloat16
+    assert (grounder.num_layers, grounder.hidden_size) == (36, 2048)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['importance', '--size', '112'], "'112' is no size such as 1176x812"),
+        (['importance', '--repeats', '0'], '--repeats must be at least 1'),
+        (['pruning', '--preset', '72b'], "invalid choice: '72b'"),
+        ([], 'the following arguments are required: benchmark'),
+    ],
+)
+def test_refuses(arguments, message, monkeypatch, capsys):
+    import benchmark
+
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', *arguments])
+    with pytest.raises(SystemExit):
+        benchmark.main()
+    assert message in capsys.readouterr().err

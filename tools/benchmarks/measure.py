@@ -1,0 +1,91 @@
+"""Time and memory of calls, and what they were measured on."""
+
+import datetime
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import transformers
+from torch.profiler import ProfilerActivity, profile
+
+import flmm
+
+Stages = Mapping[str, Callable[[Any], Any]]
+
+
+def time_in_turn(
+    ways: Mapping[str, Stages], *, repeats: int, device: torch.device
+) -> dict[str, dict[str, list[float]]]:
+    """Time ways to do the same thing so that what else the machine does hits all of them alike.
+
+    After one round that does not count, each round goes through all ways, in the opposite order of the one before.
+
+    Args:
+        ways: for each way its stages by name; a stage is given what the one before it returned, the first one None.
+        repeats: rounds that count.
+        device: which device to wait for before the clock is read.
+
+    Returns:
+        For each way and stage the seconds of every round.
+    """
+    seconds: dict[str, dict[str, list[float]]] = {way: {stage: [] for stage in ways[way]} for way in ways}
+    for round_number in range(repeats + 1):
+        for way in list(ways)[:: -1 if round_number % 2 else 1]:
+            result = None
+            for stage, call in ways[way].items():
+                _synchronize(device)
+                start = time.perf_counter()
+                result = call(result)
+                _synchronize(device)
+                if round_number > 0:
+                    seconds[way][stage].append(time.perf_counter() - start)
+    return seconds
+
+
+def median_total(stages: Mapping[str, list[float]]) -> float:
+    """The median over rounds of the time of all stages together, s."""
+    return statistics.median(map(sum, zip(*stages.values(), strict=True)))
+
+
+def peak_memory(call: Callable[[], object], *, device: torch.device) -> int:
+    """The most bytes of tensors that ``call`` holds at a time, beside those that were there before."""
+    if device.type == 'cuda':
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        call()
+        return torch.cuda.max_memory_allocated(device) - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        call()
+    # Every allocation and every release is an event, the temporary tensors within operators included.
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == '[memory]']
+    held = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak
+
+
+def environment(device: torch.device) -> dict[str, str | int]:
+    """Where and on what the numbers were measured."""
+    if device.type == 'cuda':
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f'{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores'
+    return {
+        'date': datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat(),
+        'device': name,
+        'threads': torch.get_num_threads(),
+        'python': platform.python_version(),
+        'torch': torch.__version__,
+        'transformers': transformers.__version__,
+        'flmm': flmm.__version__,
+    }
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)

@@ -1,0 +1,78 @@
+"""Models to measure speed on. Weights are random, save those of the demo: time does not depend on them."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoProcessor,
+    PreTrainedModel,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+)
+
+from benchmarks.published_configs import published_config
+from flmm.models import FrozenQwenSAM
+
+DEMO = Path(__file__).parents[2] / 'assets' / 'demo_lmm'
+PUBLISHED = {'3b': 'Qwen/Qwen2.5-VL-3B-Instruct', '7b': 'Qwen/Qwen2.5-VL-7B-Instruct'}
+PRESETS = ('demo', 'small', *PUBLISHED)
+
+
+def build_processor() -> Qwen2_5_VLProcessor:
+    """Qwen2.5-VL's processor with the demo's tokenizer, which every preset reads."""
+    return AutoProcessor.from_pretrained(DEMO)
+
+
+def build_grounder(preset: str, *, device: torch.device) -> FrozenQwenSAM:
+    """Build FrozenQwenSAM without SAM and without anything trained: ``encode`` is the frozen LMM and nothing else.
+
+    Args:
+        preset: 'demo', the LMM of assets/; 'small', a Qwen2.5-VL that a CPU runs in seconds; '3b' or '7b', the
+            published sizes in bfloat16.
+        device: where to build it.
+    """
+    lmm = _build_lmm(preset, device=device)
+    none = {'type': nn.Identity}
+    return FrozenQwenSAM(lmm=lmm, mask_head=none, sam=_NoSam(), loss_mask=none, loss_dice=none).to(device)
+
+
+def _build_lmm(preset: str, *, device: torch.device) -> PreTrainedModel:
+    if preset == 'demo':
+        return Qwen2_5_VLForConditionalGeneration.from_pretrained(DEMO, dtype=torch.float32)
+    image_token_id = build_processor().image_token_id
+    if preset == 'small':
+        config, dtype = _small_config(image_token_id), torch.float32
+    else:
+        config, dtype = published_config(PUBLISHED[preset], image_token_id=image_token_id), torch.bfloat16
+    torch.manual_seed(0)
+    with device:
+        return Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=dtype)
+
+
+def _small_config(image_token_id: int) -> Qwen2_5_VLConfig:
+    """The 3B model's proportions at a quarter of its width and about a third of its depth."""
+    return Qwen2_5_VLConfig(
+        vision_config={
+            'depth': 12, 'hidden_size': 320, 'intermediate_size': 856, 'num_heads': 4, 'out_hidden_size': 512,
+            'fullatt_block_indexes': [5, 11],
+        },
+        text_config={
+            'vocab_size': 8192, 'num_hidden_layers': 12, 'hidden_size': 512, 'intermediate_size': 2752,
+            'num_attention_heads': 8, 'num_key_value_heads': 2,
+            'rope_parameters': {'rope_type': 'default', 'rope_theta': 1e6, 'mrope_section': [8, 12, 12]},
+            'bos_token_id': None, 'eos_token_id': None, 'pad_token_id': None,
+        },
+        image_token_id=image_token_id,
+        video_token_id=image_token_id + 1,
+    )  # fmt: skip
+
+
+class _NoSam(nn.Module):
+    """Stands where FrozenQwenSAM expects SAM and costs nothing."""
+
+    text_dim = 1
+
+    def encode_images(self, images: list) -> list[Tensor]:
+        return [torch.empty(0)] * len(images)

@@ -1,0 +1,102 @@
+"""The frozen part, from the image to attention maps, with adaptive patches against all image tokens."""
+
+import argparse
+import statistics
+from typing import Any
+
+import torch
+from PIL import Image
+
+from benchmarks.images import benchmark_image, image_size
+from benchmarks.measure import median_total, time_in_turn
+from benchmarks.presets import PRESETS, build_grounder, build_processor
+from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG, unlabelled_item
+from flmm.models import FrozenQwenSAM
+
+PROMPT = 'Describe the image.'
+PHRASES = ['the red circle on the left', 'a large blue square', 'the green star']
+IMPORTANCE = {'entropy': {'method': 'entropy'}, 'laplacian, blur 5': {'method': 'laplacian', 'blur': 5}}
+SELECTION = {
+    **{f'budget {alpha}': {'patch_selection_method': 'budget', 'alpha': alpha} for alpha in (0.5, 0.3, 0.2, 0.1)},
+    'v1': {'patch_selection_method': 'v1'},
+    'v2': {'patch_selection_method': 'v2'},
+}
+DENSE = 'dense'
+SETTINGS = {DENSE: {}} | {
+    f'{selection}, {importance}': {**SELECTION[selection], **IMPORTANCE[importance]}
+    for importance in IMPORTANCE
+    for selection in SELECTION
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--preset', choices=PRESETS, default='small', help='which LMM; 3b and 7b are for a GPU')
+    parser.add_argument(
+        '--sizes', type=image_size, nargs='+', default=[(644, 476), (1176, 812)], help='width x height in px'
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure; ``args`` has ``image``, ``preset``, ``sizes``, ``repeats`` and ``device``."""
+    grounder = build_grounder(args.preset, device=args.device)
+    return {
+        f'{width}x{height}': _of_image(
+            grounder,
+            benchmark_image(args.image, size=(width, height)),
+            repeats=args.repeats,
+            device=args.device,
+        )
+        for width, height in args.sizes
+    }
+
+
+def table(results: dict[str, Any]) -> list[list[str]]:
+    """The rows to print."""
+    rows = [['image, patches', 'tokens', 'kept %', 'processing ms', 'frozen ms', 'total ms', 'speed-up']]
+    for size, of_size in results.items():
+        for name, of_way in of_size.items():
+            times = (of_way[key] * 1e3 for key in ('processing_median_s', 'frozen_median_s', 'total_median_s'))
+            counts = (str(of_way['tokens']), f'{of_way["kept_fraction"] * 100:.1f}')
+            rows.append([f'{size} {name}', *counts, *(f'{time:.0f}' for time in times), f'{of_way["speed_up"]:.2f}'])
+    return rows
+
+
+def _of_image(
+    grounder: FrozenQwenSAM, image: Image.Image, *, repeats: int, device: torch.device
+) -> dict[str, dict[str, Any]]:
+    processor, pixels = build_processor(), image.width * image.height
+    transforms = {
+        name: RefCOCO2PNG(
+            image_processor=QwenImageProcessorWrapper(
+                pretrained_model_name_or_path=processor, min_pixels=pixels, max_pixels=pixels, **settings
+            ),
+            prompt=PROMPT,
+        )
+        for name, settings in SETTINGS.items()
+    }
+    item = unlabelled_item(image, PHRASES)
+    tokens = {name: len(transform.transform(item).image_layout) for name, transform in transforms.items()}
+    seconds = time_in_turn(
+        {
+            name: {
+                'processing': lambda _, transform=transform: transform.transform(item),
+                'frozen': lambda sample: grounder.encode([sample.to(device)]),
+            }
+            for name, transform in transforms.items()
+        },
+        repeats=repeats,
+        device=device,
+    )
+    totals = {name: median_total(seconds[name]) for name in SETTINGS}
+    return {
+        name: {
+            'settings': settings,
+            'tokens': tokens[name],
+            'kept_fraction': tokens[name] / tokens[DENSE],
+            **{f'{stage}_seconds': times for stage, times in seconds[name].items()},
+            **{f'{stage}_median_s': statistics.median(times) for stage, times in seconds[name].items()},
+            'total_median_s': totals[name],
+            'speed_up': totals[DENSE] / totals[name],
+        }
+        for name, settings in SETTINGS.items()
+    }
