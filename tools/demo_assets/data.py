@@ -1,10 +1,11 @@
 """Scenes as conversations for the collator, with the dense labels that the throw-away probes learn from.
 
-Letters: B conversations, S tokens, U image tokens (units of 28 px) of all images, R phrases of all conversations.
+Letters: B conversations, S tokens, T image tokens of all images (one for each unit of 28 px, fewer with adaptive
+patches), R phrases of all conversations.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,8 +17,11 @@ from transformers import Qwen2_5_VLProcessor
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 from demo_assets.tokenizer import NUM_BINS, X_TOKENS, Y_TOKENS
+from flmm.apt import TokenLayout
 from flmm.datasets.shapes import COLOURS, KINDS, Scene, SceneConfig, describe, refer, render_scene, sample_scene
 from flmm.finetune import ChatCollator, Conversation
+from flmm.qwen import AdaptiveQwen2_5_VLProcessor
+from flmm.qwen.layout_inputs import layouts_from_inputs
 
 LOCATE_PROMPT = 'Locate the shapes.'
 DESCRIBE_PROMPT = 'Describe the shapes.'
@@ -68,15 +72,28 @@ class SceneConversations(Dataset):
         seed: of the whole set.
         located: share of phrases that are followed by their location.
         captions: False leaves only the first sort of answer, for evaluation.
+        max_noise: draws the pixel noise of each scene from 0 to this; None leaves the config's.
     """
 
-    def __init__(self, config: SceneConfig, *, seed: int, located: float = 0.75, captions: bool = True) -> None:
+    def __init__(
+        self,
+        config: SceneConfig,
+        *,
+        seed: int,
+        located: float = 0.75,
+        captions: bool = True,
+        max_noise: float | None = None,
+    ) -> None:
         self.config, self.seed, self.located, self.captions = config, seed, located, captions
+        self.max_noise = max_noise
 
     def scene(self, index: int) -> tuple[Scene, np.random.Generator]:
         """Draw the scene of ``index`` without rendering it, and the generator that goes on from there."""
         rng = np.random.default_rng([self.seed, index])
-        return sample_scene(rng, self.config), rng
+        config = self.config
+        if self.max_noise is not None:
+            config = replace(config, noise=float(rng.uniform(0, self.max_noise)))
+        return sample_scene(rng, config), rng
 
     def num_units(self, index: int) -> int:
         """How many image tokens the scene of ``index`` takes."""
@@ -151,33 +168,51 @@ class SizeBatches(Sampler):
 class SceneCollator(ChatCollator):
     """Adds to the collated batch what the probes need.
 
-    Added keys: unit_targets (colour, kind [U] long, 0 = background; box [U, 4] float, distances to the left, top, right
-    and bottom of the shape in units; place [U, 2] long, column and row), phrase_targets (row, first, last [R] long:
-    sequence, first and last token of each phrase; place [R, 2] long; single [R] bool; masks: R float tensors [U_row],
-    covered shares), word_weight [B, S] float: loss weight of each label.
+    Added keys: token_targets (colour, kind [T] long, 0 = background; box [T, 4] float, distances from the token's
+    centre to the left, top, right and bottom of the shape in units; place [T, 2] long, column and row), phrase_targets
+    (row, first, last [R] long: sequence, first and last token of each phrase; place [R, 2] long; single [R] bool;
+    masks: R float tensors [T_row], covered units), word_weight [B, S] float: loss weight of each label.
 
     Args:
         processor: the demo's processor.
         word_weight: weight of the words of an answer; locations weigh 1.
+        pruned: share of batches whose images are pruned, to a random budget by a random measure.
     """
 
-    def __init__(self, processor: Qwen2_5_VLProcessor, *, word_weight: float = 0.3) -> None:
-        super().__init__(processor)
+    def __init__(self, processor: Qwen2_5_VLProcessor, *, word_weight: float = 0.3, pruned: float = 0.0) -> None:
+        adaptive = AdaptiveQwen2_5_VLProcessor(
+            image_processor=processor.image_processor,
+            tokenizer=processor.tokenizer,
+            video_processor=processor.video_processor,
+            chat_template=processor.chat_template,
+        )
+        super().__init__(adaptive)
         self.word_weight = word_weight
+        self.pruned = pruned
         self._location_ids = torch.tensor(processor.tokenizer.convert_tokens_to_ids([*X_TOKENS, *Y_TOKENS]))
 
     def __call__(self, conversations: Sequence[SceneConversation]) -> dict[str, object]:
         """Collate; see the class."""
+        self._choose_patches(np.random.default_rng(sum(conversations[0].source.encode())))
         batch = super().__call__(conversations)
-        units = [_unit_targets(c) for c in conversations]
-        batch['unit_targets'] = {key: torch.cat([u[key] for u in units]) for key in units[0]}
-        batch['phrase_targets'] = self._phrase_targets(batch, conversations)
+        layouts = layouts_from_inputs(
+            batch['image_layout'], batch['image_num_tokens'], batch['image_grid_thw'], merge_size=2
+        )
+        tokens = [_token_targets(c, layout) for c, layout in zip(conversations, layouts, strict=True)]
+        batch['token_targets'] = {key: torch.cat([t[key] for t in tokens]) for key in tokens[0]}
+        batch['phrase_targets'] = self._phrase_targets(batch, conversations, layouts)
         located = torch.isin(batch['labels'], self._location_ids)
         batch['word_weight'] = torch.where(located, 1.0, self.word_weight)
         return batch
 
+    def _choose_patches(self, rng: np.random.Generator) -> None:
+        images = self.processor.image_processor
+        images.patch_selection_method = 'budget' if rng.random() < self.pruned else 'none'
+        images.alpha = float(rng.uniform(0.1, 0.9))
+        images.method, images.blur = [('entropy', 1), ('laplacian', 1), ('laplacian', 5)][rng.integers(3)]
+
     def _phrase_targets(
-        self, batch: dict[str, Tensor], conversations: Sequence[SceneConversation]
+        self, batch: dict[str, Tensor], conversations: Sequence[SceneConversation], layouts: list[TokenLayout]
     ) -> dict[str, object]:
         rows, firsts, lasts, places, single, masks = [], [], [], [], [], []
         for row, conversation in enumerate(conversations):
@@ -188,7 +223,7 @@ class SceneCollator(ChatCollator):
                 cover = conversation.cover(phrase)
                 places.append(cover_centre(cover))
                 single.append(len(phrase.shape_indices) == 1)
-                masks.append(torch.from_numpy(cover).flatten())
+                masks.append(layouts[row].to_tokens(torch.from_numpy(cover)))
         return {
             'row': torch.tensor(rows),
             'first': torch.tensor(firsts),
@@ -262,21 +297,18 @@ def _caption(scene: Scene, masks: np.ndarray, rng: np.random.Generator) -> list[
     return parts
 
 
-def _unit_targets(conversation: SceneConversation) -> dict[str, Tensor]:
-    scene, cover = conversation.scene, conversation.covers
-    grid = cover.shape[1:]
-    owner = np.where(cover.max(axis=0) >= MIN_COVER, cover.argmax(axis=0), -1)
+def _token_targets(conversation: SceneConversation, layout: TokenLayout) -> dict[str, Tensor]:
+    scene = conversation.scene
+    size = layout.tokens[:, 2:]
+    cover = layout.to_tokens(torch.from_numpy(conversation.covers)) / size[:, 0].square()
+    owner = torch.where(cover.amax(dim=0) >= MIN_COVER, cover.argmax(dim=0), -1)
     colours, kinds = list(COLOURS), list(KINDS)
-    colour = np.array([colours.index(shape.colour) + 1 for shape in scene.shapes] + [0])[owner]
-    kind = np.array([kinds.index(shape.kind) + 1 for shape in scene.shapes] + [0])[owner]
-    rows, columns = np.indices(grid)
-    scale = np.array([grid[1] / scene.width, grid[0] / scene.height] * 2)
-    edges = np.array([[*shape.box] for shape in scene.shapes] + [[0.0] * 4])[owner] * scale
-    centres = np.stack([columns, rows, columns, rows], axis=-1) + 0.5
-    places = np.stack([columns, rows], axis=-1).clip(max=NUM_BINS - 1)
+    centres = layout.tokens[:, :2].flip(1) + size / 2
+    scale = torch.tensor([layout.grid_size[1] / scene.width, layout.grid_size[0] / scene.height] * 2)
+    edges = torch.tensor([[*shape.box] for shape in scene.shapes] + [[0.0] * 4])[owner] * scale
     return {
-        'colour': torch.from_numpy(colour).flatten(),
-        'kind': torch.from_numpy(kind).flatten(),
-        'box': torch.from_numpy((edges - centres) * [-1, -1, 1, 1]).float().flatten(0, 1),
-        'place': torch.from_numpy(places).flatten(0, 1),
+        'colour': torch.tensor([colours.index(shape.colour) + 1 for shape in scene.shapes] + [0])[owner],
+        'kind': torch.tensor([kinds.index(shape.kind) + 1 for shape in scene.shapes] + [0])[owner],
+        'box': ((edges - centres.repeat(1, 2)) * torch.tensor([-1, -1, 1, 1])).float(),
+        'place': centres.long().clamp(max=NUM_BINS - 1),
     }

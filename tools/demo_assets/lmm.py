@@ -27,6 +27,8 @@ class Stage:
         sides: range of the image sides, px.
         lr: learning rate.
         vision_only: whether only the vision tower is trained.
+        pruned: share of batches that are pruned to a random budget.
+        max_noise: pixel noise of the scenes, drawn from 0 to this; None is that of difficulty 'medium'.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Stage:
     sides: tuple[int, int]
     lr: float = 2e-3
     vision_only: bool = False
+    pruned: float = 0.0
+    max_noise: float | None = None
 
     def shortened(self, divisor: int) -> 'Stage':
         """The same stage with its steps divided."""
@@ -46,6 +50,9 @@ STAGES = (
     Stage(name='vision', steps=900, decay_steps=0, units=512, sides=(196, 336), vision_only=True),
     Stage(name='small', steps=2000, decay_steps=0, units=512, sides=(168, 252)),
     Stage(name='full', steps=1350, decay_steps=650, units=768, sides=(224, 448)),
+    Stage(
+        name='pruned', steps=1500, decay_steps=1000, units=1024, sides=(224, 448), lr=1e-3, pruned=0.75, max_noise=6.0
+    ),
 )
 
 
@@ -116,11 +123,11 @@ def run_stage(
     """
     probed.vision_only = stage.vision_only
     config = replace(DIFFICULTY['medium'], side_range=stage.sides)
-    scenes = SceneConversations(config, seed=seed + sum(stage.name.encode()))
+    scenes = SceneConversations(config, seed=seed + sum(stage.name.encode()), max_noise=stage.max_noise)
     trainer = SceneTrainer(
         model=probed,
         batches=SizeBatches(scenes, units=stage.units),
-        data_collator=SceneCollator(processor),
+        data_collator=SceneCollator(processor, pruned=stage.pruned),
         args=TrainingArguments(
             output_dir=str(work_dir / stage.name),
             max_steps=stage.steps,

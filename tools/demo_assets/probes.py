@@ -1,6 +1,6 @@
 """The losses that grow the demo model: next tokens, and linear probes that are thrown away afterwards.
 
-Letters: B conversations, S tokens, U image tokens of all images, R phrases, D hidden width.
+Letters: B conversations, S tokens, T image tokens of all images, R phrases, D hidden width.
 """
 
 import torch
@@ -11,13 +11,14 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from demo_assets.tokenizer import NUM_BINS
 from flmm.datasets.shapes import COLOURS, KINDS
+from flmm.qwen.layout_inputs import image_features, layouts_from_inputs, position_ids
 
 WEIGHTS = {
     'words': 1.0,
-    'unit_colour': 0.3,
-    'unit_kind': 1.0,
-    'unit_box': 0.3,
-    'unit_place': 0.3,
+    'token_colour': 0.3,
+    'token_kind': 1.0,
+    'token_box': 0.3,
+    'token_place': 0.3,
     'phrase_place': 0.5,
     'phrase_mask': 0.3,
     'attention': 1.0,
@@ -28,7 +29,7 @@ IMAGE_LAYER = 2  # the layer of the language model whose image tokens are probed
 class ProbedModel(nn.Module):
     """The model with its probes; called by ``Trainer`` with a batch of :class:`~demo_assets.data.SceneCollator`.
 
-    Probes on image features ask every unit for the colour, kind and box of its shape; in the language model they ask
+    Probes on image features ask every token for the colour, kind and box of its shape; in the language model they ask
     image tokens for their place, and the last token of a phrase for the place and the mask of what it means. One more
     probe mixes the attention maps of all heads, averaged over a phrase's tokens, into the mask: dense labels reach the
     attention itself.
@@ -43,13 +44,13 @@ class ProbedModel(nn.Module):
         self.lmm = lmm
         self.vision_only = vision_only
         width = lmm.config.text_config.hidden_size
-        self.unit_colour = nn.Linear(width, len(COLOURS) + 1)
-        self.unit_kind = nn.Linear(width, len(KINDS) + 1)
-        self.unit_box = nn.Linear(width, 4)
-        self.unit_place = nn.Linear(width, 2 * NUM_BINS)
+        self.token_colour = nn.Linear(width, len(COLOURS) + 1)
+        self.token_kind = nn.Linear(width, len(KINDS) + 1)
+        self.token_box = nn.Linear(width, 4)
+        self.token_place = nn.Linear(width, 2 * NUM_BINS)
         self.phrase_place = nn.Linear(width, 2 * NUM_BINS)
         self.phrase_query = nn.Linear(width, width)
-        self.unit_key = nn.Linear(width, width)
+        self.token_key = nn.Linear(width, width)
         text = lmm.config.text_config
         self.head_mix = nn.Parameter(torch.zeros(text.num_hidden_layers * text.num_attention_heads))
 
@@ -57,31 +58,42 @@ class ProbedModel(nn.Module):
         self,
         pixel_values: Tensor,
         image_grid_thw: Tensor,
-        unit_targets: dict[str, Tensor],
+        image_layout: Tensor,
+        image_num_tokens: Tensor,
+        token_targets: dict[str, Tensor],
         phrase_targets: dict[str, Tensor],
         **text: Tensor,
     ) -> dict[str, object]:
         """Return the loss and its ``parts``."""
-        features = self.lmm.model.visual(pixel_values, image_grid_thw).pooler_output
-        losses = self._unit_losses(features, unit_targets)
+        layouts = layouts_from_inputs(image_layout, image_num_tokens, image_grid_thw, merge_size=2)
+        features = image_features(self.lmm.model, pixel_values, image_grid_thw, layouts)
+        losses = self._token_losses(torch.cat(features.pooler_output), token_targets)
         if not self.vision_only:
-            losses |= self._language_losses(features, image_grid_thw, unit_targets, phrase_targets, **text)
+            positions, _ = position_ids(
+                self.lmm.model,
+                text['input_ids'],
+                attention_mask=text['attention_mask'],
+                mm_token_type_ids=text['mm_token_type_ids'],
+                image_grid_thw=image_grid_thw,
+                layouts=layouts,
+            )
+            losses |= self._language_losses(features, positions, token_targets, phrase_targets, **text)
         loss = sum(WEIGHTS[name] * value for name, value in losses.items())
         return {'loss': loss, 'parts': {name: value.detach() for name, value in losses.items()}}
 
-    def _unit_losses(self, features: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _token_losses(self, features: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]:
         shape = targets['kind'] > 0
         return {
-            'unit_colour': F.cross_entropy(self.unit_colour(features), targets['colour']),
-            'unit_kind': F.cross_entropy(self.unit_kind(features), targets['kind']),
-            'unit_box': F.smooth_l1_loss(self.unit_box(features[shape]), targets['box'][shape]),
+            'token_colour': F.cross_entropy(self.token_colour(features), targets['colour']),
+            'token_kind': F.cross_entropy(self.token_kind(features), targets['kind']),
+            'token_box': F.smooth_l1_loss(self.token_box(features[shape]), targets['box'][shape]),
         }
 
     def _language_losses(
         self,
-        features: Tensor,
-        image_grid_thw: Tensor,
-        unit_targets: dict[str, Tensor],
+        features: BaseModelOutputWithPooling,
+        positions: Tensor,
+        token_targets: dict[str, Tensor],
         phrase_targets: dict[str, Tensor],
         *,
         input_ids: Tensor,
@@ -93,9 +105,8 @@ class ProbedModel(nn.Module):
         output = self.lmm.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            mm_token_type_ids=mm_token_type_ids,
-            image_grid_thw=image_grid_thw,
-            mm_encoder_outputs={'image': BaseModelOutputWithPooling(pooler_output=(features,))},
+            position_ids=positions,
+            mm_encoder_outputs={'image': features},
             output_hidden_states=True,
             output_attentions=True,
             use_cache=False,
@@ -109,7 +120,7 @@ class ProbedModel(nn.Module):
         maps = _phrase_attention(torch.cat(output.attentions, dim=1), phrase_targets)
         return {
             'words': self._word_loss(words, labels, word_weight),
-            'unit_place': _place_loss(self.unit_place(image[is_image]), unit_targets['place']),
+            'token_place': _place_loss(self.token_place(image[is_image]), token_targets['place']),
             'phrase_place': _place_loss(self.phrase_place(phrases[single]), phrase_targets['place'][single]),
             'phrase_mask': self._mask_loss(phrases, image, is_image[row], row, target),
             'attention': self._attention_loss(maps, is_image[row], target),
@@ -124,8 +135,8 @@ class ProbedModel(nn.Module):
         return (loss * weight).sum() / weight.sum()
 
     def _mask_loss(self, phrases: Tensor, image: Tensor, is_image: Tensor, row: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy between the covered shares of a phrase's units, as a distribution, and the phrase's pointer."""
-        logits = torch.einsum('rd,rsd->rs', self.phrase_query(phrases), self.unit_key(image)[row])
+        """Cross entropy between the area of a phrase in each token, as a distribution, and the phrase's pointer."""
+        logits = torch.einsum('rd,rsd->rs', self.phrase_query(phrases), self.token_key(image)[row])
         logits = (logits / image.shape[-1] ** 0.5).masked_fill(~is_image, -torch.inf)
         return -(target * logits.log_softmax(dim=1)[is_image]).sum() / len(row)
 
