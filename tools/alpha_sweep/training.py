@@ -1,11 +1,13 @@
 """One condition: its samples, the config's own training and test on them, its result as JSON."""
 
+import hashlib
 import inspect
 import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -54,18 +56,29 @@ class Task:
         """Whether the result is there.
 
         Raises:
-            ValueError: the result that is there is of other images or another seed.
+            ValueError: the result that is there is of other images, another seed, config or LMM.
         """
         if not self.result_file.exists():
             return False
         present = json.loads(self.result_file.read_text(encoding='utf-8'))
-        for name in ('num_images', 'seed'):
-            if present[name] != getattr(self, name):
+        for name, expected in self.origin().items():
+            if present[name] != expected:
                 raise ValueError(
-                    f'{self.result_file} has {name} {present[name]}, not {getattr(self, name)}; '
+                    f'{self.result_file} has {name} {present[name]}, not {expected}; '
                     'choose another --work-dir, or delete it'
                 )
         return True
+
+    def origin(self) -> dict[str, Any]:
+        """What a result depends on besides its condition and scenes; weights that lie in a folder are fingerprinted."""
+        config = Config.fromfile(self.config)
+        weights = Path(config.model.lmm.name_or_path, 'model.safetensors')
+        return {
+            'num_images': self.num_images,
+            'seed': self.seed,
+            'config': _fingerprint(config.dump().encode()),
+            'lmm': _fingerprint(weights.read_bytes()) if weights.exists() else config.model.lmm.name_or_path,
+        }
 
 
 def run_task(task: Task) -> Task:
@@ -80,8 +93,7 @@ def run_task(task: Task) -> Task:
     result = {
         'condition': asdict(task.condition),
         'scenes': task.scenes,
-        'num_images': task.num_images,
-        'seed': task.seed,
+        **task.origin(),
         'tokens': fmean(len(sample.image_layout) for sample in val.samples),
         'kept_fraction': fmean(val.kept_fractions),
         'metrics': {key.removeprefix(f'{PROTOCOL}/'): value for key, value in metrics.items()},
@@ -93,6 +105,10 @@ def run_task(task: Task) -> Task:
     unfinished.write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')
     unfinished.rename(task.result_file)
     return task
+
+
+def _fingerprint(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _known_samples(config: Config, task: Task) -> list[KnownSamples]:
