@@ -23,7 +23,8 @@ SAMPLE_FIELDS = {
     'input_ids': 'tokens: chat prompt, image tokens, phrases',
     'mask_ids': 'which phrase each token belongs to; -1 is context',
     'pixel_values': 'patches: 3 channels x 2 frames x 14 x 14 px, normalized',
-    'image_grid_thw': 'frames, rows and columns of the patch grid',
+    'image_grid_thw': 'frames, rows and columns of the dense patch grid',
+    'image_layout': 'top, left and size in units of the square that each image token covers',
     'masks': 'truth in the processed frame',
     'gt_masks': 'truth in the image frame',
 }
