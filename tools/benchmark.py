@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from benchmarks import importance, pruning
 from benchmarks.measure import environment
-from benchmarks.report import format_rows
+
+from flmm.evaluation import align_rows
 
 BENCHMARKS = {'importance': importance, 'pruning': pruning}
 
@@ -48,7 +49,7 @@ def main() -> None:
     }
     args.work_dir.mkdir(parents=True, exist_ok=True)
     (args.work_dir / f'{args.benchmark}.json').write_text(json.dumps(document, indent=2, default=str))
-    print(format_rows(benchmark.table(results)))
+    print(align_rows(benchmark.table(results)))
 
 
 if __name__ == '__main__':

@@ -108,7 +108,7 @@ def main() -> None:
     (args.work_dir / 'table.txt').write_text(table, encoding='utf-8')
     (args.work_dir / 'table.md').write_text(format_markdown(results), encoding='utf-8')
     save_figure(draw(results), args.work_dir / 'plot.png')
-    print(table)
+    print(table, end='')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
-"""Metrics as a text table."""
+"""Metrics, or any rows of cells, as a text table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 COLUMNS = ('coarse/cIoU', 'coarse/mIoU', 'refined/cIoU', 'refined/mIoU')
 
@@ -21,6 +21,11 @@ def format_table(metrics: Mapping[str, float]) -> str:
         for kind, row in of_name.items():
             cells = (f'{row[column]:.1f}' if column in row else '-' for column in COLUMNS)
             table.append([name if kind is None else f'  {kind}', *cells])
-    widths = [max(len(row[0]) for row in table), *map(len, COLUMNS)]
-    row_format = '  '.join(f'{{:{align}{width}}}' for align, width in zip('<>>>>', widths, strict=True))
-    return '\n'.join(row_format.format(*row) for row in table)
+    return align_rows(table)
+
+
+def align_rows(rows: Sequence[Sequence[str]], *, num_left: int = 1) -> str:
+    """Align the columns of rows of equal length: the first ``num_left`` left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    row_format = '  '.join(f'{{:{"<" if i < num_left else ">"}{width}}}' for i, width in enumerate(widths))
+    return '\n'.join(row_format.format(*row) for row in rows)

@@ -1,4 +1,4 @@
-from flmm.evaluation import format_table
+from flmm.evaluation import align_rows, format_table
 
 
 def test_layout():
@@ -32,3 +32,9 @@ def test_undefined_values_are_shown():
 
 def test_no_metrics():
     assert format_table({}) == 'test set  coarse cIoU  coarse mIoU  refined cIoU  refined mIoU'
+
+
+def test_rows_of_any_cells():
+    rows = [['way', 'of', 'ms'], ['a', 'longer one', '7']]
+    assert align_rows(rows).splitlines() == ['way          of  ms', 'a    longer one   7']
+    assert align_rows(rows, num_left=2).splitlines() == ['way  of          ms', 'a    longer one   7']

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from alpha_sweep.conditions import MEASURES, ORACLES, all_conditions
+from flmm.evaluation import align_rows
 
 COLUMNS = ('refined/mIoU', 'coarse/mIoU', 'refined/cIoU', 'coarse/cIoU')
 CONTROL_STYLES = {'dense': '*', 'drop': 's', 'downsample': 'D', **dict.fromkeys(ORACLES, 'P')}
@@ -24,11 +25,7 @@ def load_results(work_dir: Path, scenes: Iterable[str]) -> list[dict[str, Any]]:
 
 def format_text(results: list[dict[str, Any]]) -> str:
     """Lay out the results for a terminal."""
-    rows = _rows(results)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    aligns = '<<' + '>' * (len(widths) - 2)
-    row_format = '  '.join(f'{{:{align}{width}}}' for align, width in zip(aligns, widths, strict=True))
-    return '\n'.join(row_format.format(*row) for row in rows) + '\n'
+    return align_rows(_rows(results), num_left=2) + '\n'
 
 
 def format_markdown(results: list[dict[str, Any]]) -> str:
