@@ -3,26 +3,12 @@
 import json
 import math
 import random
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from tiny_grounder import tiny_grounder
-from tiny_layouts import random_layout
-from tiny_models import tiny_processor
-from tiny_refcoco import REPOSITORY, run_tool
-from tiny_samples import pruned, tiny_batch, tiny_sample
-
-from flmm.datasets import QwenImageProcessorWrapper
-from flmm.datasets.shapes import DIFFICULTY, generate_sample
-
-sys.path.append(str(REPOSITORY / 'tools'))  # at the end: tools/test.py must not hide a module of that name
-
 from alpha_sweep.conditions import all_conditions
 from alpha_sweep.controls import (
     borders,
@@ -38,6 +24,16 @@ from alpha_sweep.objects import SceneObjects
 from alpha_sweep.report import best_oracle, draw, format_markdown, format_text
 from alpha_sweep.samples import known_samples
 from alpha_sweep.scenes import write_scenes
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from tiny_grounder import tiny_grounder
+from tiny_layouts import random_layout
+from tiny_models import tiny_processor
+from tiny_refcoco import REPOSITORY, run_tool
+from tiny_samples import pruned, tiny_batch, tiny_sample
+
+from flmm.datasets import QwenImageProcessorWrapper
+from flmm.datasets.shapes import DIFFICULTY, generate_sample
 
 SIZE = (300, 200)
 """Of an image whose grid of 11x7 units is no multiple of the largest token."""

@@ -1,35 +1,24 @@
 """tools/visualize_patches.py: what it finds, what it reads, what it writes."""
 
 import csv
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+import visualize_patches
 from PIL import Image
 
 from flmm.apt.layout import TokenLayout
 from flmm.apt.patch_tokenizer import PatchTokenizer
 from flmm.visualization import rebuild_image
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('visualize_patches', ROOT / 'tools' / 'visualize_patches.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 @pytest.fixture
-def run(tool, monkeypatch):
+def run(monkeypatch):
     def run(*arguments):
         monkeypatch.setattr(sys, 'argv', ['visualize_patches.py', *map(str, arguments)])
-        tool.main()
+        visualize_patches.main()
 
     return run
 
@@ -44,10 +33,12 @@ def half_flat(height, width, seed=0):
 @pytest.mark.parametrize('size', [(300, 451), (40, 200), (10, 12)])
 @pytest.mark.parametrize('bounds', [(None, None), (30000, 60000)])
 @pytest.mark.parametrize('merge_size', [1, 2])
-def test_pixels_are_those_of_the_stock_processor(tool, size, bounds, merge_size):
+def test_pixels_are_those_of_the_stock_processor(size, bounds, merge_size):
     image = half_flat(*size)
-    processor = tool.build_image_processor(merge_size=merge_size, min_pixels=bounds[0], max_pixels=bounds[1])
-    pixels = tool.resize_image(image, processor=processor, name='photo.jpg')
+    processor = visualize_patches.build_image_processor(
+        merge_size=merge_size, min_pixels=bounds[0], max_pixels=bounds[1]
+    )
+    pixels = visualize_patches.resize_image(image, processor=processor, name='photo.jpg')
 
     stock = processor(images=image, do_rescale=False, do_normalize=False, return_tensors='pt')
     _, rows, columns = stock['image_grid_thw'][0].tolist()
@@ -139,8 +130,8 @@ def test_one_image_with_thresholds(run, tmp_path, capsys):
         ),
     ],
 )
-def test_words_for_the_settings(tool, settings, words):
-    assert tool.describe(PatchTokenizer(**settings)) == words
+def test_words_for_the_settings(settings, words):
+    assert visualize_patches.describe(PatchTokenizer(**settings)) == words
 
 
 def test_folder_without_images(run, tmp_path):
@@ -173,9 +164,9 @@ def test_image_that_is_too_narrow(run, tmp_path):
         run(tmp_path / 'line.png', '--out-dir', tmp_path / 'out')
 
 
-def test_bounds_out_of_order(tool):
+def test_bounds_out_of_order():
     with pytest.raises(ValueError, match='images of 9000 to 4000 px are asked for; expected 0 < min_pixels <= max_pix'):
-        tool.build_image_processor(merge_size=2, min_pixels=9000, max_pixels=4000)
+        visualize_patches.build_image_processor(merge_size=2, min_pixels=9000, max_pixels=4000)
 
 
 def test_unknown_setting(run, tmp_path):
