@@ -47,16 +47,8 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def chosen_tasks(args: argparse.Namespace) -> list[Task]:
-    """Make the tasks of the conditions that --only names, for each of --scenes.
-
-    Raises:
-        ValueError: a pattern that no condition has.
-    """
-    conditions = all_conditions()
-    for pattern in args.only:
-        if not any(fnmatch(condition.name, pattern) for condition in conditions):
-            raise ValueError(f'--only {pattern!r} names no condition; --list prints them')
+def all_tasks(args: argparse.Namespace) -> list[Task]:
+    """Make the tasks of all conditions, for each of --scenes."""
     return [
         Task(
             condition=condition,
@@ -68,10 +60,21 @@ def chosen_tasks(args: argparse.Namespace) -> list[Task]:
             seed=args.seed,
             threads=max(1, torch.get_num_threads() // args.jobs),
         )
-        for condition in conditions
-        if any(fnmatch(condition.name, pattern) for pattern in args.only)
+        for condition in all_conditions()
         for scenes in args.scenes
     ]
+
+
+def chosen_tasks(tasks: list[Task], patterns: list[str]) -> list[Task]:
+    """Choose the tasks whose conditions --only names.
+
+    Raises:
+        ValueError: a pattern that no condition has.
+    """
+    for pattern in patterns:
+        if not any(fnmatch(task.condition.name, pattern) for task in tasks):
+            raise ValueError(f'--only {pattern!r} names no condition; --list prints them')
+    return [task for task in tasks if any(fnmatch(task.condition.name, pattern) for pattern in patterns)]
 
 
 def finished(tasks: list[Task], jobs: int) -> Iterable[Task]:
@@ -91,16 +94,19 @@ def finished(tasks: list[Task], jobs: int) -> Iterable[Task]:
 
 def main() -> None:
     args = parse_args()
-    tasks = chosen_tasks(args)
+    tasks = all_tasks(args)
+    chosen = chosen_tasks(tasks, args.only)
     if args.list:
-        print('\n'.join(dict.fromkeys(task.condition.name for task in tasks)))
+        print('\n'.join(dict.fromkeys(task.condition.name for task in chosen)))
         return
     os.chdir(ROOT)
     for scenes in args.scenes:
         root = args.data_root / f'shapes_{scenes}'
         write_scenes(root, scenes=scenes, num_images=tasks[0].num_images, seed=args.seed)
-    missing = [task for task in tasks if not task.is_done()]
-    print(f'{len(tasks)} chosen, {len(tasks) - len(missing)} done already', flush=True)
+    # Whether chosen or not: the tables show all that is there, so nothing there may be of another origin.
+    done = {task.result_file for task in tasks if task.is_done()}
+    missing = [task for task in chosen if task.result_file not in done]
+    print(f'{len(chosen)} chosen, {len(chosen) - len(missing)} done already', flush=True)
     for number, task in enumerate(finished(missing, args.jobs), start=1):
         print(f'{number}/{len(missing)} {task.result_file}', flush=True)
     results = load_results(args.work_dir, args.scenes)

@@ -24,6 +24,7 @@ from alpha_sweep.objects import SceneObjects
 from alpha_sweep.report import best_oracle, draw, format_markdown, format_text
 from alpha_sweep.samples import known_samples
 from alpha_sweep.scenes import write_scenes
+from alpha_sweep.training import Task
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from tiny_grounder import tiny_grounder
@@ -325,8 +326,27 @@ def test_sweep_resumes(scenes, config, tmp_path, capsys, monkeypatch):
     with pytest.raises(ValueError, match=r"noisy/drop-0\.3\.json has num_images .*'val': 2.*, not .*'val': 3"):
         run_tool(
             'sweep_alpha', '--config', config, '--data-root', tmp_path / 'other', '--work-dir', tmp_path,
-            '--train-images', '4', '--val-images', '3', '--seed', '3', '--only', 'drop-0.3', '--scenes', 'noisy',
+            '--train-images', '4', '--val-images', '3', '--seed', '3', '--only', 'dense', '--scenes', 'noisy',
         )  # fmt: skip
+
+
+@pytest.mark.parametrize('changed', ['config', 'lmm'])
+def test_a_result_of_another_config_or_lmm_is_refused(changed, tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    task = Task(
+        condition=all_conditions()[0], scenes='noisy', config='configs/shapes/demo.py', data_root='', num_images={},
+        work_dir=str(tmp_path), seed=0, threads=1,
+    )  # fmt: skip
+    assert not task.is_done()
+    task.result_file.parent.mkdir()
+    origin = task.origin()
+    task.result_file.write_text(json.dumps(origin))
+    assert task.is_done()
+    for value in ('another', None):
+        present = {key: value if key == changed else of_key for key, of_key in origin.items()}
+        task.result_file.write_text(json.dumps({key: of_key for key, of_key in present.items() if of_key is not None}))
+        with pytest.raises(ValueError, match=f'dense.json has {changed} {value}, not [0-9a-f]{{16}}; choose another'):
+            task.is_done()
 
 
 def test_list_and_patterns(capsys):

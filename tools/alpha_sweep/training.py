@@ -62,9 +62,9 @@ class Task:
             return False
         present = json.loads(self.result_file.read_text(encoding='utf-8'))
         for name, expected in self.origin().items():
-            if present[name] != expected:
+            if present.get(name) != expected:
                 raise ValueError(
-                    f'{self.result_file} has {name} {present[name]}, not {expected}; '
+                    f'{self.result_file} has {name} {present.get(name)}, not {expected}; '
                     'choose another --work-dir, or delete it'
                 )
         return True
