@@ -116,10 +116,11 @@ class PatchTokenizer:
             raise ValueError(
                 f'patch_selection_method is {patch_selection_method!r}, expected one of {SELECTION_METHODS}'
             )
-        if patch_selection_method == 'budget' and not 0 < alpha <= 1:
-            raise ValueError(f'alpha is {alpha}, expected a share of the dense patches in (0, 1] for the budget')
-        if patch_selection_method == 'v2' and not 0 <= alpha < math.inf:
-            raise ValueError(f'alpha is {alpha}, expected a finite factor of the mean importance, at least 0, for v2')
+        number = isinstance(alpha, Real)
+        if patch_selection_method == 'budget' and not (number and 0 < alpha <= 1):
+            raise ValueError(f'alpha is {alpha!r}, expected a share of the dense patches in (0, 1] for the budget')
+        if patch_selection_method == 'v2' and not (number and 0 <= alpha < math.inf):
+            raise ValueError(f'alpha is {alpha!r}, expected a finite factor of the mean importance, at least 0, for v2')
         if patch_selection_method in ('none', 'v1') and alpha != 1.0:
             warnings.warn(
                 f'alpha is {alpha}, but patch_selection_method {patch_selection_method!r} does not use it; '
