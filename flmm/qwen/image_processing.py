@@ -58,8 +58,8 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
 
     Raises:
         ValueError: a setting out of its range; in a call also float images outside of 0 (black) to 1 (white), which
-            is 0 to 1 / ``rescale_factor``, that is 255, while ``do_rescale`` is on; or, with ``do_resize`` off, sides
-            that are no multiples of 14 * m px.
+            is 0 to 1 / ``rescale_factor``, that is 255, while ``do_rescale`` is on; integers outside of 0 to 255; or,
+            with ``do_resize`` off, sides that are no multiples of 14 * m px.
     """
 
     patch_selection_method = 'v1'
@@ -124,7 +124,7 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
         unit = patch_size * merge_size
         by_shape, places = group_images_by_shape(images, disable_grouping=disable_grouping)
         for key, batch in by_shape.items():
-            _check_range(batch, white)
+            _check_range(batch, white if batch.is_floating_point() else 255)
             if do_resize:
                 by_shape[key] = self.resize(batch, size=size, resample=resample, factor=unit)
             elif batch.shape[-2] % unit or batch.shape[-1] % unit:
@@ -138,8 +138,9 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
         patches, layouts = {}, {}
         for key, batch in by_shape.items():
             pixels = self.rescale_and_normalize(batch, do_rescale, rescale_factor, do_normalize, image_mean, image_std)
-            # Interpolation may overshoot the range of float images.
-            brightness = (batch.float() * (255 / white)).clamp(0, 255) if batch.is_floating_point() else batch
+            scale = 255 / white if batch.is_floating_point() else 1
+            # Interpolation may overshoot the range of anything but bytes.
+            brightness = batch if batch.dtype == torch.uint8 else (batch.float() * scale).clamp(0, 255)
             patches[key], layouts[key] = tokenizer(brightness, pixels=pixels)
         pixel_values = torch.cat(reorder_images(patches, places))
         # A still image is a video of equal frames: [patches, channels, t, 14, 14].
@@ -174,12 +175,12 @@ def _patch_tokenizer(*, patch_size: int, **settings: object) -> PatchTokenizer:
 
 
 def _check_range(images: Tensor, white: float) -> None:
-    if not images.is_floating_point():
+    if images.dtype == torch.uint8:
         return
     low, high = images.aminmax()
     if not (low >= -RANGE_TOLERANCE * white and high <= (1 + RANGE_TOLERANCE) * white):
         raise ValueError(
-            f'float images hold values from {float(low):g} to {float(high):g}, expected 0 (black) to {white:g} (white) '
-            'under the given do_rescale and rescale_factor: the importance of patches needs their brightness. Pass '
-            "images before normalization, or patch_selection_method='none'"
+            f'{images.dtype} images hold values from {float(low):g} to {float(high):g}, expected 0 (black) to '
+            f'{white:g} (white) under the given do_rescale and rescale_factor: the importance of patches needs their '
+            "brightness. Pass images before normalization, or patch_selection_method='none'"
         )

@@ -160,6 +160,22 @@ def test_float_images_are_read_on_the_scale_of_their_rescaling():
         torch.testing.assert_close(found['pixel_values'], expected['pixel_values'], atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize('dtype', [torch.int16, torch.int32, torch.int64])
+def test_integers_are_read_as_bytes(dtype):
+    processor = AdaptiveQwen2VLImageProcessor(patch_selection_method='budget', alpha=0.4)
+    for settings in ({}, {'do_rescale': False}):
+        image = torch.from_numpy(np.array(half_smooth_image((252, 336)))).permute(2, 0, 1)
+        expected, found = processor(image, **settings), processor(image.to(dtype), **settings)
+        assert all(torch.equal(found[key], expected[key]) for key in expected)
+    # Resized, integers overshoot in the stock class where bytes are cut off; what is selected is the same.
+    image = torch.from_numpy(np.array(half_smooth_image((250, 340)))).permute(2, 0, 1)
+    assert torch.equal(processor(image.to(dtype))['image_layout'], processor(image)['image_layout'])
+    dense = AdaptiveQwen2VLImageProcessor(patch_selection_method='budget', alpha=1.0)(image.to(dtype))
+    assert torch.equal(dense['pixel_values'], Qwen2VLImageProcessor()(image.to(dtype))['pixel_values'])
+    with pytest.raises(ValueError, match=r'from 2 to 256, expected 0 \(black\) to 255 \(white\)'):
+        processor(torch.arange(2, 257).repeat(3, 100, 1).to(dtype))
+
+
 def test_interpolation_may_overshoot_the_range_of_float_images():
     pixels = torch.zeros(3, 100, 100)
     pixels[:, 30:60, 30:60] = 1.0
