@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -62,19 +63,22 @@ class QwenImageProcessorWrapper:
         self.processor = pretrained_model_name_or_path
         self.tokenizer = self.processor.tokenizer
         self.image_token_id: int = self.processor.image_token_id
-        self.alpha_range = tuple(alpha) if isinstance(alpha, Sequence) else (alpha, alpha)
-        if len(self.alpha_range) != 2 or self.alpha_range[0] > self.alpha_range[1]:
+        bounds = tuple(alpha) if isinstance(alpha, Sequence) else (alpha, alpha)
+        if len(bounds) != 2 or not all(isinstance(bound, Real) for bound in bounds) or bounds[0] > bounds[1]:
             raise ValueError(f'alpha is {alpha!r}, expected a number or a pair (low, high) with low <= high')
+        self.alpha_range = (float(bounds[0]), float(bounds[1]))
         for bound in sorted(set(self.alpha_range)):  # the constructor names what is out of range
             self.image_processor = AdaptiveQwen2VLImageProcessor.from_dict(
                 self.processor.image_processor.to_dict(),
                 patch_selection_method=patch_selection_method,
                 alpha=bound,
-                thresholds=thresholds if thresholds is None else tuple(thresholds),
+                thresholds=tuple(thresholds) if isinstance(thresholds, Sequence) else thresholds,
                 method=method,
                 laplacian_aggregate=laplacian_aggregate,
                 blur=blur,
             )
+        # The others don't use it and say so: another alpha for each image would be another warning for each.
+        self.draws_alpha = bounds[0] < bounds[1] and patch_selection_method in ('v2', 'budget')
         size = self.image_processor.size
         self.size = {
             'shortest_edge': size['shortest_edge'] if min_pixels is None else min_pixels,
@@ -103,9 +107,8 @@ class QwenImageProcessorWrapper:
         keys = ('pixel_values', 'meta_datas', 'image_sizes', 'image_grid_thw', 'image_layouts', 'input_ids_with_vision')
         results: dict[str, list[Any]] = {key: [] for key in keys}
         for image in images:
-            low, high = self.alpha_range
-            alpha = random.uniform(low, high) if low < high else low
-            features = self.image_processor(images=image, size=self.size, alpha=alpha, return_tensors='pt')
+            drawn = {'alpha': random.uniform(*self.alpha_range)} if self.draws_alpha else {}
+            features = self.image_processor(images=image, size=self.size, return_tensors='pt', **drawn)
             grid = features['image_grid_thw']
             patch_size = self.image_processor.patch_size
             processed_size = (int(grid[0, 1]) * patch_size, int(grid[0, 2]) * patch_size)

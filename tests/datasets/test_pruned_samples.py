@@ -2,6 +2,7 @@
 
 import random
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -110,6 +111,24 @@ def test_a_range_of_alpha_is_drawn_anew_for_each_image():
     assert len({len(layout) for layout in found}) == 4
 
 
+def test_a_range_of_alpha_that_is_not_used_is_told_once():
+    with pytest.warns(UserWarning, match='does not use it'):
+        wrapper = wrapped(patch_selection_method='v1', alpha=(0.2, 0.9))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter('always')
+        wrapper.preprocess([half_smooth_image()] * 3, prompt='Where?')
+    assert len({str(warning.message) for warning in told}) == 1  # Python shows a message once
+
+
+@pytest.mark.parametrize('alpha', [np.float32(0.5), (np.float32(0.5), np.float64(0.5))])
+def test_alpha_may_be_a_number_of_numpy(alpha):
+    expected, found = (
+        wrapped(patch_selection_method='budget', alpha=alpha).preprocess(half_smooth_image(), prompt='Where?')
+        for alpha in (0.5, alpha)
+    )
+    assert torch.equal(expected['image_layouts'][0], found['image_layouts'][0])
+
+
 def test_one_alpha_draws_nothing():
     random.seed(0)
     before = random.getstate()
@@ -125,6 +144,18 @@ def test_one_alpha_draws_nothing():
         ({'patch_selection_method': 'budget', 'alpha': (0.5, 1.5)}, 'alpha is 1.5'),
         ({'patch_selection_method': 'budget', 'alpha': (0.5, 0.2)}, 'alpha is (0.5, 0.2), expected a number or a pair'),
         ({'patch_selection_method': 'budget', 'alpha': (0.1, 0.2, 0.3)}, 'expected a number or a pair (low, high)'),
+        (
+            {'patch_selection_method': 'budget', 'alpha': '0.3'},
+            "alpha is '0.3', expected a number or a pair (low, high)",
+        ),
+        ({'patch_selection_method': 'budget', 'alpha': 'ab'}, "alpha is 'ab', expected a number or a pair (low, high)"),
+        ({'patch_selection_method': 'budget', 'alpha': None}, 'alpha is None, expected a number or a pair (low, high)'),
+        ({'patch_selection_method': 'budget', 'alpha': (0.3, None)}, 'expected a number or a pair (low, high)'),
+        (
+            {'patch_selection_method': 'budget', 'alpha': np.array([0.3, 0.6])},
+            'expected a number or a pair (low, high)',
+        ),
+        ({'patch_selection_method': 'v1', 'thresholds': 3.0}, 'thresholds are 3.0, expected two positive numbers'),
         ({'patch_selection_method': 'budget', 'method': 'sobel'}, "method is 'sobel'"),
         ({'patch_selection_method': 'v1', 'thresholds': [3.0]}, 'thresholds are (3.0,)'),
     ],
