@@ -193,7 +193,7 @@ class SceneCollator(ChatCollator):
 
     def __call__(self, conversations: Sequence[SceneConversation]) -> dict[str, object]:
         """Collate; see the class."""
-        self._choose_patches(np.random.default_rng(sum(conversations[0].source.encode())))
+        self._choose_patches(np.random.default_rng(list(conversations[0].source.encode())))
         batch = super().__call__(conversations)
         layouts = layouts_from_inputs(
             batch['image_layout'], batch['image_num_tokens'], batch['image_grid_thw'], merge_size=2
