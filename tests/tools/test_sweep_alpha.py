@@ -262,6 +262,24 @@ def test_known_samples(scenes, config):
     assert not torch.equal(dense[0].features.attentions, budget[0].features.attentions)
 
 
+def test_a_random_budget_is_drawn_in_training_alone(scenes, config):
+    init_default_scope('flmm')
+    dataset = Config.fromfile(config).train_dataloader.dataset
+    dataset.data_root = str(scenes / 'shapes_noisy')
+    model = tiny_grounder()
+    conditions = {condition.name: condition for condition in all_conditions()}
+    varied = conditions['random_budget-laplacian_mean_blur5-0.3']
+    in_training = known_samples(model, dataset, varied, num_images=4, seed=0)
+    dataset.test_mode = True
+    in_tests = known_samples(model, dataset, varied, num_images=4, seed=0)
+
+    assert len(set(in_training.kept_fractions)) == 4
+    assert max(in_training.kept_fractions) > 0.3
+    assert max(in_tests.kept_fractions) <= 0.3
+    dense = known_samples(model, dataset, conditions['dense'], num_images=4, seed=0)
+    assert [in_training[i].phrases for i in range(4)] == [dense[i].phrases for i in range(4)]
+
+
 # The whole tool
 
 
@@ -361,7 +379,7 @@ def test_list_and_patterns(capsys):
 
 def test_conditions():
     conditions = all_conditions()
-    assert len({condition.name for condition in conditions}) == len(conditions) == 1 + 5 * 4 + 10 * (4 + 1 + 2)
+    assert len({condition.name for condition in conditions}) == len(conditions) == 1 + 5 * 4 + 10 * (4 + 1 + 2) + 2 * 4
     for condition in conditions:
         assert wrapper(**condition.settings).alpha_range == (condition.settings['alpha'],) * 2
 

@@ -1,6 +1,6 @@
 """What the sweep compares: ways to give the model fewer image tokens."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 ALPHAS = (0.5, 0.3, 0.2, 0.1)
@@ -23,6 +23,13 @@ MEASURES = {
     'upsample_mse_blur5': _measure('upsample_mse', blur=5),
 }
 """Name of an importance measure -> its settings of QwenImageProcessorWrapper, all given, whatever a config says."""
+RECOMMENDED = 'laplacian_mean_blur5'
+"""The measure of configs/_base_/image_processor.py."""
+VARIANTS = {
+    'random_budget': {'train_settings': {'alpha': (0.2, 1.0)}},
+    'copy': {'model': {'coarse_attention': 'copy'}},
+}
+"""Budgets under the recommended measure, with one thing changed: trained over many budgets; another to_dense."""
 ORACLES = ('oracle_area', 'oracle_edge', 'oracle_touch')
 CONTROLS = ('drop', 'downsample', *ORACLES)
 """See :mod:`alpha_sweep.controls`."""
@@ -38,6 +45,8 @@ class Condition:
         alpha: the budget, or v2's factor; None where there is none.
         settings: of QwenImageProcessorWrapper; they replace those of the config.
         control: one of :data:`CONTROLS`, applied to the dense sample; None where the wrapper does it all.
+        train_settings: what replaces the settings in training.
+        model: what replaces the config's arguments of the model.
     """
 
     name: str
@@ -45,6 +54,8 @@ class Condition:
     alpha: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     control: str | None = None
+    train_settings: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
 
 
 def all_conditions() -> list[Condition]:
@@ -60,6 +71,11 @@ def all_conditions() -> list[Condition]:
             for alpha in ALPHAS
         ]
     conditions += [_adaptive('budget', measure, alpha) for measure in MEASURES for alpha in ALPHAS]
+    for name, changes in VARIANTS.items():
+        for alpha in ALPHAS:
+            budget = _adaptive('budget', RECOMMENDED, alpha)
+            series = f'{name} {RECOMMENDED}'
+            conditions.append(replace(budget, name=f'{name}-{RECOMMENDED}-{alpha}', series=series, **changes))
     for measure in MEASURES:
         conditions += [_adaptive('v1', measure, None), *(_adaptive('v2', measure, alpha) for alpha in (1.0, 0.5))]
     return conditions

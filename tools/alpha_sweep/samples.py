@@ -57,6 +57,8 @@ def known_samples(
     """
     dataset = copy.deepcopy(dataset)
     dataset.pipeline[-1].image_processor.update(condition.settings)
+    if not dataset.get('test_mode', False):
+        dataset.pipeline[-1].image_processor.update(condition.train_settings)
     items = DATASETS.build(ConfigDict(dataset, indices=num_images))
     control = _control(condition, items, seed=seed)
     device = next(model.parameters()).device

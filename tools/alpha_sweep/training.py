@@ -87,6 +87,7 @@ def run_task(task: Task) -> Task:
     torch.set_num_threads(task.threads)
     disable_progress_bar()
     config = Config.fromfile(task.config)
+    config.model.update(task.condition.model)
     init_default_scope(config.default_scope)
     train, val = _known_samples(config, task)
     metrics = train_and_test(config, task, train=train, val=val)
