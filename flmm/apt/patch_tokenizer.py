@@ -10,7 +10,6 @@ import math
 import warnings
 from collections.abc import Sequence
 from numbers import Real
-from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +22,7 @@ from flmm.apt.selection import (
     select_patches_by_threshold,
     select_patches_by_threshold_v2,
 )
+from flmm.apt.selection_info import BudgetInfo, SelectionInfo, budget_info, selection_info
 
 SELECTION_METHODS = ('none', 'v1', 'v2', 'budget')
 
@@ -45,38 +45,6 @@ DEFAULT_THRESHOLDS = {
     ('upsample_mse', None): (0.1, 0.1),
 }
 """For each method and aggregate the thresholds of 'v1', for patches of 28 and of 56 px."""
-
-
-class SelectionInfo(TypedDict):
-    """What was selected of one image.
-
-    Keys:
-        tokens_per_scale: {14: n, 28: n, 56: n}, the number of patches of each size.
-        num_patches: their sum.
-        kept_fraction: ``num_patches`` over the number of patches of the dense grid.
-    """
-
-    tokens_per_scale: dict[int, int]
-    num_patches: int
-    kept_fraction: float
-
-
-class BudgetInfo(TypedDict):
-    """How the budget of one image was spent, in patches; with merge_size 2 a token counts 4 and a split adds 12.
-
-    Keys:
-        base_tokens: the fewest patches that cover the image.
-        base_small_tokens: the patches of the dense grid.
-        budget: ``round(alpha * base_small_tokens)``.
-        k: number of splits that the budget allows; 0 where ``base_tokens`` exceeds it.
-        actual: patches selected; more than ``budget`` only where ``base_tokens`` is.
-    """
-
-    base_tokens: int
-    base_small_tokens: int
-    budget: int
-    k: int
-    actual: int
 
 
 class PatchTokenizer:
@@ -196,40 +164,19 @@ class PatchTokenizer:
         Raises:
             ValueError: maps that don't fit together, or a grid that ``merge_size`` does not divide.
         """
-        dense = math.prod(importance_maps[min(importance_maps)].shape[1:])
-        budget = round(self.alpha * dense)
         if self.patch_selection_method == 'v2':
             masks = select_patches_by_threshold_v2(importance_maps, self.alpha, merge_size=self.merge_size)
         elif self.patch_selection_method == 'budget':
+            budget = round(self.alpha * math.prod(importance_maps[min(importance_maps)].shape[1:]))
             masks = select_patches_by_budget(importance_maps, budget, merge_size=self.merge_size)
         else:  # nothing is below -inf
             thresholds = self.thresholds if self.patch_selection_method == 'v1' else (-math.inf, -math.inf)
             masks = select_patches_by_threshold(importance_maps, thresholds, merge_size=self.merge_size)
 
-        self.last_selection_info = [
-            SelectionInfo(
-                tokens_per_scale=dict(zip(masks, counts, strict=True)),
-                num_patches=sum(counts),
-                kept_fraction=sum(counts) / dense,
-            )
-            for counts in torch.stack([mask.sum((1, 2)) for mask in masks.values()], dim=1).tolist()
-        ]
+        self.last_selection_info = selection_info(masks)
         self.last_budget_info = None
         if self.patch_selection_method == 'budget':
-            fewest = select_patches_by_budget(importance_maps, 0, merge_size=self.merge_size)
-            per_token = self.merge_size**2
-            self.last_budget_info = [
-                BudgetInfo(
-                    base_tokens=base,
-                    base_small_tokens=dense,
-                    budget=budget,
-                    k=max(0, (budget // per_token - base // per_token) // 3),
-                    actual=selected['num_patches'],
-                )
-                for base, selected in zip(
-                    sum(mask.sum((1, 2)) for mask in fewest.values()).tolist(), self.last_selection_info, strict=True
-                )
-            ]
+            self.last_budget_info = budget_info(importance_maps, masks, budget=budget, merge_size=self.merge_size)
         return masks
 
     def construct_patch_groups(self, images: Tensor, masks: dict[int, Tensor]) -> dict[int, Tensor]:

@@ -1,0 +1,75 @@
+"""What was selected of each image of a batch, in numbers of patches.
+
+Maps and masks are dictionaries {14: [B, rows, columns], 28: ..., 56: ...}, of B images of one size.
+"""
+
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from flmm.apt.selection import select_patches_by_budget
+
+
+class SelectionInfo(TypedDict):
+    """What was selected of one image.
+
+    Keys:
+        tokens_per_scale: {14: n, 28: n, 56: n}, the number of patches of each size.
+        num_patches: their sum.
+        kept_fraction: ``num_patches`` over the number of patches of the dense grid.
+    """
+
+    tokens_per_scale: dict[int, int]
+    num_patches: int
+    kept_fraction: float
+
+
+class BudgetInfo(TypedDict):
+    """How the budget of one image was spent, in patches; with merge_size 2 a token counts 4 and a split adds 12.
+
+    Keys:
+        base_tokens: the fewest patches that cover the image.
+        base_small_tokens: the patches of the dense grid.
+        budget: ``round(alpha * base_small_tokens)``.
+        k: number of splits that the budget allows; 0 where ``base_tokens`` exceeds it.
+        actual: patches selected; more than ``budget`` only where ``base_tokens`` is.
+    """
+
+    base_tokens: int
+    base_small_tokens: int
+    budget: int
+    k: int
+    actual: int
+
+
+def selection_info(masks: dict[int, Tensor]) -> list[SelectionInfo]:
+    """Count the selected patches of each image."""
+    dense = masks[min(masks)][0].numel()
+    counts = torch.stack([mask.sum((1, 2)) for mask in masks.values()], dim=1).tolist()
+    return [
+        SelectionInfo(
+            tokens_per_scale=dict(zip(masks, of_image, strict=True)),
+            num_patches=sum(of_image),
+            kept_fraction=sum(of_image) / dense,
+        )
+        for of_image in counts
+    ]
+
+
+def budget_info(
+    importance_maps: dict[int, Tensor], masks: dict[int, Tensor], *, budget: int, merge_size: int
+) -> list[BudgetInfo]:
+    """Say how ``budget`` patches for each image became ``masks``."""
+    fewest = selection_info(select_patches_by_budget(importance_maps, 0, merge_size=merge_size))
+    per_token = merge_size**2
+    return [
+        BudgetInfo(
+            base_tokens=base['num_patches'],
+            base_small_tokens=masks[min(masks)][0].numel(),
+            budget=budget,
+            k=max(0, (budget // per_token - base['num_patches'] // per_token) // 3),
+            actual=selected['num_patches'],
+        )
+        for base, selected in zip(fewest, selection_info(masks), strict=True)
+    ]
