@@ -26,9 +26,14 @@ def test_dense_is_one_token_a_unit_row_by_row(grid_size):
 
 
 @pytest.mark.parametrize('grid_size', GRIDS)
-def test_random_layouts_pass_the_check(grid_size):
+def test_layouts_that_cover_each_unit_once_pass_the_check(grid_size):
     for seed in range(3):
-        random_layout(grid_size, seed=seed).check()
+        found = random_layout(grid_size, seed=seed)
+        covered = torch.zeros(grid_size, dtype=torch.long)
+        for top, left, size in found.tokens.tolist():
+            covered[top : top + size, left : left + size] += 1
+        assert (covered == 1).all()
+        found.check()
 
 
 @pytest.mark.parametrize(
