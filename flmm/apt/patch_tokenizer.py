@@ -176,7 +176,9 @@ class PatchTokenizer:
         self.last_selection_info = selection_info(masks)
         self.last_budget_info = None
         if self.patch_selection_method == 'budget':
-            self.last_budget_info = budget_info(importance_maps, masks, budget=budget, merge_size=self.merge_size)
+            self.last_budget_info = budget_info(
+                importance_maps, self.last_selection_info, budget=budget, merge_size=self.merge_size
+            )
         return masks
 
     def construct_patch_groups(self, images: Tensor, masks: dict[int, Tensor]) -> dict[int, Tensor]:

@@ -98,13 +98,8 @@ def select_patches_by_budget(
         found = f'{tuple(budget.shape)} {budget.dtype}'
         raise ValueError(f'budget is {found}, expected an int or one integer for each of the {len(values)} images')
 
-    whole = _whole_tokens(importance_maps, merge_size)
-    # A split makes four tokens of the next size. In maps of images the parts of a complete patch are complete.
-    whole[4] &= _blocks(F.pad(whole[2], _missing(whole[2], 2)), 2).all(-1)
-    fewest = sum(mask.sum((1, 2)) for mask in _masks(importance_maps, whole, merge_size).values())
-    tokens = torch.as_tensor(budget, device=values.device) // merge_size**2
-    splits = ((tokens - fewest // merge_size**2) // 3).clamp(min=0)
-
+    whole = _coarsest_tokens(importance_maps, merge_size)
+    _, splits = budget_splits(importance_maps, budget, merge_size=merge_size)
     units = _blocks(values.double(), merge_size).mean(-1)
     score = {2: _blocks(F.pad(units, _missing(units, 2)), 2).mean(-1)}
     score[2] = score[2].masked_fill(~whole[2], -torch.inf)
@@ -117,6 +112,20 @@ def select_patches_by_budget(
     split = dict(zip((4, 2), split.split([score[4][0].numel(), score[2][0].numel()], dim=1), strict=True))
     coarse = {s: whole[s] & ~split[s].reshape(whole[s].shape) for s in (2, 4)}
     return _masks(importance_maps, coarse, merge_size)
+
+
+def budget_splits(
+    importance_maps: dict[int, Tensor], budget: int | Tensor, *, merge_size: int
+) -> tuple[Tensor, Tensor]:
+    """Say what :func:`select_patches_by_budget` starts from and how often it may split; arguments as there.
+
+    Returns:
+        [B] long each: the fewest patches that cover an image, and the number of splits that the budget allows.
+    """
+    coarsest = _masks(importance_maps, _coarsest_tokens(importance_maps, merge_size), merge_size)
+    fewest = sum(mask.sum((1, 2)) for mask in coarsest.values())
+    tokens = torch.as_tensor(budget, device=fewest.device) // merge_size**2
+    return fewest, ((tokens - fewest // merge_size**2) // 3).clamp(min=0)
 
 
 def _check(maps: dict[int, Tensor], merge_size: int) -> int:
@@ -164,6 +173,14 @@ def _whole_tokens(
         if only is not None:
             patches &= only[s]
         whole[s] = _blocks(F.pad(patches, _missing(patches, merge_size)), merge_size).all(-1)
+    return whole
+
+
+def _coarsest_tokens(maps: dict[int, Tensor], merge_size: int) -> dict[int, Tensor]:
+    """The tokens of :func:`_whole_tokens` that splits can start from."""
+    whole = _whole_tokens(maps, merge_size)
+    # A split makes four tokens of the next size. In maps of images the parts of a complete patch are complete.
+    whole[4] &= _blocks(F.pad(whole[2], _missing(whole[2], 2)), 2).all(-1)
     return whole
 
 

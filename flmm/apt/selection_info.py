@@ -8,7 +8,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from flmm.apt.selection import select_patches_by_budget
+from flmm.apt.selection import budget_splits
 
 
 class SelectionInfo(TypedDict):
@@ -58,18 +58,12 @@ def selection_info(masks: dict[int, Tensor]) -> list[SelectionInfo]:
 
 
 def budget_info(
-    importance_maps: dict[int, Tensor], masks: dict[int, Tensor], *, budget: int, merge_size: int
+    importance_maps: dict[int, Tensor], selected: list[SelectionInfo], *, budget: int, merge_size: int
 ) -> list[BudgetInfo]:
-    """Say how ``budget`` patches for each image became ``masks``."""
-    fewest = selection_info(select_patches_by_budget(importance_maps, 0, merge_size=merge_size))
-    per_token = merge_size**2
+    """Say how ``budget`` patches for each image became what is ``selected``."""
+    dense = importance_maps[min(importance_maps)][0].numel()
+    fewest, splits = budget_splits(importance_maps, budget, merge_size=merge_size)
     return [
-        BudgetInfo(
-            base_tokens=base['num_patches'],
-            base_small_tokens=masks[min(masks)][0].numel(),
-            budget=budget,
-            k=max(0, (budget // per_token - base['num_patches'] // per_token) // 3),
-            actual=selected['num_patches'],
-        )
-        for base, selected in zip(fewest, selection_info(masks), strict=True)
+        BudgetInfo(base_tokens=base, base_small_tokens=dense, budget=budget, k=k, actual=of_image['num_patches'])
+        for base, k, of_image in zip(fewest.tolist(), splits.tolist(), selected, strict=True)
     ]
