@@ -116,7 +116,8 @@ def visualize(
     """
     image = read_rgb(path, name=str(path))
     pixels = resize_image(image, processor=processor, name=str(path))
-    (patches,), (layout,) = tokenizer(pixels)
+    importance_maps = tokenizer.compute_importance_maps(pixels)
+    (patches,), (layout,) = tokenizer.take_patches(pixels, tokenizer.construct_masks(importance_maps))
     (height, width), (h, w) = pixels.shape[2:], layout.grid_size
     statistics = {
         'file': path.name,
@@ -137,7 +138,7 @@ def visualize(
             pixels[0].permute(1, 2, 0).numpy(),
             layout,
             patches=patches,
-            importance_maps={size: maps[0] for size, maps in tokenizer.compute_importance_maps(pixels).items()},
+            importance_maps={size: maps[0] for size, maps in importance_maps.items()},
             method=tokenizer.method,
             title=f'{path.name}, {image.width}x{image.height} px read at {width}x{height}',
             settings=describe(tokenizer),

@@ -132,7 +132,11 @@ class PatchTokenizer:
                 divide; ``pixels`` of another size.
         """
         masks = self.construct_masks(self.compute_importance_maps(images))
-        groups = self.construct_patch_groups(images if pixels is None else pixels, masks)
+        return self.take_patches(images if pixels is None else pixels, masks)
+
+    def take_patches(self, pixels: Tensor, masks: dict[int, Tensor]) -> tuple[list[Tensor], list[TokenLayout]]:
+        """Cut the selected patches out of ``pixels``, [B, 3, H, W]; returns what a call returns."""
+        groups = self.construct_patch_groups(pixels, masks)
         layouts = TokenLayout.from_masks(masks, merge_size=self.merge_size)
         patches = torch.cat(list(groups.values()))[self._layout_order(masks)]
         return list(patches.split([len(layout) * self.merge_size**2 for layout in layouts])), layouts

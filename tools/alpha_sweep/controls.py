@@ -1,7 +1,7 @@
 """Controls: what fewer tokens cost when nobody looks for content, and when one knows where it is.
 
 Each takes a dense sample and its budget, alpha times the patches of the grid, counted in tokens as
-``select_patches_by_budget`` counts them:
+``PatchTokenizer`` counts them:
 
 - 'drop' keeps as many of the dense tokens, drawn by lot; the others are gone, attention there is 0.
 - 'downsample' shrinks the whole image until its dense grid has at most as many tokens.
@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from flmm.apt.layout import SIZES, TokenLayout
-from flmm.apt.selection import select_patches_by_budget
+from flmm.apt.patch_tokenizer import PatchTokenizer
 from flmm.datasets import QwenImageProcessorWrapper
 from flmm.geometry import frame_meta_data, image_to_processed
 from flmm.structures import MERGE_SIZE, UNIT_PIXELS, GroundingSample
@@ -138,8 +138,8 @@ def budget_layout(importance: Tensor, alpha: float) -> TokenLayout:
         14 * size: F.avg_pool2d(base, size, ceil_mode=True, count_include_pad=False) if size > 1 else base
         for size in SIZES
     }
-    budget = round(alpha * importance.numel())
-    masks = select_patches_by_budget(maps, budget, merge_size=MERGE_SIZE)
+    tokenizer = PatchTokenizer(patch_selection_method='budget', alpha=alpha, merge_size=MERGE_SIZE)
+    masks = tokenizer.construct_masks(maps)
     return TokenLayout.from_masks(masks, merge_size=MERGE_SIZE)[0]
 
 
