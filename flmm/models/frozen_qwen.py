@@ -63,11 +63,12 @@ class FrozenQwenSAM(FrozenLMM):
         ]
         decoder = self.lmm.model.language_model
         text = self._padded_text(samples, image_token_id)
+        layouts = [sample.layout for sample in samples]
         positions, _ = position_ids(
             self.lmm.model,
             **text,
             image_grid_thw=torch.cat([sample.image_grid_thw for sample in samples]),
-            layouts=[sample.layout for sample in samples],
+            layouts=layouts,
         )
         attention = AttentionCapture(phrases=phrases, merge=self.merge)
         with HiddenStateCapture(layers=decoder.layers, norm=decoder.norm, phrases=phrases) as hidden:
@@ -80,8 +81,8 @@ class FrozenQwenSAM(FrozenLMM):
                 attention_capture=attention,
             )
         maps = [
-            sample.layout.to_dense(of_sample, mode=self.coarse_attention)
-            for sample, of_sample in zip(samples, attention.maps(), strict=True)
+            layout.to_dense(of_sample, mode=self.coarse_attention)
+            for layout, of_sample in zip(layouts, attention.maps(), strict=True)
         ]
         return maps, hidden.states()
 
