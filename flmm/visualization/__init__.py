@@ -3,8 +3,7 @@
 Names are imported when first used: those of ``figures`` need mmdet, and pictures of layouts should not wait for it.
 """
 
-from importlib import import_module
-from typing import Any
+from flmm.lazy_exports import lazy_exports
 
 _MODULE_OF = {
     'attention_map': 'figures',
@@ -17,9 +16,4 @@ _MODULE_OF = {
     'spotlight_mask': 'figures',
 }
 __all__ = list(_MODULE_OF)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(import_module(f'{__name__}.{_MODULE_OF[name]}'), name)
+__getattr__ = lazy_exports(__name__, _MODULE_OF)
