@@ -9,14 +9,13 @@ import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks
 from PIL import Image, ImageDraw
+from tiny_adaptive import adaptive_processor
 from tiny_models import FAMILIES, tiny_processor
 from tiny_samples import pruned
 
 from flmm.apt import TokenLayout
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
-from flmm.qwen import AdaptiveQwen2_5_VLProcessor, AdaptiveQwen2VLProcessor
 
-ADAPTIVE = {'qwen2_vl': AdaptiveQwen2VLProcessor, 'qwen2_5_vl': AdaptiveQwen2_5_VLProcessor}
 SETTINGS = [
     {'patch_selection_method': 'v1'},
     {'patch_selection_method': 'v1', 'thresholds': [4.0, 3.5]},
@@ -55,13 +54,7 @@ def sample_of(image, **settings):
 @pytest.mark.parametrize('settings', SETTINGS, ids=str)
 def test_the_wrapper_gives_what_the_adaptive_processor_gives(family, settings):
     image = half_smooth_image()
-    processor = tiny_processor(family)
-    adaptive = ADAPTIVE[family](
-        image_processor=processor.image_processor,
-        tokenizer=processor.tokenizer,
-        video_processor=processor.video_processor,
-        chat_template=processor.chat_template,
-    )
+    adaptive = adaptive_processor(family)
     turn = [{'type': 'image'}, {'type': 'text', 'text': 'Where?'}]
     text = adaptive.apply_chat_template([{'role': 'user', 'content': turn}], tokenize=False, add_generation_prompt=True)
     expected = adaptive(text=[text], images=[image], return_tensors='pt', images_kwargs=settings)

@@ -238,20 +238,30 @@ def test_objects_of_a_scene(scenes):
     assert min(ious) >= 0.98
 
 
-def test_known_samples(scenes, config):
+@pytest.fixture
+def noisy_dataset(scenes, config):
+    """The training set as a config."""
     init_default_scope('flmm')
     dataset = Config.fromfile(config).train_dataloader.dataset
     dataset.data_root = str(scenes / 'shapes_noisy')
+    return dataset
+
+
+def known(dataset, condition, *, model=None, num_images=4, seed=0):
+    (condition,) = [one for one in all_conditions() if one.name == condition]
+    return known_samples(model or tiny_grounder(), dataset, condition, num_images=num_images, seed=seed)
+
+
+def test_known_samples(noisy_dataset):
     model = tiny_grounder()
-    conditions = {condition.name: condition for condition in all_conditions()}
     random.seed(1)
-    dense = known_samples(model, dataset, conditions['dense'], num_images=3, seed=0)
+    dense = known(noisy_dataset, 'dense', model=model, num_images=3)
     random.seed(2)
-    budget = known_samples(model, dataset, conditions['budget-entropy-0.3'], num_images=3, seed=0)
+    budget = known(noisy_dataset, 'budget-entropy-0.3', model=model, num_images=3)
 
     assert [len(found) for found in (dense, budget)] == [3, 3]
     assert [dense[i].phrases for i in range(3)] == [budget[i].phrases for i in range(3)]
-    other = known_samples(model, dataset, conditions['dense'], num_images=3, seed=1)
+    other = known(noisy_dataset, 'dense', model=model, num_images=3, seed=1)
     assert [dense[i].phrases for i in range(3)] != [other[i].phrases for i in range(3)]
     assert dense.kept_fractions == [1, 1, 1]
     for sample, fraction in zip(budget.samples, budget.kept_fractions, strict=True):
@@ -262,21 +272,16 @@ def test_known_samples(scenes, config):
     assert not torch.equal(dense[0].features.attentions, budget[0].features.attentions)
 
 
-def test_a_random_budget_is_drawn_in_training_alone(scenes, config):
-    init_default_scope('flmm')
-    dataset = Config.fromfile(config).train_dataloader.dataset
-    dataset.data_root = str(scenes / 'shapes_noisy')
-    model = tiny_grounder()
-    conditions = {condition.name: condition for condition in all_conditions()}
-    varied = conditions['random_budget-laplacian_mean_blur5-0.3']
-    in_training = known_samples(model, dataset, varied, num_images=4, seed=0)
-    dataset.test_mode = True
-    in_tests = known_samples(model, dataset, varied, num_images=4, seed=0)
+def test_a_random_budget_is_drawn_in_training_alone(noisy_dataset):
+    varied = 'random_budget-laplacian_mean_blur5-0.3'
+    in_training = known(noisy_dataset, varied)
+    dense = known(noisy_dataset, 'dense')
+    noisy_dataset.test_mode = True
+    in_tests = known(noisy_dataset, varied)
 
     assert len(set(in_training.kept_fractions)) == 4
     assert max(in_training.kept_fractions) > 0.3
     assert max(in_tests.kept_fractions) <= 0.3
-    dense = known_samples(model, dataset, conditions['dense'], num_images=4, seed=0)
     assert [in_training[i].phrases for i in range(4)] == [dense[i].phrases for i in range(4)]
 
 
