@@ -53,6 +53,16 @@ STAGES = (
     Stage(
         name='pruned', steps=1500, decay_steps=1000, units=1024, sides=(224, 448), lr=1e-3, pruned=0.75, max_noise=6.0
     ),
+    Stage(
+        name='pruned_long',
+        steps=2500,
+        decay_steps=1900,
+        units=2048,
+        sides=(224, 448),
+        lr=1.5e-3,
+        pruned=0.75,
+        max_noise=6.0,
+    ),
 )
 
 
