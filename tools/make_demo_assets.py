@@ -16,7 +16,7 @@ from demo_assets.sam import ARCHITECTURE, evaluate_sam, save_sam, train_sam
 from demo_assets.tokenizer import build_processor
 
 from flmm.datasets.shapes import DIFFICULTY, VOCABULARY
-from flmm.models.mask_head.mask_refiner import build_small_sam
+from flmm.models.sam import build_small_sam
 
 HELD_OUT_SEED = 1_000_003
 

@@ -1,7 +1,6 @@
 """Tiny models with random weights, of the stock classes, for tests. Every one is deterministic."""
 
 import torch
-from segment_anything.modeling import Sam
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     PreTrainedModel,
@@ -16,7 +15,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from flmm.models.mask_head.mask_refiner import build_small_sam
+from flmm.models.sam import Sam, build_small_sam
 
 SPECIAL_TOKENS = ['<|im_start|>', '<|im_end|>', '<|vision_start|>', '<|vision_end|>', '<|image_pad|>', '<|video_pad|>']
 CHAT_TEMPLATE = (
@@ -79,6 +78,17 @@ def tiny_lmm(family: str = 'qwen2_5_vl', *, layers: int = 2, seed: int = 0) -> P
     )
     torch.manual_seed(seed)
     return model_class(config).eval()
+
+
+SAM_256 = {
+    'encoder_embed_dim': 32,
+    'encoder_depth': 2,
+    'encoder_num_heads': 2,
+    'encoder_global_attn_indexes': (1,),
+    'prompt_embed_dim': 32,
+    'decoder_mlp_dim': 64,
+}
+"""Arguments of a Sam of 256 px, SAM's own way of patching and of windows."""
 
 
 def tiny_sam(seed: int = 0) -> Sam:

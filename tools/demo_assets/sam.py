@@ -13,14 +13,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from segment_anything.modeling import Sam
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from flmm.datasets.shapes import DIFFICULTY, SceneConfig, render_scene, sample_scene
 from flmm.datasets.shapes.expressions import referable_shapes
 from flmm.geometry import boxes_to_sam, logits_to_sam, masks_to_boxes, sam_content_size
-from flmm.models.mask_head.mask_refiner import build_small_sam
+from flmm.models.sam import Sam, build_small_sam
 
 ARCHITECTURE = {
     'image_size': 256,

@@ -1,159 +1,22 @@
-"""The refiner: SAM, prompted by a coarse mask, its box and the phrase. The one file that imports segment_anything.
+"""The refiner: SAM, prompted by a coarse mask, its box and the phrase.
 
 Letters: B images, M masks, T text tokens of a phrase, (IH, IW) the image frame in px, L the side of SAM's square input
 in px, C the prompt width, e the side of the image embedding; SAM's masks and mask prompts have 4e cells a side.
 """
 
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
-from segment_anything import sam_model_registry
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
-from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
 
 from flmm.geometry import boxes_to_sam, largest_component, logits_to_sam, masks_to_boxes, sam_content_size
+from flmm.models.sam import ResizeLongestSide, Sam
 from flmm.registry import MODELS
 
 BOX_SOURCES = ('mask', 'component')
-
-
-def load_weights(module: nn.Module, checkpoint: str | Path) -> None:
-    """Load a state dict of exactly this module.
-
-    Args:
-        module: what to fill.
-        checkpoint: ``.safetensors``, or what ``torch.save(module.state_dict())`` wrote. The latter is read with
-            ``weights_only=True``, which runs no code from the file.
-
-    Raises:
-        ValueError: no such file, or its keys or shapes are not those of ``module``.
-    """
-    path = Path(checkpoint)
-    if not path.is_file():
-        raise ValueError(f'checkpoint {path} does not exist; download it, or pass checkpoint=None for random weights')
-    if path.suffix == '.safetensors':
-        state_dict = load_file(path)
-    else:
-        state_dict = torch.load(path, map_location='cpu', weights_only=True)
-    expected = module.state_dict()
-    problems = {
-        'missing': sorted(expected.keys() - state_dict.keys()),
-        'unexpected': sorted(state_dict.keys() - expected.keys()),
-        'of another shape': sorted(
-            f'{key} {tuple(state_dict[key].shape)} for {tuple(expected[key].shape)}'
-            for key in expected.keys() & state_dict.keys()
-            if state_dict[key].shape != expected[key].shape
-        ),
-    }
-    if any(problems.values()):
-        found = '; '.join(
-            f'{len(keys)} {kind}: {", ".join(keys[:4])}{", ..." if len(keys) > 4 else ""}'
-            for kind, keys in problems.items()
-            if keys
-        )
-        raise ValueError(f'checkpoint {path} does not fit {type(module).__name__}: keys {found}')
-    module.load_state_dict(state_dict)
-
-
-@MODELS.register_module()
-def build_sam(*, model_type: str = 'vit_l', checkpoint: str | Path | None = None) -> Sam:
-    """Build a published SAM (Kirillov et al., "Segment Anything", 2023): L = 1024, C = 256, e = 64.
-
-    Args:
-        model_type: ``'vit_b'``, ``'vit_l'`` (F-LMM's choice) or ``'vit_h'``.
-        checkpoint: e.g. ``sam_vit_l_0b3195.pth``; None leaves the weights random.
-
-    Raises:
-        ValueError: unknown ``model_type``, or a checkpoint that is absent or of another model.
-    """
-    if model_type not in sam_model_registry:
-        raise ValueError(f'model_type {model_type!r} is unknown; use one of {sorted(sam_model_registry)}')
-    sam = sam_model_registry[model_type]()
-    if checkpoint is not None:
-        load_weights(sam, checkpoint)
-    return sam
-
-
-@MODELS.register_module()
-def build_small_sam(
-    *,
-    image_size: int = 256,
-    patch_size: int = 16,
-    encoder_embed_dim: int = 96,
-    encoder_depth: int = 3,
-    encoder_num_heads: int = 4,
-    encoder_global_attn_indexes: Sequence[int] = (2,),
-    window_size: int = 8,
-    prompt_embed_dim: int = 64,
-    decoder_depth: int = 2,
-    decoder_num_heads: int = 4,
-    decoder_mlp_dim: int = 256,
-    checkpoint: str | Path | None = None,
-) -> Sam:
-    """Build a SAM small enough for a CPU, from segment_anything's own parts; for tests and the demo.
-
-    Args:
-        image_size: L, the side of the square input; a multiple of ``patch_size``.
-        patch_size: px per cell of the image embedding; e = image_size / patch_size.
-        encoder_embed_dim: width of the image encoder.
-        encoder_depth: its number of blocks.
-        encoder_num_heads: its number of heads.
-        encoder_global_attn_indexes: its blocks that attend to the whole image; the others attend within windows.
-        window_size: side of a window in patches.
-        prompt_embed_dim: C, width of image embedding, prompts and mask decoder.
-        decoder_depth: layers of the mask decoder's two-way transformer.
-        decoder_num_heads: its number of heads.
-        decoder_mlp_dim: hidden width of its MLPs.
-        checkpoint: state dict of the whole model (``.safetensors``). None leaves what the classes start with: random
-            weights from torch's global generator, and zeros for the absolute and relative positions.
-
-    Raises:
-        ValueError: ``image_size`` is no multiple of ``patch_size``, or a checkpoint is absent or does not fit.
-    """
-    if image_size % patch_size:
-        raise ValueError(f'image_size {image_size} must be a multiple of patch_size {patch_size}')
-    embedding_size = image_size // patch_size
-    sam = Sam(
-        image_encoder=ImageEncoderViT(
-            img_size=image_size,
-            patch_size=patch_size,
-            embed_dim=encoder_embed_dim,
-            depth=encoder_depth,
-            num_heads=encoder_num_heads,
-            out_chans=prompt_embed_dim,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
-            use_rel_pos=True,
-            window_size=window_size,
-            global_attn_indexes=tuple(encoder_global_attn_indexes),
-        ),
-        prompt_encoder=PromptEncoder(
-            embed_dim=prompt_embed_dim,
-            image_embedding_size=(embedding_size, embedding_size),
-            input_image_size=(image_size, image_size),
-            mask_in_chans=16,
-        ),
-        mask_decoder=MaskDecoder(
-            transformer_dim=prompt_embed_dim,
-            transformer=TwoWayTransformer(
-                depth=decoder_depth,
-                embedding_dim=prompt_embed_dim,
-                num_heads=decoder_num_heads,
-                mlp_dim=decoder_mlp_dim,
-            ),
-            iou_head_hidden_dim=prompt_embed_dim,
-        ),
-    )
-    sam.eval()
-    if checkpoint is not None:
-        load_weights(sam, checkpoint)
-    return sam
 
 
 @MODELS.register_module()
