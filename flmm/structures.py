@@ -2,7 +2,7 @@
 
 Letters: S tokens in the sequence, P patches of 14x14 px, M masks (= phrases), (H, W) the processed frame in px (a
 multiple of 28), (h, w) the same frame in units of 28 px, N the image tokens (h * w; fewer with adaptive patches),
-(IH, IW) the image frame in px, C = layers * heads.
+(IH, IW) the image frame in px, C attention heads.
 """
 
 import copy
@@ -26,7 +26,7 @@ class FrozenFeatures:
     """What the frozen parts say of one sample: all that the trained ones read of its image and text.
 
     Args:
-        attentions: [M, C, h, w] float32, attention of each phrase to the image; channel = layer * heads + head.
+        attentions: [M, C, h, w] float32, attention of each phrase to the image, by layer, then by head.
         hidden_states: [layers, R, hidden], of the R phrase tokens, phrase by phrase.
         image_embedding: [sam_dim, e, e], what SAM's image encoder makes of the image.
     """

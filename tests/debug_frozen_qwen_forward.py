@@ -29,7 +29,7 @@ SAMPLE_FIELDS = {
     'gt_masks': 'truth in the image frame',
 }
 FORWARD_FIELDS = {
-    'mask_attentions': 'phrase -> image attention: mask, layer x head, row, column of the unit grid',
+    'mask_attentions': 'phrase -> image attention: mask, attention head, row, column of the unit grid',
     'text_embeds': "each phrase token's hidden state, projected for SAM",
     'pred_masks': 'coarse logits in the image frame',
     'sam_pred_masks': 'refined logits in the image frame',
@@ -87,7 +87,7 @@ def main() -> None:
         print_sample(sample, FORWARD_FIELDS)
         out_dir = Path(args.out_dir)
         save_figure(draw_phrases([sample]), out_dir / f'sample_{number}_masks.png')
-        save_figure(draw_heads(sample, num_heads=model.num_heads), out_dir / f'sample_{number}_heads.png')
+        save_figure(draw_heads(sample, heads=model.heads), out_dir / f'sample_{number}_heads.png')
     print('\nlosses: ' + ', '.join(f'{name} {value.item():.4f}' for name, value in losses.items()))
     print(f'pictures: {args.out_dir}')
 

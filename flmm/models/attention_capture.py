@@ -1,13 +1,15 @@
 """Read the attention of phrase tokens to image tokens while the frozen model runs, without eager attention.
 
 Letters: B samples, S tokens (padded), R phrase tokens of a sample, M its masks (= phrases), N its image tokens, A query
-heads, K key heads, D head dim, L layers.
+heads, K key heads, D head dim, L layers run, C chosen heads.
 
 The attention function below runs SDPA and, given a capture, also softmax(q k^T) for the R phrase rows alone: R x S
 numbers a head in place of S x S, averaged over the tokens of a phrase at once, so M x N numbers a head are kept. This
 is what ``attn_implementation='eager'`` with ``output_attentions=True`` gives, restricted to those rows and columns.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -58,33 +60,47 @@ class AttentionCapture:
     Args:
         phrases: one PhraseTokens for each sample of the batch.
         merge: how the tokens of a phrase become one map: 'mean' or 'max'.
+        heads: for each layer to read its heads, ascending.
     """
 
     phrases: list[PhraseTokens]
     merge: str
+    heads: dict[int, list[int]]
     layers: list[list[Tensor]] = field(default_factory=list)
 
-    def record(self, query: Tensor, key: Tensor, scaling: float) -> None:
-        """Compute the maps of one layer. ``query`` is [B, A, S, D] and ``key`` [B, K, S, D], both after RoPE."""
+    def record(self, layer: int, query: Tensor, key: Tensor, scaling: float) -> None:
+        """Compute the maps of a layer's chosen heads.
+
+        Args:
+            layer: counted from 0; called for ascending ones.
+            query: [B, A, S, D], after RoPE.
+            key: [B, K, S, D], after RoPE.
+            scaling: of the logits.
+        """
+        if layer not in self.heads:
+            return
         maps = [
-            tokens.merge(self._attention(query[i], key[i], tokens, scaling), how=self.merge)
+            tokens.merge(self._attention(query[i], key[i], tokens, scaling, self.heads[layer]), how=self.merge)
             for i, tokens in enumerate(self.phrases)
         ]
         self.layers.append(maps)
 
     @staticmethod
-    def _attention(query: Tensor, key: Tensor, tokens: PhraseTokens, scaling: float) -> Tensor:
-        """Return the [A, R, N] attention of the phrase rows to the image columns, softmax in float32."""
-        heads, _, dim = query.shape
-        key_heads, length, _ = key.shape
+    def _attention(query: Tensor, key: Tensor, tokens: PhraseTokens, scaling: float, heads: list[int]) -> Tensor:
+        """Return the [heads, R, N] attention of the phrase rows to the image columns, softmax in float32."""
+        group = len(query) // len(key)  # query heads that share a key head
+        if len(heads) < len(query):
+            # A key head stands once for each query head that reads it, as if there were no groups.
+            query, key, group = query[heads], key[[head // group for head in heads]], 1
+        num_rows, length = len(tokens.rows), key.shape[1]
         # Rows attend to nothing behind them, so right padding, which is, needs no mask of its own.
-        grouped = query[:, tokens.rows].reshape(key_heads, heads // key_heads * len(tokens.rows), dim)
-        logits = (grouped @ key.transpose(1, 2)).float().reshape(heads, len(tokens.rows), length) * scaling
+        grouped = query[:, tokens.rows].reshape(len(key), group * num_rows, -1)
+        logits = (grouped @ key.transpose(1, 2)).float().reshape(len(query), num_rows, length) * scaling
         behind = torch.arange(length, device=key.device) > tokens.rows[:, None]
         return logits.masked_fill(behind, -torch.inf).softmax(dim=-1)[..., tokens.image_columns]
 
     def maps(self) -> list[Tensor]:
-        """Return one [M, L * A, N] float32 tensor for each sample; channel = layer * A + head."""
+        """Return one [M, C, N] float32 tensor for each sample; channels by layer, then by head."""
         return [torch.cat(of_sample, dim=0).transpose(0, 1) for of_sample in zip(*self.layers, strict=True)]
 
 
@@ -100,7 +116,7 @@ def capturing_sdpa(
 ) -> tuple[Tensor, None]:
     """transformers' SDPA attention; records into ``attention_capture`` when the model was called with one."""
     if attention_capture is not None:
-        attention_capture.record(query, key, kwargs['scaling'])
+        attention_capture.record(module.layer_idx, query, key, kwargs['scaling'])
     return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
 
@@ -108,20 +124,33 @@ AttentionInterface.register(CAPTURING_SDPA, capturing_sdpa)
 AttentionMaskInterface.register(CAPTURING_SDPA, sdpa_mask)
 
 
-class HiddenStateCapture:
-    """Context manager that collects the hidden states of phrase tokens after each layer of a frozen decoder.
+@contextmanager
+def first_layers(decoder: nn.Module, depth: int) -> Iterator[list[nn.Module]]:
+    """Let a decoder of transformers run its first ``depth`` layers only, as long as the context lasts.
 
-    What is kept is ``output_hidden_states``' entries 1..L, at the phrase rows: the outputs of layers 1..L-1 and, for
-    the last layer, the output of the final norm.
+    Yields:
+        The modules whose outputs are ``output_hidden_states``' entries 1..depth: the layers, and the final norm in
+        place of the decoder's last layer.
+    """
+    layers = decoder.layers
+    outputs = [*layers[: len(layers) - 1], decoder.norm][:depth]
+    decoder.layers = layers[:depth]
+    try:
+        yield outputs
+    finally:
+        decoder.layers = layers
+
+
+class HiddenStateCapture:
+    """Context manager that collects the hidden states of phrase tokens.
 
     Args:
-        layers: the decoder layers, in order.
-        norm: the decoder's final norm.
+        modules: whose outputs, [B, S, hidden], are the hidden states, in the order in which they run.
         phrases: one PhraseTokens for each sample of the batch.
     """
 
-    def __init__(self, *, layers: nn.ModuleList, norm: nn.Module, phrases: list[PhraseTokens]) -> None:
-        self._modules = [*layers[:-1], norm]
+    def __init__(self, *, modules: list[nn.Module], phrases: list[PhraseTokens]) -> None:
+        self._modules = modules
         self._phrases = phrases
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._states: list[list[Tensor]] = []

@@ -1,8 +1,9 @@
 """F-LMM: a frozen LMM, a mask head on its attention maps, SAM to refine ("Grounding Frozen LMMs", CVPR 2025).
 
-Letters: M masks (= phrases) of a sample, C = layers * heads, (h, w) the grid in units, (IH, IW) the image in px.
+Letters: M masks (= phrases) of a sample, C chosen attention heads, (h, w) the grid in units, (IH, IW) the image in px.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
 from flmm.geometry import processed_to_image
+from flmm.models.head_selection import choose_heads
 from flmm.models.trainable_state import keep_trainable_state
 from flmm.registry import MODELS
 from flmm.structures import FrozenFeatures, GroundingSample
@@ -35,12 +37,19 @@ class FrozenLMM(BaseModel):
 
     Args:
         lmm: the LMM, or the config of a function that loads it.
-        mask_head: config of the mask head, without ``in_channels``: layers * heads is read from the LMM.
+        mask_head: config of the mask head, without ``in_channels``: it is the number of chosen attention heads.
         sam: the SAMWrapper, or its config.
         loss_mask: config of the per-pixel loss, of coarse and of refined masks.
         loss_dice: config of the region loss, of coarse and of refined masks.
         merge: how the maps of a phrase's tokens become one: 'mean' or 'max'.
+        layers: the mask head reads the attention of all heads of these layers, counted from 0.
+        heads: or of these (layer, head) pairs, such as tools/select_heads.py finds. The LMM is run up to the last
+            layer that is read. Neither: of all heads of all layers.
         data_preprocessor: defaults to GroundingDataPreprocessor.
+
+    Attributes:
+        heads: the chosen heads of each layer, both ascending; channels are in this order.
+        depth: how many layers of the LMM are run.
     """
 
     num_layers: int
@@ -56,6 +65,8 @@ class FrozenLMM(BaseModel):
         loss_mask: dict,
         loss_dice: dict,
         merge: str = 'mean',
+        layers: Sequence[int] | None = None,
+        heads: Sequence[tuple[int, int]] | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor or {'type': 'flmm.GroundingDataPreprocessor'})
@@ -65,10 +76,12 @@ class FrozenLMM(BaseModel):
         self.lmm = MODELS.build(lmm) if isinstance(lmm, dict) else lmm
         self._prepare_lmm()
         self.lmm.requires_grad_(requires_grad=False)
-        self.mask_head = MODELS.build({**mask_head, 'in_channels': self.num_layers * self.num_heads})
+        self.heads = choose_heads(num_layers=self.num_layers, num_heads=self.num_heads, layers=layers, heads=heads)
+        self.depth = max(self.heads) + 1
+        self.mask_head = MODELS.build({**mask_head, 'in_channels': sum(map(len, self.heads.values()))})
         self.sam = MODELS.build(sam) if isinstance(sam, dict) else sam
         self.text_proj = nn.Linear(self.hidden_size, self.sam.text_dim)
-        self.text_layer_weights = nn.Parameter(torch.zeros(self.num_layers))
+        self.text_layer_weights = nn.Parameter(torch.zeros(self.depth))
         self.loss_mask = MODELS.build(loss_mask)
         self.loss_dice = MODELS.build(loss_dice)
         keep_trainable_state(self)
@@ -79,7 +92,7 @@ class FrozenLMM(BaseModel):
         raise NotImplementedError
 
     def _encode(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the frozen LMM on a batch; called without gradient.
+        """Run the first ``depth`` layers of the frozen LMM on a batch; called without gradient.
 
         Returns:
             For each sample the ``attentions`` and the ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`.

@@ -8,7 +8,13 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2VLForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from flmm.models.attention_capture import CAPTURING_SDPA, AttentionCapture, HiddenStateCapture, PhraseTokens
+from flmm.models.attention_capture import (
+    CAPTURING_SDPA,
+    AttentionCapture,
+    HiddenStateCapture,
+    PhraseTokens,
+    first_layers,
+)
 from flmm.models.frozen_lmm import FrozenLMM
 from flmm.qwen.layout_inputs import image_features, position_ids
 from flmm.registry import MODELS
@@ -70,8 +76,11 @@ class FrozenQwenSAM(FrozenLMM):
             image_grid_thw=torch.cat([sample.image_grid_thw for sample in samples]),
             layouts=layouts,
         )
-        attention = AttentionCapture(phrases=phrases, merge=self.merge)
-        with HiddenStateCapture(layers=decoder.layers, norm=decoder.norm, phrases=phrases) as hidden:
+        attention = AttentionCapture(phrases=phrases, merge=self.merge, heads=self.heads)
+        with (
+            first_layers(decoder, self.depth) as outputs,
+            HiddenStateCapture(modules=outputs, phrases=phrases) as hidden,
+        ):
             # The inner model: logits over the vocabulary are not needed, so lm_head does not run.
             self.lmm.model(
                 **text,

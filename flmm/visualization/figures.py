@@ -1,6 +1,6 @@
 """Pictures of grounded phrases: image, attention, coarse mask, refined mask, truth.
 
-Letters: M masks of a sample, C = layers * heads, (h, w) the grid in units, (IH, IW) the image in px.
+Letters: M masks of a sample, C attention heads, (h, w) the grid in units, (IH, IW) the image in px.
 """
 
 import textwrap
@@ -82,22 +82,24 @@ def _draw_row(axes: np.ndarray, sample: GroundingSample, index: int) -> None:
     axes[1].imshow(heat, cmap='inferno', alpha=0.75)
 
 
-def draw_heads(sample: GroundingSample, *, num_heads: int, mask_id: int = 0) -> Figure:
-    """Draw the attention of one phrase, each head on its own: a row for each layer, a column for each head.
+def draw_heads(sample: GroundingSample, *, heads: dict[int, list[int]], mask_id: int = 0) -> Figure:
+    """Draw the attention of one phrase, each head on its own: a row for each layer.
 
     Args:
         sample: a predicted sample.
-        num_heads: heads of a layer; channel = layer * num_heads + head.
+        heads: of each layer, in the order of the channels: the model's ``heads``.
         mask_id: which phrase.
     """
-    maps = sample.mask_attentions[mask_id].detach().float().cpu().unflatten(0, (-1, num_heads))
-    num_layers = len(maps)
-    height, width = maps.shape[-2:]
-    figure = Figure(figsize=(num_heads, num_layers * max(height / width, 0.5) + 0.5), layout='constrained')
-    figure.suptitle(f'"{sample.phrases[mask_id]}": attention by layer (rows) and head (columns)', fontsize=8)
-    axes = figure.subplots(num_layers, num_heads, squeeze=False)
-    for row, of_layer in zip(axes, maps, strict=True):
-        for axis, heat in zip(row, of_layer, strict=True):
-            axis.imshow(heat, cmap='inferno')
-            axis.set_axis_off()
+    maps = iter(sample.mask_attentions[mask_id].detach().float().cpu())
+    height, width = sample.mask_attentions.shape[-2:]
+    num_rows, num_columns = len(heads), max(map(len, heads.values()))
+    figure = Figure(figsize=(num_columns, num_rows * max(height / width, 0.5) + 0.5), layout='constrained')
+    figure.suptitle(f'"{sample.phrases[mask_id]}": attention by layer and head', fontsize=8)
+    axes = figure.subplots(num_rows, num_columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for row, (layer, of_layer) in zip(axes, heads.items(), strict=True):
+        for axis, head in zip(row, of_layer, strict=False):  # a layer may have fewer heads than there are columns
+            axis.imshow(next(maps), cmap='inferno')
+            axis.set_title(f'{layer}.{head}', fontsize=6, pad=2)
     return figure

@@ -1,6 +1,6 @@
 """The mask head: a small U-Net that turns attention maps into coarse mask logits.
 
-Letters: N masks, C channels (layers * heads), (h, w) the grid of the attention maps, (h', w') the grid of the logits.
+Letters: N masks, C channels (attention heads), (h, w) the grid of the attention maps, (h', w') the grid of the logits.
 """
 
 from collections import OrderedDict
@@ -75,7 +75,7 @@ class UNetHead(nn.Module):
     order is part of the definition: values that sum to 1 over a 64x64 grid are so small that GroupNorm's eps counts.
 
     Args:
-        in_channels: C, layers * heads of the LMM.
+        in_channels: C, the number of attention heads that are read.
         base_channels: width of the first stage; each further stage doubles it.
         num_stages: resolutions in the U, each half the one before.
         enc_num_convs: convolutions per encoder stage, ``num_stages`` of them; two each by default.
@@ -158,7 +158,7 @@ class UNetHead(nn.Module):
         if x.ndim != 4 or x.shape[1] != in_channels:
             raise ValueError(
                 f'attention maps must be [N, {in_channels}, h, w], got shape {tuple(x.shape)}; '
-                'in_channels is layers * heads of the LMM'
+                'in_channels is the number of attention heads that are read'
             )
         x = self.prepare_input(x)
         height, width = x.shape[-2:]

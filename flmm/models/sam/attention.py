@@ -3,9 +3,9 @@
 Letters: B windows or images, A heads, D head dim, (H, W) the grid of patches, S = H * W.
 
 segment_anything adds to the logits of query (i, j) and key (k, l) a term of the rows and one of the columns,
-q . R[i - k] + q . R'[j - l] (decomposed relative positions, Li et al., "MViTv2", CVPR 2022), and holds the [S, S] matrix
-of each head. Both terms are scalar products once the query carries its H row terms and W column terms, and the key says
-by one-hot codes which row and column it is at:
+q . R[i - k] + q . R'[j - l] (decomposed relative positions, Li et al., "MViTv2", CVPR 2022), and holds the [S, S]
+matrix of each head. Both terms are scalar products once the query carries its H row terms and W column terms, and the
+key says in one-hot codes which row and column it is at:
 
     [q / sqrt(D), q . R[i - 0 .. i - (H-1)], q . R'[j - 0 .. j - (W-1)]] . [k, onehot(row), onehot(column)]
 

@@ -233,5 +233,5 @@ def test_unsupported_options_are_refused(options, message):
 
 
 def test_maps_of_another_model_are_refused():
-    with pytest.raises(ValueError, match=r'must be \[N, 8, h, w\], got shape \(1, 9, 4, 4\); in_channels is layers'):
+    with pytest.raises(ValueError, match=r'must be \[N, 8, h, w\], got shape \(1, 9, 4, 4\); in_channels is'):
         make_head()(torch.zeros(1, 9, 4, 4))
