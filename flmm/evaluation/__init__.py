@@ -2,6 +2,15 @@
 
 from flmm.evaluation.dump_predictions import DumpPredictions
 from flmm.evaluation.grounding_metric import GroundingMetric, PhraseScore, phrase_scores
+from flmm.evaluation.head_scores import best_threshold_iou
 from flmm.evaluation.table import align_rows, format_table
 
-__all__ = ['DumpPredictions', 'GroundingMetric', 'PhraseScore', 'align_rows', 'format_table', 'phrase_scores']
+__all__ = [
+    'DumpPredictions',
+    'GroundingMetric',
+    'PhraseScore',
+    'align_rows',
+    'best_threshold_iou',
+    'format_table',
+    'phrase_scores',
+]

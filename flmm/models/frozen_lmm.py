@@ -91,12 +91,8 @@ class FrozenLMM(BaseModel):
         """Check ``self.lmm``, make it capture attention, set ``num_layers``, ``num_heads`` and ``hidden_size``."""
         raise NotImplementedError
 
-    def _encode(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the first ``depth`` layers of the frozen LMM on a batch; called without gradient.
-
-        Returns:
-            For each sample the ``attentions`` and the ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`.
-        """
+    def _run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
+        """Run the first ``depth`` layers of the LMM on a batch, without gradient; returns what ``run_lmm`` does."""
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> 'FrozenLMM':  # noqa: FBT001, FBT002 (torch's signature)
@@ -110,19 +106,25 @@ class FrozenLMM(BaseModel):
 
     @torch.no_grad()
     def encode(self, samples: list[GroundingSample]) -> list[FrozenFeatures]:
-        """Return what the frozen parts say of each sample: what it carries already, or else computed.
-
-        The LMM runs in its own precision even under AMP.
-        """
+        """Return what the frozen parts say of each sample: what it carries already, or else computed."""
         for sample in samples:
             sample.validate()
         unknown = [sample for sample in samples if sample.features is None]
         computed = iter(self._frozen_features(unknown)) if unknown else iter(())
         return [next(computed) if sample.features is None else sample.features for sample in samples]
 
-    def _frozen_features(self, samples: list[GroundingSample]) -> list[FrozenFeatures]:
+    @torch.no_grad()
+    def run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
+        """Run the LMM alone, in its own precision even under AMP.
+
+        Returns:
+            For each sample the ``attentions`` and the ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`.
+        """
         with torch.autocast(device_type=self.text_layer_weights.device.type, enabled=False):
-            attentions, hidden_states = self._encode(samples)
+            return self._run_lmm(samples)
+
+    def _frozen_features(self, samples: list[GroundingSample]) -> list[FrozenFeatures]:
+        attentions, hidden_states = self.run_lmm(samples)
         # One image in several samples (a phrase each) is the same object, and SAM's encoder is what costs most.
         images = {id(sample.image): sample.image for sample in samples}
         embeddings = dict(zip(images, self.sam.encode_images(list(images.values())), strict=True))

@@ -50,7 +50,7 @@ class FrozenQwenSAM(FrozenLMM):
         self.num_heads = text_config.num_attention_heads
         self.hidden_size = text_config.hidden_size
 
-    def _encode(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
+    def _run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
         image_token_id = self.lmm.config.image_token_id
         for sample in samples:
             if sample.image_token_id != image_token_id:
