@@ -13,7 +13,12 @@ def _child_of(parent: Registry, *locations: str) -> Registry:
     return Registry(parent.name, parent=parent, scope='flmm', locations=list(locations))
 
 
-DATASETS = _child_of(mmengine_registry.DATASETS, 'flmm.datasets.refcoco', 'flmm.datasets.refcoco_test_sets')
+DATASETS = _child_of(
+    mmengine_registry.DATASETS,
+    'flmm.datasets.cached_features',
+    'flmm.datasets.refcoco',
+    'flmm.datasets.refcoco_test_sets',
+)
 TRANSFORMS = _child_of(mmengine_registry.TRANSFORMS, 'flmm.datasets.qwen_image_processor', 'flmm.datasets.transforms')
 FUNCTIONS = _child_of(mmengine_registry.FUNCTIONS, 'flmm.datasets.collate', 'flmm.datasets.worker_seeds')
 MODELS = _child_of(mmengine_registry.MODELS, 'flmm.models')

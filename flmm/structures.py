@@ -46,13 +46,14 @@ class GroundingSample:
     Args:
         input_ids: [S] long. Chat-formatted prompt with its image tokens, then the phrases.
         mask_ids: [S] long. Which phrase a token belongs to (0..M-1); -1 is context.
-        pixel_values: [P, 1176] float, P = 4 * N. Flattened patches: 3 channels x 2 frames x 14 x 14, normalized.
+        pixel_values: [P, 1176] float, P = 4 * N. Flattened patches: 3 channels x 2 frames x 14 x 14, normalized. May be
+            None where ``features`` are known.
         image_grid_thw: [1, 3] long. Frames, rows and columns of the dense patch grid; H = 14 * rows.
         image_token_id: the id that stands for one image token in ``input_ids``.
         phrases: M strings, as read from the dataset.
         masks: [M, H, W] bool, truth in the processed frame.
         gt_masks: [M, IH, IW] bool, truth in the image frame.
-        image: the image as RGB, size (IW, IH).
+        image: the image as RGB, size (IW, IH). May be None where ``features`` are known.
         meta_data: frame sizes, see :class:`flmm.geometry.FrameMetaData`.
         image_path: where the image was read from, for messages and file names.
         image_layout: [N, 3] long. Top, left and size in units of the square that each image token covers, see
@@ -70,13 +71,13 @@ class GroundingSample:
 
     input_ids: Tensor
     mask_ids: Tensor
-    pixel_values: Tensor
+    pixel_values: Tensor | None
     image_grid_thw: Tensor
     image_token_id: int
     phrases: list[str]
     masks: Tensor
     gt_masks: Tensor
-    image: Image.Image
+    image: Image.Image | None
     meta_data: dict[str, Any]
     image_path: str
     image_layout: Tensor | None = None
@@ -112,6 +113,12 @@ class GroundingSample:
         return rows // MERGE_SIZE, columns // MERGE_SIZE
 
     @property
+    def image_size(self) -> tuple[int, int]:
+        """(IH, IW)."""
+        original = self.meta_data['original_shape']
+        return original['height'], original['width']
+
+    @property
     def layout(self) -> TokenLayout:
         """Where the image tokens lie on the dense grid."""
         return TokenLayout(tokens=self.image_layout, grid_size=self.grid_size)
@@ -136,17 +143,24 @@ class GroundingSample:
         h, w = self.grid_size
         num_tokens = len(self.image_layout)
         frame = (h * UNIT_PIXELS, w * UNIT_PIXELS)
-        image_frame = (self.image.height, self.image.width)
         mask_ids = self.mask_ids[self.mask_ids != -1].unique().tolist()
         num_masks, num_image_tokens = self.num_masks, int((self.input_ids == self.image_token_id).sum())
         kinds = self.phrases if self.phrase_kinds is None else self.phrase_kinds
+        if self.features is None and (self.image is None or self.pixel_values is None):
+            raise ValueError(
+                f'image {self.image_path!r}: image and pixel_values may be absent only where features are known'
+            )
+        image_size = self.image_size if self.image is None else (self.image.height, self.image.width)
+        num_rows = num_tokens * MERGE_SIZE**2
+        found_rows = num_rows if self.pixel_values is None else len(self.pixel_values)
         facts = [
             ('mask_ids has shape', tuple(self.mask_ids.shape), tuple(self.input_ids.shape), 'one id for each token'),
             ('its phrases have mask ids', mask_ids, list(range(num_masks)), 'each phrase needs tokens of its own'),
             ('its image tokens number', num_image_tokens, num_tokens, f'its layout of a grid of {h}x{w} units'),
-            ('pixel_values has rows', len(self.pixel_values), num_tokens * MERGE_SIZE**2, 'the patches of its layout'),
+            ('pixel_values has rows', found_rows, num_rows, 'the patches of its layout'),
             ('masks has shape', tuple(self.masks.shape), (num_masks, *frame), 'a mask each, processed frame'),
-            ('gt_masks has shape', tuple(self.gt_masks.shape), (num_masks, *image_frame), 'a mask each, image frame'),
+            ('image has size', image_size, self.image_size, 'the original shape of its meta_data'),
+            ('gt_masks has shape', tuple(self.gt_masks.shape), (num_masks, *image_size), 'a mask each, image frame'),
             ('phrase_kinds number', len(kinds), num_masks, 'one for each phrase, or None'),
         ]
         for name, found, expected, why in facts:

@@ -7,6 +7,7 @@ for them.
 from flmm.lazy_exports import lazy_exports
 
 _MODULE_OF = {
+    'CachedFeatures': 'cached_features',
     'LoadMasks': 'transforms',
     'PILLoadImageFromFile': 'transforms',
     'QwenImageProcessorWrapper': 'qwen_image_processor',

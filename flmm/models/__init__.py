@@ -2,7 +2,7 @@
 
 from flmm.models.frozen_lmm import FrozenLMM, GroundingDataPreprocessor
 from flmm.models.frozen_qwen import FrozenQwenSAM
-from flmm.models.lmm_loading import pretrained_lmm, random_lmm
+from flmm.models.lmm_loading import LMMWithoutWeights, pretrained_lmm, random_lmm
 from flmm.models.mask_head.mask_decoder import UNetHead
 from flmm.models.mask_head.mask_refiner import SAMWrapper
 
@@ -10,6 +10,7 @@ __all__ = [
     'FrozenLMM',
     'FrozenQwenSAM',
     'GroundingDataPreprocessor',
+    'LMMWithoutWeights',
     'SAMWrapper',
     'UNetHead',
     'pretrained_lmm',

@@ -160,7 +160,7 @@ class FrozenLMM(BaseModel):
             pred_masks = processed_to_image(coarse, sample.meta_data)
             refined = self.sam(
                 image_embedding=of_sample.image_embedding,
-                image_size=(sample.image.height, sample.image.width),
+                image_size=sample.image_size,
                 coarse_logits=pred_masks,
                 text_embeds=text_embeds,
             )

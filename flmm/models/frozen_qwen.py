@@ -5,7 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2VLForConditionalGeneration
+from transformers import (
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+)
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from flmm.models.attention_capture import (
@@ -16,6 +21,7 @@ from flmm.models.attention_capture import (
     first_layers,
 )
 from flmm.models.frozen_lmm import FrozenLMM
+from flmm.models.lmm_loading import LMMWithoutWeights
 from flmm.qwen.layout_inputs import image_features, position_ids
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample
@@ -40,17 +46,29 @@ class FrozenQwenSAM(FrozenLMM):
         self.coarse_attention = coarse_attention
 
     def _prepare_lmm(self) -> None:
-        if not isinstance(self.lmm, (Qwen2VLForConditionalGeneration, Qwen2_5_VLForConditionalGeneration)):
-            raise ValueError(f'lmm is a {type(self.lmm).__name__}; FrozenQwenSAM reads Qwen2-VL and Qwen2.5-VL')
+        if isinstance(self.lmm, LMMWithoutWeights):
+            name = type(self.lmm.config).__name__
+            known = isinstance(self.lmm.config, (Qwen2VLConfig, Qwen2_5_VLConfig))
+        else:
+            name = type(self.lmm).__name__
+            known = isinstance(self.lmm, (Qwen2VLForConditionalGeneration, Qwen2_5_VLForConditionalGeneration))
+        if not known:
+            raise ValueError(f'lmm is a {name}; FrozenQwenSAM reads Qwen2-VL and Qwen2.5-VL')
         text_config = self.lmm.config.text_config
         if set(text_config.layer_types) != {'full_attention'}:
             raise ValueError('lmm uses sliding-window attention; set use_sliding_window=False in its text_config')
-        self.lmm.set_attn_implementation({'text_config': CAPTURING_SDPA})
+        if not isinstance(self.lmm, LMMWithoutWeights):
+            self.lmm.set_attn_implementation({'text_config': CAPTURING_SDPA})
         self.num_layers = text_config.num_hidden_layers
         self.num_heads = text_config.num_attention_heads
         self.hidden_size = text_config.hidden_size
 
     def _run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
+        if isinstance(self.lmm, LMMWithoutWeights):
+            raise ValueError(
+                f'the sample of {samples[0].image_path!r} carries no features, and the LMM was built without weights; '
+                'read stored features (CachedFeatures), or load the LMM'
+            )
         image_token_id = self.lmm.config.image_token_id
         for sample in samples:
             if sample.image_token_id != image_token_id:

@@ -1,7 +1,8 @@
-"""Load the LMM to freeze: a published or fine-tuned checkpoint, or the same shape with random weights as a control."""
+"""The LMM to freeze: a published or fine-tuned checkpoint; its shape with random weights; or without any."""
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
+from torch import nn
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 
 from flmm.registry import MODELS
 
@@ -32,6 +33,20 @@ def random_lmm(*, name_or_path: str, seed: int = 0, dtype: str = 'float32') -> P
     with torch.random.fork_rng():  # what is built next must not depend on the seed of this
         torch.manual_seed(seed)
         return AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(name_or_path), dtype=_dtype(dtype))
+
+
+@MODELS.register_module()
+class LMMWithoutWeights(nn.Module):
+    """Stands where the LMM would, in a model that only ever sees samples with stored features.
+
+    Args:
+        name_or_path: whose config is read.
+        **unused: what a config says of loading weights.
+    """
+
+    def __init__(self, *, name_or_path: str, **unused: object) -> None:
+        super().__init__()
+        self.config: PreTrainedConfig = AutoConfig.from_pretrained(name_or_path)
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -64,8 +64,10 @@ def draw_phrases(samples: list[GroundingSample], *, max_rows: int = 24) -> Figur
 def _draw_row(axes: np.ndarray, sample: GroundingSample, index: int) -> None:
     if sample.mask_attentions is None or sample.pred_masks is None or sample.sam_pred_masks is None:
         raise ValueError(f"sample of {sample.image_path!r} holds no predictions; draw what mode='tensor' returns")
+    if sample.image is None:
+        raise ValueError(f'sample of {sample.image_path!r} holds no image, as samples of stored features do not')
     coarse, refined = (score.iou for score in list(phrase_scores(sample))[index :: sample.num_masks])
-    heat = attention_map(sample.mask_attentions[index], (sample.image.height, sample.image.width))
+    heat = attention_map(sample.mask_attentions[index], sample.image_size)
     pictures = {
         'image': np.asarray(sample.image),
         'attention': np.asarray(sample.image.convert('L').convert('RGB')),

@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from flmm.geometry import frame_meta_data
 from flmm.structures import GroundingSample
 
 IMAGE_TOKEN = 7
@@ -35,7 +36,7 @@ def predicted_sample(
         masks=torch.zeros(num_masks, 28, 28, dtype=torch.bool),
         gt_masks=truths,
         image=Image.fromarray(pixels),
-        meta_data={},
+        meta_data=frame_meta_data((height, width), (28, 28)),
         image_path=image_path,
         phrase_kinds=kinds,
         dataset_name=dataset_name,

@@ -266,7 +266,7 @@ def test_known_samples(noisy_dataset):
     assert dense.kept_fractions == [1, 1, 1]
     for sample, fraction in zip(budget.samples, budget.kept_fractions, strict=True):
         assert fraction == len(sample.image_layout) / math.prod(sample.grid_size) <= 0.3
-        assert sample.pixel_values.untyped_storage().nbytes() == 4
+        assert sample.pixel_values is None
         sample.validate()
         assert model.encode([sample])[0] is sample.features
     assert not torch.equal(dense[0].features.attentions, budget[0].features.attentions)

@@ -6,7 +6,6 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from mmengine.config import ConfigDict
 from torch.utils.data import Dataset
 
@@ -73,8 +72,7 @@ def known_samples(
         features = model.encode([sample.to(device) for sample in batch])
         for sample, of_sample in zip(batch, features, strict=True):
             sample.features = of_sample
-            # One zero stands for all pixels, which would fill the memory.
-            sample.pixel_values = torch.zeros(()).expand_as(sample.pixel_values)
+            sample.pixel_values = None  # would fill the memory
         samples += batch
     return KnownSamples(samples, kept_fractions=kept_fractions)
 

@@ -1,0 +1,92 @@
+"""Samples from stored features, which the frozen parts need not compute again."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import ConfigDict
+from torch.utils.data import Dataset
+
+import flmm
+from flmm.datasets.feature_store import DTYPES, FeatureStore
+from flmm.fingerprint import checkpoints_in, fingerprint
+from flmm.registry import DATASETS
+from flmm.structures import GroundingSample
+
+FEATURES_VERSION = 1
+"""Changes when the same model, processor and data give other features than before."""
+TRAINED = ('mask_head', 'loss_mask', 'loss_dice', 'data_preprocessor')
+"""Arguments of the model that features do not depend on; of ``sam`` they depend on ``sam`` alone."""
+
+
+@DATASETS.register_module()
+class CachedFeatures(Dataset):
+    """Another dataset, as tools/cache_features.py has stored it with the features of its samples.
+
+    Samples are those of ``dataset``, with ``features`` and without ``image`` and ``pixel_values``. Where ``dataset``
+    draws at random (sentences, alpha), ``draws`` of each item are stored, and each access takes one of them, drawn from
+    Python's ``random``.
+
+    Args:
+        folder: of the features.
+        dataset: config of the dataset.
+        model: config of the model whose frozen parts make the features.
+        draws: how often each item is stored.
+        dtype: of stored attentions and image embeddings: 'float16', 'bfloat16' or 'float32'.
+        seed: of what is drawn at random.
+
+    Raises:
+        ValueError: no features, or not all; or they were made with another model, processor, dataset or version.
+    """
+
+    def __init__(
+        self, *, folder: str | Path, dataset: dict, model: dict, draws: int = 1, dtype: str = 'float16', seed: int = 0
+    ) -> None:
+        self.store = FeatureStore(folder)
+        self.store.check(made_with(dataset=dataset, model=model, draws=draws, dtype=dtype, seed=seed))
+        found: dict[int, dict[int, list[dict[str, Any]]]] = {}
+        for record in self.store.records():
+            found.setdefault(record['item'], {}).setdefault(record['draw'], []).append(record)
+        self._records = [found[item] for item in range(len(found))]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> GroundingSample | list[GroundingSample]:
+        draws = self._records[index]
+        samples = [self.store.read(record) for record in draws[random.randrange(len(draws))]]
+        return samples if draws[0][0]['is_list'] else samples[0]
+
+
+def made_with(*, dataset: dict, model: dict, draws: int, dtype: str, seed: int) -> dict[str, Any]:
+    """Collect what features depend on, as JSON. For the arguments see :class:`CachedFeatures`.
+
+    Raises:
+        ValueError: an argument is out of range, or a file that the configs name is not on this machine.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f'dtype is {dtype!r}, expected one of {sorted(DTYPES)}')
+    if draws < 1:
+        raise ValueError(f'draws is {draws}, expected 1 or more')
+    frozen = {key: value for key, value in model.items() if key not in TRAINED}
+    frozen['sam'] = model['sam']['sam']
+    root = dataset.get('data_root', '')
+    annotations = [str(Path(root, dataset[key])) for key in ('ann_file', 'split_file') if key in dataset]
+    files = dict.fromkeys([*checkpoints_in(frozen), *checkpoints_in(dataset), *annotations])
+    document = {
+        'versions': {'flmm': flmm.__version__, 'features': FEATURES_VERSION},
+        'model': frozen,
+        'dataset': dataset,
+        'files': {name: fingerprint(name) for name in files},
+        'draws': draws,
+        'dtype': dtype,
+        'seed': seed,
+    }
+    return json.loads(json.dumps(document, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, ConfigDict):
+        return value.to_dict()
+    raise ValueError(f'{value!r} of type {type(value).__name__} cannot stand in a config whose features are stored')

@@ -1,0 +1,221 @@
+"""Features on disk: shards of samples that the frozen parts have read, with all that training needs of them.
+
+    <folder>/store.json                 what the features were made with, and how many shards there are
+    <folder>/shard_00000.safetensors    tensors of the samples of up to 64 images
+    <folder>/shard_00000.json           the rest of these samples; written last, so a shard that has it is whole
+
+A shard is written whole or not at all: what an interruption leaves is done again. Processes that write different shards
+do not meet.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from pycocotools import mask as coco_mask
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from flmm.geometry import image_to_processed
+from flmm.structures import FrozenFeatures, GroundingSample
+
+IMAGES_PER_SHARD = 64
+DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16, 'float32': torch.float32}
+PLAIN_FIELDS = ('image_token_id', 'phrases', 'phrase_kinds', 'meta_data', 'image_path', 'dataset_name', 'sample_idx')
+TENSOR_FIELDS = ('input_ids', 'mask_ids', 'image_grid_thw', 'image_layout')
+
+
+@dataclass(kw_only=True)
+class StoredSample:
+    """A sample with its features, and its place.
+
+    Args:
+        item: which item of the dataset it comes from.
+        draw: which drawing of that item's sentences.
+        is_list: whether the item is a list of samples.
+        sample: with ``features``.
+    """
+
+    item: int
+    draw: int
+    is_list: bool
+    sample: GroundingSample
+
+
+class FeatureStore:
+    """A folder of features.
+
+    Args:
+        folder: where it is, or is to be made.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def open_to_write(self, *, made_with: dict[str, Any], num_images: int) -> list[int]:
+        """Start the store, or go on with one that was made with the same.
+
+        Args:
+            made_with: what the features depend on; JSON.
+            num_images: how many images it will have, ``IMAGES_PER_SHARD`` to a shard.
+
+        Returns:
+            The shards that are still to be written.
+
+        Raises:
+            ValueError: the folder holds features made with something else.
+        """
+        num_shards = -(-num_images // IMAGES_PER_SHARD)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._file('store').exists():
+            self.check(made_with)
+        else:
+            document = {'made_with': made_with, 'num_images': num_images, 'num_shards': num_shards}
+            _write_json(self._file('store'), document)
+        return [shard for shard in range(num_shards) if not self._file(shard).exists()]
+
+    def write(self, shard: int, samples: Sequence[StoredSample], *, dtype: str) -> None:
+        """Write a shard.
+
+        Args:
+            shard: its number.
+            samples: of its images. The embedding of an image is stored once, for all samples that hold the same tensor.
+            dtype: of attentions and image embeddings; hidden states stay as they are.
+
+        Raises:
+            ValueError: a number is too large for ``dtype``.
+        """
+        tensors: dict[str, Tensor] = {}
+        embeddings: dict[int, str] = {}
+        records = []
+        for number, stored in enumerate(samples):
+            sample, features = stored.sample, stored.sample.features
+            if id(features.image_embedding) not in embeddings:
+                embeddings[id(features.image_embedding)] = f'{number}.image_embedding'
+                tensors[f'{number}.image_embedding'] = features.image_embedding.to(DTYPES[dtype])
+            tensors[f'{number}.attentions'] = features.attentions.to(DTYPES[dtype])
+            tensors[f'{number}.hidden_states'] = features.hidden_states
+            tensors |= {f'{number}.{name}': getattr(sample, name) for name in TENSOR_FIELDS}
+            records.append(
+                {
+                    'item': stored.item,
+                    'draw': stored.draw,
+                    'is_list': stored.is_list,
+                    'image_embedding': embeddings[id(features.image_embedding)],
+                    'gt_masks': _encode_masks(sample.gt_masks),
+                    **{name: getattr(sample, name) for name in PLAIN_FIELDS},
+                }
+            )
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                path = samples[int(name.split('.')[0])].sample.image_path
+                raise ValueError(f'{name.split(".")[1]} of {path!r} are not finite in {tensor.dtype}; take a wider one')
+        path = self._file(shard).with_suffix('.safetensors')
+        unfinished = path.with_name(f'{path.name}.{os.getpid()}')
+        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, unfinished)
+        unfinished.rename(path)
+        _write_json(self._file(shard), records)
+
+    def check(self, made_with: dict[str, Any]) -> None:
+        """Compare what the features were made with.
+
+        Raises:
+            ValueError: there are none, or they were made with something else; the message names the first difference.
+        """
+        if not self._file('store').exists():
+            raise ValueError(f'{str(self.folder)!r} holds no features; make them with tools/cache_features.py')
+        difference = first_difference(self._document['made_with'], made_with)
+        if difference:
+            raise ValueError(
+                f'features in {str(self.folder)!r} were made with another {difference}; make them again in another '
+                'folder'
+            )
+
+    def records(self) -> list[dict[str, Any]]:
+        """Read what describes the samples and says where their tensors are.
+
+        Raises:
+            ValueError: some shards are missing.
+        """
+        num_shards = self._document['num_shards']
+        missing = [shard for shard in range(num_shards) if not self._file(shard).exists()]
+        if missing:
+            raise ValueError(
+                f'{len(missing)} of {num_shards} shards are missing in {str(self.folder)!r}; run '
+                'tools/cache_features.py again, it goes on where it stopped'
+            )
+        records = []
+        for shard in range(num_shards):
+            of_shard = json.loads(self._file(shard).read_text(encoding='utf-8'))
+            records += [{**record, 'shard': shard, 'number': number} for number, record in enumerate(of_shard)]
+        return records
+
+    def read(self, record: dict[str, Any]) -> GroundingSample:
+        """Read the sample of a record. It has no ``image`` and no ``pixel_values``; features are in float32.
+
+        The hidden states stay in the dtype in which the LMM gave them.
+        """
+        file = _opened(self._file(record['shard']).with_suffix('.safetensors'))
+        number = record['number']
+        meta_data = record['meta_data']
+        gt_masks = _decode_masks(record['gt_masks'], meta_data['original_shape'])
+        return GroundingSample(
+            **{name: file.get_tensor(f'{number}.{name}') for name in TENSOR_FIELDS},
+            **{name: record[name] for name in PLAIN_FIELDS},
+            pixel_values=None,
+            image=None,
+            masks=image_to_processed(gt_masks, meta_data),
+            gt_masks=gt_masks,
+            features=FrozenFeatures(
+                attentions=file.get_tensor(f'{number}.attentions').float(),
+                hidden_states=file.get_tensor(f'{number}.hidden_states'),
+                image_embedding=file.get_tensor(record['image_embedding']).float(),
+            ),
+        )
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        return json.loads(self._file('store').read_text(encoding='utf-8'))
+
+    def _file(self, name: str | int) -> Path:
+        return self.folder / (f'shard_{name:05d}.json' if isinstance(name, int) else f'{name}.json')
+
+
+def first_difference(first: Any, second: Any, *, path: str = '') -> str | None:
+    """Describe where two JSON documents differ first, as 'key.key (one, not other)'; None where they do not."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in sorted(first.keys() | second.keys()):
+            below = f'{path}.{key}' if path else key
+            found = first_difference(first.get(key), second.get(key), path=below)
+            if found:
+                return found
+        return None
+    return None if first == second else f'{path} ({first!r}, not {second!r})'
+
+
+@lru_cache(maxsize=128)
+def _opened(path: Path) -> Any:
+    return safe_open(path, framework='pt')
+
+
+def _write_json(path: Path, document: Any) -> None:
+    unfinished = path.with_name(f'{path.name}.{os.getpid()}')  # several processes may start the store
+    unfinished.write_text(json.dumps(document, indent=1), encoding='utf-8')
+    unfinished.rename(path)
+
+
+def _encode_masks(masks: Tensor) -> list[str]:
+    columns = masks.to(torch.uint8).cpu().permute(1, 2, 0).numpy().copy(order='F')
+    return [rle['counts'].decode('ascii') for rle in coco_mask.encode(columns)]
+
+
+def _decode_masks(counts: list[str], shape: dict[str, int]) -> Tensor:
+    size = [shape['height'], shape['width']]
+    masks = coco_mask.decode([{'size': size, 'counts': count.encode('ascii')} for count in counts])
+    return torch.from_numpy(masks).permute(2, 0, 1).bool().contiguous()

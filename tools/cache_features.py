@@ -1,0 +1,139 @@
+"""Run the frozen parts once over the datasets of a config, and store what they say.
+
+    python tools/cache_features.py configs/shapes/demo_cached.py
+    torchrun --nproc_per_node=8 tools/cache_features.py CONFIG
+
+Every loader of the config whose dataset is a CachedFeatures is done. Started again after an interruption, it goes on
+with the shards that are missing. Several processes share the shards: torchrun tells them their number, or --rank and
+--world-size do; they need not run at the same time or on one machine.
+"""
+
+import argparse
+import os
+import random
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from flmm.datasets.cached_features import made_with
+from flmm.datasets.feature_store import IMAGES_PER_SHARD, FeatureStore, StoredSample
+from flmm.engine import check_config_keys
+from flmm.models import FrozenLMM
+from flmm.registry import DATASETS, MODELS
+from flmm.structures import FrozenFeatures
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+class ImageSamples(Dataset):
+    """The samples of one image: all items on it, each as often as it is to be stored.
+
+    Args:
+        dataset: makes the samples.
+        draws: how often each item is stored.
+        seed: of random sentences.
+    """
+
+    def __init__(self, dataset: Dataset, *, draws: int, seed: int) -> None:
+        self.dataset = dataset
+        self.draws = draws
+        self.seed = seed
+        items: dict[str, list[int]] = {}
+        for item in range(len(dataset)):
+            items.setdefault(dataset.get_data_info(item)['img_path'], []).append(item)
+        self.items = list(items.values())
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> list[StoredSample]:
+        found = []
+        for item in self.items[index]:
+            for draw in range(self.draws):
+                random.seed(f'{self.seed} {item} {draw}')
+                made = self.dataset[item]
+                for sample in made if isinstance(made, list) else [made]:
+                    found.append(StoredSample(item=item, draw=draw, is_list=isinstance(made, list), sample=sample))
+                    sample.image = found[0].sample.image  # one object: the frozen parts then read it once
+        return found
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config')
+    parser.add_argument(
+        '--batch-size', type=int, default=4, help='images, and samples, that go through the model together'
+    )
+    parser.add_argument('--num-workers', type=int, default=2, help='processes that load images')
+    parser.add_argument('--rank', type=int, default=int(os.environ.get('RANK', 0)), help='number of this process')
+    parser.add_argument('--world-size', type=int, default=int(os.environ.get('WORLD_SIZE', 1)))
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if not 0 <= args.rank < args.world_size:
+        raise ValueError(f'--rank is {args.rank}, expected 0 to {args.world_size - 1} (--world-size - 1)')
+    config = Config.fromfile(args.config)
+    config.merge_from_dict(args.cfg_options)
+    check_config_keys(config)
+    init_default_scope(config.default_scope)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0)))
+    datasets = [config[loader].dataset for loader in LOADERS if config.get(loader)]
+    cached = [dataset for dataset in datasets if dataset.type == 'CachedFeatures']
+    if not cached:
+        raise ValueError(f'{args.config} has no dataset of type CachedFeatures; see configs/shapes/demo_cached.py')
+    for dataset in cached:
+        _store(dataset, args)
+
+
+def _store(cached: dict, args: argparse.Namespace) -> None:
+    options = {key: value for key, value in cached.items() if key not in ('type', 'folder')}
+    options = {'draws': 1, 'dtype': 'float16', 'seed': 0, **options}
+    images = ImageSamples(DATASETS.build(cached.dataset), draws=options['draws'], seed=options['seed'])
+    store = FeatureStore(cached.folder)
+    missing = store.open_to_write(made_with=made_with(**options), num_images=len(images))
+    mine = [shard for shard in missing if shard % args.world_size == args.rank]
+    if not mine:
+        return
+    model = MODELS.build(cached.model).to(get_device()).eval()
+    with tqdm(total=len(mine), unit='shard', desc=str(cached.folder)) as progress:
+        for shard in mine:
+            first = shard * IMAGES_PER_SHARD
+            of_shard = torch.utils.data.Subset(images, range(first, min(first + IMAGES_PER_SHARD, len(images))))
+            loader = DataLoader(
+                of_shard,
+                batch_size=args.batch_size,
+                num_workers=args.num_workers,
+                collate_fn=lambda of_images: [stored for of_image in of_images for stored in of_image],
+            )
+            samples = [stored for batch in loader for stored in _with_features(model, batch, args.batch_size)]
+            store.write(shard, samples, dtype=options['dtype'])
+            progress.update()
+
+
+@torch.no_grad()
+def _with_features(model: FrozenLMM, of_images: list[StoredSample], batch_size: int) -> list[StoredSample]:
+    images = {id(stored.sample.image): stored.sample.image for stored in of_images}
+    embeddings = dict(zip(images, model.sam.encode_images(list(images.values())).cpu(), strict=True))
+    for start in range(0, len(of_images), batch_size):
+        batch = of_images[start : start + batch_size]
+        read = zip(*model.run_lmm([stored.sample.to(get_device()) for stored in batch]), strict=True)
+        for stored, (attentions, hidden_states) in zip(batch, read, strict=True):
+            stored.sample.features = FrozenFeatures(
+                attentions=attentions.cpu(),
+                hidden_states=hidden_states.cpu(),
+                image_embedding=embeddings[id(stored.sample.image)],
+            )
+            stored.sample.image = stored.sample.pixel_values = None  # a shard of them would fill the memory
+    return of_images
+
+
+if __name__ == '__main__':
+    main()
