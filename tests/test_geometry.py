@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
+from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 from torchvision.ops import masks_to_boxes as torchvision_masks_to_boxes
 
@@ -13,6 +16,7 @@ from flmm.geometry import (
     masks_to_boxes,
     processed_to_image,
     sam_content_size,
+    sam_to_image,
 )
 
 
@@ -171,6 +175,25 @@ def test_logits_to_sam_places_content_like_the_image(image_size):
     fill = logits.amin(dim=(1, 2)).clamp(max=-1)[:, None, None].expand_as(prompts)
     assert torch.equal(prompts[:, height:], fill[:, height:])
     assert torch.equal(prompts[:, :, width:], fill[:, :, width:])
+
+
+@pytest.mark.parametrize('image_size', [(60, 80), (80, 60), (200, 333), (64, 64), (7, 300)])
+@pytest.mark.parametrize(('sam_size', 'cells'), [(64, 16), (256, 64)])
+def test_sam_to_image_is_segment_anythings_postprocessing(image_size, sam_size, cells):
+    logits = random_logits(3, cells, cells).requires_grad_()
+    weights = random_logits(3, *image_size)
+    # The only thing that the method reads of its object is the side of the SAM frame.
+    sam = SimpleNamespace(image_encoder=SimpleNamespace(img_size=sam_size))
+    content = sam_content_size(image_size, sam_size)
+    expected = Sam.postprocess_masks(sam, logits[:, None], content, image_size)[:, 0]
+
+    found = sam_to_image(logits, sam_size, image_size)
+
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    expected_gradient, gradient = (torch.autograd.grad((x * weights).sum(), logits)[0] for x in (expected, found))
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-4)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert torch.equal(sam_to_image(logits, sam_size, image_size), found)
 
 
 def test_logits_to_sam_pads_confident_foreground_with_minus_one():

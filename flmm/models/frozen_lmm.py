@@ -154,23 +154,29 @@ class FrozenLMM(BaseModel):
         """Return the samples with every model field filled, and the coarse logits on the mask head's grid."""
         features = self.encode(samples)
         coarse_logits = self._mask_logits([of_sample.attentions for of_sample in features])
-        grounded = []
-        for sample, of_sample, coarse in zip(samples, features, coarse_logits, strict=True):
-            text_embeds = self._text_embeds(sample, of_sample.hidden_states)
-            pred_masks = processed_to_image(coarse, sample.meta_data)
-            refined = self.sam(
-                image_embedding=of_sample.image_embedding,
-                image_size=sample.image_size,
-                coarse_logits=pred_masks,
-                text_embeds=text_embeds,
+        text_embeds = [
+            self._text_embeds(sample, of_sample.hidden_states)
+            for sample, of_sample in zip(samples, features, strict=True)
+        ]
+        pred_masks = [
+            processed_to_image(coarse, sample.meta_data) for sample, coarse in zip(samples, coarse_logits, strict=True)
+        ]
+        refined = self.sam.refine(
+            [of_sample.image_embedding for of_sample in features],
+            [sample.image_size for sample in samples],
+            pred_masks,
+            text_embeds,
+        )
+        grounded = [
+            replace(
+                sample,
+                mask_attentions=features[i].attentions,
+                text_embeds=text_embeds[i],
+                pred_masks=pred_masks[i],
+                sam_pred_masks=refined[i],
             )
-            model_fields = {
-                'mask_attentions': of_sample.attentions,
-                'text_embeds': text_embeds,
-                'pred_masks': pred_masks,
-                'sam_pred_masks': refined,
-            }
-            grounded.append(replace(sample, **model_fields))
+            for i, sample in enumerate(samples)
+        ]
         return grounded, coarse_logits
 
     def _mask_logits(self, attentions: list[Tensor]) -> list[Tensor]:

@@ -12,7 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from flmm.geometry import boxes_to_sam, largest_component, logits_to_sam, masks_to_boxes, sam_content_size
+from flmm.geometry import (
+    boxes_to_sam,
+    largest_component,
+    logits_to_sam,
+    masks_to_boxes,
+    sam_content_size,
+    sam_to_image,
+)
 from flmm.models.sam import ResizeLongestSide, Sam
 from flmm.registry import MODELS
 
@@ -121,25 +128,52 @@ class SAMWrapper(nn.Module):
         Raises:
             ValueError: shapes that do not fit together.
         """
-        image_size = tuple(image_size)
-        self._check(image_embedding, image_size, coarse_logits, text_embeds)
-        num_masks = len(coarse_logits)
-        if num_masks == 0:
-            return coarse_logits.new_zeros(coarse_logits.shape, dtype=torch.float32)
+        return self.refine([image_embedding], [image_size], [coarse_logits], [text_embeds])[0]
 
-        sparse, dense, image_pe = self._encode_prompts(coarse_logits.detach(), image_size)
-        # The decoder takes masks with equal numbers of tokens together.
+    def refine(
+        self,
+        image_embeddings: Sequence[Tensor],
+        image_sizes: Sequence[Sequence[int]],
+        coarse_logits: Sequence[Tensor],
+        text_embeds: Sequence[Sequence[Tensor] | None],
+    ) -> list[Tensor]:
+        """Refine the masks of several images together: :meth:`forward`, with a list of each argument."""
+        image_sizes = [tuple(size) for size in image_sizes]
+        arguments = list(zip(image_embeddings, image_sizes, coarse_logits, text_embeds, strict=True))
+        for of_image in arguments:
+            self._check(*of_image)
+        num_masks = [len(logits) for logits in coarse_logits]
+        if sum(num_masks) == 0:
+            return [logits.float() for logits in coarse_logits]
+        prompts = [
+            self._prompts(logits.detach(), size) for logits, size in zip(coarse_logits, image_sizes, strict=True)
+        ]
+        sparse, dense = self._encode_prompts(*map(_concatenated, zip(*prompts, strict=True)), total=sum(num_masks))
+        # The decoder adds the dense prompts to the one image that it takes. Masks of several images share a call when
+        # each brings its image along with its dense prompt, and the one image is zero.
+        index = torch.repeat_interleave(torch.tensor(num_masks))
+        dense = dense + torch.stack(list(image_embeddings))[index.to(dense.device)]
+        texts = [text for of_image in text_embeds for text in of_image] if self.use_text else None
+        low_res = self._decode(sparse, dense, texts).split(num_masks)
+        return [
+            sam_to_image(masks[:, 0], self.resize.target_length, size)
+            for masks, size in zip(low_res, image_sizes, strict=True)
+        ]
+
+    def _decode(self, sparse: Tensor, dense: Tensor, texts: list[Tensor] | None) -> Tensor:
+        """Run the decoder once for each number of tokens: [M, 0 or 2, C], [M, C, e, e] -> [M, 1, 4e, 4e] float32."""
         groups: dict[int, list[int]] = {}
-        for index in range(num_masks):
-            groups.setdefault(len(text_embeds[index]) if self.use_text else 0, []).append(index)
+        for index in range(len(dense)):
+            groups.setdefault(0 if texts is None else len(texts[index]), []).append(index)
+        with torch.autocast(dense.device.type, enabled=False):
+            image_pe = self.model.prompt_encoder.get_dense_pe()
         low_res = []
         for indices in groups.values():
             tokens = sparse[indices]
-            if self.use_text:
-                text = torch.stack([text_embeds[index] for index in indices])
-                tokens = torch.cat([tokens, text.to(tokens)], dim=1)
+            if texts is not None:
+                tokens = torch.cat([tokens, torch.stack([texts[index] for index in indices]).to(tokens)], dim=1)
             logits, _ = self.model.mask_decoder(
-                image_embeddings=image_embedding[None],
+                image_embeddings=torch.zeros_like(dense[:1]),
                 image_pe=image_pe,
                 sparse_prompt_embeddings=tokens,
                 dense_prompt_embeddings=dense[indices],
@@ -147,25 +181,26 @@ class SAMWrapper(nn.Module):
             )
             low_res.append(logits.float())
         order = torch.tensor([index for indices in groups.values() for index in indices])
-        low_res = torch.cat(low_res)[order.argsort().to(coarse_logits.device)]
-        content_size = sam_content_size(image_size, self.resize.target_length)
-        return self.model.postprocess_masks(low_res, content_size, image_size)[:, 0]
+        return torch.cat(low_res)[order.argsort().to(dense.device)]
 
-    def _encode_prompts(self, coarse_logits: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode boxes and masks: [M, 0 or 2, C] sparse, [M, C, e, e] dense; and the [1, C, e, e] positions."""
-        encoder = self.model.prompt_encoder
-        num_masks, sam_size = len(coarse_logits), self.resize.target_length
-        boxes = mask_prompts = None
+    def _prompts(self, coarse_logits: Tensor, image_size: tuple[int, int]) -> tuple[Tensor | None, Tensor | None]:
+        """Derive what SAM is given of M coarse masks: boxes [M, 4], and masks [M, 1, 4e, 4e]."""
+        boxes = masks = None
         if self.use_box:
             foreground = largest_component(coarse_logits) if self.box_from == 'component' else coarse_logits > 0
-            boxes = boxes_to_sam(masks_to_boxes(foreground), image_size, sam_size)
+            boxes = boxes_to_sam(masks_to_boxes(foreground), image_size, self.resize.target_length)
         if self.use_mask:
-            mask_prompts = logits_to_sam(coarse_logits, sam_size, encoder.mask_input_size)[:, None]
+            size = self.model.prompt_encoder.mask_input_size
+            masks = logits_to_sam(coarse_logits, self.resize.target_length, size)[:, None]
+        return boxes, masks
+
+    def _encode_prompts(self, boxes: Tensor | None, masks: Tensor | None, *, total: int) -> tuple[Tensor, Tensor]:
+        """Encode the prompts of all masks: [total, 0 or 2, C] sparse, [total, C, e, e] dense."""
+        device = self.model.device
         # Positions are sines of px / L times a frequency: half precision would be off by several px.
-        with torch.autocast(coarse_logits.device.type, enabled=False):
-            sparse, dense = encoder(points=None, boxes=boxes, masks=mask_prompts)
-            image_pe = encoder.get_dense_pe()
-        return sparse.expand(num_masks, -1, -1), dense.expand(num_masks, -1, -1, -1), image_pe
+        with torch.autocast(device.type, enabled=False):
+            sparse, dense = self.model.prompt_encoder(points=None, boxes=boxes, masks=masks)
+        return sparse.expand(total, -1, -1), dense.expand(total, -1, -1, -1)
 
     def _check(
         self,
@@ -198,3 +233,7 @@ class SAMWrapper(nn.Module):
                     f'text_embeds[{index}] must be [tokens, {self.text_dim}], got {tuple(embed.shape)}; '
                     'project the hidden states to text_dim'
                 )
+
+
+def _concatenated(parts: Sequence[Tensor | None]) -> Tensor | None:
+    return None if parts[0] is None else torch.cat(parts)

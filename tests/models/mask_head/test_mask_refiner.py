@@ -107,6 +107,25 @@ def test_decoding_in_groups_equals_decoding_one_by_one(uses):
     torch.testing.assert_close(together, one_by_one, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    'uses',
+    [{}, {'use_box': False}, {'use_mask': False}, {'use_text': False}, {'use_box': False, 'use_mask': False}],
+)
+def test_images_together_equal_images_one_by_one(uses):
+    wrapper = make_wrapper(**uses)
+    sizes = [(90, 140), (60, 60), (161, 119), (64, 96)]
+    counts = [3, 0, 1, 2]
+    coarse = [make_coarse(count, *size, seed=i) for i, (count, size) in enumerate(zip(counts, sizes, strict=True))]
+    texts = [make_texts(lengths, seed=i) for i, lengths in enumerate(([2, 5, 2], [], [2], [1, 5]))]
+    embeddings = wrapper.encode_images([make_image(*size, seed=i) for i, size in enumerate(sizes)])
+
+    together = wrapper.refine(embeddings, sizes, coarse, texts)
+
+    for arguments, found in zip(zip(embeddings, sizes, coarse, texts, strict=True), together, strict=True):
+        torch.testing.assert_close(found, wrapper(*arguments), rtol=0, atol=1e-5)
+    assert [len(found) for found in together] == counts
+
+
 def test_equal_token_counts_share_one_decoder_call():
     wrapper = make_wrapper()
     batches = []
@@ -114,9 +133,11 @@ def test_equal_token_counts_share_one_decoder_call():
         lambda _, args, kwargs: batches.append(tuple(kwargs['sparse_prompt_embeddings'].shape)), with_kwargs=True
     )
 
-    wrapper(torch.zeros(32, 16, 16), (64, 64), make_coarse(4, 64, 64), make_texts([2, 3, 2, 2]))
+    coarse = [make_coarse(4, 64, 64), make_coarse(2, 40, 64)]
+    texts = [make_texts([2, 3, 2, 2]), make_texts([2, 4])]
+    wrapper.refine(torch.zeros(2, 32, 16, 16), [(64, 64), (40, 64)], coarse, texts)
 
-    assert batches == [(3, 4, 32), (1, 5, 32)]  # two box corners, then the words
+    assert batches == [(4, 4, 32), (1, 5, 32), (1, 6, 32)]  # two box corners, then the words
 
 
 def test_images_of_a_batch_equal_sam_predictors_features():
@@ -215,10 +236,11 @@ def test_mask_prompt_is_background_in_the_padding():
 def test_prompts_keep_float32_under_autocast():
     wrapper = make_wrapper()
     coarse = make_coarse(2, 60, 80)
-    plain = wrapper._encode_prompts(coarse, (60, 80))
+    prompts = wrapper._prompts(coarse, (60, 80))
+    plain = wrapper._encode_prompts(*prompts, total=2)
 
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        mixed = wrapper._encode_prompts(coarse, (60, 80))
+        mixed = wrapper._encode_prompts(*wrapper._prompts(coarse, (60, 80)), total=2)
         refined = wrapper(torch.zeros(32, 16, 16), (60, 80), coarse, make_texts([1, 1]))
 
     assert all(torch.equal(one, other) for one, other in zip(plain, mixed, strict=True))
