@@ -118,7 +118,9 @@ class FeatureStore:
                 raise ValueError(f'{name.split(".")[1]} of {path!r} are not finite in {tensor.dtype}; take a wider one')
         path = self._file(shard).with_suffix('.safetensors')
         unfinished = path.with_name(f'{path.name}.{os.getpid()}')
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, unfinished)
+        # Copies: samples of one image share tensors, which safetensors refuses.
+        own = {name: tensor.cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+        save_file(own, unfinished)
         unfinished.rename(path)
         _write_json(self._file(shard), records)
 
@@ -163,6 +165,7 @@ class FeatureStore:
         """
         file = _opened(self._file(record['shard']).with_suffix('.safetensors'))
         number = record['number']
+        record['meta_data']['scale_factor'] = tuple(record['meta_data']['scale_factor'])  # JSON knows lists only
         meta_data = record['meta_data']
         gt_masks = _decode_masks(record['gt_masks'], meta_data['original_shape'])
         return GroundingSample(
@@ -191,12 +194,14 @@ def first_difference(first: Any, second: Any, *, path: str = '') -> str | None:
     """Describe where two JSON documents differ first, as 'key.key (one, not other)'; None where they do not."""
     if isinstance(first, dict) and isinstance(second, dict):
         for key in sorted(first.keys() | second.keys()):
-            below = f'{path}.{key}' if path else key
+            below = f'{path}.{key}' if path else str(key)
             found = first_difference(first.get(key), second.get(key), path=below)
             if found:
                 return found
         return None
-    return None if first == second else f'{path} ({first!r}, not {second!r})'
+    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        return first_difference(dict(enumerate(first)), dict(enumerate(second)), path=path)
+    return None if first == second else f'{path} ({first!r}, not {second!r})'.strip()
 
 
 @lru_cache(maxsize=128)

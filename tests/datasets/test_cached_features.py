@@ -1,0 +1,198 @@
+"""Stored features: what is read is what was computed, and stores of anything else are refused."""
+
+import json
+import random
+import re
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from tiny_refcoco import REPOSITORY, run_tool, write_workspace
+
+from flmm.datasets.feature_store import FeatureStore, StoredSample, first_difference
+from flmm.registry import DATASETS, MODELS
+
+CACHED = """
+_base_ = './tiny.py'
+cached = dict(_delete_=True, type='CachedFeatures', model=_base_.model, dtype={dtype!r}, seed=5)
+train_dataloader = dict(
+    dataset=dict(folder={folder!r} + '/train', dataset=_base_.train_dataloader.dataset, draws=3, **cached)
+)
+val_dataloader = dict(dataset=dict(folder={folder!r} + '/val', dataset=_base_.val_dataloader.dataset, **cached))
+test_dataloader = dict(dataset=dict(folder={folder!r} + '/test', dataset=_base_.test_dataloader.dataset, **cached))
+model = dict(lmm=dict(type='LMMWithoutWeights'))
+"""
+
+
+@pytest.fixture(scope='module')
+def workspace(tmp_path_factory):
+    return write_workspace(tmp_path_factory.mktemp('workspace'))
+
+
+@pytest.fixture(scope='module')
+def cached_config(workspace):
+    """A config whose loaders read stored features; they are stored."""
+    path = workspace.with_name('cached.py')
+    path.write_text(CACHED.format(folder=str(workspace.with_name('features')), dtype='float32'))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(REPOSITORY)
+        run_tool('cache_features', path, '--num-workers', '0', '--batch-size', '2')
+    return path
+
+
+@pytest.fixture
+def config(cached_config, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    init_default_scope('flmm')
+    return Config.fromfile(cached_config)
+
+
+def as_list(item):
+    return item if isinstance(item, list) else [item]
+
+
+@pytest.mark.parametrize('loader', ['train', 'val', 'test'])
+def test_stored_samples_are_those_of_the_dataset_with_their_features(config, workspace, loader):
+    settings = config[f'{loader}_dataloader'].dataset
+    source, stored = DATASETS.build(settings.dataset), DATASETS.build(settings)
+    model = MODELS.build(Config.fromfile(workspace).model)
+    assert len(stored) == len(source)
+    for item in range(len(source)):
+        random.seed(item)
+        draw = random.randrange(settings.get('draws', 1))
+        random.seed(item)
+        found = stored[item]
+        random.seed(f'5 {item} {draw}')
+        expected = source[item]
+        assert isinstance(found, list) == isinstance(expected, list)
+        for one, other in zip(as_list(found), as_list(expected), strict=True):
+            assert one.image is None
+            assert one.pixel_values is None
+            for name in ('input_ids', 'mask_ids', 'image_grid_thw', 'image_layout', 'masks', 'gt_masks'):
+                assert torch.equal(getattr(one, name), getattr(other, name)), name
+            for name in ('image_token_id', 'phrases', 'phrase_kinds', 'image_path', 'dataset_name', 'sample_idx'):
+                assert getattr(one, name) == getattr(other, name), name
+            assert one.meta_data == other.meta_data
+            (features,) = model.encode([other])
+            for name in ('attentions', 'hidden_states', 'image_embedding'):
+                stored_tensor = getattr(one.features, name)
+                torch.testing.assert_close(stored_tensor, getattr(features, name), rtol=1e-5, atol=1e-5)
+
+
+def test_losses_are_those_without_the_store(config, workspace):
+    settings = Config.fromfile(workspace)
+    torch.manual_seed(0)
+    model = MODELS.build(settings.model)
+    trained_part = model.state_dict()
+    without_lmm = MODELS.build(config.model)
+    assert sum(parameter.numel() for parameter in without_lmm.lmm.parameters()) == 0
+    without_lmm.load_state_dict(trained_part)
+    stored = DATASETS.build(config.val_dataloader.dataset)
+    source = DATASETS.build(settings.val_dataloader.dataset)
+    batches = [[dataset[item] for item in range(len(dataset))] for dataset in (source, stored)]
+    expected, found = (reader(batch, mode='loss') for reader, batch in zip((model, without_lmm), batches, strict=True))
+    for name, loss in expected.items():
+        torch.testing.assert_close(found[name], loss, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(('dtype', 'tolerance'), [('float16', 1e-3), ('bfloat16', 8e-3)])
+def test_a_narrow_dtype_rounds_and_no_more(config, tmp_path, dtype, tolerance):
+    settings = config.val_dataloader.dataset
+    wide = DATASETS.build(settings)
+    path = tmp_path / 'narrow.py'
+    path.write_text(f'_base_ = {config.filename!r}\nval_dataloader = dict(dataset=dict(folder={str(tmp_path)!r}, dtype={dtype!r}))\n')  # fmt: skip
+    run_tool('cache_features', path, '--num-workers', '0', '--cfg-options', 'train_dataloader=None', 'test_dataloader=None')  # fmt: skip
+    narrow = DATASETS.build(Config.fromfile(path).val_dataloader.dataset)
+    for item in range(len(wide)):
+        one, other = wide[item].features, narrow[item].features
+        assert other.attentions.dtype == other.image_embedding.dtype == torch.float32
+        torch.testing.assert_close(other.attentions, one.attentions, rtol=tolerance, atol=1e-7)
+        torch.testing.assert_close(other.image_embedding, one.image_embedding, rtol=tolerance, atol=1e-7)
+        assert torch.equal(other.hidden_states, one.hidden_states)
+        assert not torch.equal(other.attentions, one.attentions)
+
+
+def test_another_model_processor_dataset_or_seed_is_refused(config):
+    settings = config.val_dataloader.dataset
+    changes = {
+        'another model.heads (None, not [[1, 2]])': {'model': dict(settings.model, heads=[(1, 2)])},
+        "another model.merge (None, not 'max')": {'model': dict(settings.model, merge='max')},
+        'another seed (5, not 6)': {'seed': 6},
+        "another dtype ('float32', not 'float16')": {'dtype': 'float16'},
+        'another draws (1, not 2)': {'draws': 2},
+        "another dataset.split ('val', not 'testA')": {'dataset': dict(settings.dataset, split='testA')},
+    }
+    pruned = json.loads(json.dumps(settings.dataset))
+    pruned['pipeline'][-1]['image_processor'].update(patch_selection_method='v1')
+    changes['another dataset.pipeline'] = {'dataset': pruned}
+    for message, change in changes.items():
+        with pytest.raises(ValueError, match=re.escape(f'were made with {message}') + '.*; make them again in another'):
+            DATASETS.build(dict(settings, **change))
+    for value in (
+        dict(mask_head=dict(base_channels=8)),
+        dict(sam=dict(use_text=False)),
+    ):  # not read by the frozen parts
+        changed = Config(dict(model=settings.model))
+        changed.merge_from_dict(dict(model=value))
+        assert len(DATASETS.build(dict(settings, model=changed.model))) == len(DATASETS.build(settings))
+
+
+@pytest.mark.parametrize(
+    'file', ['lmm/model.safetensors', 'lmm/tokenizer.json', 'sam.safetensors', 'data/refcoco/refs(unc).p']
+)
+def test_changed_files_are_noticed(config, workspace, file):
+    path = workspace.parent / file
+    content = path.read_bytes()
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 1
+    path.write_bytes(bytes(changed))
+    try:
+        with pytest.raises(ValueError, match=r"were made with another files\..*'\)?, not '"):
+            DATASETS.build(config.val_dataloader.dataset)
+    finally:
+        path.write_bytes(content)
+
+
+def test_another_version_is_refused(config, monkeypatch):
+    monkeypatch.setattr('flmm.datasets.cached_features.FEATURES_VERSION', 99)
+    with pytest.raises(ValueError, match=r'another versions\.features \(1, not 99\)'):
+        DATASETS.build(config.val_dataloader.dataset)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'dtype': 'float64'}, "dtype is 'float64', expected one of ['bfloat16', 'float16', 'float32']"),
+        ({'draws': 0}, 'draws is 0, expected 1 or more'),
+        ({'folder': 'nowhere'}, "'nowhere' holds no features; make them with tools/cache_features.py"),
+    ],
+)
+def test_what_cannot_be_is_named(config, change, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        DATASETS.build(dict(config.val_dataloader.dataset, **change))
+
+
+def test_first_difference():
+    assert first_difference({'a': [1, {'b': 2}], 'c': None}, {'a': [1, {'b': 2}]}) is None
+    assert first_difference({'a': {'b': 1, 'c': 2}}, {'a': {'b': 1, 'c': 3}}) == 'a.c (2, not 3)'
+    assert first_difference({'a': 1}, {'a': 1, 'b': 0}) == 'b (None, not 0)'
+    assert first_difference([1, {'x': 'y'}], [1, {'x': 'z'}]) == "1.x ('y', not 'z')"
+    assert first_difference([1], [1, 2]) == '([1], not [1, 2])'
+
+
+def test_numbers_too_large_for_the_dtype_are_refused(config, tmp_path):
+    stored = DATASETS.build(config.val_dataloader.dataset)
+    sample = stored[0]
+    sample.features.image_embedding[0, 0, 0] = 1e5
+    with pytest.raises(
+        ValueError, match=r"image_embedding of '.*5\.png' are not finite in torch.float16; take a wider"
+    ):
+        FeatureStore(tmp_path).write(0, [StoredSample(item=0, draw=0, is_list=False, sample=sample)], dtype='float16')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_without_lmm_names_a_sample_without_features(config, workspace):
+    sample = DATASETS.build(Config.fromfile(workspace).val_dataloader.dataset)[0]
+    with pytest.raises(ValueError, match=r"sample of '.*5\.png' carries no features, and the LMM was built without"):
+        MODELS.build(config.model).encode([sample])

@@ -1,0 +1,69 @@
+import pytest
+
+from flmm.fingerprint import BLOCK, NUM_BLOCKS, checkpoints_in, fingerprint
+
+
+def test_names_sizes_and_contents_count_and_nothing_else(tmp_path):
+    folders = [tmp_path / name for name in 'ab']
+    for folder in folders:
+        folder.mkdir()
+        (folder / 'config.json').write_text('{}')
+        (folder / 'model.safetensors').write_bytes(b'weights')
+    assert fingerprint(str(folders[0])) == fingerprint(str(folders[1]))
+    (folders[1] / 'README.md').write_text('not read')
+    assert fingerprint(str(folders[0])) == fingerprint(str(folders[1]))
+    (folders[1] / 'model.safetensors').write_bytes(b'Weights')
+    assert fingerprint(str(folders[0])) != fingerprint(str(folders[1]))
+    (folders[1] / 'model.safetensors').write_bytes(b'weights')
+    (folders[1] / 'config.json').rename(folders[1] / 'other.json')
+    assert fingerprint(str(folders[0])) != fingerprint(str(folders[1]))
+
+
+def test_of_large_files_blocks_from_the_first_to_the_last_are_read(tmp_path):
+    path = tmp_path / 'large.pth'
+    size = 3 * NUM_BLOCKS * BLOCK + 5
+
+    def with_byte(place):
+        with path.open('wb') as stream:
+            stream.truncate(size)
+            stream.seek(place)
+            stream.write(b'x')
+        return fingerprint(str(path))
+
+    with path.open('wb') as stream:
+        stream.truncate(size)
+    plain = fingerprint(str(path))
+    assert with_byte(0) != plain
+    assert with_byte(size - 1) != plain
+    assert with_byte(BLOCK) == plain  # between blocks
+    with path.open('wb') as stream:
+        stream.truncate(size + 1)
+    assert fingerprint(str(path)) != plain
+
+
+def test_a_small_file_is_read_whole(tmp_path):
+    path = tmp_path / 'small.json'
+    path.write_bytes(bytes(3 * BLOCK + 7))
+    found = {fingerprint(str(path))}
+    for place in range(0, 3 * BLOCK + 7, BLOCK // 2):
+        content = bytearray(3 * BLOCK + 7)
+        content[place] = 1
+        path.write_bytes(bytes(content))
+        found.add(fingerprint(str(path)))
+    assert len(found) == 1 + 7
+
+
+def test_what_is_not_there_is_named():
+    with pytest.raises(ValueError, match="'some/where/else' is neither a file, nor a folder, nor a downloaded"):
+        fingerprint('some/where/else')
+    with pytest.raises(ValueError, match="'nobody/nothing' is neither"):
+        fingerprint('nobody/nothing')
+
+
+def test_checkpoints_in_a_config():
+    config = {
+        'lmm': {'type': 'pretrained_lmm', 'name_or_path': 'lmm'},
+        'sam': {'checkpoint': None, 'parts': ({'checkpoint': 'sam.pth'},)},
+        'pipeline': [{'image_processor': {'pretrained_model_name_or_path': 'lmm'}}],
+    }
+    assert list(checkpoints_in(config)) == ['lmm', 'sam.pth']

@@ -1,0 +1,104 @@
+"""tools/cache_features.py: going on after an interruption, several processes, training on what it stores."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from tiny_refcoco import REPOSITORY, run_tool
+
+from flmm.registry import DATASETS
+
+CACHED = """
+_base_ = './tiny.py'
+train_dataloader = dict(dataset=dict(
+    _delete_=True, type='CachedFeatures', folder={folder!r}, model=_base_.model, dtype='float32',
+    dataset=dict(_base_.train_dataloader.dataset, text_mode='select_first'),
+))
+model = dict(lmm=dict(type='LMMWithoutWeights'))
+val_dataloader = val_cfg = val_evaluator = None
+test_dataloader = test_cfg = test_evaluator = None
+"""
+PLAIN = """
+_base_ = './tiny.py'
+train_dataloader = dict(dataset=dict(text_mode='select_first'))
+val_dataloader = val_cfg = val_evaluator = None
+test_dataloader = test_cfg = test_evaluator = None
+"""
+
+
+@pytest.fixture
+def cached(config, tmp_path, monkeypatch):
+    """Config and folder of features that are not stored yet, two images to a shard."""
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr('flmm.datasets.feature_store.IMAGES_PER_SHARD', 2)
+    init_default_scope('flmm')
+    folder = tmp_path / 'features'
+    path = config.with_name('cached.py')
+    path.write_text(CACHED.format(folder=str(folder)))
+    return path, folder
+
+
+def run(path, *arguments):
+    run_tool('cache_features', path, '--num-workers', '0', *arguments)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(cached):
+    path, folder = cached
+    run(path)
+    whole = contents(folder)
+    assert set(whole) == {'store.json', *(f'shard_0000{i}.{end}' for i in (0, 1) for end in ('json', 'safetensors'))}
+    kept = (folder / 'shard_00000.json').stat().st_mtime_ns
+    (folder / 'shard_00001.json').unlink()  # as if stopped before it was written
+
+    dataset = Config.fromfile(path).train_dataloader.dataset
+    with pytest.raises(ValueError, match='1 of 2 shards are missing in .*; run tools/cache_features.py again'):
+        DATASETS.build(dataset)
+    run(path)
+
+    assert contents(folder) == whole
+    assert (folder / 'shard_00000.json').stat().st_mtime_ns == kept
+    assert len(DATASETS.build(dataset)) == 4
+
+
+def test_processes_share_the_shards(cached, tmp_path):
+    path, folder = cached
+    run(path)
+    whole = contents(folder)
+    for file in folder.iterdir():
+        file.unlink()
+    run(path, '--rank', '1', '--world-size', '2')
+    assert set(contents(folder)) == {'store.json', 'shard_00001.json', 'shard_00001.safetensors'}
+    run(path, '--rank', '0', '--world-size', '2')
+    assert contents(folder) == whole
+    with pytest.raises(ValueError, match=r'--rank is 2, expected 0 to 1 \(--world-size - 1\)'):
+        run(path, '--rank', '2', '--world-size', '2')
+
+
+def test_training_on_stored_features_is_training(cached, config, tmp_path):
+    path, _ = cached
+    run(path)
+    plain = config.with_name('plain.py')
+    plain.write_text(PLAIN)
+    losses, weights = [], []
+    for name, one in (('plain', plain), ('cached', path)):
+        options = (f'experiment_name=stored_{name}', 'default_hooks.logger.interval=1')
+        run_tool('train', one, '--work-dir', tmp_path / name, '--cfg-options', *options)
+        (scalars,) = Path(tmp_path / name).rglob('scalars.json')
+        losses.append([json.loads(line)['loss'] for line in scalars.read_text().splitlines()])
+        weights.append(torch.load(tmp_path / name / 'epoch_2.pth', weights_only=True)['state_dict'])
+    assert len(losses[0]) == 4
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert weights[0].keys() == weights[1].keys()
+
+
+def test_a_config_without_stored_features_is_refused(config, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    with pytest.raises(ValueError, match=r'tiny\.py has no dataset of type CachedFeatures'):
+        run(config)
