@@ -101,8 +101,12 @@ def test_a_narrow_dtype_rounds_and_no_more(config, tmp_path, dtype, tolerance):
     settings = config.val_dataloader.dataset
     wide = DATASETS.build(settings)
     path = tmp_path / 'narrow.py'
-    path.write_text(f'_base_ = {config.filename!r}\nval_dataloader = dict(dataset=dict(folder={str(tmp_path)!r}, dtype={dtype!r}))\n')  # fmt: skip
-    run_tool('cache_features', path, '--num-workers', '0', '--cfg-options', 'train_dataloader=None', 'test_dataloader=None')  # fmt: skip
+    path.write_text(
+        f'_base_ = {config.filename!r}\n'
+        f'val_dataloader = dict(dataset=dict(folder={str(tmp_path)!r}, dtype={dtype!r}))\n'
+        'train_dataloader = test_dataloader = None\n'
+    )
+    run_tool('cache_features', path, '--num-workers', '0')
     narrow = DATASETS.build(Config.fromfile(path).val_dataloader.dataset)
     for item in range(len(wide)):
         one, other = wide[item].features, narrow[item].features
@@ -129,12 +133,9 @@ def test_another_model_processor_dataset_or_seed_is_refused(config):
     for message, change in changes.items():
         with pytest.raises(ValueError, match=re.escape(f'were made with {message}') + '.*; make them again in another'):
             DATASETS.build(dict(settings, **change))
-    for value in (
-        dict(mask_head=dict(base_channels=8)),
-        dict(sam=dict(use_text=False)),
-    ):  # not read by the frozen parts
-        changed = Config(dict(model=settings.model))
-        changed.merge_from_dict(dict(model=value))
+    for not_read in ({'mask_head': {'base_channels': 8}}, {'sam': {'use_text': False}}):
+        changed = Config({'model': settings.model})
+        changed.merge_from_dict({'model': not_read})
         assert len(DATASETS.build(dict(settings, model=changed.model))) == len(DATASETS.build(settings))
 
 

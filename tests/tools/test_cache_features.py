@@ -58,7 +58,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(cached):
     (folder / 'shard_00001.json').unlink()  # as if stopped before it was written
 
     dataset = Config.fromfile(path).train_dataloader.dataset
-    with pytest.raises(ValueError, match='1 of 2 shards are missing in .*; run tools/cache_features.py again'):
+    with pytest.raises(ValueError, match=r'1 of 2 shards are missing in .*; run tools/cache_features\.py again'):
         DATASETS.build(dataset)
     run(path)
 
