@@ -21,12 +21,12 @@ DATASETS = _child_of(
 )
 TRANSFORMS = _child_of(mmengine_registry.TRANSFORMS, 'flmm.datasets.qwen_image_processor', 'flmm.datasets.transforms')
 FUNCTIONS = _child_of(mmengine_registry.FUNCTIONS, 'flmm.datasets.collate', 'flmm.datasets.worker_seeds')
+DATA_SAMPLERS = _child_of(mmengine_registry.DATA_SAMPLERS, 'flmm.datasets.token_batch_sampler')
 MODELS = _child_of(mmengine_registry.MODELS, 'flmm.models')
 METRICS = _child_of(mmengine_registry.METRICS, 'flmm.evaluation')
 HOOKS = _child_of(mmengine_registry.HOOKS, 'flmm.engine')
 
 # Nothing of ours is in these yet; mmengine looks for a default scope's child in each registry that it builds from.
-DATA_SAMPLERS = _child_of(mmengine_registry.DATA_SAMPLERS)
 EVALUATOR = _child_of(mmengine_registry.EVALUATOR)
 LOG_PROCESSORS = _child_of(mmengine_registry.LOG_PROCESSORS)
 LOOPS = _child_of(mmengine_registry.LOOPS)

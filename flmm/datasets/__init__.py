@@ -14,6 +14,7 @@ _MODULE_OF = {
     'RefCOCO2PNG': 'transforms',
     'RefCocoDataset': 'refcoco',
     'RefCocoTestSets': 'refcoco_test_sets',
+    'TokenBatchSampler': 'token_batch_sampler',
     'collate_grounding': 'collate',
     'keep_torch_seed': 'worker_seeds',
     'unlabelled_item': 'transforms',

@@ -84,13 +84,32 @@ class RefCocoDataset(MMDetRefCocoDataset):
         return {
             'img_path': os.path.join(self.data_prefix['img_path'], image['file_name']),  # the prefix may be a URL
             'img_id': image['id'],
+            'image_size': (image.get('height'), image.get('width')),
             'dataset_name': self.name,
             'targets': targets,
         }
 
+    def num_image_tokens(self) -> list[int]:
+        """How many image tokens each item has, as the image processor of the pipeline counts them by size.
+
+        Raises:
+            ValueError: the annotations lack the size of an image, or the pipeline does not end in RefCOCO2PNG.
+        """
+        processor = getattr(self.pipeline.transforms[-1], 'image_processor', None)
+        if processor is None:
+            raise ValueError(
+                'the pipeline does not end in RefCOCO2PNG, whose image processor says how many tokens there are'
+            )
+        items = [super(RefCocoDataset, self).get_data_info(index) for index in range(len(self))]
+        for item in items:
+            if None in item['image_size']:
+                raise ValueError(f'ann_file {self.ann_file!r} lacks height and width of {item["img_path"]!r}; add them')
+        return [processor.num_image_tokens(*item['image_size']) for item in items]
+
     def get_data_info(self, idx: int) -> dict:
         """Return item ``idx`` in mmdet's form: ``text`` and ``instances`` of equal length, one pair for each phrase."""
         item = super().get_data_info(idx)
+        del item['image_size']  # that of the image as read counts
         pairs = []
         for target in item.pop('targets'):
             sentences = [random.choice(target['sentences'])] if self.text_mode == 'random' else target['sentences']

@@ -1,0 +1,87 @@
+"""Batches of images with about as many tokens, so that little of a batch is padding and its memory is bounded."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from mmengine.dataset import DefaultSampler
+from torch.utils.data import Sampler
+
+from flmm.registry import DATA_SAMPLERS
+
+BUCKET_RATIO = 1.1
+
+
+@DATA_SAMPLERS.register_module()
+class TokenBatchSampler(Sampler[list[int]]):
+    """A ``batch_sampler`` that sorts images by their number of tokens.
+
+    Images go into buckets whose bounds are 10 % apart, and are drawn anew within a bucket at each epoch; neighbours in
+    this order make a batch. So padding is at most 10 % of a batch, but for the few that span buckets, and each epoch
+    has equally many batches. Batches come in a new order at each epoch. Processes that train together take batches of
+    about the same size at each step.
+
+    Args:
+        sampler: mmengine's DefaultSampler, which says what is sampled, in which epoch, and for which process. Its
+            dataset has a method ``num_image_tokens()`` that returns a number for each item.
+        batch_size: at most so many items make a batch.
+        max_tokens: at most so many image tokens, padding included, make a batch; None for any number.
+
+    Raises:
+        ValueError: a dataset without ``num_image_tokens``, or an item that alone has more than ``max_tokens``.
+    """
+
+    def __init__(self, *, sampler: DefaultSampler, batch_size: int, max_tokens: int | None = None) -> None:
+        if not hasattr(sampler.dataset, 'num_image_tokens'):
+            name = type(sampler.dataset).__name__
+            raise ValueError(f'{name} has no num_image_tokens(), by which TokenBatchSampler sorts; use another sampler')
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.max_tokens = max_tokens
+        self._buckets: list[int] = [_bucket(tokens) for tokens in sampler.dataset.num_image_tokens()]
+        largest = max(self._buckets)
+        if max_tokens is not None and _upper_bound(largest) > max_tokens:
+            item = self._buckets.index(largest)
+            raise ValueError(
+                f'max_tokens is {max_tokens}, and item {item} alone counts {_upper_bound(largest)} (its image tokens, '
+                'rounded up by up to 10 %); raise it, or lower max_pixels of the image processor'
+            )
+
+    def __len__(self) -> int:
+        return len(self._steps())
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in self._steps():
+            yield step[self.sampler.rank]
+
+    def _steps(self) -> list[list[list[int]]]:
+        """The batches of all processes, step by step."""
+        generator = torch.Generator().manual_seed(self.sampler.seed + self.sampler.epoch)
+        order = range(len(self._buckets))
+        if self.sampler.shuffle:
+            order = torch.randperm(len(self._buckets), generator=generator).tolist()
+        batches = self._batches(sorted(order, key=self._buckets.__getitem__))
+        world_size = self.sampler.world_size
+        batches += batches[: -len(batches) % world_size]
+        steps = [batches[start : start + world_size] for start in range(0, len(batches), world_size)]
+        if self.sampler.shuffle:
+            steps = [steps[i] for i in torch.randperm(len(steps), generator=generator).tolist()]
+        return steps
+
+    def _batches(self, order: list[int]) -> list[list[int]]:
+        batches: list[list[int]] = [[]]
+        for item in order:  # ascending: an item is the largest of the batch that it joins
+            count = len(batches[-1]) + 1
+            too_many = self.max_tokens is not None and count * _upper_bound(self._buckets[item]) > self.max_tokens
+            if count > self.batch_size or too_many:
+                batches.append([])
+            batches[-1].append(item)
+        return batches
+
+
+def _bucket(tokens: int) -> int:
+    return math.ceil(math.log(tokens, BUCKET_RATIO) - 1e-9)
+
+
+def _upper_bound(bucket: int) -> int:
+    return math.floor(BUCKET_RATIO**bucket + 1e-6)

@@ -1,0 +1,141 @@
+"""Bucketing by tokens: what an epoch holds, how much of it is padding, and processes that train together."""
+
+import itertools
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from PIL import Image
+from tiny_models import tiny_processor
+from tiny_refcoco import REPOSITORY, write_workspace
+
+from flmm.datasets import QwenImageProcessorWrapper, TokenBatchSampler
+from flmm.registry import DATASETS
+
+
+def make_sampler(tokens, *, rank=0, world_size=1, epoch=0, shuffle=True, **options):
+    dataset = SimpleNamespace(num_image_tokens=lambda: tokens)
+    facts = {'rank': rank, 'world_size': world_size, 'seed': 3, 'epoch': epoch, 'shuffle': shuffle}
+    return TokenBatchSampler(sampler=SimpleNamespace(dataset=dataset, **facts), **options)
+
+
+def random_tokens(count=501, seed=0):
+    return np.random.default_rng(seed).integers(50, 1300, count).tolist()
+
+
+def padding(batches, tokens):
+    """Share of the padded batches that is padding."""
+    padded = sum(len(batch) * max(tokens[item] for item in batch) for batch in batches)
+    return 1 - sum(tokens) / padded
+
+
+@pytest.mark.parametrize('max_tokens', [None, 4000])
+def test_an_epoch_holds_every_item_once_in_batches_of_like_sizes(max_tokens):
+    tokens = random_tokens()
+    batches = list(make_sampler(tokens, batch_size=8, max_tokens=max_tokens))
+    assert sorted(itertools.chain(*batches)) == list(range(501))
+    assert max(map(len, batches)) == 8
+    assert padding(batches, tokens) < 0.1
+    in_order = [list(range(start, min(start + 8, 501))) for start in range(0, 501, 8)]
+    assert padding(in_order, tokens) > 0.3
+    if max_tokens:
+        assert max(len(batch) * max(tokens[item] for item in batch) for batch in batches) <= max_tokens
+        assert min(map(len, batches)) < 4  # large images come in smaller batches
+    sizes = [tokens[batch[0]] for batch in batches]
+    assert sizes != sorted(sizes)
+
+
+def test_epochs_differ_in_batches_and_order_and_not_in_length():
+    tokens = random_tokens()
+    epochs = [list(make_sampler(tokens, batch_size=8, max_tokens=5000, epoch=epoch)) for epoch in range(5)]
+    assert len({len(batches) for batches in epochs}) == 1
+    assert len(epochs[0]) == len(make_sampler(tokens, batch_size=8, max_tokens=5000))
+    one, other = ({frozenset(batch) for batch in batches} for batches in epochs[:2])
+    assert len(one & other) < len(one) / 4
+    again = list(make_sampler(tokens, batch_size=8, max_tokens=5000, epoch=1))
+    assert again == epochs[1]
+
+
+def test_without_shuffling_batches_ascend():
+    tokens = random_tokens(40)
+    batches = list(make_sampler(tokens, batch_size=4, shuffle=False))
+    buckets = [math.ceil(math.log(tokens[item], 1.1)) for item in itertools.chain(*batches)]
+    assert buckets == sorted(buckets)
+    assert batches == list(make_sampler(tokens, batch_size=4, shuffle=False, epoch=7))
+
+
+def test_processes_take_batches_of_like_sizes():
+    tokens = random_tokens()
+    ranks = [list(make_sampler(tokens, batch_size=8, rank=rank, world_size=3)) for rank in range(3)]
+    assert len({len(batches) for batches in ranks}) == 1
+    items = [item for batches in ranks for batch in batches for item in batch]
+    assert set(items) == set(range(501))
+    assert len(items) <= 501 + 2 * 8  # the first batches fill the last step
+    spread = [
+        max(sizes) / min(sizes)
+        for sizes in ([max(tokens[item] for item in batch) for batch in step] for step in zip(*ranks, strict=True))
+    ]
+    assert np.median(spread) < 1.25
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'batch_size': 2, 'max_tokens': 90}, r'max_tokens is 90, and item 1 alone counts \d+ .*lower max_pixels'),
+    ],
+)
+def test_an_item_that_alone_is_too_large_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_sampler([40, 100, 60], **options)
+
+
+def test_a_dataset_that_does_not_count_is_named():
+    with pytest.raises(ValueError, match=r'list has no num_image_tokens\(\)'):
+        TokenBatchSampler(sampler=SimpleNamespace(dataset=[1, 2]), batch_size=2)
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        {},
+        {'min_pixels': 100 * 100, 'max_pixels': 200 * 200},
+        {'patch_selection_method': 'budget', 'alpha': 0.5},
+        {'patch_selection_method': 'budget', 'alpha': (0.2, 0.4)},
+        {'patch_selection_method': 'v2', 'alpha': 1.2},
+    ],
+)
+def test_tokens_counted_by_size_bound_those_of_the_image(settings):
+    processor = QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor(), **settings)
+    rng = np.random.default_rng(0)
+    for height, width in ((448, 336), (200, 310), (57, 400)):
+        pixels = np.kron(rng.integers(0, 256, (height // 28 + 1, width // 28 + 1, 3)), np.ones((28, 28, 1)))
+        image = Image.fromarray(pixels[:height, :width].astype(np.uint8))
+        bound = processor.num_image_tokens(height, width)
+        found = processor.preprocess(image, prompt='')
+        (layout,), ((_, rows, columns),) = found['image_layouts'], found['image_grid_thw'][0].tolist()
+        if 'alpha' not in settings:
+            assert bound == len(layout)
+        elif settings['patch_selection_method'] == 'v2':
+            assert bound == rows * columns // 4
+        else:
+            alpha = settings['alpha'] if isinstance(settings['alpha'], float) else settings['alpha'][1]
+            assert bound == round(alpha * rows * columns) // 4
+        assert len(layout) <= bound or settings.get('patch_selection_method') == 'budget'
+
+
+def test_a_config_trains_on_batches_of_like_sizes(tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    init_default_scope('flmm')
+    config = Config.fromfile(write_workspace(tmp_path))
+    loader = dict(config.train_dataloader, batch_sampler={'type': 'TokenBatchSampler', 'max_tokens': 40})
+    counts = DATASETS.build(loader['dataset']).num_image_tokens()
+    assert counts == [6, 6, 16, 8]  # of 56x84, 84x56, 112x112 and 100x70 px
+    batches = [
+        [len(sample.image_layout) for sample in batch['data_samples']]
+        for batch in Runner.build_dataloader(loader, seed=0)
+    ]
+    assert sorted(map(sorted, batches)) == [[6, 6], [8, 16]]
