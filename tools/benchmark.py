@@ -2,7 +2,8 @@
 
     python tools/benchmark.py importance
     python tools/benchmark.py pruning --preset small --image photo.jpg
-    python tools/benchmark.py pruning --preset 7b --device cuda
+    python tools/benchmark.py frozen --preset 7b --device cuda
+    python tools/benchmark.py training --preset small
 
 Writes <work dir>/<benchmark>.json, with every single time and what it was measured on, and prints a table. Numbers of
 two machines, or of two runs beside other work, do not compare; ratios within a run do.
@@ -13,12 +14,12 @@ import json
 from pathlib import Path
 
 import torch
-from benchmarks import importance, pruning
+from benchmarks import frozen, importance, pruning, training
 from benchmarks.measure import environment
 
 from flmm.evaluation import align_rows
 
-BENCHMARKS = {'importance': importance, 'pruning': pruning}
+BENCHMARKS = {'importance': importance, 'pruning': pruning, 'frozen': frozen, 'training': training}
 
 
 def parse_args() -> argparse.Namespace:

@@ -124,7 +124,8 @@ class FrozenQwenSAM(FrozenLMM):
                 distinct.append(sample)
         features = image_features(
             self.lmm.model,
-            torch.cat([sample.pixel_values for sample in distinct]),
+            # torch.cat would copy even one tensor, the largest of the frozen pass.
+            distinct[0].pixel_values if len(distinct) == 1 else torch.cat([sample.pixel_values for sample in distinct]),
             torch.cat([sample.image_grid_thw for sample in distinct]),
             [sample.layout for sample in distinct],
         ).pooler_output

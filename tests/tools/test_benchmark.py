@@ -2,14 +2,18 @@
 
 import json
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from benchmarks import reference
 from benchmarks.images import benchmark_image
 from benchmarks.importance import one_hot_entropy, oracle_entropy
 from benchmarks.measure import peak_memory, time_in_turn
 from benchmarks.presets import build_grounder
+from benchmarks.samples import SampleMaker
+from benchmarks.stages import StageTimer
 from PIL import Image
 
 from flmm.apt import compute_importance_maps
@@ -83,6 +87,76 @@ def test_pruning(run, capsys, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + 2 * WAYS
     assert lines[1].split()[:4] == ['112x140', 'dense', '20', '100.0']
+
+
+def test_frozen(run, capsys):
+    document = run('frozen', '--preset', 'demo', '--sizes', '112x140', '224x168', '--repeats', '2', '--batch-size', '2')
+
+    assert list(document['results']) == ['112x140', '224x168']
+    for of_size, num_tokens in zip(document['results'].values(), (20, 48), strict=True):
+        assert of_size['image_tokens'] == num_tokens
+        assert list(of_size['ways']) == ['stock forward', 'reference', 'flmm', 'flmm, batch of 2']
+        for of_way in of_size['ways'].values():
+            assert len(of_way['seconds']) == 2
+            assert 0 < min(of_way['seconds']) <= of_way['median_s']
+    small, large = (
+        {way: of_way['peak_bytes'] for way, of_way in of_size['ways'].items()}
+        for of_size in document['results'].values()
+    )
+    assert large['flmm'] < large['reference']
+    # All attention weights are kept, of 4 layers with 6 heads each; the sequence is longer than the image.
+    assert large['reference'] > 4 * 6 * 48**2 * 4
+    assert large['flmm'] / small['flmm'] < large['reference'] / small['reference']
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 2 * 4
+    assert lines[1].split(maxsplit=4)[:4] == ['112x140,', '20,', 'stock', 'forward']
+
+
+def test_training(run, capsys):
+    arguments = ('--preset', 'demo', '--sizes', '112x140', '--num-phrases', '1', '2', '--repeats', '1')
+    document = run('training', *arguments, '--batch-size', '2')
+
+    assert list(document['results']) == ['112x140, 1 phrases', '112x140, 2 phrases']
+    of_size = document['results']['112x140, 2 phrases']
+    trained = {'mask head', 'SAM decoder', 'losses', 'backward', 'other'}
+    frozen = {'vision tower', 'LLM', 'SAM encoder', 'image processing'}
+    assert set(of_size.pop('reference')['stages']) == (trained | frozen) - {'other'}
+    for way, of_way in of_size.items():
+        expected = trained | ({'reading'} if 'stored' in way else {*frozen, 'capture'})
+        assert set(of_way['stages']) == expected, way
+        assert of_way['median_s'] == pytest.approx(sum(of_way['stages'].values()))
+        assert of_way['peak_bytes'] > 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 2 * 7
+
+
+def test_the_reference_computes_what_flmm_does():
+    model = build_grounder('demo', device=CPU, whole=True)
+    sample = SampleMaker(benchmark_image(None, size=(168, 140)), num_phrases=3)()
+    (features,) = model.encode([sample])
+
+    maps, states = reference.read_phrases(model, sample)
+    embedding = reference.embed(model, reference.stock_encoder(model), sample)
+
+    torch.testing.assert_close(torch.stack(maps), features.attentions, rtol=0, atol=1e-5)
+    torch.testing.assert_close(states, features.hidden_states, rtol=0, atol=1e-3)
+    torch.testing.assert_close(embedding, features.image_embedding, rtol=0, atol=1e-4)
+    found = reference.losses(model, sample, maps, states, embedding)
+    torch.testing.assert_close(found, sum(model([sample], mode='loss').values()), rtol=1e-4, atol=0)
+    (again,) = model.encode([sample])  # the reference leaves the model as it was
+    assert torch.equal(again.attentions, features.attentions)
+
+
+def test_stages_count_their_own_time():
+    timer = StageTimer(CPU)
+    clock = [0.0, 1.0, 3.0, 6.0, 10.0, 15.0]
+    with mock.patch('benchmarks.stages.time.perf_counter', side_effect=clock):
+        with timer('outer'):  # 0 to 1, 3 to 6, 10 to 15
+            with timer('inner'):  # 1 to 3
+                pass
+            timer.watched(lambda: None, 'inner')()  # 6 to 10
+        with timer.watching(torch.nn.Identity(), 'never'):
+            pass
+    assert timer.seconds == {'outer': 1 + 3 + 5, 'inner': 2 + 4}
 
 
 def test_the_formulations_of_entropy_agree():

@@ -37,10 +37,10 @@ def time_in_turn(
         for way in list(ways)[:: -1 if round_number % 2 else 1]:
             result = None
             for stage, call in ways[way].items():
-                _synchronize(device)
+                synchronize(device)
                 start = time.perf_counter()
                 result = call(result)
-                _synchronize(device)
+                synchronize(device)
                 if round_number > 0:
                     seconds[way][stage].append(time.perf_counter() - start)
     return seconds
@@ -86,6 +86,7 @@ def environment(device: torch.device) -> dict[str, str | int]:
     }
 
 
-def _synchronize(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was told."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from transformers import (
     AutoProcessor,
@@ -14,8 +16,10 @@ from transformers import (
 
 from benchmarks.published_configs import published_config
 from flmm.models import FrozenQwenSAM
+from flmm.registry import MODELS
 
-DEMO = Path(__file__).parents[2] / 'assets' / 'demo_lmm'
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / 'assets' / 'demo_lmm'
 PUBLISHED = {'3b': 'Qwen/Qwen2.5-VL-3B-Instruct', '7b': 'Qwen/Qwen2.5-VL-7B-Instruct'}
 PRESETS = ('demo', 'small', *PUBLISHED)
 
@@ -25,17 +29,25 @@ def build_processor() -> Qwen2_5_VLProcessor:
     return AutoProcessor.from_pretrained(DEMO)
 
 
-def build_grounder(preset: str, *, device: torch.device) -> FrozenQwenSAM:
-    """Build FrozenQwenSAM without SAM and without anything trained: ``encode`` is the frozen LMM and nothing else.
+def build_grounder(preset: str, *, device: torch.device, whole: bool = False) -> FrozenQwenSAM:
+    """Build FrozenQwenSAM.
 
     Args:
         preset: 'demo', the LMM of assets/; 'small', a Qwen2.5-VL that a CPU runs in seconds; '3b' or '7b', the
             published sizes in bfloat16.
         device: where to build it.
+        whole: with what configs/qwen put on a published LMM (SAM ViT-L and F-LMM's mask head), or the demo on another.
+            Otherwise without SAM and mask head, so that ``encode`` is the frozen LMM and nothing else.
     """
     lmm = _build_lmm(preset, device=device)
     none = {'type': nn.Identity}
-    return FrozenQwenSAM(lmm=lmm, mask_head=none, sam=_NoSam(), loss_mask=none, loss_dice=none).to(device)
+    if not whole:
+        return FrozenQwenSAM(lmm=lmm, mask_head=none, sam=_NoSam(), loss_mask=none, loss_dice=none).to(device)
+    name = 'frozen_qwen_sam_l' if preset in PUBLISHED else 'frozen_qwen_small_sam'
+    config = Config.fromfile(ROOT / 'configs' / '_base_' / 'models' / f'{name}.py').model
+    config.sam.sam.checkpoint = None
+    init_default_scope('flmm')
+    return MODELS.build({**config, 'lmm': lmm}).to(device)
 
 
 def _build_lmm(preset: str, *, device: torch.device) -> PreTrainedModel:

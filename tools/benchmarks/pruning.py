@@ -9,12 +9,10 @@ from PIL import Image
 
 from benchmarks.images import benchmark_image, image_size
 from benchmarks.measure import median_total, time_in_turn
-from benchmarks.presets import PRESETS, build_grounder, build_processor
-from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG, unlabelled_item
+from benchmarks.presets import PRESETS, build_grounder
+from benchmarks.samples import SampleMaker
 from flmm.models import FrozenQwenSAM
 
-PROMPT = 'Describe the image.'
-PHRASES = ['the red circle on the left', 'a large blue square', 'the green star']
 IMPORTANCE = {'entropy': {'method': 'entropy'}, 'laplacian, blur 5': {'method': 'laplacian', 'blur': 5}}
 SELECTION = {
     **{f'budget {alpha}': {'patch_selection_method': 'budget', 'alpha': alpha} for alpha in (0.5, 0.3, 0.2, 0.1)},
@@ -64,25 +62,15 @@ def table(results: dict[str, Any]) -> list[list[str]]:
 def _of_image(
     grounder: FrozenQwenSAM, image: Image.Image, *, repeats: int, device: torch.device
 ) -> dict[str, dict[str, Any]]:
-    processor, pixels = build_processor(), image.width * image.height
-    transforms = {
-        name: RefCOCO2PNG(
-            image_processor=QwenImageProcessorWrapper(
-                pretrained_model_name_or_path=processor, min_pixels=pixels, max_pixels=pixels, **settings
-            ),
-            prompt=PROMPT,
-        )
-        for name, settings in SETTINGS.items()
-    }
-    item = unlabelled_item(image, PHRASES)
-    tokens = {name: len(transform.transform(item).image_layout) for name, transform in transforms.items()}
+    makers = {name: SampleMaker(image, num_phrases=3, **settings) for name, settings in SETTINGS.items()}
+    tokens = {name: len(make_sample().image_layout) for name, make_sample in makers.items()}
     seconds = time_in_turn(
         {
             name: {
-                'processing': lambda _, transform=transform: transform.transform(item),
+                'processing': lambda _, make_sample=make_sample: make_sample(),
                 'frozen': lambda sample: grounder.encode([sample.to(device)]),
             }
-            for name, transform in transforms.items()
+            for name, make_sample in makers.items()
         },
         repeats=repeats,
         device=device,

@@ -1,0 +1,77 @@
+"""The frozen LMM alone: flmm against a plain forward that gives no maps, and against maps by eager attention."""
+
+import argparse
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import reference
+from benchmarks.images import benchmark_image, image_size
+from benchmarks.measure import peak_memory, time_in_turn
+from benchmarks.presets import PRESETS, build_grounder
+from benchmarks.samples import SampleMaker
+from flmm.models import FrozenQwenSAM
+
+STOCK, REFERENCE = 'stock forward', 'reference'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--preset', choices=PRESETS, default='small', help='which LMM; 3b and 7b are for a GPU')
+    sizes = [(644, 476), (1176, 812), (1568, 1176), (1960, 1568)]
+    parser.add_argument('--sizes', type=image_size, nargs='+', default=sizes, help='width x height in px')
+    parser.add_argument('--num-phrases', type=int, default=3)
+    parser.add_argument('--batch-size', type=int, default=4)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure; ``args`` has what ``add_arguments`` adds, and ``image``, ``repeats`` and ``device``."""
+    model = build_grounder(args.preset, device=args.device)
+    results = {}
+    for width, height in args.sizes:
+        make_sample = SampleMaker(benchmark_image(args.image, size=(width, height)), num_phrases=args.num_phrases)
+        batch = [make_sample().to(args.device) for _ in range(args.batch_size)]
+        ways: dict[str, tuple[Callable[[], object], int]] = {
+            STOCK: (lambda batch=batch: reference.stock_forward(model, batch[0]), 1),
+            REFERENCE: (lambda batch=batch: reference.read_phrases(model, batch[0]), 1),
+            'flmm': (lambda batch=batch: model.run_lmm(batch[:1]), 1),
+            f'flmm, batch of {len(batch)}': (lambda batch=batch: model.run_lmm(batch), len(batch)),
+        }
+        results[f'{width}x{height}'] = _compare(model, ways, args) | {'image_tokens': len(batch[0].image_layout)}
+    return results
+
+
+def table(results: dict[str, Any]) -> list[list[str]]:
+    """The rows to print."""
+    rows = [['image, tokens, way', 'ms a sample', 'of stock', 'peak MiB a sample', 'reference: time', 'memory']]
+    for size, of_size in results.items():
+        for way, of_way in of_size['ways'].items():
+            time, memory = (of_way[key] for key in ('median_s', 'peak_bytes'))
+            stock, plain = (of_size['ways'][name] for name in (STOCK, REFERENCE))
+            rows.append(
+                [
+                    f'{size}, {of_size["image_tokens"]}, {way}',
+                    f'{1e3 * time:.0f}',
+                    f'{time / stock["median_s"]:.2f}',
+                    f'{memory / 2**20:.1f}',
+                    f'{plain["median_s"] / time:.2f}x',
+                    f'{plain["peak_bytes"] / memory:.1f}x',
+                ]
+            )
+    return rows
+
+
+def _compare(model: FrozenQwenSAM, ways: dict, args: argparse.Namespace) -> dict[str, Any]:
+    seconds = time_in_turn(
+        {way: {'frozen': lambda _, call=call: call()} for way, (call, _) in ways.items()},
+        repeats=args.repeats,
+        device=args.device,
+    )
+    found = {}
+    for way, (call, num_samples) in ways.items():
+        per_sample = [of_round / num_samples for of_round in seconds[way]['frozen']]
+        found[way] = {
+            'seconds': per_sample,
+            'median_s': statistics.median(per_sample),
+            'peak_bytes': peak_memory(call, device=args.device) / num_samples,
+        }
+    return {'ways': found}

@@ -1,0 +1,47 @@
+"""The samples that a benchmark reads."""
+
+from typing import Any
+
+import numpy as np
+from mmdet.structures.mask import BitmapMasks
+from PIL import Image
+
+from benchmarks.presets import build_processor
+from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
+from flmm.structures import GroundingSample
+
+PROMPT = 'Describe the image.'
+PHRASES = ['the red circle on the left', 'a large blue square', 'the green star']
+
+
+class SampleMaker:
+    """From an image to a sample, as training does it.
+
+    Args:
+        image: read at its own size, whose sides are rounded to 28 px.
+        num_phrases: the phrases above, again and again; half of the image is the mask of each.
+        **settings: of QwenImageProcessorWrapper.
+    """
+
+    def __init__(self, image: Image.Image, *, num_phrases: int, **settings: Any) -> None:
+        pixels = image.width * image.height
+        self.transform = RefCOCO2PNG(
+            image_processor=QwenImageProcessorWrapper(
+                pretrained_model_name_or_path=build_processor(), min_pixels=pixels, max_pixels=pixels, **settings
+            ),
+            prompt=PROMPT,
+        )
+        self.image = image
+        self.phrases = [PHRASES[i % len(PHRASES)] for i in range(num_phrases)]
+
+    def __call__(self) -> GroundingSample:
+        """Make a sample, of a copy of the image: to the model it is another one."""
+        masks = np.zeros((len(self.phrases), self.image.height, self.image.width), dtype=np.uint8)
+        masks[:, :, : self.image.width // 2] = 1
+        item = {
+            'img_path': 'image',
+            'image': self.image.copy(),
+            'text': self.phrases,
+            'gt_masks': BitmapMasks(masks, self.image.height, self.image.width),
+        }
+        return self.transform.transform(item)

@@ -1,0 +1,166 @@
+"""A training step, from the image to the gradients, stage by stage: flmm in several ways against the reference."""
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from benchmarks import reference
+from benchmarks.images import benchmark_image, image_size
+from benchmarks.measure import peak_memory
+from benchmarks.presets import PRESETS, build_grounder
+from benchmarks.samples import SampleMaker
+from benchmarks.stages import StageTimer
+from flmm.datasets.feature_store import FeatureStore, StoredSample
+from flmm.models import FrozenQwenSAM
+from flmm.models.attention_capture import AttentionCapture
+from flmm.structures import GroundingSample
+
+REFERENCE = 'reference'
+EDGES = {'method': 'laplacian', 'blur': 5}
+"""The importance that the configs recommend."""
+STAGES = (
+    'image processing', 'reading', 'vision tower', 'LLM', 'capture', 'SAM encoder', 'mask head', 'SAM decoder',
+    'losses', 'backward', 'other',
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--preset', choices=PRESETS, default='small', help='which LMM; 3b and 7b are for a GPU')
+    parser.add_argument(
+        '--sizes', type=image_size, nargs='+', default=[(644, 476), (1176, 812)], help='width x height in px'
+    )
+    parser.add_argument('--num-phrases', type=int, nargs='+', default=[1, 3, 8])
+    parser.add_argument('--batch-size', type=int, default=4)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure; ``args`` has what ``add_arguments`` adds, and ``image``, ``repeats`` and ``device``."""
+    model = build_grounder(args.preset, device=args.device, whole=True)
+    results = {}
+    for width, height in args.sizes:
+        image = benchmark_image(args.image, size=(width, height))
+        for num_phrases in args.num_phrases:
+            with tempfile.TemporaryDirectory() as folder, watched(model, StageTimer(args.device)) as timer:
+                ways = _ways(model, timer, image, num_phrases, args.batch_size, FeatureStore(folder))
+                results[f'{width}x{height}, {num_phrases} phrases'] = _compare(ways, timer, args)
+    return results
+
+
+def table(results: dict[str, Any]) -> list[list[str]]:
+    """The rows to print: milliseconds for each sample."""
+    rows = [['image, way', 'samples/s', 'ms', *STAGES, 'peak MiB', 'reference takes']]
+    for size, of_size in results.items():
+        for way, of_way in of_size.items():
+            rows.append(
+                [
+                    f'{size}, {way}',
+                    f'{1 / of_way["median_s"]:.2f}',
+                    f'{1e3 * of_way["median_s"]:.0f}',
+                    *(f'{1e3 * of_way["stages"].get(stage, 0):.0f}' for stage in STAGES),
+                    f'{of_way["peak_bytes"] / 2**20:.0f}',
+                    f'{of_size[REFERENCE]["median_s"] / of_way["median_s"]:.2f}x',
+                ]
+            )
+    return rows
+
+
+@contextmanager
+def watched(model: FrozenQwenSAM, timer: StageTimer) -> Iterator[StageTimer]:
+    """Let ``timer`` see the stages of the model."""
+    with (
+        timer.watching(model.lmm.model.visual, 'vision tower'),
+        timer.watching(model.lmm.model.language_model, 'LLM'),
+        timer.watching(model.lmm.lm_head, 'LLM'),
+        timer.watching(model.sam.model.image_encoder, 'SAM encoder'),
+        timer.watching(model.mask_head, 'mask head'),
+        mock.patch.object(AttentionCapture, 'record', timer.watched(AttentionCapture.record, 'capture')),
+        mock.patch.object(model.sam, 'refine', timer.watched(model.sam.refine, 'SAM decoder')),
+        mock.patch.object(model, '_losses', timer.watched(model._losses, 'losses')),
+    ):
+        yield timer
+
+
+def _ways(
+    model: FrozenQwenSAM, timer: StageTimer, image: Image.Image, num_phrases: int, batch_size: int, store: FeatureStore
+) -> dict[str, tuple[Callable[[], None], int]]:
+    """Name of a way -> what does its step, and how many samples that takes."""
+    make = {
+        alpha: SampleMaker(image, num_phrases=num_phrases, patch_selection_method='budget', alpha=alpha, **EDGES)
+        for alpha in (0.5, 0.3)
+    }
+    make[None] = SampleMaker(image, num_phrases=num_phrases)
+    device = timer.device
+    encoder = reference.stock_encoder(model)
+    records = _store(model, make[None]().to(device), store)
+
+    def made(alpha: float | None, count: int) -> list[GroundingSample]:
+        with timer('image processing'):
+            return [make[alpha]().to(device) for _ in range(count)]
+
+    def read(count: int) -> list[GroundingSample]:
+        with timer('reading'):
+            return [store.read(record).to(device) for record in records * count]
+
+    def plain_step() -> None:
+        (sample,) = made(None, 1)
+        with timer('LLM'):  # the vision tower counts for itself
+            maps, states = reference.read_phrases(model, sample)
+        with torch.no_grad(), timer('SAM encoder'):
+            embedding = reference.embed(model, encoder, sample)
+        backward(reference.losses(model, sample, maps, states, embedding))
+
+    def step(samples: list[GroundingSample]) -> None:
+        with timer('other'):
+            loss = sum(model(samples, mode='loss').values())
+        backward(loss)
+
+    def backward(loss: Tensor) -> None:
+        with timer('backward'):
+            loss.backward()
+        model.zero_grad()
+
+    return {
+        REFERENCE: (plain_step, 1),
+        'flmm': (lambda: step(made(None, 1)), 1),
+        f'flmm, batch of {batch_size}': (lambda: step(made(None, batch_size)), batch_size),
+        'flmm, budget 0.5': (lambda: step(made(0.5, 1)), 1),
+        'flmm, budget 0.3': (lambda: step(made(0.3, 1)), 1),
+        'flmm, stored features': (lambda: step(read(1)), 1),
+        f'flmm, stored features, batch of {batch_size}': (lambda: step(read(batch_size)), batch_size),
+    }
+
+
+def _store(model: FrozenQwenSAM, sample: GroundingSample, store: FeatureStore) -> list[dict[str, Any]]:
+    store.open_to_write(made_with={}, num_images=1)
+    (sample.features,) = model.encode([sample])
+    store.write(0, [StoredSample(item=0, draw=0, is_list=False, sample=sample)], dtype='float16')
+    return store.records()
+
+
+def _compare(ways: dict[str, tuple[Callable[[], None], int]], timer: StageTimer, args: argparse.Namespace) -> dict:
+    rounds: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    for round_number in range(args.repeats + 1):  # the first one does not count
+        for way in list(ways)[:: -1 if round_number % 2 else 1]:
+            call, num_samples = ways[way]
+            timer.seconds.clear()
+            call()
+            rounds[way].append({stage: seconds / num_samples for stage, seconds in timer.seconds.items()})
+    found = {}
+    for way, (call, num_samples) in ways.items():
+        counted = rounds[way][1:]
+        totals = [sum(stages.values()) for stages in counted]
+        found[way] = {
+            'seconds': totals,
+            'median_s': statistics.median(totals),
+            'stages': {stage: statistics.median(stages[stage] for stages in counted) for stage in counted[0]},
+            'peak_bytes': peak_memory(call, device=args.device) / num_samples,
+        }
+    return found
