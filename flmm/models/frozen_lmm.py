@@ -45,6 +45,8 @@ class FrozenLMM(BaseModel):
         layers: the mask head reads the attention of all heads of these layers, counted from 0.
         heads: or of these (layer, head) pairs, such as tools/select_heads.py finds. The LMM is run up to the last
             layer that is read. Neither: of all heads of all layers.
+        compiled: options of ``torch.compile`` for the modules that are to be compiled, by name, such as
+            ``{'mask_head': {'dynamic': True}, 'sam.model.mask_decoder': {'dynamic': True}}``. None by default.
         data_preprocessor: defaults to GroundingDataPreprocessor.
 
     Attributes:
@@ -67,6 +69,7 @@ class FrozenLMM(BaseModel):
         merge: str = 'mean',
         layers: Sequence[int] | None = None,
         heads: Sequence[tuple[int, int]] | None = None,
+        compiled: dict[str, dict[str, Any]] | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor or {'type': 'flmm.GroundingDataPreprocessor'})
@@ -84,6 +87,7 @@ class FrozenLMM(BaseModel):
         self.text_layer_weights = nn.Parameter(torch.zeros(self.depth))
         self.loss_mask = MODELS.build(loss_mask)
         self.loss_dice = MODELS.build(loss_dice)
+        self._compile(compiled or {})
         keep_trainable_state(self)
         self.train()
 
@@ -94,6 +98,13 @@ class FrozenLMM(BaseModel):
     def _run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
         """Run the first ``depth`` layers of the LMM on a batch, without gradient; returns what ``run_lmm`` does."""
         raise NotImplementedError
+
+    def _compile(self, options: dict[str, dict[str, Any]]) -> None:
+        modules = dict(self.named_modules())
+        for name, of_module in options.items():
+            if name not in modules:
+                raise ValueError(f"compiled names {name!r}, which the model does not have; such as 'mask_head'")
+            modules[name].compile(**of_module)  # in place: names in checkpoints stay
 
     def train(self, mode: bool = True) -> 'FrozenLMM':  # noqa: FBT001, FBT002 (torch's signature)
         """Set the trainable part to training or evaluation; the LMM stays in evaluation."""

@@ -249,6 +249,7 @@ def test_bfloat16_lmm_feeds_a_float32_head():
     [
         ({'merge': 'sum'}, "merge is 'sum', expected 'mean' or 'max'"),
         ({'coarse_attention': 'mean'}, "coarse_attention is 'mean', expected 'spread' or 'copy'"),
+        ({'compiled': {'unet': {}}}, "compiled names 'unet', which the model does not have; such as 'mask_head'"),
         ({'lmm': nn.Linear(2, 2)}, 'lmm is a Linear; FrozenQwenSAM reads Qwen2-VL and Qwen2.5-VL'),
     ],
 )
@@ -262,6 +263,25 @@ def test_bad_arguments_are_named(changes, message):
     }
     with pytest.raises(ValueError, match=message):
         FrozenQwenSAM(**arguments)
+
+
+def test_modules_are_compiled_when_asked():
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    options = {'backend': backend, 'dynamic': True}
+    compiled = tiny_grounder(compiled={'mask_head': options, 'sam.model.mask_decoder': options})
+    plain, samples = tiny_grounder(), tiny_batch()
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    expected = plain(samples, mode='loss')
+    assert graphs == []
+    found = compiled(samples, mode='loss')
+    assert len(graphs) >= 2
+    for name, loss in expected.items():
+        torch.testing.assert_close(found[name], loss, atol=1e-5, rtol=1e-5)
 
 
 def test_unknown_mode_is_named():
