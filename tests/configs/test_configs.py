@@ -51,39 +51,55 @@ def test_every_config_parses_and_states_all_that_a_runner_needs(path):
     check_config_keys(config)
     assert config.default_scope == 'flmm'
     assert config.model.type == 'FrozenQwenSAM'
-    names = {loader.dataset.pipeline[-1].image_processor.pretrained_model_name_or_path for loader in _loaders(config)}
+    names = {dataset.pipeline[-1].image_processor.pretrained_model_name_or_path for dataset in _datasets(config)}
     assert names == {config.model.lmm.name_or_path}  # processor and LMM belong together
-    assert all(loader.dataset.pipeline[-1].get('concat', True) for loader in _loaders(config))
+    assert all(dataset.pipeline[-1].get('concat', True) for dataset in _datasets(config))
     assert [hook.type for hook in config.custom_hooks] == ['PlainCheckpointHook', 'RandomStateHook']
 
 
 @pytest.mark.parametrize('path', QWEN_CONFIGS, ids=lambda path: path.stem)
 def test_a_qwen_config_is_what_its_name_says(path):
-    lmm, sam, dataset = _parts_of_name(path)
+    lmm, sam, dataset_name = _parts_of_name(path)
     config = Config.fromfile(path)
-    assert config.model.lmm == {'type': 'pretrained_lmm', 'name_or_path': LMMS[lmm], 'dtype': 'bfloat16'}
+    kind = 'LMMWithoutWeights' if path.stem.endswith('_cached') else 'pretrained_lmm'
+    assert config.model.lmm == {'type': kind, 'name_or_path': LMMS[lmm], 'dtype': 'bfloat16'}
     assert (config.model.sam.sam.model_type, config.model.sam.sam.checkpoint) == SAMS[sam]
-    ann_file, split_file, splits = DATASETS[dataset]
-    assert {(loader.dataset.ann_file, loader.dataset.split_file) for loader in _loaders(config)} == {
-        (ann_file, split_file)
-    }
-    assert tuple(config.test_dataloader.dataset.splits) == splits
-    assert config.test_dataloader.dataset.name == dataset
-    assert config.val_dataloader.dataset.name == f'{dataset}_val_first_sentence'
+    ann_file, split_file, splits = DATASETS[dataset_name]
+    assert {(dataset.ann_file, dataset.split_file) for dataset in _datasets(config)} == {(ann_file, split_file)}
+    _, val, test = _datasets(config)
+    assert tuple(test.splits) == splits
+    assert test.name == dataset_name
+    assert val.name == f'{dataset_name}_val_first_sentence'
+
+
+@pytest.mark.parametrize(
+    'path', [path for path in CONFIGS if path.stem.endswith('_cached')], ids=lambda path: path.stem
+)
+def test_stored_features_are_those_of_the_config_that_it_starts_from(path):
+    config = Config.fromfile(path)
+    plain = Config.fromfile(path.with_stem(path.stem.removesuffix('_cached')))
+    for loader in ('train_dataloader', 'val_dataloader'):
+        stored = config[loader].dataset
+        assert stored.type == 'CachedFeatures'
+        assert stored.dataset == plain[loader].dataset
+        assert stored.model == plain.model
+    assert config.train_dataloader.dataset.folder != config.val_dataloader.dataset.folder
+    assert config.test_dataloader == plain.test_dataloader
+    assert {**config.model, 'lmm': None} == {**plain.model, 'lmm': None}
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_a_config_prunes_as_its_name_says_and_else_not_at_all(path):
     names = [name for name in PRUNED if path.stem.endswith(f'_{name}')]
     in_training, in_tests = PRUNED[names[0]] if names else [EDGES] * 2
-    train, val, test = (loader.dataset.pipeline[-1].image_processor for loader in _loaders(Config.fromfile(path)))
+    train, val, test = (dataset.pipeline[-1].image_processor for dataset in _datasets(Config.fromfile(path)))
     where = {'type': 'QwenImageProcessorWrapper', 'pretrained_model_name_or_path': train.pretrained_model_name_or_path}
     assert train == {**where, **in_training}
     assert val == test == {**where, **in_tests}
 
 
 @pytest.mark.parametrize(
-    'path', [path for path in QWEN_CONFIGS if not path.stem.endswith(tuple(PRUNED))], ids=lambda path: path.stem
+    'path', [path for path in QWEN_CONFIGS if not path.stem.endswith((*PRUNED, 'cached'))], ids=lambda path: path.stem
 )
 def test_the_model_of_a_qwen_config_builds_at_full_size(path, flmm_scope):
     config = Config.fromfile(path)
@@ -122,13 +138,15 @@ def test_the_model_of_a_qwen_config_grounds_a_sample_at_reduced_depth(lmm, sam, 
     assert found.sam_pred_masks.isfinite().all()
 
 
-def _loaders(config):
-    return config.train_dataloader, config.val_dataloader, config.test_dataloader
+def _datasets(config):
+    """Those that are read of files: stored features name theirs."""
+    loaders = (config.train_dataloader, config.val_dataloader, config.test_dataloader)
+    return [loader.dataset.get('dataset', loader.dataset) for loader in loaders]
 
 
 def _parts_of_name(path):
     lmm = next(name for name in LMMS if path.stem.startswith(name))
-    stem = path.stem.removeprefix(f'{lmm}_')
+    stem = path.stem.removeprefix(f'{lmm}_').removesuffix('_cached')
     stem = stem.removesuffix(next((f'_{name}' for name in PRUNED if stem.endswith(f'_{name}')), ''))
     sam, dataset = stem.split('_refcoco')
     return lmm, sam, f'refcoco{dataset}'
