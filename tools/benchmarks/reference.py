@@ -58,11 +58,10 @@ def read_phrases(model: FrozenQwenSAM, sample: GroundingSample) -> tuple[list[Te
     with attention(model, 'eager'):
         output = model.lmm(**inputs, output_attentions=True, output_hidden_states=True, use_cache=False)
     is_image = sample.input_ids == model.lmm.config.image_token_id
-    attentions = [of_layer[0, ..., is_image] for of_layer in output.attentions]
     maps = []
     for mask_id in range(sample.num_masks):
         rows = sample.mask_ids == mask_id
-        merged = torch.cat([of_layer[:, rows].mean(dim=1) for of_layer in attentions]).float()
+        merged = torch.cat([weights[0, :, rows][..., is_image].mean(dim=1) for weights in output.attentions]).float()
         maps.append(merged.unflatten(1, sample.grid_size))
     states = torch.stack(output.hidden_states[1:])[:, 0]
     return maps, states[:, sample.mask_ids >= 0]
