@@ -1,4 +1,4 @@
-"""What tells one checkpoint from another without reading all of its gigabytes."""
+"""What features depend on, and what tells one checkpoint from another without reading all of its gigabytes."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +10,7 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
 CHECKPOINT_KEYS = ('name_or_path', 'pretrained_model_name_or_path', 'checkpoint')
 """Keys of a config whose values name a checkpoint."""
+NOT_FROZEN = ('mask_head', 'loss_mask', 'loss_dice', 'data_preprocessor', 'compiled')
 SUFFIXES = ('.bin', '.jinja', '.json', '.pth', '.safetensors', '.txt')
 BLOCK, NUM_BLOCKS = 64 * 1024, 256
 
@@ -45,6 +46,26 @@ def fingerprint(name_or_path: str) -> str:
                 stream.seek(start)
                 digest.update(stream.read(BLOCK))
     return digest.hexdigest()[:16]
+
+
+def frozen_part(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a config of the model what its features depend on: all but what is trained or is about training."""
+    frozen = {key: value for key, value in model.items() if key not in NOT_FROZEN}
+    return {**frozen, 'sam': model['sam']['sam']}
+
+
+def first_difference(first: Any, second: Any, *, path: str = '') -> str | None:
+    """Describe where two JSON documents differ first, as 'key.key (one, not other)'; None where they do not."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in sorted(first.keys() | second.keys()):
+            below = f'{path}.{key}' if path else str(key)
+            found = first_difference(first.get(key), second.get(key), path=below)
+            if found:
+                return found
+        return None
+    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        return first_difference(dict(enumerate(first)), dict(enumerate(second)), path=path)
+    return None if first == second else f'{path} ({first!r}, not {second!r})'.strip()
 
 
 def checkpoints_in(config: Any) -> Iterator[str]:

@@ -1,6 +1,6 @@
 import pytest
 
-from flmm.fingerprint import BLOCK, NUM_BLOCKS, checkpoints_in, fingerprint
+from flmm.fingerprint import BLOCK, NUM_BLOCKS, checkpoints_in, fingerprint, first_difference, frozen_part
 
 
 def test_names_sizes_and_contents_count_and_nothing_else(tmp_path):
@@ -67,3 +67,16 @@ def test_checkpoints_in_a_config():
         'pipeline': [{'image_processor': {'pretrained_model_name_or_path': 'lmm'}}],
     }
     assert list(checkpoints_in(config)) == ['lmm', 'sam.pth']
+
+
+def test_first_difference():
+    assert first_difference({'a': [1, {'b': 2}], 'c': None}, {'a': [1, {'b': 2}]}) is None
+    assert first_difference({'a': {'b': 1, 'c': 2}}, {'a': {'b': 1, 'c': 3}}) == 'a.c (2, not 3)'
+    assert first_difference({'a': 1}, {'a': 1, 'b': 0}) == 'b (None, not 0)'
+    assert first_difference([1, {'x': 'y'}], [1, {'x': 'z'}]) == "1.x ('y', not 'z')"
+    assert first_difference([1], [1, 2]) == '([1], not [1, 2])'
+
+
+def test_frozen_part():
+    model = {'type': 'M', 'lmm': {'a': 1}, 'mask_head': {}, 'sam': {'sam': {'b': 2}, 'use_text': True}, 'merge': 'max'}
+    assert frozen_part(model) == {'type': 'M', 'lmm': {'a': 1}, 'sam': {'b': 2}, 'merge': 'max'}

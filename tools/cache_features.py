@@ -79,6 +79,8 @@ def main() -> None:
     args = parse_args()
     if not 0 <= args.rank < args.world_size:
         raise ValueError(f'--rank is {args.rank}, expected 0 to {args.world_size - 1} (--world-size - 1)')
+    # A shard's tensors come from other processes; by default each would hold an open file until the shard is written.
+    torch.multiprocessing.set_sharing_strategy('file_system')
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options)
     check_config_keys(config)
@@ -97,12 +99,11 @@ def _store(cached: dict, args: argparse.Namespace) -> None:
     options = {key: value for key, value in cached.items() if key not in ('type', 'folder')}
     options = {'draws': 1, 'dtype': 'float16', 'seed': 0, **options}
     images = ImageSamples(DATASETS.build(cached.dataset), draws=options['draws'], seed=options['seed'])
+    # Before its files are looked at: of a checkpoint of the hub they are all here only when it has been loaded.
+    model = MODELS.build(cached.model).to(get_device()).eval()
     store = FeatureStore(cached.folder)
     missing = store.open_to_write(made_with=made_with(**options), num_images=len(images))
     mine = [shard for shard in missing if shard % args.world_size == args.rank]
-    if not mine:
-        return
-    model = MODELS.build(cached.model).to(get_device()).eval()
     with tqdm(total=len(mine), unit='shard', desc=str(cached.folder)) as progress:
         for shard in mine:
             first = shard * IMAGES_PER_SHARD
@@ -111,11 +112,15 @@ def _store(cached: dict, args: argparse.Namespace) -> None:
                 of_shard,
                 batch_size=args.batch_size,
                 num_workers=args.num_workers,
-                collate_fn=lambda of_images: [stored for of_image in of_images for stored in of_image],
+                collate_fn=_flattened,
             )
             samples = [stored for batch in loader for stored in _with_features(model, batch, args.batch_size)]
             store.write(shard, samples, dtype=options['dtype'])
             progress.update()
+
+
+def _flattened(of_images: list[list[StoredSample]]) -> list[StoredSample]:
+    return [stored for of_image in of_images for stored in of_image]
 
 
 @torch.no_grad()

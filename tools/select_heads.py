@@ -46,6 +46,7 @@ def main() -> None:
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options)
     check_config_keys(config)
+    reset = 'layers=None, ' if config.model.get('layers') is not None else ''
     config.model.update(layers=None, heads=None)
     init_default_scope(config.default_scope)
     set_random_seed(args.seed)
@@ -67,7 +68,8 @@ def main() -> None:
     document = {'config': args.config, 'num_images': args.num_images, 'num_phrases': len(scores), 'heads': ranking}
     (work_dir / 'heads.json').write_text(json.dumps(document, indent=1) + '\n', encoding='utf-8')
     for top in args.top:
-        _write_config(args, work_dir, sorted((row['layer'], row['head']) for row in ranking[:top]), len(channels))
+        pairs = ', '.join(map(str, sorted((row['layer'], row['head']) for row in ranking[:top])))
+        _write_config(args, work_dir, top, f'dict({reset}heads=[{pairs}])', num_heads=len(channels))
     for row in ranking[: max(args.top)]:
         print(f'layer {row["layer"]:2} head {row["head"]:2}: IoU {100 * row["iou"]:.1f} %')
 
@@ -91,13 +93,12 @@ def _coverage(sample: GroundingSample) -> Tensor:
     return F.interpolate(sample.masks[None].float(), size=sample.grid_size, mode='area')[0]
 
 
-def _write_config(args: argparse.Namespace, work_dir: Path, heads: list[tuple[int, int]], num_heads: int) -> None:
-    path = work_dir / f'{Path(args.config).stem}_heads_{len(heads)}.py'
+def _write_config(args: argparse.Namespace, work_dir: Path, top: int, model: str, *, num_heads: int) -> None:
+    path = work_dir / f'{Path(args.config).stem}_heads_{top}.py'
     base = Path(os.path.relpath(args.config, work_dir)).as_posix()
-    pairs = ', '.join(map(str, heads))
     path.write_text(
-        f'"""The {len(heads)} best heads of {num_heads}, by tools/select_heads.py on {args.num_images} images."""\n\n'
-        f'_base_ = {base if base.startswith(".") else "./" + base!r}\nmodel = dict(heads=[{pairs}])\n',
+        f'"""The {top} best heads of {num_heads}, by tools/select_heads.py on {args.num_images} images."""\n\n'
+        f'_base_ = {base if base.startswith(".") else "./" + base!r}\nmodel = {model}\n',
         encoding='utf-8',
     )
 

@@ -28,6 +28,13 @@ class TokenLayout:
     tokens: Tensor
     grid_size: tuple[int, int]
 
+    @staticmethod
+    def fewest_tokens(grid_size: tuple[int, int]) -> int:
+        """How many tokens cover a grid of (h, w) units at the least: the largest that fit, others at the borders."""
+        h, w = grid_size
+        large, medium = ((h // size) * (w // size) for size in (4, 2))
+        return h * w - 3 * medium - 3 * large
+
     @classmethod
     def dense(cls, grid_size: tuple[int, int], *, device: torch.device | str | None = None) -> 'TokenLayout':
         """One token for each unit: what the stock model reads."""

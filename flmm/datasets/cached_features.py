@@ -2,22 +2,21 @@
 
 import json
 import random
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import ConfigDict
+import transformers
 from torch.utils.data import Dataset
 
 import flmm
-from flmm.datasets.feature_store import DTYPES, FeatureStore
-from flmm.fingerprint import checkpoints_in, fingerprint
+from flmm.datasets.feature_store import DTYPES, IMAGES_PER_SHARD, FeatureStore
+from flmm.fingerprint import checkpoints_in, fingerprint, frozen_part
 from flmm.registry import DATASETS
 from flmm.structures import GroundingSample
 
 FEATURES_VERSION = 1
 """Changes when the same model, processor and data give other features than before."""
-TRAINED = ('mask_head', 'loss_mask', 'loss_dice', 'data_preprocessor')
-"""Arguments of the model that features do not depend on; of ``sam`` they depend on ``sam`` alone."""
 
 
 @DATASETS.register_module()
@@ -69,13 +68,11 @@ def made_with(*, dataset: dict, model: dict, draws: int, dtype: str, seed: int) 
         raise ValueError(f'dtype is {dtype!r}, expected one of {sorted(DTYPES)}')
     if draws < 1:
         raise ValueError(f'draws is {draws}, expected 1 or more')
-    frozen = {key: value for key, value in model.items() if key not in TRAINED}
-    frozen['sam'] = model['sam']['sam']
-    root = dataset.get('data_root', '')
-    annotations = [str(Path(root, dataset[key])) for key in ('ann_file', 'split_file') if key in dataset]
-    files = dict.fromkeys([*checkpoints_in(frozen), *checkpoints_in(dataset), *annotations])
+    frozen = frozen_part(model)
+    files = dict.fromkeys([*checkpoints_in(frozen), *checkpoints_in(dataset), *_annotations_in(dataset)])
+    versions = {'flmm': flmm.__version__, 'transformers': transformers.__version__, 'features': FEATURES_VERSION}
     document = {
-        'versions': {'flmm': flmm.__version__, 'features': FEATURES_VERSION},
+        'versions': {**versions, 'images_per_shard': IMAGES_PER_SHARD},
         'model': frozen,
         'dataset': dataset,
         'files': {name: fingerprint(name) for name in files},
@@ -83,10 +80,16 @@ def made_with(*, dataset: dict, model: dict, draws: int, dtype: str, seed: int) 
         'dtype': dtype,
         'seed': seed,
     }
-    return json.loads(json.dumps(document, default=_plain))
+    return json.loads(json.dumps(document))  # tuples as the lists that JSON gives back
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, ConfigDict):
-        return value.to_dict()
-    raise ValueError(f'{value!r} of type {type(value).__name__} cannot stand in a config whose features are stored')
+def _annotations_in(dataset: Any) -> Iterator[str]:
+    if isinstance(dataset, Mapping):
+        for key, value in dataset.items():
+            if key in ('ann_file', 'split_file'):
+                yield str(Path(dataset.get('data_root', ''), value))
+            elif key != 'pipeline':
+                yield from _annotations_in(value)
+    elif isinstance(dataset, list):
+        for value in dataset:
+            yield from _annotations_in(value)

@@ -9,7 +9,7 @@ do not meet.
 """
 
 import json
-import os
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -22,11 +22,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from flmm.fingerprint import first_difference
 from flmm.geometry import image_to_processed
 from flmm.structures import FrozenFeatures, GroundingSample
 
 IMAGES_PER_SHARD = 64
 DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16, 'float32': torch.float32}
+ATTENTION_SCALE = 2**15
+"""Attention is at most 1 and mostly far below: in float16 it would lose digits under 6e-5."""
 PLAIN_FIELDS = ('image_token_id', 'phrases', 'phrase_kinds', 'meta_data', 'image_path', 'dataset_name', 'sample_idx')
 TENSOR_FIELDS = ('input_ids', 'mask_ids', 'image_grid_thw', 'image_layout')
 
@@ -76,8 +79,7 @@ class FeatureStore:
         if self._file('store').exists():
             self.check(made_with)
         else:
-            document = {'made_with': made_with, 'num_images': num_images, 'num_shards': num_shards}
-            _write_json(self._file('store'), document)
+            _write_json(self._file('store'), {'made_with': made_with, 'num_shards': num_shards})
         return [shard for shard in range(num_shards) if not self._file(shard).exists()]
 
     def write(self, shard: int, samples: Sequence[StoredSample], *, dtype: str) -> None:
@@ -99,7 +101,7 @@ class FeatureStore:
             if id(features.image_embedding) not in embeddings:
                 embeddings[id(features.image_embedding)] = f'{number}.image_embedding'
                 tensors[f'{number}.image_embedding'] = features.image_embedding.to(DTYPES[dtype])
-            tensors[f'{number}.attentions'] = features.attentions.to(DTYPES[dtype])
+            tensors[f'{number}.attentions'] = (features.attentions * ATTENTION_SCALE).to(DTYPES[dtype])
             tensors[f'{number}.hidden_states'] = features.hidden_states
             tensors |= {f'{number}.{name}': getattr(sample, name) for name in TENSOR_FIELDS}
             records.append(
@@ -117,7 +119,7 @@ class FeatureStore:
                 path = samples[int(name.split('.')[0])].sample.image_path
                 raise ValueError(f'{name.split(".")[1]} of {path!r} are not finite in {tensor.dtype}; take a wider one')
         path = self._file(shard).with_suffix('.safetensors')
-        unfinished = path.with_name(f'{path.name}.{os.getpid()}')
+        unfinished = path.with_name(f'{path.name}.{uuid.uuid4().hex}')
         # Copies: samples of one image share tensors, which safetensors refuses.
         own = {name: tensor.cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
         save_file(own, unfinished)
@@ -163,7 +165,8 @@ class FeatureStore:
 
         The hidden states stay in the dtype in which the LMM gave them.
         """
-        file = _opened(self._file(record['shard']).with_suffix('.safetensors'))
+        path = self._file(record['shard']).with_suffix('.safetensors')
+        file = _opened(path, path.stat().st_mtime_ns)
         number = record['number']
         record['meta_data']['scale_factor'] = tuple(record['meta_data']['scale_factor'])  # JSON knows lists only
         meta_data = record['meta_data']
@@ -176,7 +179,7 @@ class FeatureStore:
             masks=image_to_processed(gt_masks, meta_data),
             gt_masks=gt_masks,
             features=FrozenFeatures(
-                attentions=file.get_tensor(f'{number}.attentions').float(),
+                attentions=file.get_tensor(f'{number}.attentions').float() / ATTENTION_SCALE,
                 hidden_states=file.get_tensor(f'{number}.hidden_states'),
                 image_embedding=file.get_tensor(record['image_embedding']).float(),
             ),
@@ -190,27 +193,13 @@ class FeatureStore:
         return self.folder / (f'shard_{name:05d}.json' if isinstance(name, int) else f'{name}.json')
 
 
-def first_difference(first: Any, second: Any, *, path: str = '') -> str | None:
-    """Describe where two JSON documents differ first, as 'key.key (one, not other)'; None where they do not."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        for key in sorted(first.keys() | second.keys()):
-            below = f'{path}.{key}' if path else str(key)
-            found = first_difference(first.get(key), second.get(key), path=below)
-            if found:
-                return found
-        return None
-    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        return first_difference(dict(enumerate(first)), dict(enumerate(second)), path=path)
-    return None if first == second else f'{path} ({first!r}, not {second!r})'.strip()
-
-
 @lru_cache(maxsize=128)
-def _opened(path: Path) -> Any:
+def _opened(path: Path, written_ns: int) -> Any:
     return safe_open(path, framework='pt')
 
 
 def _write_json(path: Path, document: Any) -> None:
-    unfinished = path.with_name(f'{path.name}.{os.getpid()}')  # several processes may start the store
+    unfinished = path.with_name(f'{path.name}.{uuid.uuid4().hex}')  # several processes may start the store
     unfinished.write_text(json.dumps(document, indent=1), encoding='utf-8')
     unfinished.rename(path)
 

@@ -12,6 +12,7 @@ from PIL import Image
 from transformers import AutoProcessor, ProcessorMixin
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
+from flmm.apt.layout import TokenLayout
 from flmm.geometry import frame_meta_data
 from flmm.qwen import AdaptiveQwen2VLImageProcessor
 from flmm.registry import TRANSFORMS
@@ -89,15 +90,15 @@ class QwenImageProcessorWrapper:
             raise ValueError(f'min_pixels and max_pixels give {self.size}; expected 0 < min_pixels <= max_pixels')
 
     def num_image_tokens(self, height: int, width: int) -> int:
-        """How many tokens an image of this size in px has, at most; for a budget, those that it asks for."""
+        """How many tokens an image of this size in px has, at most."""
         unit = self.image_processor.patch_size * self.image_processor.merge_size
         bounds = {'min_pixels': self.size['shortest_edge'], 'max_pixels': self.size['longest_edge']}
         height, width = smart_resize(height, width, factor=unit, **bounds)
-        units = (height // unit) * (width // unit)
+        grid = (height // unit, width // unit)
         if self.image_processor.patch_selection_method != 'budget':
-            return units
+            return grid[0] * grid[1]
         merged = self.image_processor.merge_size**2
-        return max(1, round(self.alpha_range[1] * units * merged) // merged)
+        return max(TokenLayout.fewest_tokens(grid), round(self.alpha_range[1] * grid[0] * grid[1] * merged) // merged)
 
     def encode_text(self, text: str) -> list[int]:
         """Tokenize ``text`` as plain text: no special token is added, and none is read out of it."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import cycle, islice
 
 import torch
 from mmengine.dataset import DefaultSampler
@@ -28,13 +29,19 @@ class TokenBatchSampler(Sampler[list[int]]):
         max_tokens: at most so many image tokens, padding included, make a batch; None for any number.
 
     Raises:
-        ValueError: a dataset without ``num_image_tokens``, or an item that alone has more than ``max_tokens``.
+        ValueError: a dataset without ``num_image_tokens``, an item that alone has more than ``max_tokens``, or several
+            processes that do not shuffle, as in tests.
     """
 
     def __init__(self, *, sampler: DefaultSampler, batch_size: int, max_tokens: int | None = None) -> None:
         if not hasattr(sampler.dataset, 'num_image_tokens'):
             name = type(sampler.dataset).__name__
             raise ValueError(f'{name} has no num_image_tokens(), by which TokenBatchSampler sorts; use another sampler')
+        if sampler.world_size > 1 and not sampler.shuffle:
+            raise ValueError(
+                'TokenBatchSampler does not keep the order of items, by which the results of several processes are put '
+                'together; use it for training, or test in one process'
+            )
         self.sampler = sampler
         self.batch_size = batch_size
         self.max_tokens = max_tokens
@@ -47,8 +54,10 @@ class TokenBatchSampler(Sampler[list[int]]):
                 'rounded up by up to 10 %); raise it, or lower max_pixels of the image processor'
             )
 
+        self._num_steps = len(self._steps())
+
     def __len__(self) -> int:
-        return len(self._steps())
+        return self._num_steps
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in self._steps():
@@ -62,7 +71,7 @@ class TokenBatchSampler(Sampler[list[int]]):
             order = torch.randperm(len(self._buckets), generator=generator).tolist()
         batches = self._batches(sorted(order, key=self._buckets.__getitem__))
         world_size = self.sampler.world_size
-        batches += batches[: -len(batches) % world_size]
+        batches += list(islice(cycle(batches), -len(batches) % world_size))
         steps = [batches[start : start + world_size] for start in range(0, len(batches), world_size)]
         if self.sampler.shuffle:
             steps = [steps[i] for i in torch.randperm(len(steps), generator=generator).tolist()]

@@ -1,10 +1,13 @@
-"""mmengine ignores top-level config keys that it does not know: a misspelt one would silently lose its effect."""
+"""What would otherwise go wrong silently: misspelt keys, which mmengine ignores, and features of another model."""
 
 import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from mmengine.runner import Runner
+
+from flmm.fingerprint import first_difference, frozen_part
 
 # What Runner reads from a config beside its own arguments.
 OTHER_KEYS = (
@@ -30,3 +33,24 @@ def check_config_keys(keys: Iterable[str]) -> None:
     messages = [f'{key!r} (did you mean {matches[0]!r}?)' for key, matches in misspelt.items() if matches]
     if messages:
         raise ValueError(f'unknown config key {", ".join(messages)}; rename it, as it would have no effect')
+
+
+def check_stored_features(config: Mapping[str, Any]) -> None:
+    """Refuse to train or test a model on stored features of another one.
+
+    Raises:
+        ValueError: a loader reads features of a model whose frozen part is not that of the config's model.
+    """
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        dataset = (config.get(name) or {}).get('dataset', {})
+        if dataset.get('type') != 'CachedFeatures':
+            continue
+        parts = [frozen_part(model) for model in (dataset['model'], config['model'])]
+        for part in parts:  # the LMM's weights need not be loaded
+            part['lmm'] = {key: value for key, value in part['lmm'].items() if key != 'type'}
+        difference = first_difference(*parts)
+        if difference:
+            raise ValueError(
+                f"{name} reads features of another model than the config's: {difference}; change it in both, and make "
+                'the features again'
+            )

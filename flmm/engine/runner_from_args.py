@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from flmm.engine.config_check import check_config_keys
+from flmm.engine.config_check import check_config_keys, check_stored_features
 
 
 def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,11 +29,12 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read ``args.config`` with its overrides.
 
     Raises:
-        ValueError: a top-level key looks misspelt.
+        ValueError: a top-level key looks misspelt, or a loader reads stored features of another model.
     """
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options)
     check_config_keys(config)
+    check_stored_features(config)
     config.launcher = args.launcher
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     return config

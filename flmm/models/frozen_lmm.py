@@ -18,6 +18,9 @@ from flmm.models.trainable_state import keep_trainable_state
 from flmm.registry import MODELS
 from flmm.structures import FrozenFeatures, GroundingSample
 
+COMPILED = ('mask_head', 'sam.model.image_encoder', 'sam.model.mask_decoder')
+"""Modules that may be compiled."""
+
 
 @MODELS.register_module()
 class GroundingDataPreprocessor(BaseDataPreprocessor):
@@ -45,8 +48,8 @@ class FrozenLMM(BaseModel):
         layers: the mask head reads the attention of all heads of these layers, counted from 0.
         heads: or of these (layer, head) pairs, such as tools/select_heads.py finds. The LMM is run up to the last
             layer that is read. Neither: of all heads of all layers.
-        compiled: options of ``torch.compile`` for the modules that are to be compiled, by name, such as
-            ``{'mask_head': {'dynamic': True}, 'sam.model.mask_decoder': {'dynamic': True}}``. None by default.
+        compiled: options of ``torch.compile`` for those of :data:`COMPILED` that are to be compiled, such as
+            ``{'mask_head': {'dynamic': True}}``. None by default.
         data_preprocessor: defaults to GroundingDataPreprocessor.
 
     Attributes:
@@ -100,11 +103,10 @@ class FrozenLMM(BaseModel):
         raise NotImplementedError
 
     def _compile(self, options: dict[str, dict[str, Any]]) -> None:
-        modules = dict(self.named_modules())
         for name, of_module in options.items():
-            if name not in modules:
-                raise ValueError(f"compiled names {name!r}, which the model does not have; such as 'mask_head'")
-            modules[name].compile(**of_module)  # in place: names in checkpoints stay
+            if name not in COMPILED:
+                raise ValueError(f'compiled names {name!r}, expected some of {COMPILED}')
+            self.get_submodule(name).compile(**of_module)  # in place: names in checkpoints stay
 
     def train(self, mode: bool = True) -> 'FrozenLMM':  # noqa: FBT001, FBT002 (torch's signature)
         """Set the trainable part to training or evaluation; the LMM stays in evaluation."""

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_layouts import random_layout
 
+from flmm.apt import PatchTokenizer
 from flmm.apt.layout import TokenLayout
 
 GRIDS = [(1, 1), (2, 3), (4, 4), (7, 9), (12, 5), (13, 16)]
@@ -152,3 +153,11 @@ def test_wrong_shapes_and_modes_are_named():
         found.to_dense(torch.zeros(6), mode='mean')
     with pytest.raises(ValueError, match=re.escape('values lie on a grid of (3, 2), the layout on (2, 3)')):
         found.to_tokens(torch.zeros(3, 2))
+
+
+@pytest.mark.parametrize('grid_size', [(1, 1), (2, 3), (4, 4), (8, 8), (23, 17), (42, 29), (5, 12), (3, 40)])
+def test_fewest_tokens_are_those_of_a_budget_of_next_to_nothing(grid_size):
+    h, w = grid_size
+    tokenizer = PatchTokenizer(patch_selection_method='budget', alpha=1e-6, merge_size=2)
+    _, (layout,) = tokenizer(torch.zeros(1, 3, 28 * h, 28 * w))
+    assert TokenLayout.fewest_tokens(grid_size) == len(layout)

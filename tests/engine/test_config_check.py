@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from flmm.engine import check_config_keys
+from flmm.engine import check_config_keys, check_stored_features
 
 CONFIGS = sorted((Path(__file__).parents[2] / 'configs').glob('[!_]*/*.py'))
 
@@ -46,3 +46,21 @@ def test_there_are_configs():
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_published_configs_pass(path):
     assert check_config_keys(Config.fromfile(path)) is None
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'merge': 'max'}, r"train_dataloader reads features of another model than .*: merge \(None, not 'max'\)"),
+        ({'lmm': {'name_or_path': 'other'}}, r"lmm\.name_or_path \('assets/demo_lmm', not 'other'\)"),
+        ({'sam': {'sam': {'checkpoint': 'other.pth'}}}, r"sam\.checkpoint \('assets/demo_sam.*', not 'other\.pth'\)"),
+    ],
+)
+def test_stored_features_of_another_model_are_refused(change, message):
+    config = Config.fromfile(Path(__file__).parents[2] / 'configs' / 'shapes' / 'demo_cached.py')
+    check_stored_features(config)
+    config.merge_from_dict({'model': {'mask_head': {'base_channels': 8}}})  # trained: features don't depend on it
+    check_stored_features(config)
+    config.merge_from_dict({'model': change})
+    with pytest.raises(ValueError, match=message):
+        check_stored_features(config)

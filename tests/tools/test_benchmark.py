@@ -120,7 +120,7 @@ def test_training(run, capsys):
     of_size = document['results']['112x140, 2 phrases']
     trained = {'mask head', 'SAM decoder', 'losses', 'backward', 'other'}
     frozen = {'vision tower', 'LLM', 'SAM encoder', 'image processing'}
-    assert set(of_size.pop('reference')['stages']) == (trained | frozen) - {'other'}
+    assert set(of_size.pop('reference')['stages']) == trained | frozen
     for way, of_way in of_size.items():
         expected = trained | ({'reading'} if 'stored' in way else {*frozen, 'capture'})
         assert set(of_way['stages']) == expected, way

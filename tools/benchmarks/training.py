@@ -115,7 +115,9 @@ def _ways(
             maps, states = reference.read_phrases(model, sample)
         with torch.no_grad(), timer('SAM encoder'):
             embedding = reference.embed(model, encoder, sample)
-        backward(reference.losses(model, sample, maps, states, embedding))
+        with timer('other'):
+            loss = reference.losses(model, sample, maps, states, embedding)
+        backward(loss)
 
     def step(samples: list[GroundingSample]) -> None:
         with timer('other'):
@@ -125,7 +127,7 @@ def _ways(
     def backward(loss: Tensor) -> None:
         with timer('backward'):
             loss.backward()
-        model.zero_grad()
+            model.zero_grad()
 
     return {
         REFERENCE: (plain_step, 1),
