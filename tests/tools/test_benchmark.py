@@ -121,12 +121,13 @@ def test_training(run, capsys):
     trained = {'mask head', 'SAM decoder', 'losses', 'backward', 'other'}
     frozen = {'vision tower', 'LLM', 'SAM encoder', 'image processing'}
     assert set(of_size.pop('reference')['stages']) == trained | frozen
+    assert set(of_size.pop('stock forward')['stages']) == {'image processing', 'vision tower', 'LLM'}
     for way, of_way in of_size.items():
         expected = trained | ({'reading'} if 'stored' in way else {*frozen, 'capture'})
         assert set(of_way['stages']) == expected, way
         assert of_way['median_s'] == pytest.approx(sum(of_way['stages'].values()))
         assert of_way['peak_bytes'] > 0
-    assert len(capsys.readouterr().out.splitlines()) == 1 + 2 * 7
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 2 * 8
 
 
 def test_the_reference_computes_what_flmm_does():

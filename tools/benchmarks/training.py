@@ -109,9 +109,14 @@ def _ways(
         with timer('reading'):
             return [store.read(record).to(device) for record in records * count]
 
-    def plain_step() -> None:
+    def forward() -> None:
         (sample,) = made(None, 1)
         with timer('LLM'):  # the vision tower counts for itself
+            reference.stock_forward(model, sample)
+
+    def plain_step() -> None:
+        (sample,) = made(None, 1)
+        with timer('LLM'):
             maps, states = reference.read_phrases(model, sample)
         with torch.no_grad(), timer('SAM encoder'):
             embedding = reference.embed(model, encoder, sample)
@@ -130,6 +135,7 @@ def _ways(
             model.zero_grad()
 
     return {
+        'stock forward': (forward, 1),  # without grounding or training: the lower bound
         REFERENCE: (plain_step, 1),
         'flmm': (lambda: step(made(None, 1)), 1),
         f'flmm, batch of {batch_size}': (lambda: step(made(None, batch_size)), batch_size),
