@@ -95,7 +95,9 @@ def test_frozen(run, capsys):
     assert list(document['results']) == ['112x140', '224x168']
     for of_size, num_tokens in zip(document['results'].values(), (20, 48), strict=True):
         assert of_size['image_tokens'] == num_tokens
-        assert list(of_size['ways']) == ['stock forward', 'reference', 'flmm', 'flmm, batch of 2']
+        assert list(of_size['ways']) == [
+            'stock forward', 'reference', 'flmm', 'flmm, half of the layers', 'flmm, batch of 2',
+        ]  # fmt: skip
         for of_way in of_size['ways'].values():
             assert len(of_way['seconds']) == 2
             assert 0 < min(of_way['seconds']) <= of_way['median_s']
@@ -108,7 +110,7 @@ def test_frozen(run, capsys):
     assert large['reference'] > 4 * 6 * 48**2 * 4
     assert large['flmm'] / small['flmm'] < large['reference'] / small['reference']
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + 2 * 4
+    assert len(lines) == 1 + 2 * 5
     assert lines[1].split(maxsplit=4)[:4] == ['112x140,', '20,', 'stock', 'forward']
 
 

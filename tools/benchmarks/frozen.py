@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks import reference
 from benchmarks.images import benchmark_image, image_size
 from benchmarks.measure import peak_memory, time_in_turn
-from benchmarks.presets import PRESETS, build_grounder
+from benchmarks.presets import PRESETS, build_grounder, lmm_alone
 from benchmarks.samples import SampleMaker
 from flmm.models import FrozenQwenSAM
 
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure; ``args`` has what ``add_arguments`` adds, and ``image``, ``repeats`` and ``device``."""
     model = build_grounder(args.preset, device=args.device)
+    half = lmm_alone(model.lmm, layers=range(model.num_layers // 2))
     results = {}
     for width, height in args.sizes:
         make_sample = SampleMaker(benchmark_image(args.image, size=(width, height)), num_phrases=args.num_phrases)
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             STOCK: (lambda batch=batch: reference.stock_forward(model, batch[0]), 1),
             REFERENCE: (lambda batch=batch: reference.read_phrases(model, batch[0]), 1),
             'flmm': (lambda batch=batch: model.run_lmm(batch[:1]), 1),
+            'flmm, half of the layers': (lambda batch=batch: half.run_lmm(batch[:1]), 1),
             f'flmm, batch of {len(batch)}': (lambda batch=batch: model.run_lmm(batch), len(batch)),
         }
         results[f'{width}x{height}'] = _compare(model, ways, args) | {'image_tokens': len(batch[0].image_layout)}

@@ -1,5 +1,6 @@
 """Models to measure speed on. Weights are random, save those of the demo: time does not depend on them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -40,14 +41,19 @@ def build_grounder(preset: str, *, device: torch.device, whole: bool = False) ->
             Otherwise without SAM and mask head, so that ``encode`` is the frozen LMM and nothing else.
     """
     lmm = _build_lmm(preset, device=device)
-    none = {'type': nn.Identity}
     if not whole:
-        return FrozenQwenSAM(lmm=lmm, mask_head=none, sam=_NoSam(), loss_mask=none, loss_dice=none).to(device)
+        return lmm_alone(lmm).to(device)
     name = 'frozen_qwen_sam_l' if preset in PUBLISHED else 'frozen_qwen_small_sam'
     config = Config.fromfile(ROOT / 'configs' / '_base_' / 'models' / f'{name}.py').model
     config.sam.sam.checkpoint = None
     init_default_scope('flmm')
     return MODELS.build({**config, 'lmm': lmm}).to(device)
+
+
+def lmm_alone(lmm: PreTrainedModel, *, layers: Sequence[int] | None = None) -> FrozenQwenSAM:
+    """Build FrozenQwenSAM on an LMM without SAM and mask head; ``layers`` are those whose attention is read."""
+    none = {'type': nn.Identity}
+    return FrozenQwenSAM(lmm=lmm, mask_head=none, sam=_NoSam(), loss_mask=none, loss_dice=none, layers=layers)
 
 
 def _build_lmm(preset: str, *, device: torch.device) -> PreTrainedModel:
