@@ -157,7 +157,11 @@ class FeatureStore:
         records = []
         for shard in range(num_shards):
             of_shard = json.loads(self._file(shard).read_text(encoding='utf-8'))
-            records += [{**record, 'shard': shard, 'number': number} for number, record in enumerate(of_shard)]
+            for number, record in enumerate(of_shard):
+                record['meta_data']['scale_factor'] = tuple(
+                    record['meta_data']['scale_factor']
+                )  # JSON knows lists only
+                records.append({**record, 'shard': shard, 'number': number})
         return records
 
     def read(self, record: dict[str, Any]) -> GroundingSample:
@@ -168,7 +172,6 @@ class FeatureStore:
         path = self._file(record['shard']).with_suffix('.safetensors')
         file = _opened(path, path.stat().st_mtime_ns)
         number = record['number']
-        record['meta_data']['scale_factor'] = tuple(record['meta_data']['scale_factor'])  # JSON knows lists only
         meta_data = record['meta_data']
         gt_masks = _decode_masks(record['gt_masks'], meta_data['original_shape'])
         return GroundingSample(

@@ -53,7 +53,6 @@ class TokenBatchSampler(Sampler[list[int]]):
                 f'max_tokens is {max_tokens}, and item {item} alone counts {_upper_bound(largest)} (its image tokens, '
                 'rounded up by up to 10 %); raise it, or lower max_pixels of the image processor'
             )
-
         self._num_steps = len(self._steps())
 
     def __len__(self) -> int:
