@@ -69,8 +69,16 @@ def first_difference(first: Any, second: Any, *, path: str = '') -> str | None:
 
 
 def checkpoints_in(config: Any) -> Iterator[str]:
-    """Find every checkpoint that a config names, in order and each once."""
-    yield from dict.fromkeys(_named_in(config))
+    """Find every checkpoint that a config names, in order."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if key in CHECKPOINT_KEYS and isinstance(value, str):
+                yield value
+            else:
+                yield from checkpoints_in(value)
+    elif isinstance(config, Sequence) and not isinstance(config, str):
+        for value in config:
+            yield from checkpoints_in(value)
 
 
 def _block_starts(size: int) -> Iterator[int]:
@@ -78,15 +86,3 @@ def _block_starts(size: int) -> Iterator[int]:
     chosen = min(blocks, NUM_BLOCKS)
     for i in range(chosen):
         yield i * (blocks - 1) // max(chosen - 1, 1) * BLOCK
-
-
-def _named_in(config: Any) -> Iterator[str]:
-    if isinstance(config, Mapping):
-        for key, value in config.items():
-            if key in CHECKPOINT_KEYS and isinstance(value, str):
-                yield value
-            else:
-                yield from _named_in(value)
-    elif isinstance(config, Sequence) and not isinstance(config, str):
-        for value in config:
-            yield from _named_in(value)

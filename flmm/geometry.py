@@ -167,6 +167,19 @@ def image_to_processed(masks: Tensor, meta_data: FrameMetaData) -> Tensor:
     return F.pad(resized, sides).bool()
 
 
+def area_coverage(masks: Tensor, grid_size: Sequence[int]) -> Tensor:
+    """Tell how much of each cell of a grid a mask covers.
+
+    Args:
+        masks: [N, H, W], boolean or 0..1, in any frame.
+        grid_size: (h, w) of the grid that lies over the frame.
+
+    Returns:
+        [N, h, w] float in 0..1: a cell that a mask half fills has 0.5. A pixel that cells share counts for each.
+    """
+    return F.interpolate(masks[None].float(), size=tuple(grid_size), mode='area')[0]
+
+
 def sam_content_size(image_size: Sequence[int], sam_size: int) -> tuple[int, int]:
     """(height, width) that an image takes up at the top left of the SAM frame.
 

@@ -66,7 +66,7 @@ def test_checkpoints_in_a_config():
         'sam': {'checkpoint': None, 'parts': ({'checkpoint': 'sam.pth'},)},
         'pipeline': [{'image_processor': {'pretrained_model_name_or_path': 'lmm'}}],
     }
-    assert list(checkpoints_in(config)) == ['lmm', 'sam.pth']
+    assert list(checkpoints_in(config)) == ['lmm', 'sam.pth', 'lmm']
 
 
 def test_first_difference():

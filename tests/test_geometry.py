@@ -8,6 +8,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torchvision.ops import masks_to_boxes as torchvision_masks_to_boxes
 
 from flmm.geometry import (
+    area_coverage,
     boxes_to_sam,
     frame_meta_data,
     image_to_processed,
@@ -128,6 +129,15 @@ def test_image_to_processed_checks_its_masks():
     with pytest.raises(ValueError, match=r'size \(20, 10\) do not lie in the image frame \(10, 20\)'):
         image_to_processed(torch.zeros(1, 20, 10, dtype=torch.bool), meta_data)
     assert image_to_processed(torch.zeros(0, 10, 20, dtype=torch.bool), meta_data).shape == (0, 28, 56)
+
+
+def test_area_coverage_is_the_mean_over_each_cell():
+    masks = torch.rand(3, 24, 36, generator=torch.Generator().manual_seed(0)) > 0.6
+    coverage = area_coverage(masks, (4, 9))
+    expected = masks.double().reshape(3, 4, 6, 9, 4).mean(dim=(2, 4))
+    assert torch.allclose(coverage.double(), expected, atol=1e-7)
+    # 3 px in 2 cells: the one in the middle counts for both.
+    assert area_coverage(masks[:, :, :3], (24, 2))[0, :, 0].double().equal(masks[0, :, :2].double().mean(dim=1))
 
 
 def test_boxes_equal_torchvisions():

@@ -13,19 +13,17 @@ import os
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
-from torch import Tensor
 from tqdm import tqdm
 
 from flmm.engine import check_config_keys
 from flmm.evaluation import best_threshold_iou
+from flmm.geometry import area_coverage
 from flmm.models import FrozenLMM
 from flmm.registry import MODELS
-from flmm.structures import GroundingSample
 
 
 def parse_args() -> argparse.Namespace:
@@ -81,16 +79,12 @@ def _scores(model: FrozenLMM, loader: torch.utils.data.DataLoader, num_images: i
         for batch in loader:
             samples = model.data_preprocessor(batch)['data_samples'][: num_images - seen]
             for sample, maps in zip(samples, model.run_lmm(samples)[0], strict=True):
-                yield best_threshold_iou(maps, _coverage(sample)).cpu()
+                yield best_threshold_iou(maps, area_coverage(sample.masks, sample.grid_size)).cpu()
             seen += len(samples)
             progress.update(len(samples))
             if seen == num_images:
                 return
     raise ValueError(f'--num-images is {num_images}, the train loader has {seen}')
-
-
-def _coverage(sample: GroundingSample) -> Tensor:
-    return F.interpolate(sample.masks[None].float(), size=sample.grid_size, mode='area')[0]
 
 
 def _write_config(args: argparse.Namespace, work_dir: Path, top: int, model: str, *, num_heads: int) -> None:

@@ -8,11 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
-from flmm.geometry import processed_to_image
+from flmm.geometry import area_coverage, processed_to_image
 from flmm.models.head_selection import choose_heads
 from flmm.models.trainable_state import keep_trainable_state
 from flmm.registry import MODELS
@@ -211,8 +210,7 @@ class FrozenLMM(BaseModel):
     def _losses(self, grounded: list[GroundingSample], coarse_logits: list[Tensor]) -> dict[str, Tensor]:
         """Average over all masks of the batch: coarse on the mask head's grid, refined in the image frame."""
         coarse_targets = [
-            # Area coverage: a cell that a mask half fills is half a target.
-            F.interpolate(sample.masks[None].float(), size=logits.shape[-2:], mode='area')[0]
+            area_coverage(sample.masks, logits.shape[-2:])
             for sample, logits in zip(grounded, coarse_logits, strict=True)
         ]
         refined_logits = [sample.sam_pred_masks for sample in grounded]

@@ -5,7 +5,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -17,12 +17,23 @@ import flmm
 Stages = Mapping[str, Callable[[Any], Any]]
 
 
+def in_turn(ways: Iterable[str], *, repeats: int) -> Iterator[tuple[str, bool]]:
+    """Order ways to do the same thing so that what else the machine does hits all of them alike.
+
+    Yields:
+        A way, and whether this round of it counts. The first round does not; each goes through all ways, in the
+        opposite order of the one before.
+    """
+    names = list(ways)
+    for round_number in range(repeats + 1):
+        for way in names[:: -1 if round_number % 2 else 1]:
+            yield way, round_number > 0
+
+
 def time_in_turn(
     ways: Mapping[str, Stages], *, repeats: int, device: torch.device
 ) -> dict[str, dict[str, list[float]]]:
-    """Time ways to do the same thing so that what else the machine does hits all of them alike.
-
-    After one round that does not count, each round goes through all ways, in the opposite order of the one before.
+    """Time ways to do the same thing, :func:`in_turn`.
 
     Args:
         ways: for each way its stages by name; a stage is given what the one before it returned, the first one None.
@@ -33,16 +44,15 @@ def time_in_turn(
         For each way and stage the seconds of every round.
     """
     seconds: dict[str, dict[str, list[float]]] = {way: {stage: [] for stage in ways[way]} for way in ways}
-    for round_number in range(repeats + 1):
-        for way in list(ways)[:: -1 if round_number % 2 else 1]:
-            result = None
-            for stage, call in ways[way].items():
-                synchronize(device)
-                start = time.perf_counter()
-                result = call(result)
-                synchronize(device)
-                if round_number > 0:
-                    seconds[way][stage].append(time.perf_counter() - start)
+    for way, counts in in_turn(ways, repeats=repeats):
+        result = None
+        for stage, call in ways[way].items():
+            synchronize(device)
+            start = time.perf_counter()
+            result = call(result)
+            synchronize(device)
+            if counts:
+                seconds[way][stage].append(time.perf_counter() - start)
     return seconds
 
 

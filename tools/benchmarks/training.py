@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks import reference
 from benchmarks.images import benchmark_image, image_size
-from benchmarks.measure import peak_memory
+from benchmarks.measure import in_turn, peak_memory
 from benchmarks.presets import PRESETS, build_grounder
 from benchmarks.samples import SampleMaker
 from benchmarks.stages import StageTimer
@@ -155,15 +155,15 @@ def _store(model: FrozenQwenSAM, sample: GroundingSample, store: FeatureStore) -
 
 def _compare(ways: dict[str, tuple[Callable[[], None], int]], timer: StageTimer, args: argparse.Namespace) -> dict:
     rounds: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
-    for round_number in range(args.repeats + 1):  # the first one does not count
-        for way in list(ways)[:: -1 if round_number % 2 else 1]:
-            call, num_samples = ways[way]
-            timer.seconds.clear()
-            call()
+    for way, counts in in_turn(ways, repeats=args.repeats):
+        call, num_samples = ways[way]
+        timer.seconds.clear()
+        call()
+        if counts:
             rounds[way].append({stage: seconds / num_samples for stage, seconds in timer.seconds.items()})
     found = {}
     for way, (call, num_samples) in ways.items():
-        counted = rounds[way][1:]
+        counted = rounds[way]
         totals = [sum(stages.values()) for stages in counted]
         found[way] = {
             'seconds': totals,
