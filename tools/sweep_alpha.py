@@ -39,8 +39,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--val-images', type=int, default=100)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--config', default='configs/shapes/demo.py', help='model, pipeline and schedule')
-    parser.add_argument('--data-root', type=Path, default=Path('data'))
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/sweep_alpha'))
+    parser.add_argument('--data-root', type=Path, default=Path('data'), help='from the root of the repository')
+    parser.add_argument(
+        '--work-dir', type=Path, default=Path('work_dirs/sweep_alpha'), help='from the root of the repository'
+    )
     args = parser.parse_args()
     if min(args.jobs, args.train_images, args.val_images) < 1:
         parser.error('--jobs, --train-images and --val-images must be at least 1')

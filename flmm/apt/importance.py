@@ -70,6 +70,8 @@ def check_importance_settings(*, method: str, laplacian_aggregate: str, blur: in
 
 def _grey(images: Tensor) -> Tensor:
     """[B, 1, H, W] float64."""
+    if not isinstance(images, Tensor):
+        raise ValueError(f'images are {type(images).__name__}, expected a tensor')
     if images.ndim != 4 or images.shape[1] != 3 or images.numel() == 0:
         raise ValueError(
             f'images have shape {tuple(images.shape)}, expected (images, 3, height, width), none of them 0'

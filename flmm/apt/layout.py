@@ -51,6 +51,9 @@ class TokenLayout:
             masks: for each patch size in px the selected patches, [B, rows, columns] bool, as the functions of
                 ``flmm.apt.selection`` return them for the same ``merge_size``.
             merge_size: m; a token's m x m patches are selected together.
+
+        Raises:
+            ValueError: they are not: the masks are of another ``merge_size``.
         """
         base = min(masks)
         batch_size, rows, columns = masks[base].shape
@@ -58,7 +61,14 @@ class TokenLayout:
         for patch_size, selected in masks.items():
             size = patch_size // base
             # The first patch of each m x m group stands for the token.
-            image, row, column = selected[:, ::merge_size, ::merge_size].nonzero(as_tuple=True)
+            tokens = selected[:, ::merge_size, ::merge_size]
+            groups = tokens.repeat_interleave(merge_size, 1).repeat_interleave(merge_size, 2)
+            if not torch.equal(groups[:, : selected.shape[1], : selected.shape[2]], selected):
+                raise ValueError(
+                    f'masks of {patch_size} px do not select {merge_size}x{merge_size} patches together; select with '
+                    f'merge_size={merge_size}'
+                )
+            image, row, column = tokens.nonzero(as_tuple=True)
             found.append(torch.stack([image, row * size, column * size, torch.full_like(row, size)], dim=1))
         tokens = torch.cat(found)
         grid_size = (rows // merge_size, columns // merge_size)

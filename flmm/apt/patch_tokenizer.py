@@ -89,6 +89,8 @@ class PatchTokenizer:
             raise ValueError(f'alpha is {alpha!r}, expected a share of the dense patches in (0, 1] for the budget')
         if patch_selection_method == 'v2' and not (number and 0 <= alpha < math.inf):
             raise ValueError(f'alpha is {alpha!r}, expected a finite factor of the mean importance, at least 0, for v2')
+        if not number:
+            raise ValueError(f'alpha is {alpha!r}, expected a number')
         if patch_selection_method in ('none', 'v1') and alpha != 1.0:
             warnings.warn(
                 f'alpha is {alpha}, but patch_selection_method {patch_selection_method!r} does not use it; '
@@ -107,7 +109,7 @@ class PatchTokenizer:
         if merge_size not in (1, 2):
             raise ValueError(f'merge_size is {merge_size!r}, expected 1 or 2')
         self.patch_selection_method = patch_selection_method
-        self.alpha = alpha
+        self.alpha = float(alpha)
         self.thresholds = tuple(thresholds)
         self.method = method
         self.laplacian_aggregate = laplacian_aggregate

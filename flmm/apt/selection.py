@@ -8,7 +8,9 @@ and 4 P may stick out of the grid of base patches. Such *incomplete* patches, an
 are never selected coarse. The masks are disjoint and cover each base patch once.
 """
 
+import math
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +34,7 @@ def select_patches_by_threshold(
         ValueError: maps that don't fit together, a grid that ``merge_size`` does not divide, or not two thresholds.
     """
     base = _check(importance_maps, merge_size)
-    if len(thresholds) != 2:
+    if not isinstance(thresholds, Sequence) or len(thresholds) != 2 or not all(isinstance(t, Real) for t in thresholds):
         raise ValueError(f'thresholds are {thresholds}, expected two: for patches of {2 * base} and of {4 * base} px')
     below = {s: importance_maps[s * base] < threshold for s, threshold in zip((2, 4), thresholds, strict=True)}
     return _masks(importance_maps, _whole_tokens(importance_maps, merge_size, only=below), merge_size)
@@ -53,9 +55,12 @@ def select_patches_by_threshold_v2(
         {14: [B, rows, columns], 28: ..., 56: ...} bool, for ``TokenLayout.from_masks``.
 
     Raises:
-        ValueError: maps that don't fit together, or a grid that ``merge_size`` does not divide.
+        ValueError: maps that don't fit together, a grid that ``merge_size`` does not divide, or an ``alpha`` that is
+            negative or no finite number.
     """
     base = _check(importance_maps, merge_size)
+    if not isinstance(alpha, Real) or not 0 <= alpha < math.inf:
+        raise ValueError(f'alpha is {alpha!r}, expected a finite factor of the mean importance, at least 0')
     largest, complete = importance_maps[4 * base], _complete_patches(importance_maps, 4)
     # In float64 the mean of equal values is that value, so that an even image is not below its own mean.
     total = largest.double().where(complete, 0).sum((1, 2))
@@ -94,8 +99,9 @@ def select_patches_by_budget(
     values = importance_maps[base]
     if not bool(values.isfinite().all()):
         raise ValueError(f'importance of the {base} px patches is not finite everywhere; scores need it')
-    if isinstance(budget, Tensor) and (budget.shape != values.shape[:1] or budget.is_floating_point()):
-        found = f'{tuple(budget.shape)} {budget.dtype}'
+    of_images = isinstance(budget, Tensor) and budget.shape == values.shape[:1] and not budget.is_floating_point()
+    if not (of_images or isinstance(budget, Integral)):
+        found = f'{tuple(budget.shape)} {budget.dtype}' if isinstance(budget, Tensor) else repr(budget)
         raise ValueError(f'budget is {found}, expected an int or one integer for each of the {len(values)} images')
 
     whole = _coarsest_tokens(importance_maps, merge_size)

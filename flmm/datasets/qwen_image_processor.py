@@ -2,6 +2,7 @@
 
 import os
 import random
+import warnings
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any
@@ -69,6 +70,12 @@ class QwenImageProcessorWrapper:
         if len(bounds) != 2 or not all(isinstance(bound, Real) for bound in bounds) or bounds[0] > bounds[1]:
             raise ValueError(f'alpha is {alpha!r}, expected a number or a pair (low, high) with low <= high')
         self.alpha_range = (float(bounds[0]), float(bounds[1]))
+        if patch_selection_method == 'none' and self.alpha_range != (1.0, 1.0):
+            warnings.warn(
+                f"alpha is {alpha}, but patch_selection_method 'none' does not use it; 'v2' and 'budget' do",
+                UserWarning,
+                stacklevel=2,
+            )
         for bound in sorted(set(self.alpha_range)):  # the constructor names what is out of range
             self.image_processor = AdaptiveQwen2VLImageProcessor.from_dict(
                 self.processor.image_processor.to_dict(),

@@ -4,6 +4,8 @@ Letters: T_i image tokens of image i, m merge_size (m x m patches make one token
 """
 
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,14 +28,17 @@ RANGE_TOLERANCE = 1e-4
 
 
 class AdaptiveQwen2VLImageProcessorKwargs(Qwen2VLImageProcessorKwargs, total=False):
-    """Settings of the selection beside the stock ones; see :class:`flmm.apt.patch_tokenizer.PatchTokenizer`."""
+    """Settings of the selection beside the stock ones; see :class:`flmm.apt.patch_tokenizer.PatchTokenizer`.
 
-    patch_selection_method: str
-    alpha: float | int
-    thresholds: tuple[float | int, float | int] | list[float | int] | None
-    method: str
-    laplacian_aggregate: str
-    blur: int
+    It checks them, too, and says what is allowed; transformers' check by type would come first and would not.
+    """
+
+    patch_selection_method: Any
+    alpha: Any
+    thresholds: Any
+    method: Any
+    laplacian_aggregate: Any
+    blur: Any
 
 
 class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
@@ -73,9 +78,10 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        if self.patch_selection_method != 'none':
-            settings = {name: getattr(self, name) for name in SETTINGS}
-            _patch_tokenizer(patch_size=self.patch_size, merge_size=self.merge_size, **settings)
+        settings = {name: getattr(self, name) for name in SETTINGS}
+        _patch_tokenizer(patch_size=self.patch_size, merge_size=self.merge_size, **settings)
+        if isinstance(self.alpha, Real):
+            self.alpha = float(self.alpha)  # numpy's cannot be saved
 
     def _preprocess(
         self,
@@ -88,12 +94,13 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
     ) -> BatchFeature:
         sizes = {'patch_size': patch_size, 'merge_size': merge_size}
         settings = {name: kwargs.pop(name) for name in SETTINGS}
-        if settings['patch_selection_method'] == 'none':
+        tokenizer = _patch_tokenizer(**sizes, **settings)
+        if tokenizer.patch_selection_method == 'none':
             data = super()._preprocess(images, return_tensors=None, **sizes, **kwargs)
             grids = (data['image_grid_thw'][:, 1:] // merge_size).tolist()
             layouts = [TokenLayout.dense((h, w), device=data['pixel_values'].device) for h, w in grids]
         else:
-            data, layouts = self._adaptive_patches(images, _patch_tokenizer(**sizes, **settings), **sizes, **kwargs)
+            data, layouts = self._adaptive_patches(images, tokenizer, **sizes, **kwargs)
         data = {
             **data,
             'image_layout': torch.cat([layout.tokens for layout in layouts]),
@@ -168,10 +175,12 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
         return super().get_number_of_image_patches(height, width, images_kwargs)
 
 
-def _patch_tokenizer(*, patch_size: int, **settings: object) -> PatchTokenizer:
+def _patch_tokenizer(*, patch_size: int, merge_size: int, **settings: Any) -> PatchTokenizer:
+    if settings['patch_selection_method'] == 'none':  # as stock: any sizes will do; and alpha waits for other calls
+        return PatchTokenizer(**{**settings, 'alpha': 1.0})
     if patch_size != PATCH_SIZE:
         raise ValueError(f'patch_size is {patch_size}; adaptive patches are made of patches of {PATCH_SIZE} px')
-    return PatchTokenizer(**settings)
+    return PatchTokenizer(merge_size=merge_size, **settings)
 
 
 def _check_range(images: Tensor, white: float) -> None:

@@ -12,7 +12,10 @@ from transformers import (
 )
 from transformers.video_processing_utils import BaseVideoProcessor
 
-from flmm.qwen.image_processing import AdaptiveQwen2VLImageProcessor
+from flmm.qwen.image_processing import SETTINGS, AdaptiveQwen2VLImageProcessor
+
+CLASS_CHOICES = ('backend', 'use_fast')
+"""By these AutoImageProcessor chooses between classes; of the adaptive one there is one."""
 
 
 class _AdaptiveProcessor:
@@ -48,13 +51,21 @@ class _AdaptiveProcessor:
 
         Args:
             pretrained_model_name_or_path: a hub name or a folder.
-            **kwargs: as in the stock class; settings of the image processor, adaptive ones too, override the saved.
+            **kwargs: as in the stock class; settings of the image processor, adaptive ones too, override the saved, or
+                those of an ``image_processor`` that is given.
         """
+        # The stock loader would also save them with the tokenizer.
+        settings = {name: kwargs.pop(name) for name in SETTINGS if name in kwargs}
         processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        # The stock loader makes an image processor of the saved type, which may not know all of kwargs.
-        processor.image_processor = AdaptiveQwen2VLImageProcessor.from_pretrained(
-            pretrained_model_name_or_path, **kwargs
-        )
+        if 'image_processor' in kwargs:
+            given = processor.image_processor.to_dict()
+            processor.image_processor = AdaptiveQwen2VLImageProcessor.from_dict(given, **settings)
+        else:
+            # The stock loader has made an image processor of the saved type, which may not know the settings.
+            others = {name: value for name, value in kwargs.items() if name not in CLASS_CHOICES}
+            processor.image_processor = AdaptiveQwen2VLImageProcessor.from_pretrained(
+                pretrained_model_name_or_path, **others, **settings
+            )
         return processor
 
     def replace_image_token(self, image_inputs: dict, image_idx: int, **_: object) -> str:

@@ -56,6 +56,18 @@ def test_what_is_no_layout_is_refused_by_token(tokens, grid_size, message):
         layout(tokens, grid_size).check()
 
 
+def test_masks_of_another_merge_size_are_refused():
+    fine = torch.ones(1, 8, 8, dtype=torch.bool)
+    fine[:, :2, 2:4] = False
+    half = torch.zeros(1, 4, 4, dtype=torch.bool)
+    half[0, 0, 1] = True
+    masks = {14: fine, 28: half, 56: torch.zeros(1, 2, 2, dtype=torch.bool)}
+    (layout,) = TokenLayout.from_masks(masks, merge_size=1)
+    layout.check()
+    with pytest.raises(ValueError, match='masks of 28 px do not select 2x2 patches together; select with merge_size=2'):
+        TokenLayout.from_masks(masks, merge_size=2)
+
+
 @pytest.mark.parametrize('merge_size', [1, 2])
 def test_masks_of_a_batch_become_its_layouts(merge_size):
     layouts = [random_layout((6, 9), seed=seed) for seed in range(4)]

@@ -5,6 +5,7 @@ Letters: (H, W) image in px, m merge_size, s the size of a patch in base patches
 
 import math
 import random
+import re
 
 import pytest
 import torch
@@ -316,6 +317,14 @@ def test_refuses_maps_that_do_not_fit_together(maps, merge_size, message):
 def test_refuses_arguments_of_another_form():
     with pytest.raises(ValueError, match=r'thresholds are \(3,\), expected two: for patches of 28 and of 56 px'):
         select_patches_by_threshold(zeros(4, 4), (3,))
+    with pytest.raises(ValueError, match=r'thresholds are 3\.0, expected two'):
+        select_patches_by_threshold(zeros(4, 4), 3.0)
+    for alpha in (-1.0, math.nan, math.inf, 'a', None):
+        with pytest.raises(ValueError, match=f'alpha is {alpha!r}, expected a finite factor of the mean importance'):
+            select_patches_by_threshold_v2(zeros(4, 4), alpha)
+    for budget in (7.9, [4]):
+        with pytest.raises(ValueError, match=re.escape(f'budget is {budget!r}, expected an int or one integer for')):
+            select_patches_by_budget(zeros(4, 4), budget)
     with pytest.raises(ValueError, match=r'budget is \(2,\) torch.int64, expected .* each of the 1 images'):
         select_patches_by_budget(zeros(4, 4), torch.tensor([3, 4]))
     with pytest.raises(ValueError, match=r'budget is \(1,\) torch.float32'):

@@ -113,6 +113,12 @@ def test_a_range_of_alpha_that_is_not_used_is_told_once():
     assert len({str(warning.message) for warning in told}) == 1  # Python shows a message once
 
 
+def test_alpha_without_a_method_is_told():
+    for alpha in (0.3, (0.2, 1.0)):
+        with pytest.warns(UserWarning, match="alpha is .*, but patch_selection_method 'none' does not use it"):
+            wrapped(alpha=alpha)
+
+
 @pytest.mark.parametrize('alpha', [np.float32(0.5), (np.float32(0.5), np.float64(0.5))])
 def test_alpha_may_be_a_number_of_numpy(alpha):
     expected, found = (

@@ -226,6 +226,13 @@ def test_sides_that_are_no_multiples_of_a_unit_are_refused():
         ({'patch_selection_method': 'budget', 'alpha': 1.5}, r'alpha is 1.5, expected .* \(0, 1\]'),
         ({'patch_selection_method': 'budget', 'alpha': 0}, 'alpha is 0, expected'),
         ({'patch_selection_method': 'v2', 'alpha': -1.0}, 'alpha is -1.0, expected'),
+        ({'patch_selection_method': 'budget', 'alpha': None}, r'alpha is None, expected .* \(0, 1\]'),
+        ({'patch_selection_method': 'v2', 'alpha': '0.3'}, "alpha is '0.3', expected a finite factor"),
+        ({'alpha': '1'}, "alpha is '1', expected a number"),
+        ({'patch_selection_method': None}, 'patch_selection_method is None, expected one of'),
+        ({'patch_selection_method': 'none', 'method': 'variance'}, "method is 'variance', expected one of"),
+        ({'thresholds': 'ab'}, 'thresholds are ab, expected two positive numbers'),
+        ({'blur': '3'}, "blur is '3', expected an odd"),
         ({'thresholds': (1.0, -1.0)}, r'thresholds are \(1.0, -1.0\), expected two positive numbers'),
         ({'method': 'variance'}, "method is 'variance', expected one of"),
         ({'blur': 2}, 'blur is 2, expected an odd'),
@@ -241,6 +248,15 @@ def test_settings_out_of_range_are_refused(settings, message):
         setattr(processor, name, value)
     with pytest.raises(ValueError, match=message):
         processor(half_smooth_image((56, 56)))
+
+
+def test_alpha_may_be_a_number_of_numpy_and_is_saved_as_a_plain_one(tmp_path):
+    image, plain = half_smooth_image((140, 168)), {'patch_selection_method': 'budget', 'alpha': 0.25}
+    numpy = {**plain, 'alpha': np.float32(0.25)}
+    expected = AdaptiveQwen2VLImageProcessor(**plain)(image)['image_layout']
+    assert torch.equal(AdaptiveQwen2VLImageProcessor()(image, **numpy)['image_layout'], expected)
+    AdaptiveQwen2VLImageProcessor(**numpy).save_pretrained(tmp_path)
+    assert AdaptiveQwen2VLImageProcessor.from_pretrained(tmp_path).alpha == 0.25
 
 
 def test_alpha_that_is_not_used_is_told():

@@ -117,6 +117,32 @@ def test_settings_are_saved(family, tmp_path):
     assert PROCESSORS[family].from_pretrained(tmp_path, alpha=0.2).image_processor.alpha == 0.2
 
 
+def test_settings_are_saved_with_the_image_processor_alone(tmp_path):
+    adaptive_processor().save_pretrained(tmp_path / 'one')
+    processor = PROCESSORS['qwen2_5_vl'].from_pretrained(tmp_path / 'one', patch_selection_method='budget', alpha=0.3)
+    processor.save_pretrained(tmp_path / 'other')
+    saved = {file.name: file.read_text() for file in (tmp_path / 'other').glob('*.json')}
+    assert [name for name, text in saved.items() if 'patch_selection_method' in text] == ['processor_config.json']
+
+
+@pytest.mark.parametrize('settings', [{}, {'alpha': 0.4}])
+def test_a_given_image_processor_is_taken(tmp_path, settings):
+    adaptive_processor().save_pretrained(tmp_path)
+    load = PROCESSORS['qwen2_5_vl'].from_pretrained
+    found = load(tmp_path, image_processor=Qwen2VLImageProcessor(max_pixels=99999)).image_processor
+    assert type(found) is AdaptiveQwen2VLImageProcessor
+    assert found.size['longest_edge'] == 99999
+    given = AdaptiveQwen2VLImageProcessor(patch_selection_method='budget', alpha=0.2)
+    found = load(tmp_path, image_processor=given, **settings).image_processor
+    assert (found.patch_selection_method, found.alpha) == ('budget', settings.get('alpha', 0.2))
+
+
+def test_the_choice_of_a_backend_is_left_to_the_stock_loader(tmp_path):
+    adaptive_processor().save_pretrained(tmp_path)
+    processor = PROCESSORS['qwen2_5_vl'].from_pretrained(tmp_path, backend='torchvision')
+    assert type(processor.image_processor) is AdaptiveQwen2VLImageProcessor
+
+
 def test_a_stock_image_processor_hands_over_its_settings():
     stock = tiny_processor()
     stock.image_processor.image_mean = (0.1, 0.2, 0.3)
