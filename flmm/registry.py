@@ -5,6 +5,9 @@
 build, so no config needs ``custom_imports``.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
@@ -38,3 +41,9 @@ PARAM_SCHEDULERS = _child_of(mmengine_registry.PARAM_SCHEDULERS)
 RUNNERS = _child_of(mmengine_registry.RUNNERS)
 VISBACKENDS = _child_of(mmengine_registry.VISBACKENDS)
 VISUALIZERS = _child_of(mmengine_registry.VISUALIZERS)
+
+
+def is_type(config: Mapping[str, Any], cls: type) -> bool:
+    """Whether a config builds ``cls``: its type is the class, or names it, with or without a scope."""
+    named = config.get('type')
+    return named is cls or (isinstance(named, str) and named.rpartition('.')[2] == cls.__name__)

@@ -3,7 +3,7 @@
     python tools/cache_features.py configs/shapes/demo_cached.py
     torchrun --nproc_per_node=8 tools/cache_features.py CONFIG
 
-Every loader of the config whose dataset is a CachedFeatures is done. Started again after an interruption, it goes on
+Every CachedFeatures in the loaders of the config is done. Started again after an interruption, it goes on
 with the shards that are missing. Several processes share the shards: torchrun tells them their number, or --rank and
 --world-size do; they need not run at the same time or on one machine.
 """
@@ -16,10 +16,11 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from flmm.datasets.cached_features import made_with
+from flmm.datasets.cached_features import cached_features_in, made_with
 from flmm.datasets.feature_store import IMAGES_PER_SHARD, FeatureStore, StoredSample
 from flmm.engine import check_config_keys
 from flmm.models import FrozenLMM
@@ -35,7 +36,7 @@ class ImageSamples(Dataset):
     Args:
         dataset: makes the samples.
         draws: how often each item is stored.
-        seed: of random sentences.
+        seed: of what is drawn at random.
     """
 
     def __init__(self, dataset: Dataset, *, draws: int, seed: int) -> None:
@@ -54,11 +55,13 @@ class ImageSamples(Dataset):
         found = []
         for item in self.items[index]:
             for draw in range(self.draws):
-                random.seed(f'{self.seed} {item} {draw}')
+                set_random_seed(random.Random(f'{self.seed} {item} {draw}').getrandbits(32))
                 made = self.dataset[item]
                 for sample in made if isinstance(made, list) else [made]:
+                    # Of equal images one object, unless the pipeline changes them: the frozen parts read each once.
+                    known = (stored.sample.image for stored in found if stored.sample.image == sample.image)
+                    sample.image = next(known, sample.image)
                     found.append(StoredSample(item=item, draw=draw, is_list=isinstance(made, list), sample=sample))
-                    sample.image = found[0].sample.image  # one object: the frozen parts then read it once
         return found
 
 
@@ -87,8 +90,7 @@ def main() -> None:
     init_default_scope(config.default_scope)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0)))
-    datasets = [config[loader].dataset for loader in LOADERS if config.get(loader)]
-    cached = [dataset for dataset in datasets if dataset.type == 'CachedFeatures']
+    cached = list(cached_features_in([config.get(loader) for loader in LOADERS]))
     if not cached:
         raise ValueError(f'{args.config} has no dataset of type CachedFeatures; see configs/shapes/demo_cached.py')
     for dataset in cached:

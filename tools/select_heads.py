@@ -19,6 +19,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from tqdm import tqdm
 
+from flmm.datasets import cached_features_in
 from flmm.engine import check_config_keys
 from flmm.evaluation import best_threshold_iou
 from flmm.geometry import area_coverage
@@ -44,11 +45,15 @@ def main() -> None:
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options)
     check_config_keys(config)
+    if any(cached_features_in(config.train_dataloader)):
+        raise ValueError(f'{args.config} reads stored features; rank the heads with the config of the model itself')
     reset = 'layers=None, ' if config.model.get('layers') is not None else ''
     config.model.update(layers=None, heads=None)
     init_default_scope(config.default_scope)
     set_random_seed(args.seed)
-    loader = Runner.build_dataloader(config.train_dataloader, seed=args.seed)
+    loader = Runner.build_dataloader({**config.train_dataloader, 'drop_last': False}, seed=args.seed)
+    if args.num_images > len(loader.dataset):
+        raise ValueError(f'--num-images is {args.num_images}, the train loader has {len(loader.dataset)}')
     model = MODELS.build(config.model).to(get_device()).eval()
     channels = [(layer, head) for layer, heads in model.heads.items() for head in heads]
     too_many = [top for top in args.top if not 1 <= top <= len(channels)]
@@ -84,7 +89,6 @@ def _scores(model: FrozenLMM, loader: torch.utils.data.DataLoader, num_images: i
             progress.update(len(samples))
             if seen == num_images:
                 return
-    raise ValueError(f'--num-images is {num_images}, the train loader has {seen}')
 
 
 def _write_config(args: argparse.Namespace, work_dir: Path, top: int, model: str, *, num_heads: int) -> None:

@@ -15,6 +15,7 @@ _MODULE_OF = {
     'RefCocoDataset': 'refcoco',
     'RefCocoTestSets': 'refcoco_test_sets',
     'TokenBatchSampler': 'token_batch_sampler',
+    'cached_features_in': 'cached_features',
     'collate_grounding': 'collate',
     'keep_torch_seed': 'worker_seeds',
     'unlabelled_item': 'transforms',

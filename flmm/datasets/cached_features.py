@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import transformers
 from torch.utils.data import Dataset
@@ -12,10 +12,10 @@ from torch.utils.data import Dataset
 import flmm
 from flmm.datasets.feature_store import DTYPES, IMAGES_PER_SHARD, FeatureStore
 from flmm.fingerprint import checkpoints_in, fingerprint, frozen_part
-from flmm.registry import DATASETS
+from flmm.registry import DATASETS, is_type
 from flmm.structures import GroundingSample
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 """Changes when the same model, processor and data give other features than before."""
 
 
@@ -39,6 +39,9 @@ class CachedFeatures(Dataset):
         ValueError: no features, or not all; or they were made with another model, processor, dataset or version.
     """
 
+    metainfo: ClassVar[dict] = {}
+    """None; read by mmengine's ConcatDataset and RepeatDataset."""
+
     def __init__(
         self, *, folder: str | Path, dataset: dict, model: dict, draws: int = 1, dtype: str = 'float16', seed: int = 0
     ) -> None:
@@ -49,6 +52,9 @@ class CachedFeatures(Dataset):
             found.setdefault(record['item'], {}).setdefault(record['draw'], []).append(record)
         self._records = [found[item] for item in range(len(found))]
 
+    def full_init(self) -> None:
+        """Do nothing: all is there. Called by mmengine's ConcatDataset and RepeatDataset."""
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -56,6 +62,19 @@ class CachedFeatures(Dataset):
         draws = self._records[index]
         samples = [self.store.read(record) for record in draws[random.randrange(len(draws))]]
         return samples if draws[0][0]['is_list'] else samples[0]
+
+
+def cached_features_in(config: Any) -> Iterator[Mapping[str, Any]]:
+    """Find the configs of every CachedFeatures in a config, those within wrappers included."""
+    if isinstance(config, Mapping):
+        if is_type(config, CachedFeatures):
+            yield config
+        else:
+            for value in config.values():
+                yield from cached_features_in(value)
+    elif isinstance(config, (list, tuple)):
+        for value in config:
+            yield from cached_features_in(value)
 
 
 def made_with(*, dataset: dict, model: dict, draws: int, dtype: str, seed: int) -> dict[str, Any]:
@@ -80,7 +99,7 @@ def made_with(*, dataset: dict, model: dict, draws: int, dtype: str, seed: int) 
         'dtype': dtype,
         'seed': seed,
     }
-    return json.loads(json.dumps(document))  # tuples as the lists that JSON gives back
+    return json.loads(json.dumps(document, default=str))  # tuples and paths as JSON gives them back
 
 
 def _annotations_in(dataset: Any) -> Iterator[str]:

@@ -80,7 +80,7 @@ class FeatureStore:
             self.check(made_with)
         else:
             _write_json(self._file('store'), {'made_with': made_with, 'num_shards': num_shards})
-        return [shard for shard in range(num_shards) if not self._file(shard).exists()]
+        return self._missing()
 
     def write(self, shard: int, samples: Sequence[StoredSample], *, dtype: str) -> None:
         """Write a shard.
@@ -125,6 +125,9 @@ class FeatureStore:
         save_file(own, unfinished)
         unfinished.rename(path)
         _write_json(self._file(shard), records)
+        if not self._missing():  # nobody writes any more: what is unfinished was interrupted
+            for unfinished in self.folder.glob('*.*.*'):
+                unfinished.unlink(missing_ok=True)
 
     def check(self, made_with: dict[str, Any]) -> None:
         """Compare what the features were made with.
@@ -147,8 +150,7 @@ class FeatureStore:
         Raises:
             ValueError: some shards are missing.
         """
-        num_shards = self._document['num_shards']
-        missing = [shard for shard in range(num_shards) if not self._file(shard).exists()]
+        num_shards, missing = self._document['num_shards'], self._missing()
         if missing:
             raise ValueError(
                 f'{len(missing)} of {num_shards} shards are missing in {str(self.folder)!r}; run '
@@ -191,6 +193,9 @@ class FeatureStore:
     @cached_property
     def _document(self) -> dict[str, Any]:
         return json.loads(self._file('store').read_text(encoding='utf-8'))
+
+    def _missing(self) -> list[int]:
+        return [shard for shard in range(self._document['num_shards']) if not self._file(shard).exists()]
 
     def _file(self, name: str | int) -> Path:
         return self.folder / (f'shard_{name:05d}.json' if isinstance(name, int) else f'{name}.json')

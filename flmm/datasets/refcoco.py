@@ -93,13 +93,16 @@ class RefCocoDataset(MMDetRefCocoDataset):
         """How many image tokens each item has, as the image processor of the pipeline counts them by size.
 
         Raises:
-            ValueError: the annotations lack the size of an image, or the pipeline does not end in RefCOCO2PNG.
+            ValueError: the annotations lack the size of an image, or the pipeline does not end in RefCOCO2PNG with
+                ``concat=True``.
         """
-        processor = getattr(self.pipeline.transforms[-1], 'image_processor', None)
-        if processor is None:
+        to_sample = self.pipeline.transforms[-1]
+        if not getattr(to_sample, 'concat', False):
             raise ValueError(
-                'the pipeline does not end in RefCOCO2PNG, whose image processor says how many tokens there are'
+                'image tokens are counted for items that are one sample each: let the pipeline end in '
+                'RefCOCO2PNG(concat=True)'
             )
+        processor = to_sample.image_processor
         items = [super(RefCocoDataset, self).get_data_info(index) for index in range(len(self))]
         for item in items:
             if None in item['image_size']:

@@ -29,11 +29,15 @@ class TokenBatchSampler(Sampler[list[int]]):
         max_tokens: at most so many image tokens, padding included, make a batch; None for any number.
 
     Raises:
-        ValueError: a dataset without ``num_image_tokens``, an item that alone has more than ``max_tokens``, or several
-            processes that do not shuffle, as in tests.
+        ValueError: another sampler, a dataset without ``num_image_tokens``, an item that alone has more than
+            ``max_tokens``, or several processes that do not shuffle, as in tests.
     """
 
     def __init__(self, *, sampler: DefaultSampler, batch_size: int, max_tokens: int | None = None) -> None:
+        if not isinstance(sampler, DefaultSampler):
+            raise ValueError(
+                f"sampler is a {type(sampler).__name__}; TokenBatchSampler reads mmengine's DefaultSampler"
+            )
         if not hasattr(sampler.dataset, 'num_image_tokens'):
             name = type(sampler.dataset).__name__
             raise ValueError(f'{name} has no num_image_tokens(), by which TokenBatchSampler sorts; use another sampler')
@@ -45,14 +49,20 @@ class TokenBatchSampler(Sampler[list[int]]):
         self.sampler = sampler
         self.batch_size = batch_size
         self.max_tokens = max_tokens
-        self._buckets: list[int] = [_bucket(tokens) for tokens in sampler.dataset.num_image_tokens()]
-        largest = max(self._buckets)
-        if max_tokens is not None and _upper_bound(largest) > max_tokens:
-            item = self._buckets.index(largest)
+        # mmengine's num_batch_per_epoch shortens a dataset to its first items.
+        tokens = sampler.dataset.num_image_tokens()[: len(sampler.dataset)]
+        if max_tokens is not None and max(tokens) > max_tokens:
+            item = tokens.index(max(tokens))
             raise ValueError(
-                f'max_tokens is {max_tokens}, and item {item} alone counts {_upper_bound(largest)} (its image tokens, '
-                'rounded up by up to 10 %); raise it, or lower max_pixels of the image processor'
+                f'max_tokens is {max_tokens}, and item {item} alone has {tokens[item]} image tokens; '
+                'raise it, or lower max_pixels of the image processor'
             )
+        buckets = [_bucket(count) for count in tokens]
+        largest: dict[int, int] = {}
+        for bucket, count in zip(buckets, tokens, strict=True):
+            largest[bucket] = max(count, largest.get(bucket, 0))
+        # Of each item the largest in its bucket: in order of buckets, every epoch sees the same numbers.
+        self._bounds = [largest[bucket] for bucket in buckets]
         self._num_steps = len(self._steps())
 
     def __len__(self) -> int:
@@ -65,10 +75,10 @@ class TokenBatchSampler(Sampler[list[int]]):
     def _steps(self) -> list[list[list[int]]]:
         """The batches of all processes, step by step."""
         generator = torch.Generator().manual_seed(self.sampler.seed + self.sampler.epoch)
-        order = range(len(self._buckets))
+        order = range(len(self._bounds))
         if self.sampler.shuffle:
-            order = torch.randperm(len(self._buckets), generator=generator).tolist()
-        batches = self._batches(sorted(order, key=self._buckets.__getitem__))
+            order = torch.randperm(len(self._bounds), generator=generator).tolist()
+        batches = self._batches(sorted(order, key=self._bounds.__getitem__))
         world_size = self.sampler.world_size
         batches += list(islice(cycle(batches), -len(batches) % world_size))
         steps = [batches[start : start + world_size] for start in range(0, len(batches), world_size)]
@@ -78,9 +88,9 @@ class TokenBatchSampler(Sampler[list[int]]):
 
     def _batches(self, order: list[int]) -> list[list[int]]:
         batches: list[list[int]] = [[]]
-        for item in order:  # ascending: an item is the largest of the batch that it joins
+        for item in order:  # ascending: no item of the batch that it joins has a larger bound
             count = len(batches[-1]) + 1
-            too_many = self.max_tokens is not None and count * _upper_bound(self._buckets[item]) > self.max_tokens
+            too_many = self.max_tokens is not None and count * self._bounds[item] > self.max_tokens
             if count > self.batch_size or too_many:
                 batches.append([])
             batches[-1].append(item)
@@ -89,7 +99,3 @@ class TokenBatchSampler(Sampler[list[int]]):
 
 def _bucket(tokens: int) -> int:
     return math.ceil(math.log(tokens, BUCKET_RATIO) - 1e-9)
-
-
-def _upper_bound(bucket: int) -> int:
-    return math.floor(BUCKET_RATIO**bucket + 1e-6)

@@ -7,7 +7,10 @@ from typing import Any
 
 from mmengine.runner import Runner
 
+from flmm.datasets import cached_features_in
 from flmm.fingerprint import first_difference, frozen_part
+from flmm.models.lmm_loading import LMMWithoutWeights
+from flmm.registry import is_type
 
 # What Runner reads from a config beside its own arguments.
 OTHER_KEYS = (
@@ -42,15 +45,13 @@ def check_stored_features(config: Mapping[str, Any]) -> None:
         ValueError: a loader reads features of a model whose frozen part is not that of the config's model.
     """
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        dataset = (config.get(name) or {}).get('dataset', {})
-        if dataset.get('type') != 'CachedFeatures':
-            continue
-        parts = [frozen_part(model) for model in (dataset['model'], config['model'])]
-        for part in parts:  # the LMM's weights need not be loaded
-            part['lmm'] = {key: value for key, value in part['lmm'].items() if key != 'type'}
-        difference = first_difference(*parts)
-        if difference:
-            raise ValueError(
-                f"{name} reads features of another model than the config's: {difference}; change it in both, and make "
-                'the features again'
-            )
+        for cached in cached_features_in(config.get(name)):
+            stored, own = (frozen_part(model) for model in (cached['model'], config['model']))
+            if is_type(own['lmm'], LMMWithoutWeights):  # it stands for any way to load the weights
+                own['lmm'] = {**own['lmm'], 'type': stored['lmm']['type']}
+            difference = first_difference(stored, own)
+            if difference:
+                raise ValueError(
+                    f"{name} reads features of another model than the config's: {difference}; change it in both, and "
+                    'make the features again'
+                )

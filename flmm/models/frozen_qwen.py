@@ -100,8 +100,11 @@ class FrozenQwenSAM(FrozenLMM):
             HiddenStateCapture(modules=outputs, phrases=phrases) as hidden,
         ):
             # The inner model: logits over the vocabulary are not needed, so lm_head does not run.
+            # Nor is a mask of the padding: it is behind everything that is read, and positions are given. Without one
+            # SDPA takes its causal kernel, which needs no S x S mask in memory.
             self.lmm.model(
-                **text,
+                input_ids=text['input_ids'],
+                mm_token_type_ids=text['mm_token_type_ids'],
                 position_ids=positions,
                 mm_encoder_outputs={'image': self._image_features(samples)},
                 use_cache=False,
@@ -132,16 +135,14 @@ class FrozenQwenSAM(FrozenLMM):
         return BaseModelOutputWithPooling(pooler_output=tuple(features[i] for i in index))
 
     @staticmethod
-    def _padded_text(samples: list[GroundingSample], image_token_id: int) -> dict[str, Tensor | None]:
-        lengths = [len(sample.input_ids) for sample in samples]
-        # Padding goes to the right, behind everything that a phrase attends to; its id is never looked at.
-        input_ids = pad_sequence([sample.input_ids for sample in samples], batch_first=True, padding_value=0)
-        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-        attention_mask = (positions < torch.tensor(lengths, device=input_ids.device)[:, None]).long()
+    def _padded_text(samples: list[GroundingSample], image_token_id: int) -> dict[str, Tensor]:
+        # Padding goes to the right, behind everything that a phrase attends to. Its id is any but the image token's.
+        padding = int(image_token_id == 0)
+        input_ids = pad_sequence([sample.input_ids for sample in samples], batch_first=True, padding_value=padding)
+        lengths = torch.tensor([len(sample.input_ids) for sample in samples], device=input_ids.device)
         return {
             'input_ids': input_ids,
-            # Without a mask SDPA takes its causal kernel, which needs no S x S mask in memory.
-            'attention_mask': attention_mask if min(lengths) < max(lengths) else None,
+            'attention_mask': (torch.arange(input_ids.shape[1], device=input_ids.device) < lengths[:, None]).long(),
             'mm_token_type_ids': (input_ids == image_token_id).int(),
         }
 

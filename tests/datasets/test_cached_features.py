@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
 from tiny_refcoco import REPOSITORY, run_tool, write_workspace
 
 from flmm.datasets.feature_store import FeatureStore, StoredSample
@@ -63,7 +64,7 @@ def test_stored_samples_are_those_of_the_dataset_with_their_features(config, wor
         draw = random.randrange(settings.get('draws', 1))
         random.seed(item)
         found = stored[item]
-        random.seed(f'5 {item} {draw}')
+        set_random_seed(random.Random(f'5 {item} {draw}').getrandbits(32))
         expected = source[item]
         assert isinstance(found, list) == isinstance(expected, list)
         for one, other in zip(as_list(found), as_list(expected), strict=True):
@@ -78,6 +79,20 @@ def test_stored_samples_are_those_of_the_dataset_with_their_features(config, wor
             for name in ('attentions', 'hidden_states', 'image_embedding'):
                 stored_tensor = getattr(one.features, name)
                 torch.testing.assert_close(stored_tensor, getattr(features, name), rtol=1e-5, atol=1e-5)
+
+
+def test_wrappers_take_stored_features(config):
+    settings = config.val_dataloader.dataset
+    alone = DATASETS.build(settings)
+    for wrapper in (
+        {'type': 'RepeatDataset', 'times': 2, 'dataset': settings},
+        {'type': 'ConcatDataset', 'datasets': [settings, settings]},
+    ):
+        wrapped = DATASETS.build(wrapper)
+        assert len(wrapped) == 2 * len(alone)
+        last = wrapped[len(wrapped) - 1]
+        assert last.phrases == alone[len(alone) - 1].phrases
+        assert torch.equal(last.features.attentions, alone[len(alone) - 1].features.attentions)
 
 
 def test_losses_are_those_without_the_store(config, workspace):
@@ -157,7 +172,7 @@ def test_changed_files_are_noticed(config, workspace, file):
 
 def test_another_version_is_refused(config, monkeypatch):
     monkeypatch.setattr('flmm.datasets.cached_features.FEATURES_VERSION', 99)
-    with pytest.raises(ValueError, match=r'another versions\.features \(1, not 99\)'):
+    with pytest.raises(ValueError, match=r'another versions\.features \(2, not 99\)'):
         DATASETS.build(config.val_dataloader.dataset)
 
 

@@ -2,11 +2,11 @@
 
 import itertools
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
@@ -17,10 +17,17 @@ from flmm.datasets import QwenImageProcessorWrapper, TokenBatchSampler
 from flmm.registry import DATASETS
 
 
+class Counted(list):
+    """Items, as a dataset, that are their number of tokens."""
+
+    def num_image_tokens(self):
+        return list(self)
+
+
 def make_sampler(tokens, *, rank=0, world_size=1, epoch=0, shuffle=True, **options):
-    dataset = SimpleNamespace(num_image_tokens=lambda: tokens)
-    facts = {'rank': rank, 'world_size': world_size, 'seed': 3, 'epoch': epoch, 'shuffle': shuffle}
-    return TokenBatchSampler(sampler=SimpleNamespace(dataset=dataset, **facts), **options)
+    sampler = DefaultSampler(Counted(tokens), shuffle=shuffle, seed=3)
+    sampler.rank, sampler.world_size, sampler.epoch = rank, world_size, epoch
+    return TokenBatchSampler(sampler=sampler, **options)
 
 
 def random_tokens(count=501, seed=0):
@@ -83,14 +90,23 @@ def test_processes_take_batches_of_like_sizes():
 
 
 @pytest.mark.parametrize(
-    ('options', 'message'),
+    ('tokens', 'max_tokens', 'batches'),
     [
-        ({'batch_size': 2, 'max_tokens': 90}, r'max_tokens is 90, and item 1 alone counts \d+ .*lower max_pixels'),
+        ([40, 100, 60], 100, [[0], [2], [1]]),
+        ([100, 100, 100, 50], 200, [[3, 0], [1, 2]]),
+        ([1218] * 4, 2436, [[0, 1], [2, 3]]),
+        ([97, 100, 98], 200, [[0, 1], [2]]),  # of one bucket: all count as 100
     ],
 )
-def test_an_item_that_alone_is_too_large_is_named(options, message):
-    with pytest.raises(ValueError, match=message):
-        make_sampler([40, 100, 60], **options)
+def test_max_tokens_is_reached_and_not_exceeded(tokens, max_tokens, batches):
+    assert list(make_sampler(tokens, batch_size=4, max_tokens=max_tokens, shuffle=False)) == batches
+
+
+def test_an_item_that_alone_is_too_large_is_named():
+    with pytest.raises(
+        ValueError, match=r'max_tokens is 99, and item 1 alone has 100 image tokens; .*lower max_pixels'
+    ):
+        make_sampler([40, 100, 60], batch_size=2, max_tokens=99)
 
 
 def test_more_processes_than_batches():
@@ -106,7 +122,12 @@ def test_several_processes_that_do_not_shuffle_are_refused():
 
 def test_a_dataset_that_does_not_count_is_named():
     with pytest.raises(ValueError, match=r'list has no num_image_tokens\(\)'):
-        TokenBatchSampler(sampler=SimpleNamespace(dataset=[1, 2], world_size=1, shuffle=True), batch_size=2)
+        TokenBatchSampler(sampler=DefaultSampler([1, 2]), batch_size=2)
+
+
+def test_another_sampler_is_named():
+    with pytest.raises(ValueError, match=r"sampler is a InfiniteSampler; TokenBatchSampler reads mmengine's Default"):
+        TokenBatchSampler(sampler=InfiniteSampler(Counted([50, 60])), batch_size=2)
 
 
 @pytest.mark.parametrize(
@@ -151,3 +172,16 @@ def test_a_config_trains_on_batches_of_like_sizes(tmp_path, monkeypatch):
         for batch in Runner.build_dataloader(loader, seed=0)
     ]
     assert sorted(map(sorted, batches)) == [[6, 6], [8, 16]]
+
+    shortened = {**loader, 'batch_size': 1, 'num_batch_per_epoch': 2}  # mmengine: the first two items
+    assert [len(batch['data_samples']) for batch in Runner.build_dataloader(shortened, seed=0)] == [1, 1]
+    assert len(Runner.build_dataloader(shortened, seed=0)) == 2
+
+
+def test_items_of_several_samples_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    init_default_scope('flmm')
+    dataset = Config.fromfile(write_workspace(tmp_path)).train_dataloader.dataset
+    dataset.pipeline[-1].concat = False
+    with pytest.raises(ValueError, match=r'items that are one sample each: let the pipeline end in RefCOCO2PNG\(conc'):
+        DATASETS.build(dataset).num_image_tokens()

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from flmm.datasets import CachedFeatures
 from flmm.engine import check_config_keys, check_stored_features
 
 CONFIGS = sorted((Path(__file__).parents[2] / 'configs').glob('[!_]*/*.py'))
@@ -63,4 +64,27 @@ def test_stored_features_of_another_model_are_refused(change, message):
     check_stored_features(config)
     config.merge_from_dict({'model': change})
     with pytest.raises(ValueError, match=message):
+        check_stored_features(config)
+
+
+def test_stored_features_are_found_by_any_name_and_within_wrappers():
+    config = Config.fromfile(Path(__file__).parents[2] / 'configs' / 'shapes' / 'demo_cached.py')
+    config.merge_from_dict({'model': {'merge': 'max'}, 'val_dataloader': None})
+    cached = config.train_dataloader.dataset
+    for dataset in (
+        {**cached, 'type': 'flmm.CachedFeatures'},
+        {**cached, 'type': CachedFeatures},
+        {'type': 'ConcatDataset', 'datasets': [cached, cached]},
+        {'type': 'RepeatDataset', 'times': 2, 'dataset': {**cached, 'type': 'flmm.CachedFeatures'}},
+    ):
+        config.train_dataloader.dataset = dataset
+        with pytest.raises(ValueError, match=r"merge \(None, not 'max'\)"):
+            check_stored_features(config)
+
+
+def test_features_of_a_trained_lmm_are_not_those_of_an_untrained_one():
+    configs = Path(__file__).parents[2] / 'configs' / 'shapes'
+    config = Config.fromfile(configs / 'demo_cached.py')
+    config.model = Config.fromfile(configs / 'demo_untrained_lmm.py').model
+    with pytest.raises(ValueError, match=r"lmm\.type \('pretrained_lmm', not 'random_lmm'\)"):
         check_stored_features(config)

@@ -10,6 +10,7 @@ from tiny_layouts import random_layout
 from tiny_models import FAMILIES, tiny_lmm, tiny_sam
 from tiny_samples import pruned, stock_inputs, tiny_batch, tiny_sample
 from torch import nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from flmm.geometry import processed_to_image
 from flmm.models import FrozenQwenSAM, SAMWrapper
@@ -28,6 +29,33 @@ def test_a_batch_equals_its_samples_one_by_one(family):
             torch.testing.assert_close(getattr(found, name), getattr(alone, name), atol=1e-5, rtol=1e-5)
         for text, expected in zip(found.text_embeds, alone.text_embeds, strict=True):
             torch.testing.assert_close(text, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_padding_is_never_taken_for_an_image_token():
+    model, samples = tiny_grounder(), tiny_batch()
+    for sample in samples:
+        sample.input_ids[sample.input_ids == 0] = 1
+        sample.input_ids[sample.input_ids == sample.image_token_id] = 0
+        sample.image_token_id = 0
+    model.lmm.config.image_token_id = 0
+    together, _ = model.run_lmm(samples)
+    for sample, found in zip(samples, together, strict=True):
+        ((alone,), _) = model.run_lmm([sample])
+        torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_a_padded_batch_needs_no_mask(monkeypatch):
+    masks = []
+
+    def recording(*args, **kwargs):
+        masks.append(args[4])
+        return sdpa_attention_forward(*args, **kwargs)
+
+    monkeypatch.setattr('flmm.models.attention_capture.sdpa_attention_forward', recording)
+    model, samples = tiny_grounder(), tiny_batch()
+    assert len({len(sample.input_ids) for sample in samples}) > 1
+    model.run_lmm(samples)
+    assert masks == [None] * model.num_layers
 
 
 def test_phrases_may_come_in_any_order_in_the_sequence():

@@ -1,20 +1,27 @@
 """tools/cache_features.py: going on after an interruption, several processes, training on what it stores."""
 
 import json
+import random
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
+from PIL import ImageOps
+from safetensors import safe_open
 from tiny_refcoco import REPOSITORY, run_tool
 
-from flmm.registry import DATASETS
+from flmm.datasets.feature_store import FeatureStore
+from flmm.registry import DATASETS, MODELS, TRANSFORMS
 
 CACHED = """
 _base_ = './tiny.py'
 train_dataloader = dict(dataset=dict(
-    _delete_=True, type='CachedFeatures', folder={folder!r}, model=_base_.model, dtype='float32',
+    _delete_=True, type='flmm.CachedFeatures', folder={folder!r}, model=_base_.model, dtype='float32',
     dataset=dict(_base_.train_dataloader.dataset, text_mode='select_first'),
 ))
 model = dict(lmm=dict(type='LMMWithoutWeights'))
@@ -56,6 +63,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(cached):
     assert set(whole) == {'store.json', *(f'shard_0000{i}.{end}' for i in (0, 1) for end in ('json', 'safetensors'))}
     kept = (folder / 'shard_00000.json').stat().st_mtime_ns
     (folder / 'shard_00001.json').unlink()  # as if stopped before it was written
+    (folder / 'shard_00001.safetensors.1f').write_bytes(b'as if stopped at once')
 
     dataset = Config.fromfile(path).train_dataloader.dataset
     with pytest.raises(ValueError, match=r'1 of 2 shards are missing in .*; run tools/cache_features\.py again'):
@@ -97,6 +105,48 @@ def test_training_on_stored_features_is_training(cached, config, tmp_path):
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     for name, weight in weights[0].items():
         torch.testing.assert_close(weights[1][name], weight, rtol=1e-3, atol=1e-4)
+
+
+class MirrorAtRandom:
+    """A transform of numpy's randomness that changes the image."""
+
+    def __call__(self, results):
+        if np.random.random() < 0.5:  # noqa: NPY002 (mmdet's transforms draw from it)
+            results['image'] = ImageOps.mirror(results['image'])
+            results['gt_masks'] = results['gt_masks'].flip()
+        return results
+
+
+def test_each_draw_has_the_features_of_its_own_image(cached):
+    path, folder = cached
+    config = Config.fromfile(path)
+    settings = config.train_dataloader.dataset
+    pipeline = settings.dataset.pipeline
+    pipeline.insert(-1, {'type': 'MirrorAtRandom'})
+    settings.draws = 6
+    path = path.with_name('mirrored.py')
+    config.dump(path)
+    with mock.patch.dict(TRANSFORMS.module_dict, MirrorAtRandom=MirrorAtRandom):
+        run(path)
+        source = DATASETS.build(settings.dataset)
+    store = FeatureStore(folder)
+    with safe_open(folder / 'shard_00000.safetensors', framework='pt') as file:
+        num_embeddings = sum(name.endswith('image_embedding') for name in file.offset_keys())
+    assert num_embeddings == 4  # two images and their mirror images
+    model = MODELS.build(settings.model)
+    mirrored = set()
+    for record in store.records():
+        if record['item'] > 0:
+            continue
+        sample = store.read(record)
+        set_random_seed(random.Random(f'0 0 {record["draw"]}').getrandbits(32))
+        expected = source[0]
+        assert torch.equal(sample.gt_masks, expected.gt_masks)
+        (features,) = model.encode([expected])
+        torch.testing.assert_close(sample.features.image_embedding, features.image_embedding, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(sample.features.attentions, features.attentions, rtol=1e-5, atol=1e-6)
+        mirrored.add(expected.image.tobytes())
+    assert len(mirrored) == 2
 
 
 def test_a_config_without_stored_features_is_refused(config, monkeypatch):

@@ -53,10 +53,16 @@ def test_heads_are_ranked_and_written_as_configs(select, config, tmp_path, capsy
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (('--top', '8', '9'), r'--top \[9\] is not possible, .* reads 1 to 8 heads'),
+        (('--top', '8', '9', '--num-images', '2'), r'--top \[9\] is not possible, .* reads 1 to 8 heads'),
         (('--top', '2', '--num-images', '99'), '--num-images is 99, the train loader has 4'),
     ],
 )
 def test_what_cannot_be_had_is_named(select, arguments, message):
     with pytest.raises(ValueError, match=message):
         select(*arguments)
+
+
+def test_a_config_of_stored_features_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    with pytest.raises(ValueError, match=r'demo_cached\.py reads stored features; rank the heads with the config of'):
+        run_tool('select_heads', 'configs/shapes/demo_cached.py', '--work-dir', tmp_path)
