@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     results = {}
     for width, height in args.sizes:
         make_sample = SampleMaker(benchmark_image(args.image, size=(width, height)), num_phrases=args.num_phrases)
-        batch = [make_sample().to(args.device) for _ in range(args.batch_size)]
+        batch = [make_sample(number).to(args.device) for number in range(args.batch_size)]
         ways: dict[str, tuple[Callable[[], object], int]] = {
             STOCK: (lambda batch=batch: reference.stock_forward(model, batch[0]), 1),
             REFERENCE: (lambda batch=batch: reference.read_phrases(model, batch[0]), 1),

@@ -11,7 +11,7 @@ from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
 from flmm.structures import GroundingSample
 
 PROMPT = 'Describe the image.'
-PHRASES = ['the red circle on the left', 'a large blue square', 'the green star']
+PHRASES = ['the red circle on the left', 'a large blue square', 'the green star', 'a cross at the top of the image']
 
 
 class SampleMaker:
@@ -19,7 +19,7 @@ class SampleMaker:
 
     Args:
         image: read at its own size, whose sides are rounded to 28 px.
-        num_phrases: the phrases above, again and again; half of the image is the mask of each.
+        num_phrases: of the phrases above, again and again; half of the image is the mask of each.
         **settings: of QwenImageProcessorWrapper.
     """
 
@@ -32,16 +32,20 @@ class SampleMaker:
             prompt=PROMPT,
         )
         self.image = image
-        self.phrases = [PHRASES[i % len(PHRASES)] for i in range(num_phrases)]
+        self.num_phrases = num_phrases
 
-    def __call__(self) -> GroundingSample:
-        """Make a sample, of a copy of the image: to the model it is another one."""
-        masks = np.zeros((len(self.phrases), self.image.height, self.image.width), dtype=np.uint8)
+    def __call__(self, number: int = 0) -> GroundingSample:
+        """Make a sample, of a copy of the image: to the model it is another one.
+
+        Args:
+            number: another number begins with another phrase, so that samples differ in length, as they do in training.
+        """
+        masks = np.zeros((self.num_phrases, self.image.height, self.image.width), dtype=np.uint8)
         masks[:, :, : self.image.width // 2] = 1
         item = {
             'img_path': 'image',
             'image': self.image.copy(),
-            'text': self.phrases,
+            'text': [PHRASES[(number + i) % len(PHRASES)] for i in range(self.num_phrases)],
             'gt_masks': BitmapMasks(masks, self.image.height, self.image.width),
         }
         return self.transform.transform(item)

@@ -99,15 +99,15 @@ def _ways(
     make[None] = SampleMaker(image, num_phrases=num_phrases)
     device = timer.device
     encoder = reference.stock_encoder(model)
-    records = _store(model, make[None]().to(device), store)
+    records = _store(model, [make[None](number).to(device) for number in range(batch_size)], store)
 
     def made(alpha: float | None, count: int) -> list[GroundingSample]:
         with timer('image processing'):
-            return [make[alpha]().to(device) for _ in range(count)]
+            return [make[alpha](number).to(device) for number in range(count)]
 
     def read(count: int) -> list[GroundingSample]:
         with timer('reading'):
-            return [store.read(record).to(device) for record in records * count]
+            return [store.read(record).to(device) for record in records[:count]]
 
     def forward() -> None:
         (sample,) = made(None, 1)
@@ -146,10 +146,12 @@ def _ways(
     }
 
 
-def _store(model: FrozenQwenSAM, sample: GroundingSample, store: FeatureStore) -> list[dict[str, Any]]:
-    store.open_to_write(made_with={}, num_images=1)
-    (sample.features,) = model.encode([sample])
-    store.write(0, [StoredSample(item=0, draw=0, is_list=False, sample=sample)], dtype='float16')
+def _store(model: FrozenQwenSAM, samples: list[GroundingSample], store: FeatureStore) -> list[dict[str, Any]]:
+    store.open_to_write(made_with={}, num_images=len(samples))
+    for sample in samples:
+        (sample.features,) = model.encode([sample])
+    stored = [StoredSample(item=i, draw=0, is_list=False, sample=sample) for i, sample in enumerate(samples)]
+    store.write(0, stored, dtype='float16')
     return store.records()
 
 
