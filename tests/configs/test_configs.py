@@ -35,7 +35,7 @@ PRUNED = {  # what a config's name ends in -> how it trains, how it tests
     'budget_30': [{'patch_selection_method': 'budget', 'alpha': 0.3, **EDGES}] * 2,
     'random_budget': [{'patch_selection_method': 'budget', 'alpha': alpha, **EDGES} for alpha in ((0.2, 1.0), 0.3)],
     'v1': [{'patch_selection_method': 'v1', 'method': 'entropy', 'blur': 1}] * 2,
-    'v2': [{'patch_selection_method': 'v2', 'alpha': 1.0, **EDGES}] * 2,
+    'v2': [{'patch_selection_method': 'v2', 'alpha': 1.0, 'method': 'upsample_mse', 'blur': 5}] * 2,
 }
 
 

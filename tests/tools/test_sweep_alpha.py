@@ -15,6 +15,7 @@ from alpha_sweep.controls import (
     budget_layout,
     downsample,
     drop,
+    even,
     oracle,
     patch_grid,
     prune,
@@ -118,6 +119,15 @@ def test_dropped_tokens_get_no_attention_and_the_others_keep_their_place():
 
 def _units(sample):
     return list(map(tuple, sample.image_layout.tolist()))
+
+
+def test_even_tokens_are_of_one_size_but_at_the_borders():
+    dense = tiny_sample(['red', 'a b'], size=SIZE)
+    found = even(dense)
+    expected = [[top, left, 2] for top in range(0, 10, 2) for left in range(0, 6, 2)]
+    expected += [[top, 6, 1] for top in range(11)] + [[10, left, 1] for left in range(6)]
+    assert found.image_layout.tolist() == sorted(expected)
+    assert_same_sample(found, prune(dense, found.layout))
 
 
 def test_down_sampled_image_has_the_tokens_and_masks_keep_their_frame():
@@ -384,7 +394,7 @@ def test_list_and_patterns(capsys):
 
 def test_conditions():
     conditions = all_conditions()
-    assert len({condition.name for condition in conditions}) == len(conditions) == 1 + 5 * 4 + 10 * (4 + 1 + 2) + 2 * 4
+    assert len({condition.name for condition in conditions}) == len(conditions) == 2 + 5 * 4 + 10 * (4 + 1 + 2) + 2 * 4
     for condition in conditions:
         assert wrapper(**condition.settings).alpha_range == (condition.settings['alpha'],) * 2
 

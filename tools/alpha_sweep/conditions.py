@@ -32,7 +32,7 @@ VARIANTS = {
 """Budgets under the recommended measure, with one thing changed: trained over many budgets; another to_dense."""
 ORACLES = ('oracle_area', 'oracle_edge', 'oracle_touch')
 CONTROLS = ('drop', 'downsample', *ORACLES)
-"""See :mod:`alpha_sweep.controls`."""
+"""At each of ALPHAS; see :mod:`alpha_sweep.controls`, also for 'even', which has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Condition:
         series: what it has in common with the other points of its line in the plot.
         alpha: the budget, or v2's factor; None where there is none.
         settings: of QwenImageProcessorWrapper; they replace those of the config.
-        control: one of :data:`CONTROLS`, applied to the dense sample; None where the wrapper does it all.
+        control: 'even' or one of :data:`CONTROLS`, applied to the dense sample; None where the wrapper does it all.
         train_settings: what replaces the settings in training.
         model: what replaces the config's arguments of the model.
     """
@@ -63,7 +63,10 @@ def all_conditions() -> list[Condition]:
     dense = {'patch_selection_method': 'none', 'alpha': 1.0}
     # A down-sampled image may be smaller than the checkpoint's lower bound; one token is the least.
     small = {**dense, 'min_pixels': 28 * 28}
-    conditions = [Condition(name='dense', series='dense', settings=dense)]
+    conditions = [
+        Condition(name='dense', series='dense', settings=dense),
+        Condition(name='even', series='even', settings=dense, control='even'),
+    ]
     for control in CONTROLS:
         settings = small if control == 'downsample' else dense
         conditions += [

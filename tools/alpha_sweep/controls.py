@@ -1,10 +1,11 @@
 """Controls: what fewer tokens cost when nobody looks for content, and when one knows where it is.
 
-Each takes a dense sample and its budget, alpha times the patches of the grid, counted in tokens as
+Each takes a dense sample, and its budget, alpha times the patches of the grid, counted in tokens as
 ``PatchTokenizer`` counts them:
 
 - 'drop' keeps as many of the dense tokens, drawn by lot; the others are gone, attention there is 0.
 - 'downsample' shrinks the whole image until its dense grid has at most as many tokens.
+- 'even' has no budget: it reads everything by tokens of 2x2 units, single ones where those do not fit.
 - The oracles run the budget selection on what the annotations say of the scene's objects: how much of a patch they
   cover ('oracle_area'), how much of it lies on one's border ('oracle_edge'), or whether the token of 2x2 units around
   it touches one ('oracle_touch'). Scores of the last tie, and ties split all the larger tokens first: every object is
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from flmm.apt.layout import SIZES, TokenLayout
 from flmm.apt.patch_tokenizer import PatchTokenizer
+from flmm.apt.selection import select_patches_by_threshold
 from flmm.datasets import QwenImageProcessorWrapper
 from flmm.geometry import frame_meta_data, image_to_processed
 from flmm.structures import MERGE_SIZE, UNIT_PIXELS, GroundingSample
@@ -90,6 +92,15 @@ def smaller_grid(grid_size: tuple[int, int], num_tokens: int) -> tuple[int, int]
     h, w = grid_size
     grids = [(rows, min(w, num_tokens // rows)) for rows in range(1, min(h, num_tokens) + 1)]
     return max(grids, key=lambda grid: (min(grid[0] / h, grid[1] / w), grid[0] * grid[1]))
+
+
+def even(sample: GroundingSample) -> GroundingSample:
+    """Read everything by tokens of one size, 2x2 units, and what is left at the borders by single units."""
+    rows, columns = patch_grid(sample)
+    half, quarter = ((1, -(-rows // size), -(-columns // size)) for size in (2, 4))
+    maps = {14: torch.zeros(1, rows, columns), 28: torch.zeros(half), 56: torch.full(quarter, torch.inf)}
+    masks = select_patches_by_threshold(maps, (1.0, 1.0), merge_size=MERGE_SIZE)
+    return prune(sample, TokenLayout.from_masks(masks, merge_size=MERGE_SIZE)[0])
 
 
 def oracle(sample: GroundingSample, alpha: float, *, objects: Tensor, kind: str) -> GroundingSample:

@@ -13,7 +13,7 @@ from alpha_sweep.conditions import MEASURES, ORACLES, all_conditions
 from flmm.evaluation import align_rows
 
 COLUMNS = ('refined/mIoU', 'coarse/mIoU', 'refined/cIoU', 'coarse/cIoU')
-CONTROL_STYLES = {'dense': '*', 'drop': 's', 'downsample': 'D', **dict.fromkeys(ORACLES, 'P')}
+CONTROL_STYLES = {'dense': '*', 'even': 'X', 'drop': 's', 'downsample': 'D', **dict.fromkeys(ORACLES, 'P')}
 SELECTION_STYLES = {'budget': 'o-', 'random_budget': 'v--', 'copy': 'd--', 'v1': 'x', 'v2': '^:'}
 
 

@@ -10,7 +10,7 @@ from mmengine.config import ConfigDict
 from torch.utils.data import Dataset
 
 from alpha_sweep.conditions import Condition
-from alpha_sweep.controls import downsample, drop, oracle
+from alpha_sweep.controls import downsample, drop, even, oracle
 from alpha_sweep.objects import SceneObjects
 from flmm.datasets import RefCocoDataset
 from flmm.models.frozen_lmm import FrozenLMM
@@ -81,6 +81,8 @@ def _control(condition: Condition, items: RefCocoDataset, *, seed: int) -> Calla
     alpha = condition.alpha
     if condition.control is None:
         return lambda sample: sample
+    if condition.control == 'even':
+        return even
     if condition.control == 'drop':
         return lambda sample: drop(sample, alpha, seed=f'{seed} {Path(sample.image_path).name}')
     if condition.control == 'downsample':
