@@ -28,7 +28,10 @@ from flmm.visualization import draw_selection, save_figure
 from flmm.visualization.selection_figure import IMPORTANCE_SCALES
 
 SUFFIXES = ('.avif', '.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
-SETTINGS = ('patch_selection_method', 'alpha', 'thresholds', 'method', 'laplacian_aggregate', 'blur', 'merge_size')
+SETTINGS = (
+    'patch_selection_method', 'alpha', 'thresholds', 'method', 'laplacian_aggregate', 'blur', 'max_token_size',
+    'merge_size',
+)  # fmt: skip
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,6 +56,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--method', default='entropy', help=f'{", ".join(IMPORTANCE_SCALES)} (default: %(default)s)')
     parser.add_argument('--laplacian-aggregate', default='mean', help='mean, max or std (default: %(default)s)')
     parser.add_argument('--blur', type=int, default=1, help='smooth over this odd number of px (default: 1, none)')
+    parser.add_argument('--max-token-size', type=int, default=4, help='largest token in units: 4, 2 or 1 (default: 4)')
     parser.add_argument('--merge-size', type=int, default=2, help='m x m patches make a token (default: 2, as in Qwen)')
     parser.add_argument('--min-pixels', type=int, help="smallest size to read at (default: Qwen2VLImageProcessor's)")
     parser.add_argument('--max-pixels', type=int, help="largest size to read at (default: Qwen2VLImageProcessor's)")
@@ -160,6 +164,8 @@ def describe(tokenizer: PatchTokenizer) -> str:
         )
         if tokenizer.blur > 1:
             words.append(f'blur {tokenizer.blur}')
+        if tokenizer.max_token_size < max(SIZES):
+            words.append(f'tokens up to {tokenizer.max_token_size}x{tokenizer.max_token_size}')
     return ', '.join(words)
 
 

@@ -29,11 +29,11 @@ class TokenLayout:
     grid_size: tuple[int, int]
 
     @staticmethod
-    def fewest_tokens(grid_size: tuple[int, int]) -> int:
+    def fewest_tokens(grid_size: tuple[int, int], *, max_token_size: int = 4) -> int:
         """How many tokens cover a grid of (h, w) units at the least: the largest that fit, others at the borders."""
         h, w = grid_size
-        large, medium = ((h // size) * (w // size) for size in (4, 2))
-        return h * w - 3 * medium - 3 * large
+        # Four of one size become one of the next, wherever that fits.
+        return h * w - 3 * sum((h // size) * (w // size) for size in SIZES[1:] if size <= max_token_size)
 
     @classmethod
     def dense(cls, grid_size: tuple[int, int], *, device: torch.device | str | None = None) -> 'TokenLayout':

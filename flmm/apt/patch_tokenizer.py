@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flmm.apt.importance import PATCH_SIZES, check_importance_settings, compute_importance_maps
-from flmm.apt.layout import TokenLayout
+from flmm.apt.layout import SIZES, TokenLayout
 from flmm.apt.selection import (
     select_patches_by_budget,
     select_patches_by_threshold,
@@ -59,6 +59,7 @@ class PatchTokenizer:
         method: what importance is: 'entropy', 'laplacian' or 'upsample_mse'. See ``flmm.apt.importance``.
         laplacian_aggregate: 'mean', 'max' or 'std'.
         blur: side in px of the box that smooths the image before importance is measured, odd; 1 smooths nothing.
+        max_token_size: the largest token, in units (m x m patches of 14 px): 4 or 2, or 1 for none that is coarse.
         merge_size: m, 1 or 2.
 
     Attributes:
@@ -78,6 +79,7 @@ class PatchTokenizer:
         method: str = 'entropy',
         laplacian_aggregate: str = 'mean',
         blur: int = 1,
+        max_token_size: int = 4,
         merge_size: int = 1,
     ) -> None:
         if patch_selection_method not in SELECTION_METHODS:
@@ -106,6 +108,8 @@ class PatchTokenizer:
             raise ValueError(
                 f'thresholds are {thresholds}, expected two positive numbers: for patches of 28 and of 56 px'
             )
+        if max_token_size not in SIZES:
+            raise ValueError(f'max_token_size is {max_token_size!r}, expected one of {SIZES}')
         if merge_size not in (1, 2):
             raise ValueError(f'merge_size is {merge_size!r}, expected 1 or 2')
         self.patch_selection_method = patch_selection_method
@@ -114,6 +118,7 @@ class PatchTokenizer:
         self.method = method
         self.laplacian_aggregate = laplacian_aggregate
         self.blur = blur
+        self.max_token_size = max_token_size
         self.merge_size = merge_size
         self.last_selection_info: list[SelectionInfo] | None = None
         self.last_budget_info: list[BudgetInfo] | None = None
@@ -170,21 +175,20 @@ class PatchTokenizer:
         Raises:
             ValueError: maps that don't fit together, or a grid that ``merge_size`` does not divide.
         """
+        sizes = {'merge_size': self.merge_size, 'max_token_size': self.max_token_size}
         if self.patch_selection_method == 'v2':
-            masks = select_patches_by_threshold_v2(importance_maps, self.alpha, merge_size=self.merge_size)
+            masks = select_patches_by_threshold_v2(importance_maps, self.alpha, **sizes)
         elif self.patch_selection_method == 'budget':
             budget = round(self.alpha * math.prod(importance_maps[min(importance_maps)].shape[1:]))
-            masks = select_patches_by_budget(importance_maps, budget, merge_size=self.merge_size)
+            masks = select_patches_by_budget(importance_maps, budget, **sizes)
         else:  # nothing is below -inf
             thresholds = self.thresholds if self.patch_selection_method == 'v1' else (-math.inf, -math.inf)
-            masks = select_patches_by_threshold(importance_maps, thresholds, merge_size=self.merge_size)
+            masks = select_patches_by_threshold(importance_maps, thresholds, **sizes)
 
         self.last_selection_info = selection_info(masks)
         self.last_budget_info = None
         if self.patch_selection_method == 'budget':
-            self.last_budget_info = budget_info(
-                importance_maps, self.last_selection_info, budget=budget, merge_size=self.merge_size
-            )
+            self.last_budget_info = budget_info(importance_maps, self.last_selection_info, budget=budget, **sizes)
         return masks
 
     def construct_patch_groups(self, images: Tensor, masks: dict[int, Tensor]) -> dict[int, Tensor]:

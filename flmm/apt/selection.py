@@ -16,9 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flmm.apt.layout import SIZES
+
 
 def select_patches_by_threshold(
-    importance_maps: dict[int, Tensor], thresholds: Sequence[float], *, merge_size: int = 1
+    importance_maps: dict[int, Tensor], thresholds: Sequence[float], *, merge_size: int = 1, max_token_size: int = 4
 ) -> dict[int, Tensor]:
     """Select the patches whose importance is below a threshold; larger ones win over smaller ones ('v1').
 
@@ -26,6 +28,7 @@ def select_patches_by_threshold(
         importance_maps: {14: [B, rows, columns], 28: ..., 56: ...} from ``flmm.apt.importance``.
         thresholds: the one for patches of 28 px and the one for patches of 56 px.
         merge_size: with 2, a token is coarse where all its four patches are below the threshold.
+        max_token_size: the largest token, in units: 4, 2, or 1 for none that is coarse.
 
     Returns:
         {14: [B, rows, columns], 28: ..., 56: ...} bool, for ``TokenLayout.from_masks``.
@@ -33,15 +36,16 @@ def select_patches_by_threshold(
     Raises:
         ValueError: maps that don't fit together, a grid that ``merge_size`` does not divide, or not two thresholds.
     """
-    base = _check(importance_maps, merge_size)
+    base = _check(importance_maps, merge_size, max_token_size)
     if not isinstance(thresholds, Sequence) or len(thresholds) != 2 or not all(isinstance(t, Real) for t in thresholds):
         raise ValueError(f'thresholds are {thresholds}, expected two: for patches of {2 * base} and of {4 * base} px')
     below = {s: importance_maps[s * base] < threshold for s, threshold in zip((2, 4), thresholds, strict=True)}
-    return _masks(importance_maps, _whole_tokens(importance_maps, merge_size, only=below), merge_size)
+    whole = _whole_tokens(importance_maps, merge_size, max_token_size, only=below)
+    return _masks(importance_maps, whole, merge_size)
 
 
 def select_patches_by_threshold_v2(
-    importance_maps: dict[int, Tensor], alpha: float, *, merge_size: int = 1
+    importance_maps: dict[int, Tensor], alpha: float, *, merge_size: int = 1, max_token_size: int = 4
 ) -> dict[int, Tensor]:
     """Select the patches below a threshold that follows from the image ('v2'); larger ones win over smaller ones.
 
@@ -50,6 +54,7 @@ def select_patches_by_threshold_v2(
         alpha: the threshold of both sizes is ``alpha`` times the mean importance of the image's complete 56 px patches;
             the higher, the more is coarse. Without a complete 56 px patch nothing is.
         merge_size: with 2, a token is coarse where all its four patches are below the threshold.
+        max_token_size: the largest token, in units: 4, 2, or 1 for none that is coarse.
 
     Returns:
         {14: [B, rows, columns], 28: ..., 56: ...} bool, for ``TokenLayout.from_masks``.
@@ -58,7 +63,7 @@ def select_patches_by_threshold_v2(
         ValueError: maps that don't fit together, a grid that ``merge_size`` does not divide, or an ``alpha`` that is
             negative or no finite number.
     """
-    base = _check(importance_maps, merge_size)
+    base = _check(importance_maps, merge_size, max_token_size)
     if not isinstance(alpha, Real) or not 0 <= alpha < math.inf:
         raise ValueError(f'alpha is {alpha!r}, expected a finite factor of the mean importance, at least 0')
     largest, complete = importance_maps[4 * base], _complete_patches(importance_maps, 4)
@@ -66,11 +71,12 @@ def select_patches_by_threshold_v2(
     total = largest.double().where(complete, 0).sum((1, 2))
     threshold = alpha * (total / complete.sum((1, 2)))[:, None, None]  # NaN without a complete patch: nothing is below
     below = {s: importance_maps[s * base].double() < threshold for s in (2, 4)}
-    return _masks(importance_maps, _whole_tokens(importance_maps, merge_size, only=below), merge_size)
+    whole = _whole_tokens(importance_maps, merge_size, max_token_size, only=below)
+    return _masks(importance_maps, whole, merge_size)
 
 
 def select_patches_by_budget(
-    importance_maps: dict[int, Tensor], budget: int | Tensor, *, merge_size: int = 1
+    importance_maps: dict[int, Tensor], budget: int | Tensor, *, merge_size: int = 1, max_token_size: int = 4
 ) -> dict[int, Tensor]:
     """Spend a number of patches where importance is highest.
 
@@ -87,6 +93,7 @@ def select_patches_by_budget(
             nothing split.
         merge_size: with 2, the budget buys ``budget // 4`` tokens, and the importance of a unit is the mean of its
             four patches.
+        max_token_size: the largest token, in units: 4, 2, or 1 for none that is coarse.
 
     Returns:
         {14: [B, rows, columns], 28: ..., 56: ...} bool, for ``TokenLayout.from_masks``.
@@ -95,7 +102,7 @@ def select_patches_by_budget(
         ValueError: maps that don't fit together, a grid that ``merge_size`` does not divide, a 14 px map that is not
             finite, or a ``budget`` of another shape or type.
     """
-    base = _check(importance_maps, merge_size)
+    base = _check(importance_maps, merge_size, max_token_size)
     values = importance_maps[base]
     if not bool(values.isfinite().all()):
         raise ValueError(f'importance of the {base} px patches is not finite everywhere; scores need it')
@@ -104,8 +111,8 @@ def select_patches_by_budget(
         found = f'{tuple(budget.shape)} {budget.dtype}' if isinstance(budget, Tensor) else repr(budget)
         raise ValueError(f'budget is {found}, expected an int or one integer for each of the {len(values)} images')
 
-    whole = _coarsest_tokens(importance_maps, merge_size)
-    _, splits = budget_splits(importance_maps, budget, merge_size=merge_size)
+    whole = _coarsest_tokens(importance_maps, merge_size, max_token_size)
+    _, splits = budget_splits(importance_maps, budget, merge_size=merge_size, max_token_size=max_token_size)
     units = _blocks(values.double(), merge_size).mean(-1)
     score = {2: _blocks(F.pad(units, _missing(units, 2)), 2).mean(-1)}
     score[2] = score[2].masked_fill(~whole[2], -torch.inf)
@@ -121,23 +128,26 @@ def select_patches_by_budget(
 
 
 def budget_splits(
-    importance_maps: dict[int, Tensor], budget: int | Tensor, *, merge_size: int
+    importance_maps: dict[int, Tensor], budget: int | Tensor, *, merge_size: int, max_token_size: int
 ) -> tuple[Tensor, Tensor]:
     """Say what :func:`select_patches_by_budget` starts from and how often it may split; arguments as there.
 
     Returns:
         [B] long each: the fewest patches that cover an image, and the number of splits that the budget allows.
     """
-    coarsest = _masks(importance_maps, _coarsest_tokens(importance_maps, merge_size), merge_size)
+    whole = _coarsest_tokens(importance_maps, merge_size, max_token_size)
+    coarsest = _masks(importance_maps, whole, merge_size)
     fewest = sum(mask.sum((1, 2)) for mask in coarsest.values())
     tokens = torch.as_tensor(budget, device=fewest.device) // merge_size**2
     return fewest, ((tokens - fewest // merge_size**2) // 3).clamp(min=0)
 
 
-def _check(maps: dict[int, Tensor], merge_size: int) -> int:
+def _check(maps: dict[int, Tensor], merge_size: int, max_token_size: int) -> int:
     """Return the base patch size of maps that fit together."""
     if merge_size not in (1, 2):
         raise ValueError(f'merge_size is {merge_size!r}, expected 1 or 2')
+    if max_token_size not in SIZES:
+        raise ValueError(f'max_token_size is {max_token_size!r}, expected one of {SIZES}')
     base = min(maps, default=0)
     if sorted(maps) != [base, 2 * base, 4 * base]:
         raise ValueError(
@@ -170,21 +180,23 @@ def _complete_patches(maps: dict[int, Tensor], s: int) -> Tensor:
 
 
 def _whole_tokens(
-    maps: dict[int, Tensor], merge_size: int, *, only: dict[int, Tensor] | None = None
+    maps: dict[int, Tensor], merge_size: int, max_token_size: int, *, only: dict[int, Tensor] | None = None
 ) -> dict[int, Tensor]:
     """{2: [B, ceil(h / 2), ceil(w / 2)], 4: ...} bool: tokens all of whose patches are complete, and in ``only``."""
     whole = {}
     for s in (2, 4):
         patches = _complete_patches(maps, s)
+        if s > max_token_size:
+            patches.fill_(value=False)
         if only is not None:
             patches &= only[s]
         whole[s] = _blocks(F.pad(patches, _missing(patches, merge_size)), merge_size).all(-1)
     return whole
 
 
-def _coarsest_tokens(maps: dict[int, Tensor], merge_size: int) -> dict[int, Tensor]:
+def _coarsest_tokens(maps: dict[int, Tensor], merge_size: int, max_token_size: int) -> dict[int, Tensor]:
     """The tokens of :func:`_whole_tokens` that splits can start from."""
-    whole = _whole_tokens(maps, merge_size)
+    whole = _whole_tokens(maps, merge_size, max_token_size)
     # A split makes four tokens of the next size. In maps of images the parts of a complete patch are complete.
     whole[4] &= _blocks(F.pad(whole[2], _missing(whole[2], 2)), 2).all(-1)
     return whole

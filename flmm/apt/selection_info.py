@@ -58,11 +58,16 @@ def selection_info(masks: dict[int, Tensor]) -> list[SelectionInfo]:
 
 
 def budget_info(
-    importance_maps: dict[int, Tensor], selected: list[SelectionInfo], *, budget: int, merge_size: int
+    importance_maps: dict[int, Tensor],
+    selected: list[SelectionInfo],
+    *,
+    budget: int,
+    merge_size: int,
+    max_token_size: int,
 ) -> list[BudgetInfo]:
     """Say how ``budget`` patches for each image became what is ``selected``."""
     dense = importance_maps[min(importance_maps)][0].numel()
-    fewest, splits = budget_splits(importance_maps, budget, merge_size=merge_size)
+    fewest, splits = budget_splits(importance_maps, budget, merge_size=merge_size, max_token_size=max_token_size)
     return [
         BudgetInfo(base_tokens=base, base_small_tokens=dense, budget=budget, k=k, actual=of_image['num_patches'])
         for base, k, of_image in zip(fewest.tolist(), splits.tolist(), selected, strict=True)

@@ -43,6 +43,7 @@ class QwenImageProcessorWrapper:
         method: what is taken for importance: 'entropy', 'laplacian' or 'upsample_mse'.
         laplacian_aggregate: 'mean', 'max' or 'std'.
         blur: side in px of the box filter applied before; odd, 1 for none.
+        max_token_size: the largest token, in units of 28 px: 4, 2 or 1.
 
     Raises:
         ValueError: bounds of the image size that exclude each other, or a setting of the patches out of its range.
@@ -60,6 +61,7 @@ class QwenImageProcessorWrapper:
         method: str = 'entropy',
         laplacian_aggregate: str = 'mean',
         blur: int = 1,
+        max_token_size: int = 4,
     ) -> None:
         if isinstance(pretrained_model_name_or_path, (str, os.PathLike)):
             pretrained_model_name_or_path = AutoProcessor.from_pretrained(pretrained_model_name_or_path)
@@ -85,6 +87,7 @@ class QwenImageProcessorWrapper:
                 method=method,
                 laplacian_aggregate=laplacian_aggregate,
                 blur=blur,
+                max_token_size=max_token_size,
             )
         # The others don't use it and say so: another alpha for each image would be another warning for each.
         self.draws_alpha = bounds[0] < bounds[1] and patch_selection_method in ('v2', 'budget')
@@ -105,7 +108,8 @@ class QwenImageProcessorWrapper:
         if self.image_processor.patch_selection_method != 'budget':
             return grid[0] * grid[1]
         merged = self.image_processor.merge_size**2
-        return max(TokenLayout.fewest_tokens(grid), round(self.alpha_range[1] * grid[0] * grid[1] * merged) // merged)
+        fewest = TokenLayout.fewest_tokens(grid, max_token_size=self.image_processor.max_token_size)
+        return max(fewest, round(self.alpha_range[1] * grid[0] * grid[1] * merged) // merged)
 
     def encode_text(self, text: str) -> list[int]:
         """Tokenize ``text`` as plain text: no special token is added, and none is read out of it."""

@@ -20,7 +20,7 @@ from flmm.apt.patch_tokenizer import PatchTokenizer
 PATCH_SIZE = 14
 """px; what the selection is defined on, and what the vision towers of both families read."""
 
-SETTINGS = ('patch_selection_method', 'alpha', 'thresholds', 'method', 'laplacian_aggregate', 'blur')
+SETTINGS = ('patch_selection_method', 'alpha', 'thresholds', 'method', 'laplacian_aggregate', 'blur', 'max_token_size')
 """What a call, an attribute or the constructor can set beside the stock settings."""
 
 RANGE_TOLERANCE = 1e-4
@@ -39,6 +39,7 @@ class AdaptiveQwen2VLImageProcessorKwargs(Qwen2VLImageProcessorKwargs, total=Fal
     method: Any
     laplacian_aggregate: Any
     blur: Any
+    max_token_size: Any
 
 
 class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
@@ -52,13 +53,14 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
 
     Args:
         patch_selection_method: 'v1', 'v2', 'budget', or 'none' for the stock output and its dense layout. This and the
-            next five are described in :class:`flmm.apt.patch_tokenizer.PatchTokenizer`. Each can be given to the
+            next six are described in :class:`flmm.apt.patch_tokenizer.PatchTokenizer`. Each can be given to the
             constructor, set as an attribute, or given to a call; the call wins. They are saved with the processor.
         alpha: the share of tokens to keep for 'budget', a factor of the threshold for 'v2'.
         thresholds: of 28 and 56 px patches, for 'v1'; None for those that belong to ``method``.
         method: what is taken for importance: 'entropy', 'laplacian' or 'upsample_mse'.
         laplacian_aggregate: how 'laplacian' is summed up over a patch: 'mean', 'max' or 'std'.
         blur: side in px of the box filter applied before; odd, 1 for none.
+        max_token_size: the largest token, in units of 28 px: 4, 2 or 1.
         **kwargs: settings of the stock class.
 
     Raises:
@@ -73,6 +75,7 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
     method = 'entropy'
     laplacian_aggregate = 'mean'
     blur = 1
+    max_token_size = 4
     valid_kwargs = AdaptiveQwen2VLImageProcessorKwargs
     model_input_names = [*Qwen2VLImageProcessor.model_input_names, 'image_layout', 'image_num_tokens']  # noqa: RUF012
 

@@ -170,6 +170,9 @@ def test_wrong_shapes_and_modes_are_named():
 @pytest.mark.parametrize('grid_size', [(1, 1), (2, 3), (4, 4), (8, 8), (23, 17), (42, 29), (5, 12), (3, 40)])
 def test_fewest_tokens_are_those_of_a_budget_of_next_to_nothing(grid_size):
     h, w = grid_size
-    tokenizer = PatchTokenizer(patch_selection_method='budget', alpha=1e-6, merge_size=2)
-    _, (layout,) = tokenizer(torch.zeros(1, 3, 28 * h, 28 * w))
+    for size in (1, 2, 4):
+        tokenizer = PatchTokenizer(patch_selection_method='budget', alpha=1e-6, max_token_size=size, merge_size=2)
+        _, (layout,) = tokenizer(torch.zeros(1, 3, 28 * h, 28 * w))
+        assert TokenLayout.fewest_tokens(grid_size, max_token_size=size) == len(layout)
+        assert tokenizer.last_budget_info[0]['base_tokens'] == 4 * len(layout)
     assert TokenLayout.fewest_tokens(grid_size) == len(layout)

@@ -57,7 +57,8 @@ def cases(count, **settings):
 class Grid:
     """One image's maps as lists, and the masks being built."""
 
-    def __init__(self, maps, index, merge_size):
+    def __init__(self, maps, index, merge_size, max_token_size=4):
+        self.sizes = [s for s in (2, 4) if s <= max_token_size]
         self.values = {s: maps[14 * s][index].double().tolist() for s in (1, 2, 4)}
         self.m = merge_size
         self.rows, self.columns = len(self.values[1]), len(self.values[1][0])
@@ -89,7 +90,7 @@ class Grid:
 
     def by_threshold(self, thresholds):
         below = {s: lambda s, i, j, t=t: self.values[s][i][j] < t for s, t in zip((2, 4), thresholds, strict=True)}
-        return self.masks([token for s in (2, 4) for token in self.tokens(s, below[s])])
+        return self.masks([token for s in self.sizes for token in self.tokens(s, below[s])])
 
     def by_threshold_v2(self, alpha):
         largest = self.values[4]
@@ -109,7 +110,7 @@ class Grid:
         return max(mean, *(self.score(2, 2 * i + y, 2 * j + x) for y in range(2) for x in range(2)))
 
     def by_budget(self, budget):
-        whole = [token for s in (2, 4) for token in self.tokens(s, lambda *_: True)]
+        whole = [token for s in self.sizes for token in self.tokens(s, lambda *_: True)]
         tokens = sum(len(patches) for patches in self.masks(whole).values()) // self.m**2
         order = sorted(whole, key=lambda token: (-self.score(*token), -token[0], token[1:]))
         kept = list(whole)
@@ -193,6 +194,22 @@ def test_budget_is_the_plain_definition(integers):
         check_layouts(maps, masks, merge_size)
         for index in range(2):
             assert as_sets(masks, index) == Grid(maps, index, merge_size).by_budget(int(budget[index]))
+
+
+@pytest.mark.parametrize('max_token_size', [1, 2])
+def test_no_token_is_larger_than_allowed(max_token_size):
+    for generator, merge_size, maps in cases(20, images=1):
+        sizes = {'merge_size': merge_size, 'max_token_size': max_token_size}
+        grid = Grid(maps, 0, **sizes)
+        thresholds, alpha = [generator.uniform(1, 6), generator.uniform(1, 6)], generator.uniform(0, 3)
+        budget = generator.randint(0, maps[14][0].numel() + 5)
+        for masks, expected in (
+            (select_patches_by_threshold(maps, thresholds, **sizes), grid.by_threshold(thresholds)),
+            (select_patches_by_threshold_v2(maps, alpha, **sizes), grid.by_threshold_v2(alpha)),
+            (select_patches_by_budget(maps, budget, **sizes), grid.by_budget(budget)),
+        ):
+            check_layouts(maps, masks, merge_size)
+            assert as_sets(masks, 0) == expected
 
 
 @pytest.mark.parametrize('integers', [False, True])
@@ -322,6 +339,8 @@ def test_refuses_arguments_of_another_form():
     for alpha in (-1.0, math.nan, math.inf, 'a', None):
         with pytest.raises(ValueError, match=f'alpha is {alpha!r}, expected a finite factor of the mean importance'):
             select_patches_by_threshold_v2(zeros(4, 4), alpha)
+    with pytest.raises(ValueError, match=r'max_token_size is 3, expected one of \(1, 2, 4\)'):
+        select_patches_by_budget(zeros(4, 4), 4, max_token_size=3)
     for budget in (7.9, [4]):
         with pytest.raises(ValueError, match=re.escape(f'budget is {budget!r}, expected an int or one integer for')):
             select_patches_by_budget(zeros(4, 4), budget)

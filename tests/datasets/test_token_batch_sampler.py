@@ -138,6 +138,7 @@ def test_another_sampler_is_named():
         {'patch_selection_method': 'budget', 'alpha': 0.5},
         {'patch_selection_method': 'budget', 'alpha': (0.2, 0.4)},
         {'patch_selection_method': 'budget', 'alpha': 0.01},
+        {'patch_selection_method': 'budget', 'alpha': 0.01, 'max_token_size': 2},
         {'patch_selection_method': 'v2', 'alpha': 1.2},
     ],
 )

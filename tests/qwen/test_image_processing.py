@@ -232,6 +232,7 @@ def test_sides_that_are_no_multiples_of_a_unit_are_refused():
         ({'patch_selection_method': None}, 'patch_selection_method is None, expected one of'),
         ({'patch_selection_method': 'none', 'method': 'variance'}, "method is 'variance', expected one of"),
         ({'thresholds': 'ab'}, 'thresholds are ab, expected two positive numbers'),
+        ({'max_token_size': 3}, r'max_token_size is 3, expected one of \(1, 2, 4\)'),
         ({'blur': '3'}, "blur is '3', expected an odd"),
         ({'thresholds': (1.0, -1.0)}, r'thresholds are \(1.0, -1.0\), expected two positive numbers'),
         ({'method': 'variance'}, "method is 'variance', expected one of"),

@@ -394,7 +394,9 @@ def test_list_and_patterns(capsys):
 
 def test_conditions():
     conditions = all_conditions()
-    assert len({condition.name for condition in conditions}) == len(conditions) == 2 + 5 * 4 + 10 * (4 + 1 + 2) + 2 * 4
+    assert (
+        len({condition.name for condition in conditions}) == len(conditions) == 2 + 5 * 4 + 10 * (4 + 1 + 2) + 2 * 4 + 2
+    )
     for condition in conditions:
         assert wrapper(**condition.settings).alpha_range == (condition.settings['alpha'],) * 2
 

@@ -66,7 +66,8 @@ def test_folder(run, tmp_path, capsys):
     thresholds = list(PatchTokenizer(method='laplacian').thresholds)
     assert document['settings'] == {
         'patch_selection_method': 'budget', 'alpha': 0.5, 'thresholds': thresholds, 'method': 'laplacian',
-        'laplacian_aggregate': 'mean', 'blur': 1, 'merge_size': 2, 'min_pixels': 3136, 'max_pixels': 1003520,
+        'laplacian_aggregate': 'mean', 'blur': 1, 'max_token_size': 4, 'merge_size': 2,
+        'min_pixels': 3136, 'max_pixels': 1003520,
     }  # fmt: skip
     assert [of_image['file'] for of_image in document['images']] == ['a.bmp', 'a.png', 'b.PNG']
     assert document['images'][2] == {

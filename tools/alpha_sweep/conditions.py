@@ -30,6 +30,8 @@ VARIANTS = {
     'copy': {'model': {'coarse_attention': 'copy'}},
 }
 """Budgets under the recommended measure, with one thing changed: trained over many budgets; another to_dense."""
+CAPPED_ALPHAS = (0.5, 0.3)
+"""Budgets under the recommended measure whose tokens are of 2x2 units at the most; fewer are not enough to cover."""
 ORACLES = ('oracle_area', 'oracle_edge', 'oracle_touch')
 CONTROLS = ('drop', 'downsample', *ORACLES)
 """At each of ALPHAS; see :mod:`alpha_sweep.controls`, also for 'even', which has none."""
@@ -79,6 +81,10 @@ def all_conditions() -> list[Condition]:
             budget = _adaptive('budget', RECOMMENDED, alpha)
             series = f'{name} {RECOMMENDED}'
             conditions.append(replace(budget, name=f'{name}-{RECOMMENDED}-{alpha}', series=series, **changes))
+    for alpha in CAPPED_ALPHAS:
+        budget = _adaptive('budget', RECOMMENDED, alpha)
+        name, series = f'capped-{RECOMMENDED}-{alpha}', f'capped {RECOMMENDED}'
+        conditions.append(replace(budget, name=name, series=series, settings={**budget.settings, 'max_token_size': 2}))
     for measure in MEASURES:
         conditions += [_adaptive('v1', measure, None), *(_adaptive('v2', measure, alpha) for alpha in (1.0, 0.5))]
     return conditions
@@ -93,6 +99,7 @@ def _adaptive(selection: str, measure: str, alpha: float | None) -> Condition:
             'patch_selection_method': selection,
             'alpha': 1.0 if alpha is None else alpha,
             'thresholds': None,
+            'max_token_size': 4,
             **MEASURES[measure],
         },
     )

@@ -14,7 +14,7 @@ from flmm.evaluation import align_rows
 
 COLUMNS = ('refined/mIoU', 'coarse/mIoU', 'refined/cIoU', 'coarse/cIoU')
 CONTROL_STYLES = {'dense': '*', 'even': 'X', 'drop': 's', 'downsample': 'D', **dict.fromkeys(ORACLES, 'P')}
-SELECTION_STYLES = {'budget': 'o-', 'random_budget': 'v--', 'copy': 'd--', 'v1': 'x', 'v2': '^:'}
+SELECTION_STYLES = {'budget': 'o-', 'random_budget': 'v--', 'copy': 'd--', 'capped': 'h-', 'v1': 'x', 'v2': '^:'}
 
 
 def load_results(work_dir: Path, scenes: Iterable[str]) -> list[dict[str, Any]]:
