@@ -19,7 +19,7 @@ from PIL import Image
 from flmm.apt import compute_importance_maps
 
 CPU = torch.device('cpu')
-WAYS = 13  # dense, and six selections for each of two measures of importance
+WAYS = 15  # dense; six selections for each of two measures of importance; two budgets of tokens of up to 2x2 units
 
 
 @pytest.fixture

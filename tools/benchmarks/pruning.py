@@ -25,6 +25,11 @@ SETTINGS = {DENSE: {}} | {
     for importance in IMPORTANCE
     for selection in SELECTION
 }
+# As the configs do it: no token of more than 2x2 units.
+SETTINGS |= {
+    f'{name}, up to 2x2': {**SETTINGS[name], 'max_token_size': 2}
+    for name in ('budget 0.5, laplacian, blur 5', 'budget 0.3, laplacian, blur 5')
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
