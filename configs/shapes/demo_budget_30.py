@@ -1,4 +1,4 @@
-"""The demo on 30 % of the image tokens."""
+"""The demo on 30 % of the image tokens, or as few as can cover the image."""
 
 _base_ = './demo.py'
 image_processor = dict(_base_.image_processor, patch_selection_method='budget', alpha=0.3)

@@ -33,7 +33,7 @@ EDGES = {'method': 'laplacian', 'blur': 5, 'max_token_size': 2}
 PRUNED = {  # what a config's name ends in -> how it trains, how it tests
     'budget_50': [{'patch_selection_method': 'budget', 'alpha': 0.5, **EDGES}] * 2,
     'budget_30': [{'patch_selection_method': 'budget', 'alpha': 0.3, **EDGES}] * 2,
-    'random_budget': [{'patch_selection_method': 'budget', 'alpha': alpha, **EDGES} for alpha in ((0.2, 1.0), 0.3)],
+    'random_budget': [{'patch_selection_method': 'budget', 'alpha': alpha, **EDGES} for alpha in ((0.3, 1.0), 0.3)],
     'v1': [{'patch_selection_method': 'v1', 'method': 'entropy', 'blur': 1, 'max_token_size': 4}] * 2,
     'v2': [
         {'patch_selection_method': 'v2', 'alpha': 1.0, 'method': 'upsample_mse', 'blur': 5, 'max_token_size': 4},
