@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> list[list[str]]:
-    """The rows to print."""
-    rows = [['image, tokens, way', 'ms a sample', 'fastest', 'of stock', 'peak MiB a sample', 'reference: time', 'memory']]
+    """The rows to print; milliseconds and memory are those of a sample."""
+    rows = [['image, tokens, way', 'ms', 'fastest', 'of stock', 'peak MiB', 'reference: time', 'memory']]
     for size, of_size in results.items():
         for way, of_way in of_size['ways'].items():
             time, memory = (of_way[key] for key in ('median_s', 'peak_bytes'))
