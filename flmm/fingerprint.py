@@ -70,15 +70,18 @@ def first_difference(first: Any, second: Any, *, path: str = '') -> str | None:
 
 def checkpoints_in(config: Any) -> Iterator[str]:
     """Find every checkpoint that a config names, in order."""
+    for mapping in mappings_in(config):
+        yield from (value for key, value in mapping.items() if key in CHECKPOINT_KEYS and isinstance(value, str))
+
+
+def mappings_in(config: Any) -> Iterator[Mapping[str, Any]]:
+    """Go through a config and all that are nested in it, outer before inner."""
     if isinstance(config, Mapping):
-        for key, value in config.items():
-            if key in CHECKPOINT_KEYS and isinstance(value, str):
-                yield value
-            else:
-                yield from checkpoints_in(value)
-    elif isinstance(config, Sequence) and not isinstance(config, str):
+        yield config
+        config = list(config.values())
+    if isinstance(config, Sequence) and not isinstance(config, str):
         for value in config:
-            yield from checkpoints_in(value)
+            yield from mappings_in(value)
 
 
 def _block_starts(size: int) -> Iterator[int]:

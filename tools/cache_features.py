@@ -9,6 +9,7 @@ with the shards that are missing. Several processes share the shards: torchrun t
 """
 
 import argparse
+import inspect
 import os
 import random
 
@@ -20,7 +21,7 @@ from mmengine.runner import set_random_seed
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from flmm.datasets.cached_features import cached_features_in, made_with
+from flmm.datasets.cached_features import CachedFeatures, cached_features_in, made_with
 from flmm.datasets.feature_store import IMAGES_PER_SHARD, FeatureStore, StoredSample
 from flmm.engine import check_config_keys
 from flmm.models import FrozenLMM
@@ -98,8 +99,9 @@ def main() -> None:
 
 
 def _store(cached: dict, args: argparse.Namespace) -> None:
-    options = {key: value for key, value in cached.items() if key not in ('type', 'folder')}
-    options = {'draws': 1, 'dtype': 'float16', 'seed': 0, **options}
+    given = inspect.signature(CachedFeatures).bind(**{key: value for key, value in cached.items() if key != 'type'})
+    given.apply_defaults()
+    options = {key: value for key, value in given.arguments.items() if key != 'folder'}
     images = ImageSamples(DATASETS.build(cached.dataset), draws=options['draws'], seed=options['seed'])
     # Before its files are looked at: of a checkpoint of the hub they are all here only when it has been loaded.
     model = MODELS.build(cached.model).to(get_device()).eval()

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 import flmm
 from flmm.datasets.feature_store import DTYPES, IMAGES_PER_SHARD, FeatureStore
-from flmm.fingerprint import checkpoints_in, fingerprint, frozen_part
+from flmm.fingerprint import checkpoints_in, fingerprint, frozen_part, mappings_in
 from flmm.registry import DATASETS, is_type
 from flmm.structures import GroundingSample
 
@@ -66,15 +66,7 @@ class CachedFeatures(Dataset):
 
 def cached_features_in(config: Any) -> Iterator[Mapping[str, Any]]:
     """Find the configs of every CachedFeatures in a config, those within wrappers included."""
-    if isinstance(config, Mapping):
-        if is_type(config, CachedFeatures):
-            yield config
-        else:
-            for value in config.values():
-                yield from cached_features_in(value)
-    elif isinstance(config, (list, tuple)):
-        for value in config:
-            yield from cached_features_in(value)
+    yield from (mapping for mapping in mappings_in(config) if is_type(mapping, CachedFeatures))
 
 
 def made_with(*, dataset: dict, model: dict, draws: int, dtype: str, seed: int) -> dict[str, Any]:
@@ -99,16 +91,17 @@ def made_with(*, dataset: dict, model: dict, draws: int, dtype: str, seed: int) 
         'dtype': dtype,
         'seed': seed,
     }
-    return json.loads(json.dumps(document, default=str))  # tuples and paths as JSON gives them back
+    return json.loads(json.dumps(document, default=_plain))  # tuples as the lists that JSON gives back
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise ValueError(f'{value!r} of type {type(value).__name__} cannot stand in a config whose features are stored')
 
 
 def _annotations_in(dataset: Any) -> Iterator[str]:
-    if isinstance(dataset, Mapping):
-        for key, value in dataset.items():
-            if key in ('ann_file', 'split_file'):
-                yield str(Path(dataset.get('data_root', ''), value))
-            elif key != 'pipeline':
-                yield from _annotations_in(value)
-    elif isinstance(dataset, list):
-        for value in dataset:
-            yield from _annotations_in(value)
+    for mapping in mappings_in(dataset):
+        for key in ('ann_file', 'split_file'):
+            if key in mapping:
+                yield str(Path(mapping.get('data_root', ''), mapping[key]))

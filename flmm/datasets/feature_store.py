@@ -30,6 +30,7 @@ IMAGES_PER_SHARD = 64
 DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16, 'float32': torch.float32}
 ATTENTION_SCALE = 2**15
 """Attention is at most 1 and mostly far below: in float16 it would lose digits under 6e-5."""
+UNFINISHED = '.unfinished'
 PLAIN_FIELDS = ('image_token_id', 'phrases', 'phrase_kinds', 'meta_data', 'image_path', 'dataset_name', 'sample_idx')
 TENSOR_FIELDS = ('input_ids', 'mask_ids', 'image_grid_thw', 'image_layout')
 
@@ -119,15 +120,15 @@ class FeatureStore:
                 path = samples[int(name.split('.')[0])].sample.image_path
                 raise ValueError(f'{name.split(".")[1]} of {path!r} are not finite in {tensor.dtype}; take a wider one')
         path = self._file(shard).with_suffix('.safetensors')
-        unfinished = path.with_name(f'{path.name}.{uuid.uuid4().hex}')
+        unfinished = _unfinished(path)
         # Copies: samples of one image share tensors, which safetensors refuses.
         own = {name: tensor.cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
         save_file(own, unfinished)
         unfinished.rename(path)
         _write_json(self._file(shard), records)
         if not self._missing():  # nobody writes any more: what is unfinished was interrupted
-            for unfinished in self.folder.glob('*.*.*'):
-                unfinished.unlink(missing_ok=True)
+            for left in self.folder.glob(f'*{UNFINISHED}'):
+                left.unlink(missing_ok=True)
 
     def check(self, made_with: dict[str, Any]) -> None:
         """Compare what the features were made with.
@@ -160,9 +161,8 @@ class FeatureStore:
         for shard in range(num_shards):
             of_shard = json.loads(self._file(shard).read_text(encoding='utf-8'))
             for number, record in enumerate(of_shard):
-                record['meta_data']['scale_factor'] = tuple(
-                    record['meta_data']['scale_factor']
-                )  # JSON knows lists only
+                meta_data = record['meta_data']
+                meta_data['scale_factor'] = tuple(meta_data['scale_factor'])  # JSON knows lists only
                 records.append({**record, 'shard': shard, 'number': number})
         return records
 
@@ -207,9 +207,14 @@ def _opened(path: Path, written_ns: int) -> Any:
 
 
 def _write_json(path: Path, document: Any) -> None:
-    unfinished = path.with_name(f'{path.name}.{uuid.uuid4().hex}')  # several processes may start the store
+    unfinished = _unfinished(path)
     unfinished.write_text(json.dumps(document, indent=1), encoding='utf-8')
     unfinished.rename(path)
+
+
+def _unfinished(path: Path) -> Path:
+    """A name of its own for each writer: several processes may start the store."""
+    return path.with_name(f'{path.name}.{uuid.uuid4().hex}{UNFINISHED}')
 
 
 def _encode_masks(masks: Tensor) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from tiny_refcoco import REPOSITORY, run_tool, write_workspace
 
+from flmm.datasets.cached_features import made_with
 from flmm.datasets.feature_store import FeatureStore, StoredSample
 from flmm.registry import DATASETS, MODELS
 
@@ -187,6 +189,15 @@ def test_another_version_is_refused(config, monkeypatch):
 def test_what_cannot_be_is_named(config, change, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         DATASETS.build(dict(config.val_dataloader.dataset, **change))
+
+
+def test_what_cannot_be_written_down_is_refused(config):
+    settings = config.val_dataloader.dataset
+    for value in (object(), {1, 2}):
+        with pytest.raises(ValueError, match=f'of type {type(value).__name__} cannot stand in a config whose features'):
+            DATASETS.build(dict(settings, dataset=dict(settings.dataset, name=value)))
+    found = made_with(dataset={'name': Path('a/b')}, model=settings.model, draws=1, dtype='float32', seed=0)
+    assert found['dataset'] == {'name': 'a/b'}
 
 
 def test_attention_far_below_one_keeps_its_digits(config, tmp_path):

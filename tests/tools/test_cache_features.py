@@ -63,7 +63,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(cached):
     assert set(whole) == {'store.json', *(f'shard_0000{i}.{end}' for i in (0, 1) for end in ('json', 'safetensors'))}
     kept = (folder / 'shard_00000.json').stat().st_mtime_ns
     (folder / 'shard_00001.json').unlink()  # as if stopped before it was written
-    (folder / 'shard_00001.safetensors.1f').write_bytes(b'as if stopped at once')
+    (folder / 'shard_00001.safetensors.1f.unfinished').write_bytes(b'as if stopped at once')
+    whole['somebody.elses.txt'] = b'notes'
+    (folder / 'somebody.elses.txt').write_bytes(b'notes')
 
     dataset = Config.fromfile(path).train_dataloader.dataset
     with pytest.raises(ValueError, match=r'1 of 2 shards are missing in .*; run tools/cache_features\.py again'):

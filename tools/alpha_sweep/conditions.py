@@ -76,15 +76,8 @@ def all_conditions() -> list[Condition]:
             for alpha in ALPHAS
         ]
     conditions += [_adaptive('budget', measure, alpha) for measure in MEASURES for alpha in ALPHAS]
-    for name, changes in VARIANTS.items():
-        for alpha in ALPHAS:
-            budget = _adaptive('budget', RECOMMENDED, alpha)
-            series = f'{name} {RECOMMENDED}'
-            conditions.append(replace(budget, name=f'{name}-{RECOMMENDED}-{alpha}', series=series, **changes))
-    for alpha in CAPPED_ALPHAS:
-        budget = _adaptive('budget', RECOMMENDED, alpha)
-        name, series = f'capped-{RECOMMENDED}-{alpha}', f'capped {RECOMMENDED}'
-        conditions.append(replace(budget, name=name, series=series, settings={**budget.settings, 'max_token_size': 2}))
+    conditions += [_variant(name, alpha, **changes) for name, changes in VARIANTS.items() for alpha in ALPHAS]
+    conditions += [_variant('capped', alpha, settings={'max_token_size': 2}) for alpha in CAPPED_ALPHAS]
     for measure in MEASURES:
         conditions += [_adaptive('v1', measure, None), *(_adaptive('v2', measure, alpha) for alpha in (1.0, 0.5))]
     return conditions
@@ -102,4 +95,15 @@ def _adaptive(selection: str, measure: str, alpha: float | None) -> Condition:
             'max_token_size': 4,
             **MEASURES[measure],
         },
+    )
+
+
+def _variant(name: str, alpha: float, *, settings: dict[str, Any] | None = None, **changes: Any) -> Condition:
+    budget = _adaptive('budget', RECOMMENDED, alpha)
+    return replace(
+        budget,
+        name=f'{name}-{RECOMMENDED}-{alpha}',
+        series=f'{name} {RECOMMENDED}',
+        settings={**budget.settings, **(settings or {})},
+        **changes,
     )

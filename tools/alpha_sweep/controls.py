@@ -25,7 +25,6 @@ from torch import Tensor
 
 from flmm.apt.layout import SIZES, TokenLayout
 from flmm.apt.patch_tokenizer import PatchTokenizer
-from flmm.apt.selection import select_patches_by_threshold
 from flmm.datasets import QwenImageProcessorWrapper
 from flmm.geometry import frame_meta_data, image_to_processed
 from flmm.structures import MERGE_SIZE, UNIT_PIXELS, GroundingSample
@@ -96,11 +95,8 @@ def smaller_grid(grid_size: tuple[int, int], num_tokens: int) -> tuple[int, int]
 
 def even(sample: GroundingSample) -> GroundingSample:
     """Read everything by tokens of one size, 2x2 units, and what is left at the borders by single units."""
-    rows, columns = patch_grid(sample)
-    half, quarter = ((1, -(-rows // size), -(-columns // size)) for size in (2, 4))
-    maps = {14: torch.zeros(1, rows, columns), 28: torch.zeros(half), 56: torch.full(quarter, torch.inf)}
-    masks = select_patches_by_threshold(maps, (1.0, 1.0), merge_size=MERGE_SIZE)
-    return prune(sample, TokenLayout.from_masks(masks, merge_size=MERGE_SIZE)[0])
+    # A budget of next to nothing: no token is split.
+    return prune(sample, budget_layout(torch.zeros(patch_grid(sample)), 1e-6, max_token_size=2))
 
 
 def oracle(sample: GroundingSample, alpha: float, *, objects: Tensor, kind: str) -> GroundingSample:
@@ -142,14 +138,16 @@ def patch_grid(sample: GroundingSample) -> tuple[int, int]:
     return h * MERGE_SIZE, w * MERGE_SIZE
 
 
-def budget_layout(importance: Tensor, alpha: float) -> TokenLayout:
+def budget_layout(importance: Tensor, alpha: float, *, max_token_size: int = 4) -> TokenLayout:
     """Select by budget from the importance of the 14 px patches, [2 h, 2 w]: its other two maps follow from it."""
     base = importance[None]
     maps = {
         14 * size: F.avg_pool2d(base, size, ceil_mode=True, count_include_pad=False) if size > 1 else base
         for size in SIZES
     }
-    tokenizer = PatchTokenizer(patch_selection_method='budget', alpha=alpha, merge_size=MERGE_SIZE)
+    tokenizer = PatchTokenizer(
+        patch_selection_method='budget', alpha=alpha, max_token_size=max_token_size, merge_size=MERGE_SIZE
+    )
     masks = tokenizer.construct_masks(maps)
     return TokenLayout.from_masks(masks, merge_size=MERGE_SIZE)[0]
 

@@ -10,10 +10,10 @@ from PIL import Image
 from benchmarks.images import benchmark_image, image_size
 from benchmarks.measure import median_total, time_in_turn
 from benchmarks.presets import PRESETS, build_grounder
-from benchmarks.samples import SampleMaker
+from benchmarks.samples import EDGES, SampleMaker
 from flmm.models import FrozenQwenSAM
 
-IMPORTANCE = {'entropy': {'method': 'entropy'}, 'laplacian, blur 5': {'method': 'laplacian', 'blur': 5}}
+IMPORTANCE = {'entropy': {'method': 'entropy'}, 'laplacian, blur 5': EDGES}
 SELECTION = {
     **{f'budget {alpha}': {'patch_selection_method': 'budget', 'alpha': alpha} for alpha in (0.5, 0.3, 0.2, 0.1)},
     'v1': {'patch_selection_method': 'v1'},

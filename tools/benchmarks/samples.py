@@ -12,6 +12,8 @@ from flmm.structures import GroundingSample
 
 PROMPT = 'Describe the image.'
 PHRASES = ['the red circle on the left', 'a large blue square', 'the green star', 'a cross at the top of the image']
+EDGES = {'method': 'laplacian', 'blur': 5}
+"""The importance that the configs recommend."""
 
 
 class SampleMaker:

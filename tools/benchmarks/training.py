@@ -16,7 +16,7 @@ from benchmarks import reference
 from benchmarks.images import benchmark_image, image_size
 from benchmarks.measure import in_turn, peak_memory
 from benchmarks.presets import PRESETS, build_grounder
-from benchmarks.samples import SampleMaker
+from benchmarks.samples import EDGES, SampleMaker
 from benchmarks.stages import StageTimer
 from flmm.datasets.feature_store import FeatureStore, StoredSample
 from flmm.models import FrozenQwenSAM
@@ -24,8 +24,6 @@ from flmm.models.attention_capture import AttentionCapture
 from flmm.structures import GroundingSample
 
 REFERENCE = 'reference'
-EDGES = {'method': 'laplacian', 'blur': 5}
-"""The importance that the configs recommend."""
 STAGES = (
     'image processing', 'reading', 'vision tower', 'LLM', 'capture', 'SAM encoder', 'mask head', 'SAM decoder',
     'losses', 'backward', 'other',
