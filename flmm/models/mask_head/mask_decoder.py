@@ -71,8 +71,9 @@ class UNetHead(nn.Module):
     """Attention maps -> coarse mask logits, with a U-Net (Ronneberger et al., 2015) as in F-LMM (CVPR 2025).
 
     Parameters have the names, shapes and arithmetic of mmsegmentation's ``UNet`` with GroupNorm(1) and InterpConv, plus
-    ``conv_seg``, so that weights of published F-LMM mask heads fit. Maps are resized first and normalized after. The
-    order is part of the definition: values that sum to 1 over a 64x64 grid are so small that GroupNorm's eps counts.
+    ``conv_seg``, so that weights of published F-LMM mask heads fit. Each map is normalized first and enlarged then, as
+    in F-LMM. The order is part of the definition: enlarging conserves the mean of a map, not its sum, so the other
+    order gives values that are smaller by the factor of the area, and so small that GroupNorm's eps counts.
 
     Args:
         in_channels: C, the number of attention heads that are read.
@@ -81,12 +82,17 @@ class UNetHead(nn.Module):
         enc_num_convs: convolutions per encoder stage, ``num_stages`` of them; two each by default.
         dec_num_convs: convolutions per decoder stage, finest first, ``num_stages - 1`` of them; two each by default.
         upsample_input: grids whose longer side is shorter than this are enlarged to it (bilinear); None: never.
+        upsample_by: how the shorter side is enlarged where it does not come out whole. 'size' rounds it and stretches
+            the grid to it, so that the enlarged grid still covers the whole frame. 'scale_factor' cuts it off to whole
+            cells and keeps the exact scale, as ``torch.nn.functional.interpolate(scale_factor=)`` does in F-LMM: for
+            heads that F-LMM's own code trained. Both are equal where both sides come out whole, as on square grids.
         normalize_input: divide every map by its sum. Maps are attention, so not negative.
         fixed_options: ``strides``, ``downsamples``, ``enc_dilations``, ``dec_dilations`` of an F-LMM config. Accepted
             with the one value that is supported (1, True, 1, 1 for every stage), so that such a config builds.
 
     Raises:
-        ValueError: lengths that do not fit ``num_stages``, or a fixed option with another value.
+        ValueError: lengths that do not fit ``num_stages``, an unknown ``upsample_by``, or a fixed option with another
+            value.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class UNetHead(nn.Module):
         enc_num_convs: Sequence[int] | None = None,
         dec_num_convs: Sequence[int] | None = None,
         upsample_input: int | None = 64,
+        upsample_by: str = 'size',
         normalize_input: bool = True,
         **fixed_options: Sequence[int],
     ):
@@ -109,6 +116,8 @@ class UNetHead(nn.Module):
                 f'num_stages={num_stages} takes {num_stages} enc_num_convs and {num_stages - 1} dec_num_convs, '
                 f'got {enc_num_convs} and {dec_num_convs}'
             )
+        if upsample_by not in ('size', 'scale_factor'):
+            raise ValueError(f"upsample_by is {upsample_by!r}, expected 'size' or 'scale_factor'")
         for name, values in fixed_options.items():
             if name not in FIXED_OPTIONS:
                 raise ValueError(f'UNetHead has no option {name!r}')
@@ -116,6 +125,7 @@ class UNetHead(nn.Module):
                 raise ValueError(f'UNetHead supports {name}={FIXED_OPTIONS[name]} in every stage only, got {values}')
 
         self.upsample_input = upsample_input
+        self.upsample_by = upsample_by
         self.normalize_input = normalize_input
         widths = [base_channels * 2**stage for stage in range(num_stages)]
         self.encoder = nn.ModuleList()
@@ -173,13 +183,16 @@ class UNetHead(nn.Module):
         return self.conv_seg(x[..., :height, :width])[:, 0].float()
 
     def prepare_input(self, x: Tensor) -> Tensor:
-        """Enlarge and normalize the maps, in float32: [N, C, h, w] -> [N, C, h', w'] in the dtype of the weights."""
+        """Normalize and enlarge the maps, in float32: [N, C, h, w] -> [N, C, h', w'] in the dtype of the weights."""
         x = x.float()
-        longer_side = max(x.shape[-2:])
-        if self.upsample_input is not None and longer_side < self.upsample_input:
-            # A given size, not a scale factor: the grid keeps covering the whole frame when a side has to be rounded.
-            size = [max(1, round(side * self.upsample_input / longer_side)) for side in x.shape[-2:]]
-            x = F.interpolate(x, size=size, mode='bilinear', align_corners=False)
         if self.normalize_input:
             x = x / x.sum(dim=(-2, -1), keepdim=True).clamp(min=1e-12)
+        longer_side = max(x.shape[-2:])
+        if self.upsample_input is not None and longer_side < self.upsample_input:
+            scale = self.upsample_input / longer_side
+            if self.upsample_by == 'size':
+                target = {'size': [round(side * scale) for side in x.shape[-2:]]}
+            else:
+                target = {'scale_factor': scale}
+            x = F.interpolate(x, **target, mode='bilinear', align_corners=False)
         return x.to(self.conv_seg.weight.dtype)

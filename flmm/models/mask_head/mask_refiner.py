@@ -31,8 +31,8 @@ class SAMWrapper(nn.Module):
     """SAM as F-LMM (CVPR 2025) uses it: image encoder frozen, prompt encoder and mask decoder trained.
 
     Each mask is prompted by up to three things: its phrase's hidden states as extra sparse tokens, its coarse logits as
-    SAM's mask prompt, and the box around them. Mask and box are detached: the coarse mask answers to its own loss
-    alone, so that it stays a mask; the refined mask's loss reaches the phrase, the prompt encoder and the decoder.
+    SAM's mask prompt, and the box around them. The refined mask's loss reaches the phrase, the prompt encoder and the
+    decoder; the mask head through the mask prompt, too, unless that is detached (a box has no gradient).
 
     Args:
         sam: a ``Sam``, or the config of one (``dict(type='build_sam', ...)``).
@@ -41,6 +41,8 @@ class SAMWrapper(nn.Module):
         use_box: prompt with the box.
         box_from: ``'mask'``, the box around all of the coarse mask (F-LMM), or ``'component'``, the box around its best
             connected component (:func:`flmm.geometry.largest_component`), which stray foreground cannot widen.
+        detach_mask_prompt: keep the refined mask's loss from the mask head, so that the coarse mask answers to its own
+            loss alone. False is F-LMM's way.
 
     Raises:
         ValueError: no prompt in use, or an unknown ``box_from``.
@@ -54,6 +56,7 @@ class SAMWrapper(nn.Module):
         use_mask: bool = True,
         use_box: bool = True,
         box_from: str = 'mask',
+        detach_mask_prompt: bool = True,
     ):
         super().__init__()
         if not (use_text or use_mask or use_box):
@@ -65,6 +68,7 @@ class SAMWrapper(nn.Module):
         self.use_mask = use_mask
         self.use_box = use_box
         self.box_from = box_from
+        self.detach_mask_prompt = detach_mask_prompt
         self.resize = ResizeLongestSide(self.model.image_encoder.img_size)
         self.model.image_encoder.requires_grad_(requires_grad=False)
         self.train(self.training)
@@ -145,9 +149,7 @@ class SAMWrapper(nn.Module):
         num_masks = [len(logits) for logits in coarse_logits]
         if sum(num_masks) == 0:
             return [logits.float() for logits in coarse_logits]
-        prompts = [
-            self._prompts(logits.detach(), size) for logits, size in zip(coarse_logits, image_sizes, strict=True)
-        ]
+        prompts = [self._prompts(logits, size) for logits, size in zip(coarse_logits, image_sizes, strict=True)]
         sparse, dense = self._encode_prompts(*map(_concatenated, zip(*prompts, strict=True)), total=sum(num_masks))
         # The decoder adds the dense prompts to the one image that it takes. Masks of several images share a call when
         # each brings its image along with its dense prompt, and the one image is zero.
@@ -191,6 +193,8 @@ class SAMWrapper(nn.Module):
             boxes = boxes_to_sam(masks_to_boxes(foreground), image_size, self.resize.target_length)
         if self.use_mask:
             size = self.model.prompt_encoder.mask_input_size
+            if self.detach_mask_prompt:
+                coarse_logits = coarse_logits.detach()
             masks = logits_to_sam(coarse_logits, self.resize.target_length, size)[:, None]
         return boxes, masks
 

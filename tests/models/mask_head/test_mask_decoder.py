@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -57,35 +58,71 @@ def test_names_and_shapes_are_those_of_mmseg():
     assert shapes == expected
 
 
-@pytest.mark.parametrize(('height', 'width'), [(24, 24), (16, 40), (21, 13), (64, 64), (70, 33), (1, 1), (1, 9)])
-def test_forward_follows_the_definition(height, width):
-    head = make_head()
+def enlarge(x, *, longer_side, by):
+    """F-LMM's ways of enlarging [N, C, h, w], in float64 from the definition of bilinear resampling, cell by cell.
+
+    'scale_factor': the size is cut off, a cell's centre goes by the exact scale. 'size': the size is rounded, and the
+    scale follows from it.
+    """
+    scale = longer_side / max(x.shape[-2:])
+    if scale <= 1:
+        return x.double()
+    for dim in (2, 3):
+        length = x.shape[dim]
+        new_length = math.floor(length * scale + 1e-9) if by == 'scale_factor' else round(length * scale)
+        matrix = torch.zeros(new_length, length, dtype=torch.float64)
+        for cell in range(new_length):
+            place = (cell + 0.5) / (scale if by == 'scale_factor' else new_length / length) - 0.5
+            place = min(max(place, 0.0), length - 1.0)
+            low = min(int(place), length - 1)
+            matrix[cell, low] += 1 - (place - low)
+            matrix[cell, min(low + 1, length - 1)] += place - low
+        x = torch.tensordot(x.double(), matrix, dims=([dim], [1])).movedim(-1, dim)
+    return x
+
+
+GRIDS = [(24, 24), (16, 16), (16, 40), (21, 13), (13, 18), (7, 23), (64, 64), (70, 33), (1, 1), (1, 9)]
+
+
+@pytest.mark.parametrize(('height', 'width'), GRIDS)
+@pytest.mark.parametrize('by', ['size', 'scale_factor'])
+def test_forward_follows_the_definition(height, width, by):
+    """F-LMM's: each map is divided by its sum, then enlarged, then padded to a multiple of 8."""
+    head = make_head(upsample_by=by)
     maps = attention_maps(3, 8, height, width)
 
     logits = head(maps)
 
-    scale = max(1.0, 64 / max(height, width))
-    x = maps
-    if scale > 1:
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        x = F.interpolate(x, size=size, mode='bilinear', align_corners=False)
-    x = x / x.flatten(2).sum(-1)[..., None, None]
+    x = enlarge(maps.double() / maps.double().sum(dim=(2, 3), keepdim=True), longer_side=64, by=by).float()
     new_height, new_width = x.shape[-2:]
     padded = x.new_zeros(3, 8, (new_height + 7) // 8 * 8, (new_width + 7) // 8 * 8)
     padded[..., :new_height, :new_width] = x
     expected = reference_unet(padded, head.state_dict())[:, :new_height, :new_width]
     assert expected.std() > 1e-3
+    assert logits.shape == expected.shape
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
 
 
-def test_enlarging_equals_a_scale_factor_where_no_side_is_rounded():
-    """F-LMM's published heads work on square grids, 24x24 among them, which 64 / 24 enlarges exactly."""
-    maps = attention_maps(1, 8, 24, 24)
+def test_the_ways_of_enlarging_differ_where_a_side_is_rounded_alone():
+    by_size, by_scale = make_head(), make_head(upsample_by='scale_factor')
+    for grid in [(24, 24), (16, 16), (16, 64)]:
+        maps = attention_maps(1, 8, *grid)
+        torch.testing.assert_close(by_size.prepare_input(maps), by_scale.prepare_input(maps), rtol=0, atol=1e-8)
 
-    enlarged = make_head(normalize_input=False).prepare_input(maps)
+    maps = attention_maps(1, 8, 13, 18)  # 64 / 18 * 13 = 46.2
+    assert (by_size.prepare_input(maps) - by_scale.prepare_input(maps)).abs().max() > 1e-4
+    maps = attention_maps(1, 8, 20, 27)  # 64 / 27 * 20 = 47.4
+    assert by_size.prepare_input(maps).shape == by_scale.prepare_input(maps).shape == (1, 8, 47, 64)
+    maps = attention_maps(1, 8, 8, 29)  # 64 / 29 * 8 = 17.7
+    assert by_size.prepare_input(maps).shape[-2:] == (18, 64)
+    assert by_scale.prepare_input(maps).shape[-2:] == (17, 64)
 
-    expected = F.interpolate(maps, scale_factor=64 / 24, mode='bilinear', align_corners=False)
-    torch.testing.assert_close(enlarged, expected, rtol=0, atol=1e-7)
+
+def test_the_order_matters():
+    """Normalized after enlarging, as this package once had it, maps are smaller by the factor of the area."""
+    maps = attention_maps(1, 8, 16, 16)
+    prepared = make_head().prepare_input(maps)
+    torch.testing.assert_close(prepared.sum(dim=(2, 3)), torch.full((1, 8), 16.0), rtol=1e-5, atol=0)
 
 
 def test_forward_equals_mmseg():
@@ -141,7 +178,7 @@ def test_maps_without_attention_stay_finite():
 def test_low_precision_maps_are_normalized_in_float32():
     maps = attention_maps(1, 8, 24, 24)
 
-    prepared = make_head().prepare_input(maps.to(torch.bfloat16))
+    prepared = make_head(upsample_input=None).prepare_input(maps.to(torch.bfloat16))
 
     assert prepared.dtype == torch.float32
     torch.testing.assert_close(prepared.sum(dim=(-2, -1)), torch.ones(1, 8), rtol=0, atol=1e-5)
@@ -223,6 +260,7 @@ def test_the_options_of_an_flmm_config_build():
     [
         ({'strides': (1, 2, 1, 1)}, r'supports strides=1 in every stage only, got \(1, 2, 1, 1\)'),
         ({'dec_dilations': (1, 1, 2)}, r'supports dec_dilations=1 in every stage only'),
+        ({'upsample_by': 'factor'}, "upsample_by is 'factor', expected 'size' or 'scale_factor'"),
         ({'dropout': (0.1,)}, "no option 'dropout'"),
         ({'num_stages': 3, 'enc_num_convs': (2, 2)}, r'num_stages=3 takes 3 enc_num_convs and 2 dec_num_convs'),
     ],

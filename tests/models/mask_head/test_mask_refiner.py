@@ -186,6 +186,28 @@ def test_image_encoder_is_frozen_and_the_rest_learns():
     assert coarse.grad is None  # the coarse mask answers to its own loss
 
 
+def test_the_refined_loss_reaches_the_mask_head_through_the_mask_prompt_alone():
+    """The gradient equals the difference quotient of the loss along it."""
+    size, texts = (60, 80), make_texts([2])
+    wrapper = make_wrapper(detach_mask_prompt=False, use_box=False)
+    embedding = wrapper.encode_images([make_image(*size)])[0]
+    coarse = make_coarse(1, *size).requires_grad_()
+
+    def loss(logits):
+        return wrapper(embedding, size, logits, texts).square().mean()
+
+    (gradient,) = torch.autograd.grad(loss(coarse), coarse)
+    step = 4 * gradient / gradient.norm()  # large, as the loss is float32
+    with torch.no_grad():
+        quotient = (loss(coarse + step) - loss(coarse - step)) / 8
+    torch.testing.assert_close(quotient, gradient.norm(), rtol=0.02, atol=0)
+
+    without_mask = make_wrapper(detach_mask_prompt=False, use_mask=False)
+    assert without_mask(embedding, size, coarse, texts).requires_grad
+    (through_box,) = torch.autograd.grad(without_mask(embedding, size, coarse, texts).sum(), coarse, allow_unused=True)
+    assert through_box is None
+
+
 def test_box_from_component_ignores_stray_foreground():
     coarse = torch.full((1, 64, 64), -4.0)
     coarse[0, 10:30, 12:40] = 4.0
