@@ -28,17 +28,17 @@ DATA_SAMPLERS = _child_of(mmengine_registry.DATA_SAMPLERS, 'flmm.datasets.token_
 MODELS = _child_of(mmengine_registry.MODELS, 'flmm.models')
 METRICS = _child_of(mmengine_registry.METRICS, 'flmm.evaluation')
 HOOKS = _child_of(mmengine_registry.HOOKS, 'flmm.engine')
+LOOPS = _child_of(mmengine_registry.LOOPS, 'flmm.engine.loops')
+PARAM_SCHEDULERS = _child_of(mmengine_registry.PARAM_SCHEDULERS, 'flmm.engine.schedulers')
+RUNNERS = _child_of(mmengine_registry.RUNNERS, 'flmm.engine.runner')
 
 # Nothing of ours is in these yet; mmengine looks for a default scope's child in each registry that it builds from.
 EVALUATOR = _child_of(mmengine_registry.EVALUATOR)
 LOG_PROCESSORS = _child_of(mmengine_registry.LOG_PROCESSORS)
-LOOPS = _child_of(mmengine_registry.LOOPS)
 MODEL_WRAPPERS = _child_of(mmengine_registry.MODEL_WRAPPERS)
 OPTIMIZERS = _child_of(mmengine_registry.OPTIMIZERS)
 OPTIM_WRAPPERS = _child_of(mmengine_registry.OPTIM_WRAPPERS)
 OPTIM_WRAPPER_CONSTRUCTORS = _child_of(mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS)
-PARAM_SCHEDULERS = _child_of(mmengine_registry.PARAM_SCHEDULERS)
-RUNNERS = _child_of(mmengine_registry.RUNNERS)
 VISBACKENDS = _child_of(mmengine_registry.VISBACKENDS)
 VISUALIZERS = _child_of(mmengine_registry.VISUALIZERS)
 

@@ -7,8 +7,12 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    # Here, not in custom_hooks: a config that sets those would lose them without a word.
+    finite_check=dict(type='FiniteCheckHook', max_streak=1),
+    frozen_parts=dict(type='FrozenPartsHook'),
+    random_state=dict(type='RandomStateHook'),
+    plain_checkpoint=dict(type='PlainCheckpointHook'),
 )
-custom_hooks = [dict(type='PlainCheckpointHook'), dict(type='RandomStateHook')]
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 log_processor = dict(by_epoch=True)
 randomness = dict(seed=0)

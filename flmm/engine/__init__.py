@@ -1,8 +1,27 @@
-"""What flmm adds to mmengine's training loop."""
+"""What flmm adds to mmengine's training: a Runner, loops, schedules and hooks."""
 
 from flmm.engine.config_check import check_config_keys, check_stored_features
+from flmm.engine.finite_check_hook import FiniteCheckHook
+from flmm.engine.frozen_parts_hook import FrozenPartsHook
+from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from flmm.engine.plain_checkpoint_hook import PlainCheckpointHook
 from flmm.engine.random_state_hook import RandomStateHook
+from flmm.engine.runner import GroundingRunner
+from flmm.engine.schedulers import ConstantLR, LinearLR, WarmupCosineLR
 from flmm.engine.visualization_hook import VisualizationHook
 
-__all__ = ['PlainCheckpointHook', 'RandomStateHook', 'VisualizationHook', 'check_config_keys', 'check_stored_features']
+__all__ = [
+    'ConstantLR',
+    'EpochBasedTrainLoop',
+    'FiniteCheckHook',
+    'FrozenPartsHook',
+    'GroundingRunner',
+    'IterBasedTrainLoop',
+    'LinearLR',
+    'PlainCheckpointHook',
+    'RandomStateHook',
+    'VisualizationHook',
+    'WarmupCosineLR',
+    'check_config_keys',
+    'check_stored_features',
+]

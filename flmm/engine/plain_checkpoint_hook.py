@@ -20,6 +20,8 @@ class PlainCheckpointHook(Hook):
     that check off would let a checkpoint run code.
     """
 
+    priority = 'LOWEST'  # after all hooks that add to a checkpoint
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn HistoryBuffers into dicts of tensors, numpy values into Python's."""
         scalars = checkpoint['message_hub']['log_scalars']

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
 
 from flmm.engine.config_check import check_config_keys, check_stored_features
+from flmm.engine.runner import GroundingRunner
 
 
 def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def load_config(args: argparse.Namespace) -> Config:
     return config
 
 
-def build_runner(config: Config) -> Runner:
+def build_runner(config: Config) -> GroundingRunner:
     """Build the runner of ``config``. Without a GPU, the processes of ``torchrun`` talk over gloo.
 
     mmengine binds each process to a GPU of its own when it connects them and when it wraps the model.
@@ -53,4 +53,4 @@ def build_runner(config: Config) -> Runner:
             'broadcast_buffers': False,
             'find_unused_parameters': config.get('find_unused_parameters', False),
         }
-    return Runner.from_cfg(config)
+    return GroundingRunner.from_cfg(config)

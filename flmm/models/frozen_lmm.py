@@ -3,15 +3,19 @@
 Letters: M masks (= phrases) of a sample, C chosen attention heads, (h, w) the grid in units, (IH, IW) the image in px.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
+from mmengine.dist import all_reduce
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
 from flmm.geometry import area_coverage, processed_to_image
+from flmm.models.fingerprints import weights_fingerprint
+from flmm.models.finite import check_finite
 from flmm.models.head_selection import choose_heads
 from flmm.models.trainable_state import keep_trainable_state
 from flmm.registry import MODELS
@@ -19,6 +23,8 @@ from flmm.structures import FrozenFeatures, GroundingSample
 
 COMPILED = ('mask_head', 'sam.model.image_encoder', 'sam.model.mask_decoder')
 """Modules that may be compiled."""
+FROZEN = ('lmm', 'sam.model.image_encoder')
+"""Modules that are never trained, nor saved with the others."""
 
 
 @MODELS.register_module()
@@ -90,7 +96,7 @@ class FrozenLMM(BaseModel):
         self.loss_mask = MODELS.build(loss_mask)
         self.loss_dice = MODELS.build(loss_dice)
         self._compile(compiled or {})
-        keep_trainable_state(self)
+        keep_trainable_state(self, frozen=FROZEN)
         self.train()
 
     def _prepare_lmm(self) -> None:
@@ -112,6 +118,28 @@ class FrozenLMM(BaseModel):
         super().train(mode)
         self.lmm.eval()
         return self
+
+    def __deepcopy__(self, memo: dict) -> 'FrozenLMM':
+        """Copy all but the frozen modules, which the copy shares: an average of weights (EMA) needs no second LMM."""
+        for name in FROZEN:
+            module = self.get_submodule(name)
+            memo[id(module)] = module
+        made = memo[id(self)] = type(self).__new__(type(self))
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return made
+
+    def frozen_parts(self) -> dict[str, str | None]:
+        """Say what the trained part reads, for its checkpoints: what would fit another model of the same shape.
+
+        Returns:
+            Fingerprints of the weights (None where unknown: an LMM without weights), and how attention is read.
+        """
+        return {
+            'LMM': weights_fingerprint(self.lmm),
+            'image encoder of SAM': weights_fingerprint(self.sam.model.image_encoder),
+            'choice of attention heads': str(self.heads),
+            'merge of tokens': self.merge,
+        }
 
     def init_weights(self) -> None:
         """Do nothing: every part comes initialised or loaded, and the frozen ones must stay as they are."""
@@ -155,26 +183,45 @@ class FrozenLMM(BaseModel):
             mode: 'loss' returns the losses of coarse and refined masks; 'tensor' returns the samples with every field
                 of the model filled in (``mask_attentions``, ``text_embeds``, ``pred_masks``, ``sam_pred_masks``);
                 'predict' returns the same without gradient.
+
+        Raises:
+            NonFiniteError: a prediction, or what it was made from, is not finite; 'loss' leaves that to training
+                (:class:`flmm.engine.FiniteCheckHook`).
         """
         if mode not in ('loss', 'predict', 'tensor'):
             raise ValueError(f"mode is {mode!r}, expected 'loss', 'predict' or 'tensor'")
         with torch.set_grad_enabled(mode != 'predict' and torch.is_grad_enabled()):
-            grounded, coarse_logits = self._ground(data_samples)
-        return self._losses(grounded, coarse_logits) if mode == 'loss' else grounded
+            features = self.encode(data_samples)
+            grounded, coarse_logits = self._ground(data_samples, features)
+        if mode == 'loss':
+            return self._losses(grounded, coarse_logits)
+        check_finite(
+            (sample.image_path, stage, tensor)
+            for sample, read, coarse in zip(grounded, features, coarse_logits, strict=True)
+            for stage, tensor in (
+                ("the LMM's attention", read.attentions),
+                ("the LMM's hidden states", read.hidden_states),
+                ("SAM's image encoder", read.image_embedding),
+                ('the mask head', coarse),
+                ('the projection of text', torch.cat(sample.text_embeds)),
+                ("SAM's mask decoder", sample.sam_pred_masks),
+            )
+        )
+        return grounded
 
-    def _ground(self, samples: list[GroundingSample]) -> tuple[list[GroundingSample], list[Tensor]]:
+    def _ground(
+        self, samples: list[GroundingSample], features: list[FrozenFeatures]
+    ) -> tuple[list[GroundingSample], list[Tensor]]:
         """Return the samples with every model field filled, and the coarse logits on the mask head's grid."""
-        features = self.encode(samples)
-        coarse_logits = self._mask_logits([of_sample.attentions for of_sample in features])
+        coarse_logits = self._mask_logits([read.attentions for read in features])
         text_embeds = [
-            self._text_embeds(sample, of_sample.hidden_states)
-            for sample, of_sample in zip(samples, features, strict=True)
+            self._text_embeds(sample, read.hidden_states) for sample, read in zip(samples, features, strict=True)
         ]
         pred_masks = [
             processed_to_image(coarse, sample.meta_data) for sample, coarse in zip(samples, coarse_logits, strict=True)
         ]
         refined = self.sam.refine(
-            [of_sample.image_embedding for of_sample in features],
+            [read.image_embedding for read in features],
             [sample.image_size for sample in samples],
             pred_masks,
             text_embeds,
@@ -208,15 +255,21 @@ class FrozenLMM(BaseModel):
         return list(self.text_proj(mixed).split(sample.tokens_per_mask))
 
     def _losses(self, grounded: list[GroundingSample], coarse_logits: list[Tensor]) -> dict[str, Tensor]:
-        """Average over all masks of the batch: coarse on the mask head's grid, refined in the image frame."""
+        """Average over all masks of the batch: coarse on the mask head's grid, refined in the image frame.
+
+        In a distributed run the sums are divided by the mean number of masks of a process: gradients, which are
+        averaged over processes, then weigh each mask of the whole batch alike, however images are spread.
+        """
+        num_masks = torch.tensor(float(sum(sample.num_masks for sample in grounded)), device=coarse_logits[0].device)
+        all_reduce(num_masks, op='mean')
         coarse_targets = [
             area_coverage(sample.masks, logits.shape[-2:])
             for sample, logits in zip(grounded, coarse_logits, strict=True)
         ]
         refined_logits = [sample.sam_pred_masks for sample in grounded]
         refined_targets = [sample.gt_masks.float() for sample in grounded]
-        coarse_mask, coarse_dice = self._mean_losses(coarse_logits, coarse_targets)
-        refined_mask, refined_dice = self._mean_losses(refined_logits, refined_targets)
+        coarse_mask, coarse_dice = self._mean_losses(coarse_logits, coarse_targets, num_masks)
+        refined_mask, refined_dice = self._mean_losses(refined_logits, refined_targets, num_masks)
         return {
             'loss_mask': coarse_mask,
             'loss_dice': coarse_dice,
@@ -224,9 +277,8 @@ class FrozenLMM(BaseModel):
             'sam_loss_dice': refined_dice,
         }
 
-    def _mean_losses(self, logits: list[Tensor], targets: list[Tensor]) -> tuple[Tensor, Tensor]:
-        total = sum(len(of_sample) for of_sample in logits)
+    def _mean_losses(self, logits: list[Tensor], targets: list[Tensor], num_masks: Tensor) -> tuple[Tensor, Tensor]:
         pairs = list(zip(logits, targets, strict=True))
-        mask = sum(self.loss_mask(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / total
-        dice = sum(self.loss_dice(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / total
+        mask = sum(self.loss_mask(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
+        dice = sum(self.loss_dice(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
         return mask, dice

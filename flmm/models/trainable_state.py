@@ -1,47 +1,75 @@
 """A model's state dict holds its trainable part alone, and loading proves that it was all there."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
-def trainable_keys(model: nn.Module) -> set[str]:
-    """Return the keys of trainable parameters, and of the buffers that lie beside them (BatchNorm's statistics)."""
+def trainable_keys(model: nn.Module, frozen: Sequence[str]) -> set[str]:
+    """Return the keys of the trainable part.
+
+    They are the parameters that lie outside of the frozen modules, and the buffers that lie beside such a parameter
+    (BatchNorm's statistics). ``requires_grad`` does not count: it changes while a model is used.
+
+    Args:
+        model: the whole.
+        frozen: names of its submodules that are never trained.
+    """
     keys = set()
     for prefix, module in model.named_modules(remove_duplicate=False):
-        own = dict(module.named_parameters(prefix=prefix, recurse=False, remove_duplicate=False))
-        trainable = {name for name, parameter in own.items() if parameter.requires_grad}
-        keys |= trainable
-        if trainable:
+        if any(f'{prefix}.'.startswith(f'{name}.') for name in frozen):
+            continue
+        own = {name for name, _ in module.named_parameters(prefix=prefix, recurse=False, remove_duplicate=False)}
+        keys |= own
+        if own:
             persistent = (name for name, _ in module.named_buffers(prefix=prefix, recurse=False))
             keys |= {name for name in persistent if name.rpartition('.')[2] not in module._non_persistent_buffers_set}
     return keys
 
 
-def keep_trainable_state(model: nn.Module) -> None:
+def keep_trainable_state(model: nn.Module, *, frozen: Sequence[str]) -> None:
     """Make ``state_dict`` of ``model`` return its trainable part, and make loading check every key.
 
-    Both torch's and mmengine's ways of saving and loading run these hooks, ``strict`` or not: mmengine loads with
-    ``strict=False`` and only logs what did not match.
+    What is trainable is said here, once: averaged copies of the model (EMA), a head that somebody freezes, and
+    ``requires_grad_(False)`` for inference keep it. Both torch's and mmengine's ways of saving and loading run these
+    hooks, ``strict`` or not: mmengine loads with ``strict=False`` and only logs what did not match.
+
+    Args:
+        model: the whole.
+        frozen: names of its submodules that are never trained, such as 'lmm' or 'sam.model.image_encoder'.
 
     Raises (on loading):
-        ValueError: a trainable key is missing or has another shape, or a key is not a trainable one.
+        ValueError: a trainable key is missing or has another shape, or a key is not a trainable one. Only a buffer that
+            equals the model's own may come along, such as SAM's random matrix of frequencies.
     """
-    model.register_state_dict_post_hook(_drop_frozen)
-    model.register_load_state_dict_pre_hook(_check_trainable)
-    model.register_load_state_dict_post_hook(_forgive_frozen)
+    model.register_state_dict_post_hook(partial(_drop_frozen, frozen=tuple(frozen)))
+    model.register_load_state_dict_pre_hook(partial(_check_trainable, frozen=tuple(frozen)))
+    model.register_load_state_dict_post_hook(partial(_expect_no_frozen_key, frozen=tuple(frozen)))
 
 
-def _drop_frozen(model: nn.Module, state_dict: dict[str, Tensor], prefix: str, metadata: dict) -> None:
-    keep = {prefix + key for key in trainable_keys(model)}
+def _drop_frozen(
+    model: nn.Module, state_dict: dict[str, Tensor], prefix: str, metadata: dict, *, frozen: Sequence[str]
+) -> None:
+    keep = {prefix + key for key in trainable_keys(model, frozen)}
     for key in [key for key in state_dict if key.startswith(prefix) and key not in keep]:
         del state_dict[key]
 
 
-def _check_trainable(model: nn.Module, state_dict: dict[str, Tensor], prefix: str, *unused: Any) -> None:
-    expected = {prefix + key for key in trainable_keys(model)}
+def _check_trainable(
+    model: nn.Module, state_dict: dict[str, Tensor], prefix: str, *unused: Any, frozen: Sequence[str]
+) -> None:
+    expected = {prefix + key for key in trainable_keys(model, frozen)}
     found = {key for key in state_dict if key.startswith(prefix)}
     tensors = _named_tensors(model)
+    buffers = dict(model.named_buffers(remove_duplicate=False))
+    same = {
+        key
+        for key in found - expected
+        if key[len(prefix) :] in buffers and _equal(state_dict[key], buffers[key[len(prefix) :]])
+    }
     reshaped = [
         f'{key} has {tuple(state_dict[key].shape)}, the model {tuple(tensors[key[len(prefix) :]].shape)}'
         for key in sorted(expected & found)
@@ -49,7 +77,7 @@ def _check_trainable(model: nn.Module, state_dict: dict[str, Tensor], prefix: st
     ]
     problems = {
         'missing': sorted(expected - found),
-        'unexpected': sorted(found - expected),
+        'unexpected': sorted(found - expected - same),
         'of another shape': reshaped,
     }
     if any(problems.values()):
@@ -61,14 +89,18 @@ def _check_trainable(model: nn.Module, state_dict: dict[str, Tensor], prefix: st
     model._loaded_prefix = prefix  # the post hook is not told
 
 
+def _equal(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and torch.equal(first.to(second.device, second.dtype), second)
+
+
 def _shorten(keys: list[str]) -> str:
     return ', '.join(keys[:5]) + (', ...' if len(keys) > 5 else '')
 
 
-def _forgive_frozen(model: nn.Module, incompatible_keys: Any) -> None:
-    frozen = {model._loaded_prefix + key for key in _named_tensors(model).keys() - trainable_keys(model)}
+def _expect_no_frozen_key(model: nn.Module, incompatible_keys: Any, *, frozen: Sequence[str]) -> None:
+    absent = {model._loaded_prefix + key for key in _named_tensors(model).keys() - trainable_keys(model, frozen)}
     missing = incompatible_keys.missing_keys
-    missing[:] = [key for key in missing if key not in frozen]
+    missing[:] = [key for key in missing if key not in absent]
 
 
 def _named_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -68,7 +68,7 @@ def test_processes_without_gpu_talk_over_gloo(monkeypatch, launcher, gpu, backen
     started = []
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
     monkeypatch.setattr(torch.distributed, 'init_process_group', started.append)
-    monkeypatch.setattr(runner_from_args.Runner, 'from_cfg', lambda config: config)
+    monkeypatch.setattr(runner_from_args.GroundingRunner, 'from_cfg', lambda config: config)
 
     config = build_runner(Config({'launcher': launcher, 'find_unused_parameters': True}))
 

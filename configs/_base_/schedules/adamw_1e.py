@@ -7,7 +7,4 @@ optim_wrapper = dict(
     # The small Sam comes trained on shapes; the mask head starts from nothing.
     paramwise_cfg=dict(custom_keys={'sam': dict(lr_mult=0.25)}),
 )
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, begin=0, end=0.1, by_epoch=True, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=0.1, end=1, eta_min=0.0, by_epoch=True, convert_to_iter_based=True),
-]
+param_scheduler = dict(warmup=0.1, start_factor=0.01)

@@ -6,7 +6,4 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.01),
     clip_grad=dict(max_norm=1.0),
 )
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-5, begin=0, end=0.24, by_epoch=True, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=0.24, end=8, eta_min=0.0, by_epoch=True, convert_to_iter_based=True),
-]
+param_scheduler = dict(type='WarmupCosineLR', warmup=0.03, start_factor=1e-5, by_epoch=False)

@@ -1,0 +1,81 @@
+"""Learning-rate schedules that reach the base rate however short a run is."""
+
+import math
+
+from mmengine.optim.scheduler import ConstantLR as MMEngineConstantLR
+from mmengine.optim.scheduler import LinearLR as MMEngineLinearLR
+from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from torch.optim import Optimizer
+
+from flmm.registry import PARAM_SCHEDULERS
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
+    """Linear warm-up, then a half cosine to zero (Loshchilov and Hutter, "SGDR", 2017), over a whole run.
+
+    Of T iterations, the first W = min(round(warmup * T), T - 1) warm up. At iteration t the rate is the base rate times
+    ``start_factor + (1 - start_factor) * t / W`` where t < W, else times ``(1 + cos(pi * (t - W) / (T - W))) / 2``: the
+    base rate at t = W, which every run has. T comes from the config's ``train_cfg``, of epochs or of iterations.
+
+    Args:
+        optimizer: the optimizer, or mmengine's wrapper of it.
+        end: T; mmengine fills in the number of iterations of the train loop.
+        by_epoch: False, so that mmengine fills in iterations, not epochs.
+        warmup: share of the run that warms up, from 0 to below 1.
+        start_factor: share of the base rate at the first iteration of the warm-up, from 0 to 1.
+        last_step: number of the last step, as in every scheduler of mmengine.
+        verbose: as in every scheduler of mmengine.
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        end: int,
+        by_epoch: bool,
+        warmup: float = 0.03,
+        start_factor: float = 1e-5,
+        last_step: int = -1,
+        verbose: bool = False,
+    ) -> None:
+        if by_epoch:
+            raise ValueError('WarmupCosineLR counts iterations: set by_epoch=False')
+        if not 0 <= warmup < 1 or not 0 <= start_factor <= 1:
+            raise ValueError(
+                f'warmup is {warmup}, expected 0 to below 1; start_factor is {start_factor}, expected 0 to 1'
+            )
+        self.num_warmup = min(round(warmup * end), end - 1)
+        self.start_factor = start_factor
+        super().__init__(optimizer, end=end, by_epoch=False, last_step=last_step, verbose=verbose)
+
+    def _get_value(self) -> list[float]:
+        if self.last_step < self.num_warmup:
+            factor = self.start_factor + (1 - self.start_factor) * self.last_step / self.num_warmup
+        else:
+            done = (self.last_step - self.num_warmup) / (self.end - self.num_warmup)
+            factor = (1 + math.cos(math.pi * done)) / 2
+        return [base * factor for base in self.base_values]
+
+
+class _ReachesBase:
+    """A scheduler over a single step takes its final value; mmengine's would keep its first one for the whole run."""
+
+    def _get_value(self) -> list[float]:
+        if self.total_iters == 0:
+            return [group[self.param_name] * getattr(self, 'end_factor', 1.0) for group in self.optimizer.param_groups]
+        return super()._get_value()
+
+
+@PARAM_SCHEDULERS.register_module()
+class LinearLR(_ReachesBase, MMEngineLinearLR):
+    """mmengine's LinearLR, which over one step never leaves ``start_factor``; this one then takes ``end_factor``."""
+
+
+@PARAM_SCHEDULERS.register_module()
+class ConstantLR(_ReachesBase, MMEngineConstantLR):
+    """mmengine's ConstantLR, which over one step never takes its factor back; this one then takes none."""

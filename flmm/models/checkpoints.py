@@ -1,0 +1,70 @@
+"""Checkpoints of the trainable part: read as plain data, and loaded over the frozen parts they were trained over."""
+
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from mmengine.fileio import get_local_path
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import load_state_dict
+
+if TYPE_CHECKING:
+    from flmm.models.frozen_lmm import FrozenLMM
+
+
+def read_checkpoint(path: str | Path, *, map_location: str | Callable = 'cpu') -> dict[str, Any]:
+    """Read a checkpoint without running anything that it holds.
+
+    Args:
+        path: a file, or what mmengine's file backends read (http://, s3://).
+        map_location: where tensors go, as in ``torch.load``.
+
+    Raises:
+        ValueError: no such file, a damaged one, or one that holds more than tensors and plain values.
+    """
+    if '://' not in str(path) and not Path(path).is_file():
+        raise ValueError(f'checkpoint {str(path)!r} does not exist')
+    try:
+        with get_local_path(str(path)) as local:
+            return torch.load(local, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise ValueError(f'checkpoint {str(path)!r} is damaged, or holds more than plain data ({error})') from error
+
+
+def load_trained(model: 'FrozenLMM', path: str | Path) -> None:
+    """Load the trainable part, as tools/train.py writes it, into ``model``.
+
+    Raises:
+        ValueError: the file cannot be read, does not fit the model, or was trained over other frozen parts.
+    """
+    checkpoint = read_checkpoint(path)
+    check_frozen_parts(model, checkpoint)
+    load_state_dict(model, checkpoint.get('state_dict', checkpoint))
+
+
+def check_frozen_parts(model: 'FrozenLMM', checkpoint: dict[str, Any]) -> None:
+    """Refuse weights that were trained over another LMM, another SAM, or other attention heads: they would fit.
+
+    Where the checkpoint does not say what it was trained over, as one of bare weights, the log says that.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    stored = checkpoint.get('meta', {}).get('frozen_parts')
+    if stored is None:
+        print_log(
+            'the checkpoint does not say over which LMM it was trained, so that was not compared',
+            logger='current',
+            level=logging.WARNING,
+        )
+        return
+    own = model.frozen_parts()
+    for name, value in stored.items():
+        if None not in (value, own.get(name)) and value != own[name]:
+            raise ValueError(
+                f'the checkpoint was trained over another {name} ({value}) than the model has ({own[name]}); build the '
+                "model with the checkpoint's own, or, to combine both on purpose, delete meta['frozen_parts'] from it"
+            )
