@@ -1,60 +1,174 @@
 """Masks for phrases of any image, with a trained model."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from mmengine.runner import load_checkpoint
 from PIL import Image
+from torch import Tensor
 
-from flmm.datasets import RefCOCO2PNG, unlabelled_item
-from flmm.models import FrozenLMM
-from flmm.registry import MODELS, TRANSFORMS
+from flmm.config import find_checkpoints, read_config
+from flmm.datasets import RefCOCO2PNG, cached_features_in, unlabelled_item
+from flmm.fingerprint import mappings_in
+from flmm.images import read_rgb, to_rgb
+from flmm.models import FrozenLMM, LMMWithoutWeights
+from flmm.models.checkpoints import load_trained
+from flmm.registry import MODELS, TRANSFORMS, is_type
 from flmm.structures import GroundingSample
+
+LOADERS = ('val_dataloader', 'test_dataloader', 'train_dataloader')
+"""Where a config's way from image and phrases to a sample is looked for, in this order."""
 
 
 class PhraseGrounder:
     """A model and what turns an image and phrases into its input.
 
+    In one sequence, phrases see those before them, and the mask of one behind many others is lost. So each phrase gets
+    a sequence of its own, unless told otherwise, and its mask depends neither on the others nor on their order.
+
     Args:
         model: in evaluation mode, on the device to run on.
         to_sample: as in training, with ``concat=True``.
+        group_size: so many phrases share a sequence, in the order given. F-LMM puts all of an image into one; more than
+            the training images had were never learned.
+        batch_size: at most so many sequences go through the LMM together.
+
+    Raises:
+        ValueError: a number below 1, or ``to_sample`` with ``concat=False``.
+
+    >>> ground = PhraseGrounder.from_config('configs/shapes/demo.py', checkpoint='work_dirs/demo/epoch_1.pth')
+    >>> sample = ground('photo.jpg', ['the red triangle on the left', 'the star'])
+    >>> masks = sample.sam_pred_masks > 0  # [2, height, width]
     """
 
-    def __init__(self, *, model: FrozenLMM, to_sample: RefCOCO2PNG) -> None:
+    def __init__(self, *, model: FrozenLMM, to_sample: RefCOCO2PNG, group_size: int = 1, batch_size: int = 8) -> None:
         if not to_sample.concat:
-            raise ValueError('to_sample has concat=False; phrases of an image are grounded together, so set it to True')
+            raise ValueError('to_sample has concat=False; phrases are split by group_size here, so set it to True')
+        if min(group_size, batch_size) < 1:
+            raise ValueError(f'group_size is {group_size} and batch_size {batch_size}, expected 1 or more')
         self.model = model
         self.to_sample = to_sample
+        self.group_size = group_size
+        self.batch_size = batch_size
 
     @classmethod
-    def from_config(cls, config: str | Path, *, checkpoint: str | Path, device: str = 'cpu') -> 'PhraseGrounder':
-        """Build the model of a config, and its processor from the last step of the validation pipeline.
+    def from_config(
+        cls,
+        config: str | Path,
+        *,
+        checkpoint: str | Path,
+        device: str = 'cpu',
+        group_size: int = 1,
+        batch_size: int = 8,
+    ) -> 'PhraseGrounder':
+        """Build the model of a config, and its processor from the pipeline of the first loader that has one.
+
+        Relative paths of weights are looked for in the working directory, then in the folders above the config.
 
         Args:
-            config: config file.
+            config: config file. Where it reads stored features, the model that has made them is built.
             checkpoint: the trained part, as tools/train.py writes it.
-            device: of torch.
+            device: name of a torch device, such as 'cuda:0'.
+            group_size: see the class.
+            batch_size: see the class.
+
+        Raises:
+            ValueError: no loader of the config makes samples by RefCOCO2PNG, or a file is absent or does not fit.
         """
-        settings = Config.fromfile(config)
+        settings = read_config(config)
+        find_checkpoints(settings, config)
+        loaders = [settings.get(name) for name in LOADERS]
+        if is_type(settings.model.lmm, LMMWithoutWeights):
+            settings.model.lmm = next(cached_features_in(loaders))['model']['lmm']
+        pipelines = (mapping for mapping in mappings_in(loaders) if is_type(mapping, RefCOCO2PNG))
+        to_sample = next(pipelines, None)
+        if to_sample is None:
+            raise ValueError(f'{str(config)!r} has no RefCOCO2PNG in {", ".join(LOADERS)}; add it to a pipeline of one')
         with DefaultScope.overwrite_default_scope(settings.default_scope):
             model = MODELS.build(settings.model)
-            to_sample = TRANSFORMS.build(settings.val_dataloader.dataset.pipeline[-1])
-        load_checkpoint(model, str(checkpoint), map_location='cpu')
-        return cls(model=model.to(device).eval(), to_sample=to_sample)
+            to_sample = TRANSFORMS.build({**to_sample, 'concat': True})
+        load_trained(model, checkpoint)
+        return cls(model=model.to(device).eval(), to_sample=to_sample, group_size=group_size, batch_size=batch_size)
 
     @torch.no_grad()
-    def __call__(self, image: Image.Image, phrases: list[str]) -> GroundingSample:
-        """Ground ``phrases`` in ``image``, all in one forward.
+    def __call__(
+        self, image: str | Path | Image.Image | np.ndarray | Tensor, phrases: Sequence[str]
+    ) -> GroundingSample:
+        """Ground ``phrases`` in ``image``.
+
+        Args:
+            image: a file, which is turned upright as its EXIF orientation says; a PIL image; a uint8 array [IH, IW] or
+                [IH, IW, 3] (RGB); or a uint8 tensor [3, IH, IW] (RGB).
+            phrases: what to find.
 
         Returns:
             The sample with ``pred_masks`` (coarse) and ``sam_pred_masks`` (refined): logits [M, IH, IW], above 0 is
-            foreground; ``mask_attentions`` and ``text_embeds``. Its truth masks are empty.
+            foreground; ``mask_attentions`` and ``text_embeds``. Its truth is None. Its ``input_ids`` hold all phrases
+            one after the other, however they were grouped.
 
         Raises:
-            ValueError: no list of phrases, a phrase without tokens, or an image the processor refuses.
+            ValueError: an image or a phrase of another kind, a phrase without letters or digits, or an image that the
+                processor refuses.
         """
-        sample = self.to_sample.transform(unlabelled_item(image, phrases))
-        (grounded,) = self.model([sample.to(self.model.text_layer_weights.device)], mode='predict')
-        return grounded
+        path, picture = _read_image(image)
+        if isinstance(phrases, str) or not all(isinstance(phrase, str) for phrase in phrases):
+            raise ValueError(f'phrases are {phrases!r}, expected a list of strings')
+        if not phrases:
+            raise ValueError('phrases are empty, expected a list of strings')
+        samples = []
+        for start in range(0, len(phrases), self.group_size):
+            group = list(phrases[start : start + self.group_size])
+            samples.append(self.to_sample.transform(unlabelled_item(picture, group, path=path)))
+        grounded = []
+        for start in range(0, len(samples), self.batch_size):
+            batch = [
+                sample.to(self.model.text_layer_weights.device) for sample in samples[start : start + self.batch_size]
+            ]
+            grounded += self.model(batch, mode='predict')
+        return grounded[0] if len(grounded) == 1 else _joined(grounded)
+
+
+def _read_image(image: str | Path | Image.Image | np.ndarray | Tensor) -> tuple[str, Image.Image]:
+    """Return a name for messages, and the image as RGB."""
+    if isinstance(image, (str, Path)):
+        return str(image), read_rgb(image, name=str(image), orientation='apply')
+    if isinstance(image, Image.Image):
+        return 'image', to_rgb(image)
+    pixels = image
+    if isinstance(image, Tensor):
+        if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
+            raise ValueError(f'image is a {image.dtype} tensor {tuple(image.shape)}, expected uint8 [3, height, width]')
+        pixels = image.permute(1, 2, 0).cpu().numpy()
+    if not isinstance(pixels, np.ndarray):
+        raise ValueError(f'image is a {type(image).__name__}, expected a path, PIL image, uint8 array or uint8 tensor')
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+        raise ValueError(
+            f'image is a {pixels.dtype} array {pixels.shape}, expected uint8 [height, width] or [height, width, 3]'
+        )
+    return 'image', to_rgb(Image.fromarray(np.ascontiguousarray(pixels)))
+
+
+def _joined(samples: list[GroundingSample]) -> GroundingSample:
+    """Put the phrases of several samples of one image into one sample, as if they stood in one sequence."""
+    first = samples[0]
+    prompt_length = int((first.mask_ids >= 0).nonzero()[0])
+    input_ids, mask_ids, num_masks = [first.input_ids[:prompt_length]], [first.mask_ids[:prompt_length]], 0
+    for sample in samples:
+        own = sample.mask_ids[prompt_length:]
+        input_ids.append(sample.input_ids[prompt_length:])
+        mask_ids.append(torch.where(own >= 0, own + num_masks, own))
+        num_masks += sample.num_masks
+    return replace(
+        first,
+        input_ids=torch.cat(input_ids),
+        mask_ids=torch.cat(mask_ids),
+        phrases=[phrase for sample in samples for phrase in sample.phrases],
+        text_embeds=[embeds for sample in samples for embeds in sample.text_embeds],
+        **{
+            name: torch.cat([getattr(sample, name) for sample in samples])
+            for name in ('mask_attentions', 'pred_masks', 'sam_pred_masks')
+        },
+    )

@@ -10,11 +10,12 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
 
-from flmm.engine import check_config_keys
+from flmm.config import read_config
+from flmm.models.checkpoints import load_trained
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample
 from flmm.visualization import draw_heads, draw_phrases, save_figure
@@ -60,9 +61,7 @@ def main() -> None:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
     args = parser.parse_args()
 
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options)
-    check_config_keys(config)
+    config = read_config(args.config, args.cfg_options)
     init_default_scope(config.default_scope)
     dataloader = Runner.build_dataloader(config[f'{args.loader}_dataloader'], seed=0)
     if not 0 <= args.index < len(dataloader):
@@ -70,7 +69,7 @@ def main() -> None:
     batch = next(data for index, data in enumerate(dataloader) if index == args.index)
     model = MODELS.build(config.model)
     if args.checkpoint:
-        load_checkpoint(model, args.checkpoint, map_location='cpu')
+        load_trained(model, args.checkpoint)
     if torch.cuda.is_available():
         model.cuda()
 

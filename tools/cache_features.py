@@ -14,16 +14,16 @@ import os
 import random
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from flmm.config import read_config
 from flmm.datasets.cached_features import CachedFeatures, cached_features_in, made_with
 from flmm.datasets.feature_store import IMAGES_PER_SHARD, FeatureStore, StoredSample
-from flmm.engine import check_config_keys
 from flmm.models import FrozenLMM
 from flmm.registry import DATASETS, MODELS
 from flmm.structures import FrozenFeatures
@@ -85,9 +85,7 @@ def main() -> None:
         raise ValueError(f'--rank is {args.rank}, expected 0 to {args.world_size - 1} (--world-size - 1)')
     # A shard's tensors come from other processes; by default each would hold an open file until the shard is written.
     torch.multiprocessing.set_sharing_strategy('file_system')
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options)
-    check_config_keys(config)
+    config = read_config(args.config, args.cfg_options)
     init_default_scope(config.default_scope)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0)))

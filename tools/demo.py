@@ -16,10 +16,12 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
 
+from flmm.config import read_config
 from flmm.datasets.shapes import build_dataset
 from flmm.evaluation import format_table
+from flmm.models.checkpoints import load_trained
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample
 from flmm.visualization import draw_phrases, save_figure
@@ -115,10 +117,10 @@ def main() -> None:
     control.wait()
 
     announce('drawing pictures')
-    config = Config.fromfile(CONFIG)
+    config = read_config(CONFIG)
     init_default_scope(config.default_scope)
     model = MODELS.build(config.model)
-    load_checkpoint(model, checkpoint, map_location='cpu')
+    load_trained(model, checkpoint)
     grounded = model.eval()(pick_samples(config), mode='predict')
     save_figure(draw_phrases(grounded), work_dir / 'pictures.png')
 

@@ -13,14 +13,14 @@ import os
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from tqdm import tqdm
 
+from flmm.config import read_config
 from flmm.datasets import cached_features_in
-from flmm.engine import check_config_keys
 from flmm.evaluation import best_threshold_iou
 from flmm.geometry import area_coverage
 from flmm.models import FrozenLMM
@@ -42,9 +42,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options)
-    check_config_keys(config)
+    config = read_config(args.config, args.cfg_options)
     if any(cached_features_in(config.train_dataloader)):
         raise ValueError(f'{args.config} reads stored features; rank the heads with the config of the model itself')
     reset = 'layers=None, ' if config.model.get('layers') is not None else ''

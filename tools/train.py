@@ -4,6 +4,7 @@ import argparse
 
 import torch
 from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
 
 from flmm.engine.runner_from_args import add_runner_arguments, build_runner, load_config
 
@@ -18,6 +19,17 @@ def use_amp(config: Config) -> None:
     config.optim_wrapper.setdefault('dtype', 'bfloat16')
 
 
+def set_resume(config: Config, resume: str) -> None:
+    """Go on from a checkpoint; where 'auto' finds none in the work dir, the run starts as the config says."""
+    checkpoint = find_latest_checkpoint(config.work_dir) if resume == 'auto' else resume
+    config.resume = checkpoint is not None
+    if checkpoint is not None:
+        config.load_from = checkpoint
+    else:
+        start = f'the weights in {config.load_from}' if config.get('load_from') else 'new weights'
+        print(f'nothing to resume in {config.work_dir}: a run starts from {start}')
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_runner_arguments(parser)
@@ -26,15 +38,14 @@ def main() -> None:
         '--resume',
         nargs='?',
         const='auto',
-        help='continue from the newest checkpoint of the work dir, or from the one given',
+        help='go on from the newest checkpoint of the work dir, or from the one given, with the settings of the config',
     )
     args = parser.parse_args()
     config = load_config(args)
     if args.amp:
         use_amp(config)
     if args.resume:
-        config.resume = True
-        config.load_from = None if args.resume == 'auto' else args.resume
+        set_resume(config, args.resume)
     build_runner(config).train()
 
 

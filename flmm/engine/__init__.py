@@ -1,6 +1,6 @@
 """What flmm adds to mmengine's training: a Runner, loops, schedules and hooks."""
 
-from flmm.engine.config_check import check_config_keys, check_stored_features
+from flmm.engine.config_check import check_stored_features
 from flmm.engine.finite_check_hook import FiniteCheckHook
 from flmm.engine.frozen_parts_hook import FrozenPartsHook
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
@@ -22,6 +22,5 @@ __all__ = [
     'RandomStateHook',
     'VisualizationHook',
     'WarmupCosineLR',
-    'check_config_keys',
     'check_stored_features',
 ]

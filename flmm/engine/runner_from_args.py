@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 
-from flmm.engine.config_check import check_config_keys, check_stored_features
+from flmm.config import read_config
+from flmm.engine.config_check import check_stored_features
 from flmm.engine.runner import GroundingRunner
 
 
@@ -19,7 +20,7 @@ def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         action=DictAction,
         default={},
-        help='override config values: key=value, nested.key=value, key="[a,b]"',
+        help='override config values: key=value, nested.key=value, key="[a,b]"; +key=value adds a key',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by some launchers, not read')
@@ -29,11 +30,10 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read ``args.config`` with its overrides.
 
     Raises:
-        ValueError: a top-level key looks misspelt, or a loader reads stored features of another model.
+        ValueError: the file is absent, a key looks misspelt, an override names no key, or a loader reads stored
+            features of another model.
     """
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options)
-    check_config_keys(config)
+    config = read_config(args.config, args.cfg_options)
     check_stored_features(config)
     config.launcher = args.launcher
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)

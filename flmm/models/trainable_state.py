@@ -20,7 +20,7 @@ def trainable_keys(model: nn.Module, frozen: Sequence[str]) -> set[str]:
     """
     keys = set()
     for prefix, module in model.named_modules(remove_duplicate=False):
-        if any(f'{prefix}.'.startswith(f'{name}.') for name in frozen):
+        if _lies_in(prefix, frozen):
             continue
         own = {name for name, _ in module.named_parameters(prefix=prefix, recurse=False, remove_duplicate=False)}
         keys |= own
@@ -64,12 +64,12 @@ def _check_trainable(
     expected = {prefix + key for key in trainable_keys(model, frozen)}
     found = {key for key in state_dict if key.startswith(prefix)}
     tensors = _named_tensors(model)
-    buffers = dict(model.named_buffers(remove_duplicate=False))
-    same = {
-        key
-        for key in found - expected
-        if key[len(prefix) :] in buffers and _equal(state_dict[key], buffers[key[len(prefix) :]])
+    own = {
+        prefix + name: buffer
+        for name, buffer in model.named_buffers(remove_duplicate=False)
+        if not _lies_in(name, frozen)
     }
+    same = {key for key in found - expected if key in own and _equal(state_dict[key], own[key])}
     reshaped = [
         f'{key} has {tuple(state_dict[key].shape)}, the model {tuple(tensors[key[len(prefix) :]].shape)}'
         for key in sorted(expected & found)
@@ -87,6 +87,10 @@ def _check_trainable(
             'Load it with the config that it was trained with.'
         )
     model._loaded_prefix = prefix  # the post hook is not told
+
+
+def _lies_in(name: str, modules: Sequence[str]) -> bool:
+    return any(f'{name}.'.startswith(f'{module}.') for module in modules)
 
 
 def _equal(first: Tensor, second: Tensor) -> bool:

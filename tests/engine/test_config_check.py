@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from flmm.config import check_config_keys
 from flmm.datasets import CachedFeatures
-from flmm.engine import check_config_keys, check_stored_features
+from flmm.engine import check_stored_features
 
 CONFIGS = sorted((Path(__file__).parents[2] / 'configs').glob('[!_]*/*.py'))
 

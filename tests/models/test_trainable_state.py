@@ -3,7 +3,7 @@ import re
 
 import pytest
 import torch
-from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.model import BaseModel, ExponentialMovingAverage, is_model_wrapper
 from mmengine.registry import MODEL_WRAPPERS
 from mmengine.runner.checkpoint import get_state_dict
 from mmengine.runner.checkpoint import load_state_dict as mmengine_load
@@ -34,7 +34,7 @@ class Model(nn.Module):
         self.head[1].running_mean.normal_()
         self.head[1].register_buffer('not_saved', torch.zeros(2), persistent=False)
         self.scale = nn.Parameter(torch.randn(3))
-        keep_trainable_state(self)
+        keep_trainable_state(self, frozen=['backbone'])
 
 
 @MODEL_WRAPPERS.register_module(force=True)
@@ -76,7 +76,7 @@ all_loaders = pytest.mark.parametrize('load', LOADERS)
 def test_state_dict_holds_the_trainable_part(save):
     model = Model()
     state = save(model)
-    assert set(state) == TRAINABLE == trainable_keys(model)
+    assert set(state) == TRAINABLE == trainable_keys(model, ['backbone'])
     for key, value in state.items():
         assert torch.equal(
             value, model.get_parameter(key) if 'running' not in key and 'num_' not in key else model.get_buffer(key)
@@ -182,10 +182,56 @@ def test_inside_a_distributed_wrapper():
         other.load_state_dict({key: value for key, value in wrapper.state_dict().items() if key != 'module.scale'})
 
 
-def test_what_is_trainable_is_decided_when_saving():
-    model = Model()
-    model.head[0].requires_grad_(requires_grad=False)
-    assert set(model.state_dict()) == TRAINABLE - {'head.0.weight', 'head.0.bias'}
+@pytest.mark.parametrize('part', ['', 'head', 'head.0', 'backbone'])
+@pytest.mark.parametrize('requires_grad', [True, False])
+def test_what_is_trainable_does_not_depend_on_requires_grad(part, requires_grad):
+    """A head that is frozen by hand, a model for inference, an average of weights: all keep their part."""
+    model, expected = Model(), Model().state_dict()
+    model.get_submodule(part).requires_grad_(requires_grad=requires_grad)
+
+    for copied in (model, copy.deepcopy(model)):
+        assert_same_state(copied.state_dict(), expected)
+        mmengine_loose(copied, Model(seed=1).state_dict())
+        assert_same_state(copied.state_dict(), Model(seed=1).state_dict())
+        mmengine_loose(copied, expected)
+
+
+def assert_same_state(found, expected):
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        assert torch.equal(found[key], value), key
+
+
+def test_averages_of_weights_hold_the_trainable_part():
+    for averaged in (ExponentialMovingAverage(Model(), momentum=0.1), torch.optim.swa_utils.AveragedModel(Model())):
+        keys = {key.removeprefix('module.') for key in averaged.state_dict() if key.startswith('module.')}
+        assert keys == TRAINABLE
+        averaged.update_parameters(Model(seed=1))
+        assert torch.equal(averaged.state_dict()['module.scale'], Model(seed=1).scale)
+        averaged.load_state_dict(averaged.state_dict())
+
+
+def test_a_module_that_begins_like_a_frozen_one_is_trained():
+    model = nn.ModuleDict({'lmm': nn.Linear(1, 1), 'lmm_adapter': nn.Linear(1, 1)})
+    assert trainable_keys(model, ['lmm']) == {'lmm_adapter.weight', 'lmm_adapter.bias'}
+
+
+@all_loaders
+def test_buffers_that_are_not_trained_may_come_along_if_they_are_the_models_own(load):
+    def with_matrix(seed):
+        model = Model(seed=seed)
+        model.frequencies = nn.Module()
+        model.frequencies.register_buffer('matrix', torch.arange(4.0))
+        return model
+
+    source, target = with_matrix(0), with_matrix(1)
+    assert set(source.state_dict()) == TRAINABLE
+    load(target, {**source.state_dict(), 'frequencies.matrix': torch.arange(4.0)})
+    assert torch.equal(target.scale, source.scale)
+
+    for other in (torch.arange(4.0) + 1, torch.arange(5.0)):
+        with pytest.raises(ValueError, match=r'1 unexpected: frequencies\.matrix\.'):
+            load(target, {**source.state_dict(), 'frequencies.matrix': other})
 
 
 @all_loaders
@@ -198,7 +244,7 @@ def test_shared_tensors_keep_both_keys(load):
         model.twin = nn.ModuleList([nn.Linear(1, 1)] * 2)
         model.frozen = nn.Linear(1, 1).requires_grad_(requires_grad=False)
         model.frozen_twin = model.frozen
-        keep_trainable_state(model)
+        keep_trainable_state(model, frozen=['frozen', 'frozen_twin'])
         return model
 
     source, target = tied(0), tied(1)
@@ -231,7 +277,7 @@ def test_base_model_of_mmengine():
             super().__init__()
             self.head = nn.Linear(1, 1)
             self.frozen = nn.Linear(1, 1).requires_grad_(requires_grad=False)
-            keep_trainable_state(self)
+            keep_trainable_state(self, frozen=['frozen'])
 
         def forward(self, inputs):
             return inputs

@@ -42,7 +42,7 @@ class SAMWrapper(nn.Module):
         box_from: ``'mask'``, the box around all of the coarse mask (F-LMM), or ``'component'``, the box around its best
             connected component (:func:`flmm.geometry.largest_component`), which stray foreground cannot widen.
         detach_mask_prompt: keep the refined mask's loss from the mask head, so that the coarse mask answers to its own
-            loss alone. False is F-LMM's way.
+            loss alone. It gets better by that, the refined one worse (docs/coming_from_f_lmm.md).
 
     Raises:
         ValueError: no prompt in use, or an unknown ``box_from``.
@@ -56,7 +56,7 @@ class SAMWrapper(nn.Module):
         use_mask: bool = True,
         use_box: bool = True,
         box_from: str = 'mask',
-        detach_mask_prompt: bool = True,
+        detach_mask_prompt: bool = False,
     ):
         super().__init__()
         if not (use_text or use_mask or use_box):

@@ -1,0 +1,129 @@
+"""Configs as mmengine reads them, with what it would accept in silence refused: misspelt keys, and code in YAML."""
+
+import difflib
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from flmm.fingerprint import CHECKPOINT_KEYS, mappings_in
+
+# What Runner reads from a config beside its own arguments.
+OTHER_KEYS = (
+    'activation_checkpointing',
+    'compile',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'sync_bn',
+)
+KNOWN_KEYS = (*inspect.signature(Runner.__init__).parameters, *OTHER_KEYS)
+"""Every top-level key that mmengine knows."""
+
+
+def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read a config file. Its code runs (docs/security.md), so it must come from somebody you trust.
+
+    Args:
+        path: a .py, .json or .yaml file.
+        overrides: dotted keys and their new values, as ``--cfg-options`` gives them. A key must exist in the config, or
+            be one of mmengine's at the top level; ``+key`` adds one that does not.
+
+    Raises:
+        ValueError: the file does not exist or is YAML with tags; a key looks misspelt; an override names no key.
+    """
+    _check_file(Path(path))
+    config = Config.fromfile(str(path))
+    overrides = dict(overrides or {})
+    for key in overrides:
+        if not key.startswith('+'):
+            _check_exists(config, key)
+    config.merge_from_dict({key.removeprefix('+'): value for key, value in overrides.items()})
+    check_config_keys(config)
+    return config
+
+
+def check_config_keys(keys: Iterable[str]) -> None:
+    """Refuse top-level keys that look like a misspelt key of mmengine's Runner.
+
+    A config may define variables of its own; only near misses are refused.
+
+    Raises:
+        ValueError: naming each such key and the key it was probably meant to be.
+    """
+    misspelt = {key: difflib.get_close_matches(key, KNOWN_KEYS, n=1, cutoff=0.85) for key in keys}
+    messages = [
+        f'{key!r} (did you mean {matches[0]!r}?)'
+        for key, matches in misspelt.items()
+        if matches and key not in KNOWN_KEYS
+    ]
+    if messages:
+        raise ValueError(f'unknown config key {", ".join(messages)}; rename it, as it would have no effect')
+
+
+def _check_exists(config: Config, key: str) -> None:
+    """Raise a ValueError if ``key`` names nothing in ``config``."""
+    node: Any = config
+    for part in key.split('.'):
+        if isinstance(node, Mapping) or node is config:
+            found = part in node or (node is config and part in KNOWN_KEYS)
+            node = node.get(part) if found else None
+        else:
+            found = isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node)
+            node = node[int(part)] if found else None
+        if not found:
+            nearest = difflib.get_close_matches(key, [*_all_keys(config), *KNOWN_KEYS], n=1, cutoff=0.5)
+            hint = f'did you mean {nearest[0]!r}? Or ' if nearest else ''
+            raise ValueError(
+                f'override {key!r} names nothing in the config, so it would have no effect ({hint}'
+                f'a new key is added by +{key}=...)'
+            )
+
+
+def _all_keys(node: Any, prefix: str = '') -> Iterator[str]:
+    if isinstance(node, (Mapping, Config)):
+        items = node.items()
+    elif isinstance(node, Sequence) and not isinstance(node, str):
+        items = enumerate(node)
+    else:
+        return
+    for key, value in items:
+        yield f'{prefix}{key}'
+        yield from _all_keys(value, f'{prefix}{key}.')
+
+
+def _check_file(path: Path) -> None:
+    """Raise a ValueError if ``path``, or a YAML file that it is based on, is absent or has tags, which run code."""
+    if not path.is_file():
+        raise ValueError(f'config {str(path)!r} does not exist')
+    if path.suffix not in ('.yaml', '.yml'):
+        return
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except yaml.YAMLError as error:
+        raise ValueError(f'config {str(path)!r} is no plain YAML ({error}); write values without tags (!!)') from error
+    bases = content.get('_base_', []) if isinstance(content, dict) else []
+    for base in [bases] if isinstance(bases, str) else bases:
+        _check_file(path.parent / base)
+
+
+def find_checkpoints(config: Config, path: str | Path) -> None:
+    """Make relative paths of checkpoints in ``config`` absolute, where they lie in a folder above the config file.
+
+    A config names them relative to the repository; one that exists in the working directory is left as it is.
+
+    Args:
+        config: changed in place.
+        path: where it was read from.
+    """
+    for mapping in mappings_in(dict(config.items())):
+        for key in CHECKPOINT_KEYS:
+            name = mapping.get(key)
+            if not isinstance(name, str) or Path(name).exists():
+                continue
+            found = (folder / name for folder in Path(path).resolve().parents if (folder / name).exists())
+            mapping[key] = str(next(found, name))
