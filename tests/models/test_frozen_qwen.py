@@ -170,8 +170,9 @@ def test_a_batch_may_mix_layouts(family, mode):
     assert len({len(sample.layout) for sample in mixed}) == 4
     for sample, found in zip(mixed, model(mixed, mode='predict'), strict=True):
         (alone,) = model([sample], mode='predict')
-        for name in ('mask_attentions', 'pred_masks', 'sam_pred_masks'):
-            torch.testing.assert_close(getattr(found, name), getattr(alone, name), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found.mask_attentions, alone.mask_attentions, atol=1e-5, rtol=1e-5)
+        for name in ('pred_masks', 'sam_pred_masks'):  # logits of several units
+            torch.testing.assert_close(getattr(found, name), getattr(alone, name), atol=3e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize('family', FAMILIES)
