@@ -94,7 +94,8 @@ def made_with(*, dataset: dict, model: dict, draws: int, dtype: str, seed: int) 
     if draws < 1:
         raise ValueError(f'draws is {draws}, expected 1 or more')
     files: dict[str, str] = {}
-    data_roots = data_roots_in(dataset)
+    backend_args = backend_args_in(dataset)
+    data_roots = data_roots_in(dataset, backend_args=backend_args)
     versions = {'flmm': flmm.__version__, 'transformers': transformers.__version__, 'features': FEATURES_VERSION}
     settings = {
         'versions': {**versions, 'images_per_shard': IMAGES_PER_SHARD},
@@ -108,7 +109,7 @@ def made_with(*, dataset: dict, model: dict, draws: int, dtype: str, seed: int) 
         settings=json.loads(json.dumps(settings, default=_plain)),  # tuples as the lists that JSON gives back
         files=files,
         data_roots=data_roots,
-        backend_args=backend_args_in(dataset),
+        backend_args=backend_args,
     )
 
 

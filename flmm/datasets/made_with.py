@@ -1,7 +1,8 @@
 """What stored features are made with: settings that are compared as they stand, and files by what is in them.
 
 Where files lie is compared nowhere, so that data, models and features may be moved: in the settings ``CONTENT`` stands
-for a file or checkpoint, and ``<data_root 0>`` for a data_root.
+for a file or checkpoint, and ``<data_root 0>`` for a local data_root. A remote one stands there itself, since remote
+pictures are not always compared.
 """
 
 import os
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from flmm.file_state import FileState, compare_files
+from flmm.file_state import FileState, compare_files, is_remote
 from flmm.fingerprint import CHECKPOINT_KEYS, fingerprint, large_weights, mappings_in
 
 CONTENT = '<compared by content>'
@@ -22,7 +23,7 @@ class MadeWith:
     Args:
         settings: JSON, without places.
         files: the file, folder or name on the hub of each dotted key of the configs where ``CONTENT`` stands.
-        data_roots: folders that end in '/', without repetition, in the order in which the dataset's config has them.
+        data_roots: local folders that end in '/', without repetition, in the order of the dataset's config.
         backend_args: of mmengine's fileio, through which pictures are read.
     """
 
@@ -31,8 +32,9 @@ class MadeWith:
     data_roots: tuple[str, ...] = ()
     backend_args: dict | None = None
 
-    def name_of(self, path: str) -> str:
+    def name_of(self, path: str | os.PathLike) -> str:
         """Name a picture so that the name stays when its data_root is moved; see :meth:`path_of`."""
+        path = os.fspath(path)
         roots = [root for root in self.data_roots if path.startswith(root)]
         if not roots:
             return path
@@ -85,7 +87,7 @@ class MadeWith:
 
 
 def without_places(config: Any, *, key: str, files: dict[str, str], data_roots: tuple[str, ...] = ()) -> Any:
-    """Copy a config with ``CONTENT`` for what names a file or checkpoint, and names for every data_root.
+    """Copy a config with ``CONTENT`` for what names a file or checkpoint, and names for ``data_roots``.
 
     A string names a file if there is one, as it stands or below the data_root of its config. What a key that ends in
     '_file' names must be one.
@@ -110,7 +112,7 @@ def without_places(config: Any, *, key: str, files: dict[str, str], data_roots: 
         if not isinstance(value, (str, os.PathLike)) or not str(value) or name == 'type':
             return value
         if name == 'data_root':
-            return _root_name(data_roots.index(_as_root(value)))
+            return _root_name(data_roots.index(_as_root(value))) if _as_root(value) in data_roots else value
         place = str(value) if name in CHECKPOINT_KEYS else os.path.join(root, value)
         if name.endswith('_file') and not os.path.isfile(place):
             raise ValueError(f'{key} {place!r} is no file on this machine; check it and data_root')
@@ -122,10 +124,10 @@ def without_places(config: Any, *, key: str, files: dict[str, str], data_roots: 
     return copied(config, key, '')
 
 
-def data_roots_in(dataset: Mapping[str, Any]) -> tuple[str, ...]:
-    """Find every data_root in the config of a dataset, those within wrappers included, as ``MadeWith`` has them."""
+def data_roots_in(dataset: Mapping[str, Any], *, backend_args: dict | None = None) -> tuple[str, ...]:
+    """Find every local data_root in the config of a dataset, those within wrappers included; see ``MadeWith``."""
     roots = (mapping.get('data_root') for mapping in mappings_in(dataset))
-    return tuple(dict.fromkeys(_as_root(root) for root in roots if root))
+    return tuple(dict.fromkeys(_as_root(root) for root in roots if root and not is_remote(root, backend_args)))
 
 
 def backend_args_in(dataset: Mapping[str, Any]) -> dict | None:
@@ -137,7 +139,7 @@ def backend_args_in(dataset: Mapping[str, Any]) -> dict | None:
     found: list[dict | None] = []
     for mapping in mappings_in(dataset):
         if 'pipeline' in mapping:
-            given = [transform['backend_args'] for transform in mapping['pipeline'] if transform.get('backend_args')]
+            given = [inner['backend_args'] for inner in mappings_in(mapping['pipeline']) if inner.get('backend_args')]
             found += given or [None]
     if any(one != found[0] for one in found):
         raise ValueError(

@@ -8,6 +8,8 @@ import pickle
 import random
 import re
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -212,6 +214,8 @@ def test_what_cannot_be_written_down_is_refused(config):
     for value in (object(), {1, 2}):
         with pytest.raises(ValueError, match=f'of type {type(value).__name__} cannot stand in a config whose features'):
             DATASETS.build(dict(settings, dataset=dict(settings.dataset, name=value)))
+    with pytest.raises(ValueError, match='of type object cannot stand in a config whose features'):
+        DATASETS.build(dict(settings, dataset=dict(settings.dataset, pipeline=[object()])))
     found = made_with(dataset={'name': Path('a/b')}, model=settings.model, draws=1, dtype='float32', seed=0)
     assert found.settings['dataset'] == {'name': 'a/b'}
 
@@ -400,6 +404,21 @@ def test_a_picture_that_changes_meanwhile_is_refused(config, tmp_path):
     ):
         store.write(0, [StoredSample(item=0, draw=0, is_list=False, sample=sample)], pictures=pictures, dtype='float32')
     assert [path.name for path in store.folder.iterdir()] == ['store.json']
+
+
+def test_processes_may_start_a_store_at_the_same_time(moved, tmp_path):
+    _, settings = moved
+    found_with = made_with(draws=1, **{key: settings[key] for key in ('dataset', 'model', 'dtype', 'seed')})
+    barrier = threading.Barrier(8)
+
+    def start(_):
+        store = FeatureStore(tmp_path / 'store', made_with=found_with)
+        barrier.wait()
+        return store.open_to_write(num_images=200)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(start, range(8))) == [[0, 1, 2, 3]] * 8
+    assert [path.name for path in (tmp_path / 'store').iterdir()] == ['store.json']
 
 
 def test_another_number_of_images_is_refused(tmp_path):

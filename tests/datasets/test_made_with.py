@@ -46,10 +46,10 @@ def test_pictures_keep_their_names_when_their_data_roots_move():
     roots = data_roots_in(config)
     assert roots == ('data/', 'data/coco/')
     here = MadeWith(settings={}, data_roots=roots)
-    there = MadeWith(settings={}, data_roots=('/a/', 's3://b/'))
+    there = MadeWith(settings={}, data_roots=('/a/', '/b/'))
     moved = {
         'data/x/1.png': '/a/x/1.png',
-        'data/coco//1.png': 's3://b//1.png',
+        'data/coco//1.png': '/b//1.png',
         'database/1.png': 'database/1.png',
         '/abs/1.png': '/abs/1.png',
     }
@@ -60,12 +60,21 @@ def test_pictures_keep_their_names_when_their_data_roots_move():
     assert [one['data_root'] for one in both['datasets']] == ['<data_root 0>', '<data_root 1>', '<data_root 0>', '']
 
 
+@pytest.mark.parametrize(('root', 'backend'), [('s3://bucket/coco', None), ('data/coco', 'petrel')])
+def test_a_remote_data_root_is_a_setting(root, backend):
+    config = {'data_root': root, 'pipeline': [{'backend_args': backend and {'backend': backend}}]}
+    roots = data_roots_in(config, backend_args=backend_args_in(config))
+    assert roots == ()
+    assert without_places(config, key='dataset', files={}, data_roots=roots) == config
+
+
 def test_file_backends_of_pipelines():
     petrel = {'backend': 'petrel'}
     load, other = {'type': 'Load', 'backend_args': petrel}, {'type': 'Other'}
     assert backend_args_in({'type': 'Own'}) is None
     assert backend_args_in({'pipeline': [{'type': 'Load', 'backend_args': None}, other]}) is None
     assert backend_args_in({'datasets': [{'pipeline': [load, other]}, {'pipeline': [other, load]}]}) == petrel
+    assert backend_args_in({'pipeline': [{'type': 'Compose', 'transforms': [load]}]}) == petrel
     for differing in ([load], [{'type': 'Load', 'backend_args': {'backend': 'http'}}]), ([load], [other]):
         with pytest.raises(
             ValueError, match=r"different backend_args, .*'petrel'.*; store the features of each dataset"
