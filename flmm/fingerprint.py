@@ -11,14 +11,18 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 CHECKPOINT_KEYS = ('name_or_path', 'pretrained_model_name_or_path', 'checkpoint')
 """Keys of a config whose values name a checkpoint."""
 NOT_FROZEN = ('mask_head', 'loss_mask', 'loss_dice', 'data_preprocessor', 'compiled')
-SUFFIXES = ('.bin', '.jinja', '.json', '.pth', '.safetensors', '.txt')
+WEIGHTS = ('.bin', '.pt', '.pth', '.safetensors')
+SUFFIXES = (*WEIGHTS, '.jinja', '.json', '.model', '.spm', '.tiktoken', '.txt')
+"""What transformers reads in the folder of a checkpoint: weights, settings, tokenizer and chat templates."""
 BLOCK, NUM_BLOCKS = 64 * 1024, 256
 
 
-def fingerprint(name_or_path: str) -> str:
-    """Hash a file, or the weights and settings in a folder.
+def fingerprint(name_or_path: str | Path) -> str:
+    """Hash a file, or the weights and settings in a folder, with the names that they have below it.
 
-    Files of up to 16 MiB are read whole; of a larger one 256 blocks of 64 KiB, evenly spread, and its size.
+    Every file is read whole but weights (``WEIGHTS``) of over 16 MiB: of these 256 blocks of 64 KiB, evenly spread,
+    and the size. :func:`large_weights` lists them. Hidden files count for nothing, nor do subfolders ``checkpoint-*``,
+    in which transformers' Trainer keeps other states of a model.
 
     Args:
         name_or_path: a file, a folder, or a name on the hub whose files are in the local cache.
@@ -26,26 +30,20 @@ def fingerprint(name_or_path: str) -> str:
     Raises:
         ValueError: it is not on this machine.
     """
-    path = Path(name_or_path)
-    if path.is_file():
-        files = [path]
-    else:
-        if not path.is_dir():
-            try:
-                path = Path(snapshot_download(str(name_or_path), local_files_only=True))
-            except (LocalEntryNotFoundError, HFValidationError) as error:
-                raise ValueError(
-                    f'{name_or_path!r} is neither a file, nor a folder, nor a downloaded checkpoint of the hub'
-                ) from error
-        files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix in SUFFIXES)
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(f'{file.name} {file.stat().st_size}\n'.encode())
+    for name, file in _files(name_or_path).items():
+        size = file.stat().st_size
+        digest.update(f'{name} {size}\n'.encode())
         with file.open('rb') as stream:
-            for start in _block_starts(file.stat().st_size):
+            for start in _block_starts(size) if _is_large(file) else range(0, size, BLOCK):
                 stream.seek(start)
                 digest.update(stream.read(BLOCK))
     return digest.hexdigest()[:16]
+
+
+def large_weights(name_or_path: str | Path) -> dict[str, Path]:
+    """Find the files that :func:`fingerprint` reads in part, by their names below the folder."""
+    return {name: file for name, file in _files(name_or_path).items() if _is_large(file)}
 
 
 def frozen_part(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,9 +53,12 @@ def frozen_part(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def first_difference(first: Any, second: Any, *, path: str = '') -> str | None:
-    """Describe where two JSON documents differ first, as 'key.key (one, not other)'; None where they do not."""
+    """Describe where two JSON documents differ first, as 'key.key (one, not other)'; None where they do not.
+
+    Keys are compared in the order of ``first``.
+    """
     if isinstance(first, dict) and isinstance(second, dict):
-        for key in sorted(first.keys() | second.keys()):
+        for key in dict.fromkeys([*first, *second]):
             below = f'{path}.{key}' if path else str(key)
             found = first_difference(first.get(key), second.get(key), path=below)
             if found:
@@ -66,12 +67,6 @@ def first_difference(first: Any, second: Any, *, path: str = '') -> str | None:
     if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
         return first_difference(dict(enumerate(first)), dict(enumerate(second)), path=path)
     return None if first == second else f'{path} ({first!r}, not {second!r})'.strip()
-
-
-def checkpoints_in(config: Any) -> Iterator[str]:
-    """Find every checkpoint that a config names, in order."""
-    for mapping in mappings_in(config):
-        yield from (value for key, value in mapping.items() if key in CHECKPOINT_KEYS and isinstance(value, str))
 
 
 def mappings_in(config: Any) -> Iterator[Mapping[str, Any]]:
@@ -89,3 +84,23 @@ def _block_starts(size: int) -> Iterator[int]:
     chosen = min(blocks, NUM_BLOCKS)
     for i in range(chosen):
         yield i * (blocks - 1) // max(chosen - 1, 1) * BLOCK
+
+
+def _files(name_or_path: str | Path) -> dict[str, Path]:
+    path = Path(name_or_path)
+    if path.is_file():
+        return {'': path}  # a file's own name is where it lies
+    if not path.is_dir():
+        try:
+            path = Path(snapshot_download(str(name_or_path), local_files_only=True))
+        except (LocalEntryNotFoundError, HFValidationError) as error:
+            raise ValueError(
+                f'{str(name_or_path)!r} is neither a file, nor a folder, nor a downloaded checkpoint of the hub'
+            ) from error
+    names = sorted(file.relative_to(path) for file in path.rglob('*') if file.suffix in SUFFIXES and file.is_file())
+    skipped = ('.', 'checkpoint-')
+    return {str(name): path / name for name in names if not any(part.startswith(skipped) for part in name.parts)}
+
+
+def _is_large(file: Path) -> bool:
+    return file.suffix in WEIGHTS and file.stat().st_size > BLOCK * NUM_BLOCKS

@@ -4,8 +4,9 @@
     torchrun --nproc_per_node=8 tools/cache_features.py CONFIG
 
 Every CachedFeatures in the loaders of the config is done. Started again after an interruption, it goes on
-with the shards that are missing. Several processes share the shards: torchrun tells them their number, or --rank and
---world-size do; they need not run at the same time or on one machine.
+with the shards that are missing, and refuses to where pictures of the others have changed. Several processes share
+the shards: torchrun tells them their number, or --rank and --world-size do; they need not run at the same time or on
+one machine.
 """
 
 import argparse
@@ -47,6 +48,7 @@ class ImageSamples(Dataset):
         items: dict[str, list[int]] = {}
         for item in range(len(dataset)):
             items.setdefault(dataset.get_data_info(item)['img_path'], []).append(item)
+        self.paths = list(items)
         self.items = list(items.values())
 
     def __len__(self) -> int:
@@ -99,17 +101,19 @@ def main() -> None:
 def _store(cached: dict, args: argparse.Namespace) -> None:
     given = inspect.signature(CachedFeatures).bind(**{key: value for key, value in cached.items() if key != 'type'})
     given.apply_defaults()
-    options = {key: value for key, value in given.arguments.items() if key != 'folder'}
+    options = dict(given.arguments)
+    folder, pictures = options.pop('folder'), options.pop('pictures')
     images = ImageSamples(DATASETS.build(cached.dataset), draws=options['draws'], seed=options['seed'])
     # Before its files are looked at: of a checkpoint of the hub they are all here only when it has been loaded.
     model = MODELS.build(cached.model).to(get_device()).eval()
-    store = FeatureStore(cached.folder)
-    missing = store.open_to_write(made_with=made_with(**options), num_images=len(images))
+    store = FeatureStore(folder, made_with=made_with(**options), pictures=pictures)
+    missing = store.open_to_write(num_images=len(images))
     mine = [shard for shard in missing if shard % args.world_size == args.rank]
-    with tqdm(total=len(mine), unit='shard', desc=str(cached.folder)) as progress:
+    with tqdm(total=len(mine), unit='shard', desc=str(folder)) as progress:
         for shard in mine:
             first = shard * IMAGES_PER_SHARD
             of_shard = torch.utils.data.Subset(images, range(first, min(first + IMAGES_PER_SHARD, len(images))))
+            states = store.read_pictures(images.paths[first : first + IMAGES_PER_SHARD])
             loader = DataLoader(
                 of_shard,
                 batch_size=args.batch_size,
@@ -117,7 +121,7 @@ def _store(cached: dict, args: argparse.Namespace) -> None:
                 collate_fn=_flattened,
             )
             samples = [stored for batch in loader for stored in _with_features(model, batch, args.batch_size)]
-            store.write(shard, samples, dtype=options['dtype'])
+            store.write(shard, samples, pictures=states, dtype=options['dtype'])
             progress.update()
 
 

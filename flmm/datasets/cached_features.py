@@ -11,11 +11,12 @@ from torch.utils.data import Dataset
 
 import flmm
 from flmm.datasets.feature_store import DTYPES, IMAGES_PER_SHARD, FeatureStore
-from flmm.fingerprint import checkpoints_in, fingerprint, frozen_part, mappings_in
+from flmm.datasets.made_with import MadeWith, backend_args_in, data_roots_in, without_places
+from flmm.fingerprint import frozen_part, mappings_in
 from flmm.registry import DATASETS, is_type
 from flmm.structures import GroundingSample
 
-FEATURES_VERSION = 2
+FEATURES_VERSION = 3
 """Changes when the same model, processor and data give other features than before."""
 
 
@@ -34,19 +35,32 @@ class CachedFeatures(Dataset):
         draws: how often each item is stored.
         dtype: of stored attentions and image embeddings: 'float16', 'bfloat16' or 'float32'.
         seed: of what is drawn at random.
+        pictures: how pictures are compared with those that the features were made from, once, when this is built:
+            'stat' (size and time stamp, and the content where they differ), 'content', or 'unchecked' for training
+            where the pictures are not.
 
     Raises:
-        ValueError: no features, or not all; or they were made with another model, processor, dataset or version.
+        ValueError: no features, or not all; or they were made with another model, processor, dataset or version, or
+            from other pictures.
     """
 
     metainfo: ClassVar[dict] = {}
     """None; read by mmengine's ConcatDataset and RepeatDataset."""
 
     def __init__(
-        self, *, folder: str | Path, dataset: dict, model: dict, draws: int = 1, dtype: str = 'float16', seed: int = 0
+        self,
+        *,
+        folder: str | Path,
+        dataset: dict,
+        model: dict,
+        draws: int = 1,
+        dtype: str = 'float16',
+        seed: int = 0,
+        pictures: str = 'stat',
     ) -> None:
-        self.store = FeatureStore(folder)
-        self.store.check(made_with(dataset=dataset, model=model, draws=draws, dtype=dtype, seed=seed))
+        found_with = made_with(dataset=dataset, model=model, draws=draws, dtype=dtype, seed=seed)
+        self.store = FeatureStore(folder, made_with=found_with, pictures=pictures)
+        self.store.check()
         found: dict[int, dict[int, list[dict[str, Any]]]] = {}
         for record in self.store.records():
             found.setdefault(record['item'], {}).setdefault(record['draw'], []).append(record)
@@ -69,39 +83,37 @@ def cached_features_in(config: Any) -> Iterator[Mapping[str, Any]]:
     yield from (mapping for mapping in mappings_in(config) if is_type(mapping, CachedFeatures))
 
 
-def made_with(*, dataset: dict, model: dict, draws: int, dtype: str, seed: int) -> dict[str, Any]:
-    """Collect what features depend on, as JSON. For the arguments see :class:`CachedFeatures`.
+def made_with(*, dataset: dict, model: dict, draws: int, dtype: str, seed: int) -> MadeWith:
+    """Collect what features depend on. For the arguments see :class:`CachedFeatures`.
 
     Raises:
-        ValueError: an argument is out of range, or a file that the configs name is not on this machine.
+        ValueError: an argument is out of range, or an annotation file is not on this machine.
     """
     if dtype not in DTYPES:
         raise ValueError(f'dtype is {dtype!r}, expected one of {sorted(DTYPES)}')
     if draws < 1:
         raise ValueError(f'draws is {draws}, expected 1 or more')
-    frozen = frozen_part(model)
-    files = dict.fromkeys([*checkpoints_in(frozen), *checkpoints_in(dataset), *_annotations_in(dataset)])
+    files: dict[str, str] = {}
+    backend_args = backend_args_in(dataset)
+    data_roots = data_roots_in(dataset, backend_args=backend_args)
     versions = {'flmm': flmm.__version__, 'transformers': transformers.__version__, 'features': FEATURES_VERSION}
-    document = {
+    settings = {
         'versions': {**versions, 'images_per_shard': IMAGES_PER_SHARD},
-        'model': frozen,
-        'dataset': dataset,
-        'files': {name: fingerprint(name) for name in files},
+        'model': without_places(frozen_part(model), key='model', files=files),
+        'dataset': without_places(dataset, key='dataset', files=files, data_roots=data_roots),
         'draws': draws,
         'dtype': dtype,
         'seed': seed,
     }
-    return json.loads(json.dumps(document, default=_plain))  # tuples as the lists that JSON gives back
+    return MadeWith(
+        settings=json.loads(json.dumps(settings, default=_plain)),  # tuples as the lists that JSON gives back
+        files=files,
+        data_roots=data_roots,
+        backend_args=backend_args,
+    )
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, Path):
         return str(value)
     raise ValueError(f'{value!r} of type {type(value).__name__} cannot stand in a config whose features are stored')
-
-
-def _annotations_in(dataset: Any) -> Iterator[str]:
-    for mapping in mappings_in(dataset):
-        for key in ('ann_file', 'split_file'):
-            if key in mapping:
-                yield str(Path(mapping.get('data_root', ''), mapping[key]))

@@ -1,17 +1,18 @@
 """Features on disk: shards of samples that the frozen parts have read, with all that training needs of them.
 
-    <folder>/store.json                 what the features were made with, and how many shards there are
-    <folder>/shard_00000.safetensors    tensors of the samples of up to 64 images
-    <folder>/shard_00000.json           the rest of these samples; written last, so a shard that has it is whole
+    <folder>/store.json                    what the features were made with, and how many shards there are
+    <folder>/shard_00000.safetensors       tensors of the samples of up to 64 images
+    <folder>/shard_00000.pictures.json     size, time stamp and SHA-256 of the files of these images
+    <folder>/shard_00000.json              the rest of these samples; written last
 
-A shard is written whole or not at all: what an interruption leaves is done again. Processes that write different shards
-do not meet.
+A shard that lacks one of its files is done again: so is what an interruption leaves. Processes that write different
+shards do not meet.
 """
 
 import json
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from flmm.datasets.made_with import MadeWith
+from flmm.datasets.stored_pictures import PICTURES, check_pictures, listed
+from flmm.file_state import FileState, compare_files
 from flmm.fingerprint import first_difference
 from flmm.geometry import image_to_processed
 from flmm.structures import FrozenFeatures, GroundingSample
@@ -31,6 +35,7 @@ DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16, 'float32': torch
 ATTENTION_SCALE = 2**15
 """Attention is at most 1 and mostly far below: in float16 it would lose digits under 6e-5."""
 UNFINISHED = '.unfinished'
+SHARD_ENDINGS = ('.safetensors', '.pictures.json', '.json')
 PLAIN_FIELDS = ('image_token_id', 'phrases', 'phrase_kinds', 'meta_data', 'image_path', 'dataset_name', 'sample_idx')
 TENSOR_FIELDS = ('input_ids', 'mask_ids', 'image_grid_thw', 'image_layout')
 
@@ -57,16 +62,26 @@ class FeatureStore:
 
     Args:
         folder: where it is, or is to be made.
+        made_with: what the features depend on.
+        pictures: how pictures are compared with those that the features were made from. 'stat' takes a local picture
+            for the same if its size and time stamp are, or else its content; 'content' reads every picture; 'unchecked'
+            compares none, for training where they are not.
+
+    Raises:
+        ValueError: ``pictures`` is none of the three.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, made_with: MadeWith, pictures: str = 'stat') -> None:
+        if pictures not in PICTURES:
+            raise ValueError(f'pictures is {pictures!r}, expected one of {PICTURES}')
         self.folder = Path(folder)
+        self.made_with = made_with
+        self.pictures = pictures
 
-    def open_to_write(self, *, made_with: dict[str, Any], num_images: int) -> list[int]:
-        """Start the store, or go on with one that was made with the same.
+    def open_to_write(self, *, num_images: int) -> list[int]:
+        """Start the store, or go on with one that was made with the same, the pictures of its shards included.
 
         Args:
-            made_with: what the features depend on; JSON.
             num_images: how many images it will have, ``IMAGES_PER_SHARD`` to a shard.
 
         Returns:
@@ -78,21 +93,42 @@ class FeatureStore:
         num_shards = -(-num_images // IMAGES_PER_SHARD)
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._file('store').exists():
-            self.check(made_with)
+            self.check()
+            if self._document['num_shards'] != num_shards:
+                raise ValueError(
+                    f'features in {str(self.folder)!r} are to be {self._document["num_shards"]} shards, and the '
+                    f'{num_images} images of the dataset make {num_shards}; make them again in another folder'
+                )
         else:
-            _write_json(self._file('store'), {'made_with': made_with, 'num_shards': num_shards})
+            document = {
+                'made_with': self.made_with.settings,
+                'files': self.made_with.read_files(),
+                'num_shards': num_shards,
+            }
+            _write_json(self._file('store'), document)
         return self._missing()
 
-    def write(self, shard: int, samples: Sequence[StoredSample], *, dtype: str) -> None:
+    def read_pictures(self, paths: Sequence[str]) -> dict[str, FileState]:
+        """Read the states of pictures, to be done before their features are made.
+
+        Raises:
+            ValueError: a picture is missing or cannot be read.
+        """
+        return {path: FileState.read(path, backend_args=self.made_with.backend_args) for path in paths}
+
+    def write(
+        self, shard: int, samples: Sequence[StoredSample], *, pictures: Mapping[str, FileState], dtype: str
+    ) -> None:
         """Write a shard.
 
         Args:
             shard: its number.
             samples: of its images. The embedding of an image is stored once, for all samples that hold the same tensor.
+            pictures: states of the files of these images, from before they were read, by path.
             dtype: of attentions and image embeddings; hidden states stay as they are.
 
         Raises:
-            ValueError: a number is too large for ``dtype``.
+            ValueError: a number is too large for ``dtype``, or a picture has changed since its state was read.
         """
         tensors: dict[str, Tensor] = {}
         embeddings: dict[int, str] = {}
@@ -113,37 +149,61 @@ class FeatureStore:
                     'image_embedding': embeddings[id(features.image_embedding)],
                     'gt_masks': _encode_masks(sample.gt_masks),
                     **{name: getattr(sample, name) for name in PLAIN_FIELDS},
+                    'image_path': self.made_with.name_of(sample.image_path),
                 }
             )
         for name, tensor in tensors.items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 path = samples[int(name.split('.')[0])].sample.image_path
                 raise ValueError(f'{name.split(".")[1]} of {path!r} are not finite in {tensor.dtype}; take a wider one')
-        path = self._file(shard).with_suffix('.safetensors')
+        found = compare_files(pictures.items(), backend_args=self.made_with.backend_args)
+        if found.changed or found.absent:
+            raise ValueError(
+                f'while features were made of them, {listed(found.changed | found.absent)}; run '
+                'tools/cache_features.py again, it goes on where it stopped'
+            )
+        path = self._file(shard, '.safetensors')
         unfinished = _unfinished(path)
         # Copies: samples of one image share tensors, which safetensors refuses.
         own = {name: tensor.cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
         save_file(own, unfinished)
         unfinished.rename(path)
+        named = [{'path': self.made_with.name_of(path), **asdict(state)} for path, state in pictures.items()]
+        _write_json(self._file(shard, '.pictures.json'), named)
         _write_json(self._file(shard), records)
         if not self._missing():  # nobody writes any more: what is unfinished was interrupted
             for left in self.folder.glob(f'*{UNFINISHED}'):
                 left.unlink(missing_ok=True)
 
-    def check(self, made_with: dict[str, Any]) -> None:
-        """Compare what the features were made with.
+    def check(self) -> None:
+        """Compare what the features were made with: settings, files, and the pictures of all shards that are written.
 
         Raises:
-            ValueError: there are none, or they were made with something else; the message names the first difference.
+            ValueError: there are none, or they were made with something else; the message names what differs.
         """
         if not self._file('store').exists():
             raise ValueError(f'{str(self.folder)!r} holds no features; make them with tools/cache_features.py')
-        difference = first_difference(self._document['made_with'], made_with)
+        difference = first_difference(self._document['made_with'], self.made_with.settings)
+        if not difference:
+            difference = ', '.join(self.made_with.changed_files(self._document['files']))
         if difference:
             raise ValueError(
                 f'features in {str(self.folder)!r} were made with another {difference}; make them again in another '
                 'folder'
             )
+        if self.pictures != 'unchecked':
+            self._check_pictures()
+
+    def _check_pictures(self) -> None:
+        missing = self._missing()
+        written = [shard for shard in range(self._document['num_shards']) if shard not in missing]
+        states = {
+            self.made_with.path_of(picture.pop('path')): FileState(**picture)
+            for shard in written
+            for picture in json.loads(self._file(shard, '.pictures.json').read_text(encoding='utf-8'))
+        }
+        content, backend_args = self.pictures == 'content', self.made_with.backend_args
+        check_pictures(states, folder=self.folder, content=content, backend_args=backend_args)
 
     def records(self) -> list[dict[str, Any]]:
         """Read what describes the samples and says where their tensors are.
@@ -161,6 +221,7 @@ class FeatureStore:
         for shard in range(num_shards):
             of_shard = json.loads(self._file(shard).read_text(encoding='utf-8'))
             for number, record in enumerate(of_shard):
+                record['image_path'] = self.made_with.path_of(record['image_path'])
                 meta_data = record['meta_data']
                 meta_data['scale_factor'] = tuple(meta_data['scale_factor'])  # JSON knows lists only
                 records.append({**record, 'shard': shard, 'number': number})
@@ -171,7 +232,7 @@ class FeatureStore:
 
         The hidden states stay in the dtype in which the LMM gave them.
         """
-        path = self._file(record['shard']).with_suffix('.safetensors')
+        path = self._file(record['shard'], '.safetensors')
         file = _opened(path, path.stat().st_mtime_ns)
         number = record['number']
         meta_data = record['meta_data']
@@ -195,10 +256,11 @@ class FeatureStore:
         return json.loads(self._file('store').read_text(encoding='utf-8'))
 
     def _missing(self) -> list[int]:
-        return [shard for shard in range(self._document['num_shards']) if not self._file(shard).exists()]
+        shards = range(self._document['num_shards'])
+        return [shard for shard in shards if not all(self._file(shard, end).exists() for end in SHARD_ENDINGS)]
 
-    def _file(self, name: str | int) -> Path:
-        return self.folder / (f'shard_{name:05d}.json' if isinstance(name, int) else f'{name}.json')
+    def _file(self, name: str | int, ending: str = '.json') -> Path:
+        return self.folder / (f'shard_{name:05d}{ending}' if isinstance(name, int) else f'{name}{ending}')
 
 
 @lru_cache(maxsize=128)

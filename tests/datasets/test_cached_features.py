@@ -1,8 +1,15 @@
 """Stored features: what is read is what was computed, and stores of anything else are refused."""
 
+import hashlib
+import io
 import json
+import os
+import pickle
 import random
 import re
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,10 +17,13 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
+from PIL import Image
 from tiny_refcoco import REPOSITORY, run_tool, write_workspace
 
 from flmm.datasets.cached_features import made_with
 from flmm.datasets.feature_store import FeatureStore, StoredSample
+from flmm.datasets.made_with import MadeWith
+from flmm.file_state import FileState
 from flmm.registry import DATASETS, MODELS
 
 CACHED = """
@@ -157,16 +167,23 @@ def test_another_model_processor_dataset_or_seed_is_refused(config):
 
 
 @pytest.mark.parametrize(
-    'file', ['lmm/model.safetensors', 'lmm/tokenizer.json', 'sam.safetensors', 'data/refcoco/refs(unc).p']
+    ('file', 'message'),
+    [
+        ('lmm/model.safetensors', r"another '.*/lmm' \(model\.lmm\.name_or_path\), '.*/lmm' \(dataset\.pipeline\.2\."),
+        ('lmm/tokenizer.json', r"another '.*/lmm' \(model\.lmm\.name_or_path\)"),
+        ('sam.safetensors', r"another '.*/sam\.safetensors' \(model\.sam\.checkpoint\);"),
+        ('data/refcoco/refs(unc).p', r"another '.*/refs\(unc\)\.p' \(dataset\.split_file\);"),
+        ('data/refcoco/instances.json', r"another '.*/instances\.json' \(dataset\.ann_file\);"),
+    ],
 )
-def test_changed_files_are_noticed(config, workspace, file):
+def test_changed_files_are_noticed(config, workspace, file, message):
     path = workspace.parent / file
     content = path.read_bytes()
     changed = bytearray(content)
     changed[len(content) // 2] ^= 1
     path.write_bytes(bytes(changed))
     try:
-        with pytest.raises(ValueError, match=r"were made with another files\..*'\)?, not '"):
+        with pytest.raises(ValueError, match=message):
             DATASETS.build(config.val_dataloader.dataset)
     finally:
         path.write_bytes(content)
@@ -174,7 +191,7 @@ def test_changed_files_are_noticed(config, workspace, file):
 
 def test_another_version_is_refused(config, monkeypatch):
     monkeypatch.setattr('flmm.datasets.cached_features.FEATURES_VERSION', 99)
-    with pytest.raises(ValueError, match=r'another versions\.features \(2, not 99\)'):
+    with pytest.raises(ValueError, match=r'another versions\.features \(3, not 99\)'):
         DATASETS.build(config.val_dataloader.dataset)
 
 
@@ -183,6 +200,7 @@ def test_another_version_is_refused(config, monkeypatch):
     [
         ({'dtype': 'float64'}, "dtype is 'float64', expected one of ['bfloat16', 'float16', 'float32']"),
         ({'draws': 0}, 'draws is 0, expected 1 or more'),
+        ({'pictures': 'size'}, "pictures is 'size', expected one of ('stat', 'content', 'unchecked')"),
         ({'folder': 'nowhere'}, "'nowhere' holds no features; make them with tools/cache_features.py"),
     ],
 )
@@ -196,29 +214,31 @@ def test_what_cannot_be_written_down_is_refused(config):
     for value in (object(), {1, 2}):
         with pytest.raises(ValueError, match=f'of type {type(value).__name__} cannot stand in a config whose features'):
             DATASETS.build(dict(settings, dataset=dict(settings.dataset, name=value)))
+    with pytest.raises(ValueError, match='of type object cannot stand in a config whose features'):
+        DATASETS.build(dict(settings, dataset=dict(settings.dataset, pipeline=[object()])))
     found = made_with(dataset={'name': Path('a/b')}, model=settings.model, draws=1, dtype='float32', seed=0)
-    assert found['dataset'] == {'name': 'a/b'}
+    assert found.settings['dataset'] == {'name': 'a/b'}
 
 
 def test_attention_far_below_one_keeps_its_digits(config, tmp_path):
     sample = DATASETS.build(config.val_dataloader.dataset)[0]
     attentions = sample.features.attentions
     attentions.copy_(10 ** torch.linspace(-8, 0, attentions.numel()).reshape(attentions.shape))
-    store = FeatureStore(tmp_path)
-    store.open_to_write(made_with={}, num_images=1)
-    store.write(0, [StoredSample(item=0, draw=0, is_list=False, sample=sample)], dtype='float16')
+    store = FeatureStore(tmp_path, made_with=MadeWith(settings={}))
+    store.open_to_write(num_images=1)
+    store.write(0, [StoredSample(item=0, draw=0, is_list=False, sample=sample)], pictures={}, dtype='float16')
     (record,) = store.records()
     torch.testing.assert_close(store.read(record).features.attentions, attentions, rtol=1e-3, atol=0)
 
 
 def test_numbers_too_large_for_the_dtype_are_refused(config, tmp_path):
-    stored = DATASETS.build(config.val_dataloader.dataset)
-    sample = stored[0]
+    sample = DATASETS.build(config.val_dataloader.dataset)[0]
+    store = FeatureStore(tmp_path, made_with=MadeWith(settings={}))
     sample.features.image_embedding[0, 0, 0] = 1e5
     with pytest.raises(
         ValueError, match=r"image_embedding of '.*5\.png' are not finite in torch.float16; take a wider"
     ):
-        FeatureStore(tmp_path).write(0, [StoredSample(item=0, draw=0, is_list=False, sample=sample)], dtype='float16')
+        store.write(0, [StoredSample(item=0, draw=0, is_list=False, sample=sample)], pictures={}, dtype='float16')
     assert list(tmp_path.iterdir()) == []
 
 
@@ -226,3 +246,185 @@ def test_a_model_without_lmm_names_a_sample_without_features(config, workspace):
     sample = DATASETS.build(Config.fromfile(workspace).val_dataloader.dataset)[0]
     with pytest.raises(ValueError, match=r"sample of '.*5\.png' carries no features, and the LMM was built without"):
         MODELS.build(config.model).encode([sample])
+
+
+@pytest.fixture
+def moved(config, workspace, tmp_path):
+    """A copy of the workspace, which a test may change, and the settings of its validation set."""
+    root = tmp_path / 'moved'
+    shutil.copytree(workspace.parent, root)  # keeps time stamps
+
+    def replaced(value):
+        if isinstance(value, dict):
+            return {key: replaced(inner) for key, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [replaced(inner) for inner in value]
+        return value.replace(str(workspace.parent), str(root)) if isinstance(value, str) else value
+
+    return root, replaced(config.val_dataloader.dataset.to_dict())
+
+
+PICTURE = 'data/images/5.png'
+
+
+def blackened(path):
+    """Replace a picture by a black one of equal size in pixels and in bytes; return what it was."""
+    content = path.read_bytes()
+    black = io.BytesIO()
+    with Image.open(path) as image:
+        Image.new('RGB', image.size).save(black, format='PNG')
+    path.write_bytes(black.getvalue() + bytes(len(content) - len(black.getvalue())))
+    return content
+
+
+def test_data_models_and_features_may_be_moved(moved, monkeypatch):
+    root, settings = moved
+    dataset = DATASETS.build(settings)
+    assert dataset[0].image_path == str(root / PICTURE)
+    monkeypatch.chdir(root)
+    settings['dataset'] = dict(settings['dataset'], data_root='data/')
+    settings['model'] = dict(settings['model'], lmm=dict(settings['model']['lmm'], name_or_path=Path('lmm')))
+    assert DATASETS.build(settings)[0].image_path == PICTURE
+
+
+def test_each_picture_is_described_once(moved):
+    root, _ = moved
+    (pictures,) = (json.loads(path.read_text()) for path in (root / 'features/val').glob('*.pictures.json'))
+    path = root / PICTURE
+    assert pictures == [
+        {
+            'path': '<data_root 0>/images/5.png',
+            'size': path.stat().st_size,
+            'mtime_ns': path.stat().st_mtime_ns,
+            'sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+    ]
+
+
+@pytest.mark.parametrize('pictures', ['stat', 'content'])
+def test_replaced_pictures_are_refused(moved, pictures):
+    root, settings = moved
+    path = root / PICTURE
+    blackened(path)
+    message = r"1 of 1 pictures are not those .* made from: '.*5\.png' has another content of the same size; make the"
+    with pytest.raises(ValueError, match=message):
+        DATASETS.build(dict(settings, pictures=pictures))
+    Image.new('RGB', (112, 90)).save(path)
+    with pytest.raises(ValueError, match=rf'5\.png. has {path.stat().st_size} bytes, not \d+; make the features again'):
+        DATASETS.build(dict(settings, pictures=pictures))
+    assert len(DATASETS.build(dict(settings, pictures='unchecked'))) == 1
+
+
+def test_of_equal_size_and_time_stamp_a_picture_is_read_on_demand_only(moved):
+    root, settings = moved
+    path = root / PICTURE
+    before = path.stat()
+    blackened(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert len(DATASETS.build(settings)) == 1  # the limit of 'stat', which docs/performance.md states
+    with pytest.raises(ValueError, match=r"5\.png' has another content of the same size"):
+        DATASETS.build(dict(settings, pictures='content'))
+
+
+@pytest.mark.parametrize('pictures', ['stat', 'content'])
+def test_a_new_time_stamp_alone_is_accepted(moved, pictures):
+    root, settings = moved
+    os.utime(root / PICTURE, ns=(0, 0))
+    assert len(DATASETS.build(dict(settings, pictures=pictures))) == 1
+
+
+@pytest.mark.parametrize('pictures', ['stat', 'content'])
+def test_absent_pictures_are_refused_but_by_choice(moved, pictures):
+    root, settings = moved
+    (root / PICTURE).unlink()
+    with pytest.raises(ValueError, match=r"5\.png' does not exist; check data_root, or set pictures='unchecked'"):
+        DATASETS.build(dict(settings, pictures=pictures))
+    stored = DATASETS.build(dict(settings, pictures='unchecked'))
+    assert stored[0].features is not None
+
+
+def test_wrappers_notice_changed_pictures(moved):
+    root, settings = moved
+    blackened(root / PICTURE)
+    for wrapper in (
+        {'type': 'RepeatDataset', 'times': 2, 'dataset': settings},
+        {'type': 'ConcatDataset', 'datasets': [settings, settings]},
+    ):
+        with pytest.raises(ValueError, match='1 of 1 pictures are not those'):
+            DATASETS.build(wrapper)
+
+
+def test_pictures_are_compared_once_and_not_in_workers(moved):
+    root, settings = moved
+    stored = DATASETS.build(settings)
+    (root / PICTURE).unlink()
+    again = pickle.loads(pickle.dumps(stored))  # as a worker that is spawned gets it
+    assert torch.equal(again[0].features.attentions, stored[0].features.attentions)
+
+
+@pytest.mark.parametrize('name', ['ann_file', 'split_file'])
+def test_an_absent_annotation_file_is_named(moved, name):
+    _, settings = moved
+    settings['dataset'] = dict(settings['dataset'], **{name: 'refcoco/none'})
+    with pytest.raises(ValueError, match=rf"dataset\.{name} '.*/data/refcoco/none' is no file on this machine; check"):
+        DATASETS.build(settings)
+
+
+def test_large_weights_of_another_time_stamp_are_read_whole(moved, monkeypatch, tmp_path):
+    """Blocks leave gaps: a change between them is found by its time stamp, and a mere copy is not taken for one."""
+    monkeypatch.setattr('flmm.fingerprint.BLOCK', 64)
+    monkeypatch.setattr('flmm.fingerprint.NUM_BLOCKS', 4)
+    root, settings = moved
+    weights = root / 'sam.safetensors'
+    options = {key: settings[key] for key in ('dataset', 'model', 'dtype', 'seed')}
+    store = FeatureStore(tmp_path / 'store', made_with=made_with(**options, draws=1))
+    store.open_to_write(num_images=0)
+    os.utime(weights, ns=(0, 0))
+    store.check()
+    content = bytearray(weights.read_bytes())
+    content[-200] ^= 1  # not in the last block
+    weights.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"another '.*sam\.safetensors' \(has another content of the same size\); make"
+    ):
+        store.check()
+
+
+def test_a_picture_that_changes_meanwhile_is_refused(config, tmp_path):
+    sample = DATASETS.build(config.val_dataloader.dataset)[0]
+    picture = tmp_path / 'a.png'
+    picture.write_bytes(b'before')
+    store = FeatureStore(tmp_path / 'store', made_with=MadeWith(settings={}))
+    store.open_to_write(num_images=1)
+    pictures = store.read_pictures([str(picture)])
+    assert pictures == {str(picture): FileState.read(str(picture))}
+    picture.write_bytes(b'behind')
+    with pytest.raises(
+        ValueError, match=r"while features were made of them, '.*a\.png' has another content .*; run tools"
+    ):
+        store.write(0, [StoredSample(item=0, draw=0, is_list=False, sample=sample)], pictures=pictures, dtype='float32')
+    assert [path.name for path in store.folder.iterdir()] == ['store.json']
+
+
+def test_processes_may_start_a_store_at_the_same_time(moved, tmp_path):
+    _, settings = moved
+    found_with = made_with(draws=1, **{key: settings[key] for key in ('dataset', 'model', 'dtype', 'seed')})
+    barrier = threading.Barrier(8)
+
+    def start(_):
+        store = FeatureStore(tmp_path / 'store', made_with=found_with)
+        barrier.wait()
+        return store.open_to_write(num_images=200)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(start, range(8))) == [[0, 1, 2, 3]] * 8
+    assert [path.name for path in (tmp_path / 'store').iterdir()] == ['store.json']
+
+
+def test_another_number_of_images_is_refused(tmp_path):
+    store = FeatureStore(tmp_path, made_with=MadeWith(settings={}))
+    store.open_to_write(num_images=64)
+    with pytest.raises(
+        ValueError, match='are to be 1 shards, and the 65 images of the dataset make 2; make them again'
+    ):
+        store.open_to_write(num_images=65)

@@ -11,11 +11,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
-from PIL import ImageOps
+from PIL import Image, ImageOps
 from safetensors import safe_open
 from tiny_refcoco import REPOSITORY, run_tool
 
 from flmm.datasets.feature_store import FeatureStore
+from flmm.datasets.made_with import MadeWith
 from flmm.registry import DATASETS, MODELS, TRANSFORMS
 
 CACHED = """
@@ -34,6 +35,7 @@ train_dataloader = dict(dataset=dict(text_mode='select_first'))
 val_dataloader = val_cfg = val_evaluator = None
 test_dataloader = test_cfg = test_evaluator = None
 """
+ENDINGS = ('json', 'pictures.json', 'safetensors')
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(cached):
     path, folder = cached
     run(path)
     whole = contents(folder)
-    assert set(whole) == {'store.json', *(f'shard_0000{i}.{end}' for i in (0, 1) for end in ('json', 'safetensors'))}
+    assert set(whole) == {'store.json', *(f'shard_0000{i}.{end}' for i in (0, 1) for end in ENDINGS)}
     kept = (folder / 'shard_00000.json').stat().st_mtime_ns
     (folder / 'shard_00001.json').unlink()  # as if stopped before it was written
     (folder / 'shard_00001.safetensors.1f.unfinished').write_bytes(b'as if stopped at once')
@@ -77,6 +79,48 @@ def test_an_interrupted_run_goes_on_where_it_stopped(cached):
     assert len(DATASETS.build(dataset)) == 4
 
 
+@pytest.fixture
+def images(config):
+    """The folder of the pictures, which a test may change."""
+    folder = config.parent / 'data' / 'images'
+    contents_before = contents(folder)
+    yield folder
+    for name, content in contents_before.items():
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize('ending', ENDINGS)
+def test_features_of_changed_pictures_are_not_gone_on_with(cached, images, ending):
+    path, folder = cached
+    run(path)
+    of_shards = [json.loads(file.read_text()) for file in sorted(folder.glob('*.pictures.json'))]
+    done, to_do = (images / Path(pictures[0]['path']).name for pictures in of_shards)
+    of_old_pictures = (folder / 'shard_00001.safetensors').read_bytes()
+    (folder / f'shard_00001.{ending}').unlink()
+    content = done.read_bytes()
+    Image.new('RGB', (84, 56)).save(done)
+    with pytest.raises(ValueError, match=r"1 of 2 pictures are not those .* made from: '.*png' has \d+ bytes, not \d+"):
+        run(path)
+    done.write_bytes(content)  # has another time stamp now, which is no change
+
+    Image.new('RGB', Image.open(to_do).size).save(to_do)  # of the shard that is not done: no stored feature is of it
+    run(path)
+    assert (folder / 'shard_00001.safetensors').read_bytes() != of_old_pictures
+    assert len(DATASETS.build(Config.fromfile(path).train_dataloader.dataset)) == 4
+
+
+def test_going_on_compares_pictures_as_the_config_says(cached, images):
+    path, folder = cached
+    run(path)
+    (folder / 'shard_00001.json').unlink()
+    picture = images / Path(json.loads((folder / 'shard_00000.pictures.json').read_text())[0]['path']).name
+    picture.unlink()
+    with pytest.raises(ValueError, match=r"1 of 2 pictures .* does not exist; .* set pictures='unchecked'"):
+        run(path)
+    run(path, '--cfg-options', 'train_dataloader.dataset.pictures=unchecked')
+    assert (folder / 'shard_00001.json').exists()
+
+
 def test_processes_share_the_shards(cached, tmp_path):
     path, folder = cached
     run(path)
@@ -84,7 +128,7 @@ def test_processes_share_the_shards(cached, tmp_path):
     for file in folder.iterdir():
         file.unlink()
     run(path, '--rank', '1', '--world-size', '2')
-    assert set(contents(folder)) == {'store.json', 'shard_00001.json', 'shard_00001.safetensors'}
+    assert set(contents(folder)) == {'store.json', *(f'shard_00001.{end}' for end in ENDINGS)}
     run(path, '--rank', '0', '--world-size', '2')
     assert contents(folder) == whole
     with pytest.raises(ValueError, match=r'--rank is 2, expected 0 to 1 \(--world-size - 1\)'):
@@ -131,7 +175,7 @@ def test_each_draw_has_the_features_of_its_own_image(cached):
     with mock.patch.dict(TRANSFORMS.module_dict, MirrorAtRandom=MirrorAtRandom):
         run(path)
         source = DATASETS.build(settings.dataset)
-    store = FeatureStore(folder)
+    store = FeatureStore(folder, made_with=MadeWith(settings={}))
     with safe_open(folder / 'shard_00000.safetensors', framework='pt') as file:
         num_embeddings = sum(name.endswith('image_embedding') for name in file.offset_keys())
     assert num_embeddings == 4  # two images and their mirror images

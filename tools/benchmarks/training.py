@@ -19,6 +19,7 @@ from benchmarks.presets import PRESETS, build_grounder
 from benchmarks.samples import EDGES, SampleMaker
 from benchmarks.stages import StageTimer
 from flmm.datasets.feature_store import FeatureStore, StoredSample
+from flmm.datasets.made_with import MadeWith
 from flmm.models import FrozenQwenSAM
 from flmm.models.attention_capture import AttentionCapture
 from flmm.structures import GroundingSample
@@ -47,7 +48,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         image = benchmark_image(args.image, size=(width, height))
         for num_phrases in args.num_phrases:
             with tempfile.TemporaryDirectory() as folder, watched(model, StageTimer(args.device)) as timer:
-                ways = _ways(model, timer, image, num_phrases, args.batch_size, FeatureStore(folder))
+                store = FeatureStore(folder, made_with=MadeWith(settings={}))
+                ways = _ways(model, timer, image, num_phrases, args.batch_size, store)
                 results[f'{width}x{height}, {num_phrases} phrases'] = _compare(ways, timer, args)
     return results
 
@@ -145,11 +147,11 @@ def _ways(
 
 
 def _store(model: FrozenQwenSAM, samples: list[GroundingSample], store: FeatureStore) -> list[dict[str, Any]]:
-    store.open_to_write(made_with={}, num_images=len(samples))
+    store.open_to_write(num_images=len(samples))
     for sample in samples:
         (sample.features,) = model.encode([sample])
     stored = [StoredSample(item=i, draw=0, is_list=False, sample=sample) for i, sample in enumerate(samples)]
-    store.write(0, stored, dtype='float16')
+    store.write(0, stored, pictures={}, dtype='float16')
     return store.records()
 
 

@@ -1,0 +1,46 @@
+"""The pictures that features were made from: are they the same still?"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from flmm.file_state import FileState, compare_files
+
+PICTURES = ('stat', 'content', 'unchecked')
+"""How pictures are compared."""
+NUM_NAMED = 3
+"""How many pictures a message names."""
+
+
+def check_pictures(
+    states: Mapping[str, FileState], *, folder: Path, content: bool, backend_args: dict | None = None
+) -> None:
+    """Compare pictures with those that features were made from.
+
+    Args:
+        states: of the pictures of old, by the paths at which they are now.
+        folder: of the features.
+        content: True reads every picture; False those only whose time stamps differ.
+        backend_args: file backend arguments of mmengine.
+
+    Raises:
+        ValueError: pictures have changed, or are not there; the message counts them and names the first.
+    """
+    found = compare_files(states.items(), content=content, backend_args=backend_args)
+    if found.changed:
+        raise ValueError(
+            f'{len(found.changed)} of {len(states)} pictures are not those that the features in {str(folder)!r} were '
+            f'made from: {listed(found.changed)}; make the features again in another folder'
+        )
+    if found.absent:
+        raise ValueError(
+            f'{len(found.absent)} of {len(states)} pictures that the features in {str(folder)!r} were made from cannot '
+            f"be compared: {listed(found.absent)}; check data_root, or set pictures='unchecked' in CachedFeatures to "
+            'go on without comparing them'
+        )
+
+
+def listed(problems: Mapping[str, str]) -> str:
+    """Name the first few of what has gone wrong, by path, and count the others."""
+    named = ', '.join(f'{path!r} {problem}' for path, problem in list(problems.items())[:NUM_NAMED])
+    more = len(problems) - NUM_NAMED
+    return f'{named} and {more} more' if more > 0 else named
