@@ -30,8 +30,10 @@ def read_checkpoint(path: str | Path, *, map_location: str | Callable = 'cpu') -
     try:
         with get_local_path(str(path)) as local:
             return torch.load(local, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ValueError(f'checkpoint {str(path)!r} is damaged, or holds more than plain data ({error})') from error
+    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError) as error:
+        raise ValueError(
+            f'checkpoint {str(path)!r} cannot be read as plain data: it is damaged, or holds more ({error})'
+        ) from error
 
 
 def load_trained(model: 'FrozenLMM', path: str | Path) -> None:

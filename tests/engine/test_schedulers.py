@@ -31,8 +31,8 @@ def test_every_run_reaches_the_base_rate(total, warmup):
 
     num_warmup = min(round(warmup * total), total - 1)
     expected = [BASE * (1e-5 + (1 - 1e-5) * t / num_warmup) for t in range(num_warmup)]
-    for t in range(num_warmup, total):
-        expected.append(BASE * (1 + math.cos(math.pi * (t - num_warmup) / (total - num_warmup))) / 2)
+    length = total - num_warmup
+    expected += [BASE * (1 + math.cos(math.pi * t / length)) / 2 for t in range(length)]
     assert used == pytest.approx(expected, rel=1e-12)
     assert max(used) == BASE
 

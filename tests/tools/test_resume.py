@@ -4,13 +4,13 @@ import shutil
 
 import pytest
 import torch
-from test_train import assert_same_run, load
+from same_run import assert_same_run, load
 from tiny_refcoco import run_tool
 
 # Six images in batches of one: four training images are four iterations an epoch, of which the second is in the middle.
 WITHIN = [
     'train_dataloader.batch_size=1',
-    'default_hooks.checkpoint.by_epoch=False',
+    '+default_hooks.checkpoint.by_epoch=False',
     'default_hooks.checkpoint.interval=1',
 ]
 WITHIN += ['default_hooks.checkpoint.max_keep_ckpts=-1']
@@ -25,8 +25,7 @@ def rates(path):
     return load(path)['message_hub']['log_scalars']['train/lr']['log_history'].tolist()
 
 
-@pytest.mark.parametrize('workers', [0, 2])
-@pytest.mark.parametrize('iteration', [1, 4, 6])
+@pytest.mark.parametrize(('workers', 'iteration'), [(0, 1), (0, 4), (2, 6)])
 def test_a_checkpoint_within_an_epoch_resumes_exactly(config, tmp_path, straight_runs, workers, iteration):
     straight = straight_runs(workers)
     options = [*WITHIN, f'train_dataloader.num_workers={workers}']
@@ -52,7 +51,7 @@ def straight_runs(config, tmp_path_factory):
     return straight
 
 
-@pytest.mark.parametrize('iteration', [1, 2, 3, 5])
+@pytest.mark.parametrize('iteration', [2, 5])
 def test_a_run_by_iterations_resumes_exactly(config, tmp_path, runs_by_iterations, iteration):
     by_iteration, straight = runs_by_iterations
     train(by_iteration, tmp_path / 'resumed', resume=['--resume', straight / f'iter_{iteration}.pth'])
@@ -101,11 +100,6 @@ def test_more_epochs_stretch_the_schedule(own_schedule, tmp_path, caplog):
     train(own_schedule, work_dir, 'train_cfg.max_epochs=4', resume=['--resume'])
 
     assert rates(work_dir / 'epoch_4.pth')[4:] == rates(tmp_path / 'straight' / 'epoch_4.pth')[4:]
-    assert (
-        rates(work_dir / 'epoch_4.pth')[:4] == rates(work_dir / 'epoch_2.pth')
-        if (work_dir / 'epoch_2.pth').exists()
-        else True
-    )
     assert 'WarmupCosineLR: end was 4, is 8' in log(work_dir)
 
 
@@ -161,7 +155,7 @@ def test_a_schedule_that_follows_the_validation_is_refused(config, tmp_path):
         'val_dataloader = val_cfg = val_evaluator = None\n'
     )
     train(path, tmp_path / 'run', 'train_cfg.max_epochs=1')
-    with pytest.raises(ValueError, match='ReduceOnPlateauLR follows the validation, .* start a new one'):
+    with pytest.raises(ValueError, match=r'ReduceOnPlateauLR follows the validation, .* start a new one'):
         train(path, tmp_path / 'run', resume=['--resume'])
 
 
@@ -220,11 +214,9 @@ class Payload:
 @pytest.mark.parametrize('tool', ['train', 'test'])
 def test_a_pickle_with_code_is_refused(trained, tmp_path, tool):
     torch.save({'state_dict': {}, 'meta': Payload(tmp_path / 'marker')}, tmp_path / 'evil.pth')
-    with pytest.raises(ValueError, match=r"evil\.pth' is damaged, or holds more than plain data"):
-        if tool == 'train':
-            train(trained.config, tmp_path / 'run', resume=['--resume', tmp_path / 'evil.pth'])
-        else:
-            run_tool('test', trained.config, tmp_path / 'evil.pth', '--work-dir', tmp_path / 'run')
+    given = [tmp_path / 'evil.pth'] if tool == 'test' else ['--resume', tmp_path / 'evil.pth']
+    with pytest.raises(ValueError, match=r"evil\.pth' cannot be read as plain data"):
+        run_tool(tool, trained.config, *given, '--work-dir', tmp_path / 'run')
     assert not (tmp_path / 'marker').exists()
 
 
@@ -232,6 +224,6 @@ def test_a_damaged_or_missing_checkpoint_is_named(trained, tmp_path):
     shutil.copy(trained.work_dir / 'epoch_1.pth', tmp_path / 'cut.pth')
     with (tmp_path / 'cut.pth').open('r+b') as file:
         file.truncate(5000)
-    for name, message in (('cut.pth', 'is damaged'), ('absent.pth', 'does not exist')):
+    for name, message in (('cut.pth', 'cannot be read as plain data'), ('absent.pth', 'does not exist')):
         with pytest.raises(ValueError, match=rf"checkpoint '.*{name}' {message}"):
             train(trained.config, tmp_path / 'run', resume=['--resume', tmp_path / name])
