@@ -50,7 +50,7 @@ class PhraseGrounder:
 
         Returns:
             The sample with ``pred_masks`` (coarse) and ``sam_pred_masks`` (refined): logits [M, IH, IW], above 0 is
-            foreground; ``mask_attentions`` and ``text_embeds``. Its truth masks are empty.
+            foreground; ``mask_attentions`` and ``text_embeds``. Its truth (``masks``, ``gt_masks``) is None.
 
         Raises:
             ValueError: no list of phrases, a phrase without tokens, or an image the processor refuses.

@@ -5,7 +5,13 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    # save_best takes any key of the metrics: of mmengine's own keys and of ours, larger is better.
+    checkpoint=dict(
+        type='CheckpointHook',
+        interval=1,
+        max_keep_ckpts=2,
+        greater_keys=['IoU', 'acc', 'top', 'AR@', 'auc', 'precision', 'mAP', 'mDice', 'mAcc', 'aAcc'],
+    ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
 custom_hooks = [dict(type='PlainCheckpointHook'), dict(type='RandomStateHook')]

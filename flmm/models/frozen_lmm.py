@@ -155,9 +155,15 @@ class FrozenLMM(BaseModel):
             mode: 'loss' returns the losses of coarse and refined masks; 'tensor' returns the samples with every field
                 of the model filled in (``mask_attentions``, ``text_embeds``, ``pred_masks``, ``sam_pred_masks``);
                 'predict' returns the same without gradient.
+
+        Raises:
+            ValueError: another mode, or a loss of a sample without truth.
         """
         if mode not in ('loss', 'predict', 'tensor'):
             raise ValueError(f"mode is {mode!r}, expected 'loss', 'predict' or 'tensor'")
+        for sample in data_samples:
+            if mode == 'loss' and sample.gt_masks is None:
+                raise ValueError(f'image {sample.image_path!r} has no truth masks; there is no loss without them')
         with torch.set_grad_enabled(mode != 'predict' and torch.is_grad_enabled()):
             grounded, coarse_logits = self._ground(data_samples)
         return self._losses(grounded, coarse_logits) if mode == 'loss' else grounded
