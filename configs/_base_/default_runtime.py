@@ -5,7 +5,7 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # save_best takes any key of the metrics: of mmengine's own keys and of ours, larger is better.
+    # For save_best: of which metrics larger is better, GroundingMetric's and those that mmengine knows.
     checkpoint=dict(
         type='CheckpointHook',
         interval=1,

@@ -70,9 +70,10 @@ class GroundingMetric(RefSegMetric):
 
     Keys are ``<dataset_name>/<coarse|refined>/<cIoU|mIoU>``, and ``.../mIoU/<kind>`` where the dataset names the kinds
     of its expressions. The first key is the refined mIoU of the first test set: ``save_best='auto'`` of mmengine's
-    CheckpointHook takes the first. cIoU is nan where no mask, predicted or true, has a pixel. A dataset's name says which
-    protocol it follows: the first sentence of each ref, all refs of an image in one forward (F-LMM), or every sentence on
-    its own (LISA, GLaMM).
+    CheckpointHook takes the first. cIoU is nan where no mask, predicted or true, has a pixel.
+
+    A dataset's name says which protocol it follows: the first sentence of each ref, all refs of an image in one forward
+    (F-LMM), or every sentence on its own (LISA, GLaMM).
     """
 
     def process(self, data_batch: dict, data_samples: Sequence[GroundingSample]) -> None:
