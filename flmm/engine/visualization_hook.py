@@ -20,7 +20,7 @@ class VisualizationHook(Hook):
     """Writes a picture for each tested sample: image, attention, coarse, refined and truth of its phrases.
 
     Files are ``<out_dir>/<dataset_name>/<image name>_<item>_<number>.png``, with what no file name can hold written as
-    in a URL. While testing, only what a picture shows is kept, in small (1 MiB for a phrase or two); all is drawn in
+    in a URL. While testing, only what a picture shows is kept, in small (about 1 MB for a phrase); all is drawn in
     ``after_test``, when metrics and predictions are known and written. A sample that cannot be drawn stops neither the
     test nor the other pictures.
 
@@ -71,8 +71,8 @@ class VisualizationHook(Hook):
         self._forget()
         if failed:
             raise ValueError(
-                f'{len(failed)} of {num_pictures} pictures could not be drawn, for the reasons in the log: '
-                f'{", ".join(map(repr, failed))}; metrics and predictions are not affected'
+                f'{len(failed)} of {num_pictures} pictures could not be drawn (the log names them with the reasons), '
+                f'the first is {failed[0]!r}; metrics and predictions are written all the same'
             )
 
     @contextmanager

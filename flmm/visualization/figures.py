@@ -25,14 +25,14 @@ COLUMNS = ('image', 'attention', 'coarse', 'refined', 'truth')
 COLUMN_WIDTH, ROW_HEIGHT, NOTE_HEIGHT = 2.1, 2.35, 0.3
 """In inches."""
 FONT_SIZE = 8
-LONGEST_SIDE = 420
-"""Of the pictures of a page in px: twice what it shows of them."""
+LONGEST_SIDE = 300
+"""Of the pictures of a page in px; it shows 200 of them."""
 MAX_ROWS = 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhraseRow:
-    """One phrase: at most 0.5 MiB for the image, which a sample's phrases share, and 1.2 MiB for the rest.
+    """One phrase: at most 0.3 MB for the image, which a sample's phrases share, and 0.6 MB for the rest.
 
     Args:
         phrase: as in the sample.
@@ -117,6 +117,7 @@ def _draw_row(axes: dict[str, Axes], row: PhraseRow) -> None:
             axis.imshow(spotlight_mask(row.image, row.masks[column]))
         elif column == 'truth':
             title = 'truth not known'
+            axis.set_box_aspect(row.image.height / row.image.width)
         else:
             axis.imshow(row.image if column == 'image' else row.image.convert('L').convert('RGB'))
         axis.set_title(title, fontsize=FONT_SIZE, loc='left')

@@ -21,7 +21,7 @@ def draw_heads(sample: GroundingSample, *, heads: dict[int, list[int]], mask_id:
     """
     if sample.mask_attentions is None:
         raise ValueError(f"sample of {sample.image_path!r} holds no attention; draw what mode='tensor' returns")
-    maps = iter(sample.mask_attentions[mask_id].detach().float().cpu())
+    maps = iter(sample.mask_attentions[mask_id].detach().float().cpu().numpy())
     height, width = sample.mask_attentions.shape[-2:]
     num_rows, num_columns = len(heads), max(map(len, heads.values()))
     figure = TextFigure(figsize=(num_columns, num_rows * max(height / width, 0.5) + 0.5), layout='constrained')

@@ -47,10 +47,14 @@ def text_style(text: str) -> dict[str, Any]:
     Characters that the usual font lacks are taken from another font that is installed. What none has is logged, once.
     """
     usual = list(matplotlib.rcParams['font.family'])
-    lacking = sorted(set(filter(str.isprintable, text)) - _characters_of(tuple(usual)))
+    lacking = sorted(set(filter(_shows, text)) - _characters_of(tuple(usual)))
     _look_up({character for character in lacking if character not in _font_of})
     others = dict.fromkeys(_font_of[character] for character in lacking if _font_of[character] is not None)
     return {'parse_math': False, 'usetex': False, 'fontfamily': [*usual, *others]}
+
+
+def _shows(character: str) -> bool:
+    return unicodedata.category(character) not in ('Cc', 'Cf', 'Cs', 'Zs') and not '\ufe00' <= character <= '\ufe0f'
 
 
 def _look_up(characters: set[str]) -> None:
@@ -130,12 +134,13 @@ def _no_glyph_warnings() -> Iterator[None]:
 
 @cache
 def _characters_of(families: tuple[str, ...]) -> frozenset[str]:
-    files = {findfont(FontProperties(family=family)) for family in families}
+    files = {findfont(FontProperties(family=[family])) for family in families}
     return frozenset(chr(code) for file in files for code in get_font(file).get_charmap())
 
 
 @cache
 def _other_fonts() -> tuple[tuple[str, str], ...]:
     """All usable fonts that are installed, the preferred first: name and file."""
-    files = {entry.name: entry.fname for entry in fontManager.ttflist if not UNUSABLE.search(entry.name)}
+    upright_last = sorted(fontManager.ttflist, key=lambda entry: (entry.style == 'normal', entry.weight == 400))
+    files = {entry.name: entry.fname for entry in upright_last if not UNUSABLE.search(entry.name)}
     return tuple(sorted(files.items(), key=lambda item: (not PREFERRED.search(item[0]), item)))
