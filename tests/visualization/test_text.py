@@ -50,9 +50,11 @@ def test_missing_characters_are_logged_once(logged):
 
 
 def test_characters_are_taken_from_another_font_that_has_them(logged):
-    """STIX ships with matplotlib, DejaVu has nothing at this place of the private use area."""
-    style = text_style('a \ue22d')
-    assert style['fontfamily'] == [*mpl.rcParams['font.family'], 'STIXNonUnicode']
+    """STIX, which ships with matplotlib, has a circled A; DejaVu has none."""
+    *usual, other = text_style('a Ⓐ')['fontfamily']
+    assert usual == mpl.rcParams['font.family']
+    file = font_manager.findfont(font_manager.FontProperties(family=[other]))  # as matplotlib looks it up
+    assert font_manager.get_font(file).get_char_index(ord('Ⓐ'))
     assert logged == []
 
 
