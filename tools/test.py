@@ -1,6 +1,7 @@
 """Test a checkpoint: ``python tools/test.py CONFIG CHECKPOINT [--out predictions.json] [--show-dir pictures]``."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ class ResultsHook(Hook):
             self.error = error
             runner.logger.error(str(error))
         finally:
-            print(format_table(metrics))
+            encoding = sys.stdout.encoding or 'utf-8'  # a terminal may lack letters of a test set's name
+            print(format_table(metrics).encode(encoding, 'backslashreplace').decode(encoding))
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import matplotlib
 from matplotlib.backend_bases import RendererBase
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
-from matplotlib.textpath import text_to_path
 
 from flmm.plain_text import printable
 
@@ -22,7 +22,8 @@ from flmm.plain_text import printable
 # resort has a box for every character.
 PREFERRED = re.compile(r'CJK|Han Sans|YaHei|SimHei|WenQuanYi|PingFang|Hiragino|Gothic|^Noto Sans|Emoji|Symbola', re.I)
 UNUSABLE = re.compile(r'Color Emoji|Last Resort', re.I)
-POINTS_PER_INCH = 72
+DPI = 100
+"""At which text is measured, as it is drawn: hinted, small letters are wider than their outlines."""
 ZERO_WIDTH_JOINER = '\u200d'
 
 _font_of: dict[str, str | None] = {}
@@ -90,7 +91,7 @@ def fit_text(text: str, *, width: float, fontsize: float, max_lines: int = 1) ->
     rest = ' '.join(map(printable, text.split()))
     font = FontProperties(family=text_style(rest)['fontfamily'], size=fontsize)
     lines: list[str] = []
-    width *= POINTS_PER_INCH
+    width *= DPI
     while rest and len(lines) < max_lines:
         end, ending = _length_that_fits(rest, width, font), ''
         if end < len(rest):
@@ -102,13 +103,15 @@ def fit_text(text: str, *, width: float, fontsize: float, max_lines: int = 1) ->
 
 
 def _length_that_fits(text: str, width: float, font: FontProperties, end: str = '') -> int:
-    """How many characters of ``text``, at least one, take at most ``width`` points together with ``end``."""
+    """How many characters of ``text``, at least one, take at most ``width`` px together with ``end``."""
+
+    renderer = RendererAgg(1, 1, DPI)
 
     def measure(length: int) -> float:
-        return text_to_path.get_text_width_height_descent(text[:length] + end, font, ismath=False)[0]
+        return renderer.get_text_width_height_descent(text[:length] + end, font, ismath=False)[0]
 
     with _no_glyph_warnings():
-        lengths = range(1, min(len(text), int(width)) + 1)  # a character takes more than a point
+        lengths = range(1, min(len(text), int(width)) + 1)  # a character takes more than a pixel
         return max(1, bisect.bisect_right(lengths, width, key=measure))
 
 

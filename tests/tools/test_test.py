@@ -1,6 +1,10 @@
+import io
 import json
 import math
+import runpy
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from PIL import Image
 from pycocotools import mask as coco_mask
-from tiny_refcoco import IMAGE_SIZES, REFS, run_tool
+from tiny_refcoco import IMAGE_SIZES, REFS, REPOSITORY, run_tool
 
 from flmm.engine import visualization_hook
 from flmm.registry import METRICS
@@ -161,6 +165,16 @@ def test_a_picture_that_fails_costs_nothing_else(trained, tmp_path, monkeypatch,
         f'{metrics[f"a/$b_val_first_sentence/{column}"]:.1f}'
         for column in ('coarse/cIoU', 'coarse/mIoU', 'refined/cIoU', 'refined/mIoU')
     ]
+
+
+def test_a_terminal_without_the_letters_of_a_name_gets_the_table(tmp_path, monkeypatch):
+    hook = runpy.run_path(str(REPOSITORY / 'tools' / 'test.py'))['ResultsHook']()
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
+    monkeypatch.setattr(sys, 'stdout', terminal)
+    hook.after_test_epoch(SimpleNamespace(work_dir=tmp_path), {'狗/refined/mIoU': 1.0})
+    terminal.flush()
+    assert rb'\u72d7' in terminal.buffer.getvalue()
+    assert json.loads((tmp_path / 'metrics.json').read_text()) == {'狗/refined/mIoU': 1.0}
 
 
 class OddMetric(BaseMetric):

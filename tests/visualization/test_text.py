@@ -4,13 +4,10 @@ import warnings
 import matplotlib as mpl
 import pytest
 from matplotlib import font_manager
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.textpath import text_to_path
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 
 from flmm.visualization import text as text_module
 from flmm.visualization.text import TextFigure, fit_text, text_style
-
-INCH = 72
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +26,7 @@ def width_of(line, fontsize=8):
     font = font_manager.FontProperties(family=['DejaVu Sans'], size=fontsize)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        return text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] / INCH
+        return RendererAgg(1, 1, 100).get_text_width_height_descent(line, font, ismath=False)[0] / 100
 
 
 def test_usual_text_keeps_the_usual_font(logged):
