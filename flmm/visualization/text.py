@@ -88,10 +88,10 @@ def fit_text(text: str, *, width: float, fontsize: float, max_lines: int = 1) ->
         fontsize: in points.
         max_lines: of these lines the last ends in an ellipsis where text is left over.
     """
-    rest = ' '.join(map(printable, text.split()))
+    width *= DPI
+    rest = ' '.join(map(printable, text.split()))[: int(width) * max_lines + 1]  # a character takes more than a pixel
     font = FontProperties(family=text_style(rest)['fontfamily'], size=fontsize)
     lines: list[str] = []
-    width *= DPI
     while rest and len(lines) < max_lines:
         end, ending = _length_that_fits(rest, width, font), ''
         if end < len(rest):
@@ -104,15 +104,13 @@ def fit_text(text: str, *, width: float, fontsize: float, max_lines: int = 1) ->
 
 def _length_that_fits(text: str, width: float, font: FontProperties, end: str = '') -> int:
     """How many characters of ``text``, at least one, take at most ``width`` px together with ``end``."""
-
     renderer = RendererAgg(1, 1, DPI)
 
     def measure(length: int) -> float:
         return renderer.get_text_width_height_descent(text[:length] + end, font, ismath=False)[0]
 
     with _no_glyph_warnings():
-        lengths = range(1, min(len(text), int(width)) + 1)  # a character takes more than a pixel
-        return max(1, bisect.bisect_right(lengths, width, key=measure))
+        return max(1, bisect.bisect_right(range(1, min(len(text), int(width)) + 1), width, key=measure))
 
 
 def _break_before(text: str, end: int) -> int:
