@@ -106,8 +106,8 @@ class PhraseGrounder:
 
         Returns:
             The sample with ``pred_masks`` (coarse) and ``sam_pred_masks`` (refined): logits [M, IH, IW], above 0 is
-            foreground; ``mask_attentions`` and ``text_embeds``. Its truth is None. Its ``input_ids`` hold all phrases
-            one after the other, however they were grouped.
+            foreground; ``mask_attentions`` and ``text_embeds``. Its truth (``masks``, ``gt_masks``) is None. Its
+            ``input_ids`` hold all phrases one after the other, however they were grouped.
 
         Raises:
             ValueError: an image or a phrase of another kind, a phrase without letters or digits, or an image that the

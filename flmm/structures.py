@@ -51,8 +51,8 @@ class GroundingSample:
         image_grid_thw: [1, 3] long. Frames, rows and columns of the dense patch grid; H = 14 * rows.
         image_token_id: the id that stands for one image token in ``input_ids``.
         phrases: M strings, as read from the dataset.
-        masks: [M, H, W] bool, truth in the processed frame.
-        gt_masks: [M, IH, IW] bool, truth in the image frame.
+        masks: [M, H, W] bool, truth in the processed frame; None where no truth is known.
+        gt_masks: [M, IH, IW] bool, truth in the image frame; None exactly where ``masks`` is.
         image: the image as RGB, size (IW, IH). May be None where ``features`` are known.
         meta_data: frame sizes, see :class:`flmm.geometry.FrameMetaData`.
         image_path: where the image was read from, for messages and file names.
@@ -75,8 +75,8 @@ class GroundingSample:
     image_grid_thw: Tensor
     image_token_id: int
     phrases: list[str]
-    masks: Tensor
-    gt_masks: Tensor
+    masks: Tensor | None
+    gt_masks: Tensor | None
     image: Image.Image | None
     meta_data: dict[str, Any]
     image_path: str
@@ -153,16 +153,30 @@ class GroundingSample:
         image_size = self.image_size if self.image is None else (self.image.height, self.image.width)
         num_rows = num_tokens * MERGE_SIZE**2
         found_rows = num_rows if self.pixel_values is None else len(self.pixel_values)
+        if (self.masks is None) != (self.gt_masks is None):
+            given, absent = ('gt_masks', 'masks') if self.masks is None else ('masks', 'gt_masks')
+            raise ValueError(
+                f'image {self.image_path!r} has {given} but {absent} is None; give both, or None for both where no '
+                'truth is known'
+            )
         facts = [
             ('mask_ids has shape', tuple(self.mask_ids.shape), tuple(self.input_ids.shape), 'one id for each token'),
             ('its phrases have mask ids', mask_ids, list(range(num_masks)), 'each phrase needs tokens of its own'),
             ('its image tokens number', num_image_tokens, num_tokens, f'its layout of a grid of {h}x{w} units'),
             ('pixel_values has rows', found_rows, num_rows, 'the patches of its layout'),
-            ('masks has shape', tuple(self.masks.shape), (num_masks, *frame), 'a mask each, processed frame'),
             ('image has size', image_size, self.image_size, 'the original shape of its meta_data'),
-            ('gt_masks has shape', tuple(self.gt_masks.shape), (num_masks, *image_size), 'a mask each, image frame'),
             ('phrase_kinds number', len(kinds), num_masks, 'one for each phrase, or None'),
         ]
+        if self.masks is not None and self.gt_masks is not None:
+            facts += [
+                ('masks has shape', tuple(self.masks.shape), (num_masks, *frame), 'a mask each, processed frame'),
+                (
+                    'gt_masks has shape',
+                    tuple(self.gt_masks.shape),
+                    (num_masks, *image_size),
+                    'a mask each, image frame',
+                ),
+            ]
         for name, found, expected, why in facts:
             if found != expected:
                 raise ValueError(f'image {self.image_path!r}: {name} {found}, expected {expected} ({why})')

@@ -24,9 +24,11 @@ def test_masks_lie_in_the_image_frame_and_do_not_depend_on_the_unknown_truth():
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 60, 3), dtype=np.uint8))
     found = grounder(image, ['a cat', 'dog'])
     assert found.pred_masks.shape == found.sam_pred_masks.shape == (2, 90, 60)
-    assert not found.gt_masks.any()
+    assert found.gt_masks is found.masks is None
 
-    found.gt_masks[:], found.masks[:] = True, True
+    frame = found.meta_data['padded_shape']
+    found.gt_masks = torch.ones(2, 90, 60, dtype=torch.bool)
+    found.masks = torch.ones(2, frame['height'], frame['width'], dtype=torch.bool)
     (again,) = grounder.model([found], mode='predict')
     assert torch.equal(again.sam_pred_masks, found.sam_pred_masks)
 

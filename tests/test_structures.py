@@ -106,6 +106,19 @@ def test_fields_that_do_not_fit_name_image_found_and_expected(changes, message):
         GroundingSample(**fields(**changes))
 
 
+def test_truth_may_be_absent_but_not_by_half():
+    assert GroundingSample(**fields(masks=None, gt_masks=None)).gt_masks is None
+    for absent, given in (('masks', 'gt_masks'), ('gt_masks', 'masks')):
+        message = f"image 'folder/cats.jpg' has {given} but {absent} is None; give both, or None for both"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            GroundingSample(**fields(**{absent: None}))
+
+
+def test_a_copy_without_truth_can_be_moved():
+    moved = GroundingSample(**fields(masks=None, gt_masks=None)).to('cpu')
+    assert moved.masks is moved.gt_masks is None
+
+
 def test_a_sample_without_phrases_is_refused():
     changes = {'phrases': [], 'mask_ids': torch.full((12,), -1), 'masks': torch.zeros(0, 56, 84, dtype=torch.bool)}
 

@@ -20,7 +20,7 @@ from mmengine.runner import Runner
 
 from flmm.config import read_config
 from flmm.datasets.shapes import build_dataset
-from flmm.evaluation import format_table
+from flmm.evaluation import format_table, write_metrics
 from flmm.models.checkpoints import load_trained
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample
@@ -116,6 +116,13 @@ def main() -> None:
     trained.wait()
     control.wait()
 
+    metrics = {}
+    for folder in (work_dir, control_dir):
+        metrics |= json.loads((folder / 'metrics.json').read_text())
+    write_metrics(metrics, work_dir / 'metrics.json')
+    table = format_table(metrics)
+    (work_dir / 'table.txt').write_text(table + '\n')
+
     announce('drawing pictures')
     config = read_config(CONFIG)
     init_default_scope(config.default_scope)
@@ -123,13 +130,6 @@ def main() -> None:
     load_trained(model, checkpoint)
     grounded = model.eval()(pick_samples(config), mode='predict')
     save_figure(draw_phrases(grounded), work_dir / 'pictures.png')
-
-    metrics = {}
-    for folder in (work_dir, control_dir):
-        metrics |= json.loads((folder / 'metrics.json').read_text())
-    (work_dir / 'metrics.json').write_text(json.dumps(metrics, indent=2))
-    table = format_table(metrics)
-    (work_dir / 'table.txt').write_text(table + '\n')
     announce(f'done: {work_dir}/metrics.json, table.txt, pictures.png')
     print(table)
 

@@ -82,6 +82,8 @@ def _scores(model: FrozenLMM, loader: torch.utils.data.DataLoader, num_images: i
         for batch in loader:
             samples = model.data_preprocessor(batch)['data_samples'][: num_images - seen]
             for sample, maps in zip(samples, model.run_lmm(samples)[0], strict=True):
+                if sample.masks is None:
+                    raise ValueError(f'image {sample.image_path!r} has no truth masks to score the heads by')
                 yield best_threshold_iou(maps, area_coverage(sample.masks, sample.grid_size)).cpu()
             seen += len(samples)
             progress.update(len(samples))

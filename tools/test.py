@@ -1,11 +1,39 @@
 """Test a checkpoint: ``python tools/test.py CONFIG CHECKPOINT [--out predictions.json] [--show-dir pictures]``."""
 
 import argparse
-import json
+import sys
 from pathlib import Path
+from typing import Any
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from flmm.engine.runner_from_args import add_runner_arguments, build_runner, load_config
-from flmm.evaluation import format_table
+from flmm.evaluation import format_table, write_metrics
+
+
+class ResultsHook(Hook):
+    """Writes metrics.json to the work dir and prints the table as soon as there are metrics, before any picture.
+
+    Attributes:
+        error: what kept some of the metrics out of the file, to be raised when all else is done.
+    """
+
+    priority = 'VERY_HIGH'
+    error: ValueError | None = None
+
+    @master_only
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        """Write and print ``metrics``."""
+        try:
+            write_metrics(metrics, Path(runner.work_dir, 'metrics.json'))
+        except ValueError as error:
+            self.error = error
+            runner.logger.error(str(error))
+        finally:
+            encoding = sys.stdout.encoding or 'utf-8'  # a terminal may lack letters of a test set's name
+            print(format_table(metrics).encode(encoding, 'backslashreplace').decode(encoding))
 
 
 def main() -> None:
@@ -25,10 +53,11 @@ def main() -> None:
         hook = {'type': 'VisualizationHook', 'out_dir': args.show_dir}
         config.custom_hooks = [*config.get('custom_hooks', []), hook]
     runner = build_runner(config)
-    metrics = runner.test()
-    if runner.rank == 0:
-        Path(config.work_dir, 'metrics.json').write_text(json.dumps(metrics, indent=2))
-        print(format_table(metrics))
+    results = ResultsHook()
+    runner.register_hook(results)
+    runner.test()
+    if results.error:
+        raise results.error
 
 
 if __name__ == '__main__':

@@ -5,7 +5,13 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    # For save_best: of which metrics larger is better, GroundingMetric's and those that mmengine knows.
+    checkpoint=dict(
+        type='CheckpointHook',
+        interval=1,
+        max_keep_ckpts=2,
+        greater_keys=['IoU', 'acc', 'top', 'AR@', 'auc', 'precision', 'mAP', 'mDice', 'mAcc', 'aAcc'],
+    ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Here, not in custom_hooks: a config that sets those would lose them without a word.
     finite_check=dict(type='FiniteCheckHook', max_streak=1),

@@ -128,13 +128,16 @@ class FeatureStore:
             dtype: of attentions and image embeddings; hidden states stay as they are.
 
         Raises:
-            ValueError: a number is too large for ``dtype``, or a picture has changed since its state was read.
+            ValueError: a number is too large for ``dtype``, a sample has no truth, or a picture has changed since its
+                state was read.
         """
         tensors: dict[str, Tensor] = {}
         embeddings: dict[int, str] = {}
         records = []
         for number, stored in enumerate(samples):
             sample, features = stored.sample, stored.sample.features
+            if sample.gt_masks is None:
+                raise ValueError(f'image {sample.image_path!r} has no truth masks; features are stored to train with')
             if id(features.image_embedding) not in embeddings:
                 embeddings[id(features.image_embedding)] = f'{number}.image_embedding'
                 tensors[f'{number}.image_embedding'] = features.image_embedding.to(DTYPES[dtype])

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations
-from mmdet.structures.mask import BitmapMasks
 from mmengine import fileio
 from PIL import Image
 
@@ -105,11 +104,8 @@ class LoadMasks(LoadAnnotations):
 
 
 def unlabelled_item(image: Image.Image, phrases: list[str], *, path: str = 'image') -> dict:
-    """Make what :class:`RefCOCO2PNG` takes of an image and phrases whose masks are not known: all are empty."""
-    image = to_rgb(image)
-    masks = np.zeros((len(phrases), image.height, image.width), dtype=np.uint8)
-    gt_masks = BitmapMasks(masks, image.height, image.width)
-    return {'img_path': path, 'image': image, 'text': phrases, 'gt_masks': gt_masks}
+    """Make what :class:`RefCOCO2PNG` takes of an image and phrases whose masks are not known: ``gt_masks`` is None."""
+    return {'img_path': path, 'image': to_rgb(image), 'text': phrases, 'gt_masks': None}
 
 
 @TRANSFORMS.register_module()
@@ -118,7 +114,8 @@ class RefCOCO2PNG(BaseTransform):
 
     The sequence is the chat-formatted prompt with its image tokens, then, as the beginning of the model's answer,
     ``phrase 0 . phrase 1 . ...``. Tokens of phrase i have mask id i, all others -1. Phrases are plain text: a special
-    token's name in them is spelt out, never turned into the special token.
+    token's name in them is spelt out, never turned into the special token. An item without ``gt_masks``
+    becomes samples without truth.
 
     Args:
         image_processor: a QwenImageProcessorWrapper, or the config of one.
@@ -142,23 +139,27 @@ class RefCOCO2PNG(BaseTransform):
     def transform(self, results: dict) -> GroundingSample | list[GroundingSample]:
         """Return a sample with all phrases of the item, or a list of samples with one phrase each."""
         path, phrases = results['img_path'], results['text']
-        gt_masks = torch.from_numpy(results['gt_masks'].to_ndarray().astype(bool))
+        bitmaps = results.get('gt_masks')
+        gt_masks = None if bitmaps is None else torch.from_numpy(bitmaps.to_ndarray().astype(bool))
         self._check(path, phrases, gt_masks, results['image'])
         try:
             processed = self.image_processor.preprocess(results['image'], prompt=self.prompt)
         except ValueError as error:
             raise ValueError(f'image {path!r}: {error}') from error
-        masks = image_to_processed(gt_masks, processed['meta_datas'][0])
         groups = [list(range(len(phrases)))] if self.concat else [[index] for index in range(len(phrases))]
-        samples = [self._sample(results, processed, group, masks[group], gt_masks[group]) for group in groups]
+        samples = [
+            self._sample(results, processed, group, None if gt_masks is None else gt_masks[group]) for group in groups
+        ]
         return samples[0] if self.concat else samples
 
     @staticmethod
-    def _check(path: str, phrases: list[str], gt_masks: torch.Tensor, image: Image.Image) -> None:
+    def _check(path: str, phrases: list[str], gt_masks: torch.Tensor | None, image: Image.Image) -> None:
         if isinstance(phrases, str):
             raise ValueError(f'image {path!r} has the string {phrases!r} for phrases; give a list of strings')
         if not phrases:
             raise ValueError(f'image {path!r} has no phrase; leave it out of the dataset')
+        if gt_masks is None:
+            return
         if len(phrases) != len(gt_masks):
             raise ValueError(f'image {path!r} has {len(phrases)} phrases and {len(gt_masks)} masks; give one mask each')
         if gt_masks.shape[1:] != (image.height, image.width):
@@ -168,7 +169,7 @@ class RefCOCO2PNG(BaseTransform):
             )
 
     def _sample(
-        self, results: dict, processed: dict, group: list[int], masks: torch.Tensor, gt_masks: torch.Tensor
+        self, results: dict, processed: dict, group: list[int], gt_masks: torch.Tensor | None
     ) -> GroundingSample:
         phrases = [results['text'][index] for index in group]
         phrase_ids = [self.image_processor.encode_text(phrase) for phrase in phrases]
@@ -192,7 +193,7 @@ class RefCOCO2PNG(BaseTransform):
             image_layout=processed['image_layouts'][0],
             image_token_id=self.image_processor.image_token_id,
             phrases=phrases,
-            masks=masks,
+            masks=None if gt_masks is None else image_to_processed(gt_masks, processed['meta_datas'][0]),
             gt_masks=gt_masks,
             image=results['image'],
             meta_data=processed['meta_datas'][0],

@@ -3,6 +3,7 @@
 from flmm.evaluation.dump_predictions import DumpPredictions
 from flmm.evaluation.grounding_metric import GroundingMetric, PhraseScore, phrase_scores
 from flmm.evaluation.head_scores import best_threshold_iou
+from flmm.evaluation.metrics_file import write_metrics
 from flmm.evaluation.table import align_rows, format_table
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     'best_threshold_iou',
     'format_table',
     'phrase_scores',
+    'write_metrics',
 ]

@@ -19,8 +19,8 @@ from flmm.structures import GroundingSample
 class DumpPredictions(BaseMetric):
     """Writes ``out_file_path``: a list with one record for each phrase, and computes no metric.
 
-    A record holds dataset_name, image_path, phrase, kind, and for coarse and refined each the IoU (0..1) and the mask
-    (COCO RLE with ``counts`` as a string).
+    A record holds dataset_name, image_path, phrase, kind, and for coarse and refined each the IoU (0..1, null where the
+    sample has no truth) and the mask (COCO RLE with ``counts`` as a string).
 
     Args:
         out_file_path: ends in '.json'.
@@ -45,16 +45,18 @@ class DumpPredictions(BaseMetric):
             {'dataset_name': sample.dataset_name, 'image_path': sample.image_path, 'phrase': phrase, 'kind': kind}
             for phrase, kind in zip(sample.phrases, kinds, strict=True)
         ]
-        scores = iter(phrase_scores(sample))
+        known = sample.gt_masks is not None
+        ious = (score.iou for score in phrase_scores(sample)) if known else itertools.repeat(None)
         for source, field in SOURCES.items():
             for record, logits in zip(records, getattr(sample, field), strict=True):
-                record[source] = {'iou': next(scores).iou, 'mask': encode_mask(logits > 0)}
+                record[source] = {'iou': next(ious), 'mask': encode_mask(logits > 0)}
         return records
 
     def compute_metrics(self, results: list[list[dict]]) -> dict:
         """Write the file; called on the main process alone."""
         self.out_file_path.parent.mkdir(parents=True, exist_ok=True)
-        self.out_file_path.write_text(json.dumps(list(itertools.chain.from_iterable(results))))
+        records = list(itertools.chain.from_iterable(results))
+        self.out_file_path.write_text(json.dumps(records, allow_nan=False), encoding='utf-8')
         return {}
 
 

@@ -32,7 +32,16 @@ class PhraseScore:
 
 
 def phrase_scores(sample: GroundingSample) -> Iterator[PhraseScore]:
-    """Score the coarse and the refined mask of each phrase of a predicted sample; logits above 0 are foreground."""
+    """Score the coarse and the refined mask of each phrase of a predicted sample; logits above 0 are foreground.
+
+    Raises:
+        ValueError: the sample's truth is not known.
+    """
+    if sample.gt_masks is None:
+        raise ValueError(
+            f'image {sample.image_path!r} of {sample.dataset_name!r} has no truth masks, so its predictions have no '
+            'score; load the masks (LoadMasks in the pipeline), or leave metrics out'
+        )
     kinds = sample.phrase_kinds or [None] * sample.num_masks
     for source, field in SOURCES.items():
         predicted = getattr(sample, field) > 0
@@ -60,8 +69,11 @@ class GroundingMetric(RefSegMetric):
     """mmdet's RefSegMetric (cIoU: summed intersections over summed unions; mIoU: mean over phrases), in percent.
 
     Keys are ``<dataset_name>/<coarse|refined>/<cIoU|mIoU>``, and ``.../mIoU/<kind>`` where the dataset names the kinds
-    of its expressions. A dataset's name says which protocol it follows: the first sentence of each ref, all refs of an
-    image in one forward (F-LMM), or every sentence on its own (LISA, GLaMM).
+    of its expressions. The first key is the refined mIoU of the first test set: ``save_best='auto'`` of mmengine's
+    CheckpointHook takes the first. cIoU is nan where no mask, predicted or true, has a pixel.
+
+    A dataset's name says which protocol it follows: the first sentence of each ref, all refs of an image in one forward
+    (F-LMM), or every sentence on its own (LISA, GLaMM).
     """
 
     def process(self, data_batch: dict, data_samples: Sequence[GroundingSample]) -> None:
@@ -73,9 +85,11 @@ class GroundingMetric(RefSegMetric):
         """Return the metrics, in percent."""
         scores = list(itertools.chain.from_iterable(results))
         metrics = {}
-        for (name, source), members in _grouped(scores, 'dataset_name', 'source'):
-            for metric, value in self._percent(members).items():
-                metrics[f'{name}/{source}/{metric}'] = value
+        for (name,), of_name in _grouped(scores, 'dataset_name'):
+            percent = {source: self._percent(members) for (source,), members in _grouped(of_name, 'source')}
+            for source, metric in itertools.product(('refined', 'coarse'), ('mIoU', 'cIoU')):  # the best one first
+                if metric in self.metrics:
+                    metrics[f'{name}/{source}/{metric}'] = percent[source][metric]
         named = [score for score in scores if score.kind is not None] if 'mIoU' in self.metrics else []
         for (name, source, kind), members in sorted(_grouped(named, 'dataset_name', 'source', 'kind')):
             metrics[f'{name}/{source}/mIoU/{kind}'] = self._percent(members)['mIoU']
@@ -84,7 +98,8 @@ class GroundingMetric(RefSegMetric):
     def _percent(self, scores: list[PhraseScore]) -> dict[str, float]:
         # numpy's integers: where no mask has a pixel, cIoU is nan, not a ZeroDivisionError
         rows = [(np.int64(score.intersection), np.int64(score.union), score.iou, 1) for score in scores]
-        return {metric: float(value) for metric, value in super().compute_metrics(rows).items()}
+        with np.errstate(invalid='ignore'):
+            return {metric: float(value) for metric, value in super().compute_metrics(rows).items()}
 
 
 def _grouped(scores: list[PhraseScore], *fields: str) -> list[tuple[tuple, list[PhraseScore]]]:

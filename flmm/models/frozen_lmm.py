@@ -187,9 +187,13 @@ class FrozenLMM(BaseModel):
         Raises:
             NonFiniteError: a prediction, or what it was made from, is not finite; 'loss' leaves that to training
                 (:class:`flmm.engine.FiniteCheckHook`).
+            ValueError: another mode, or a loss of a sample without truth.
         """
         if mode not in ('loss', 'predict', 'tensor'):
             raise ValueError(f"mode is {mode!r}, expected 'loss', 'predict' or 'tensor'")
+        for sample in data_samples:
+            if mode == 'loss' and sample.gt_masks is None:
+                raise ValueError(f'image {sample.image_path!r} has no truth masks; there is no loss without them')
         with torch.set_grad_enabled(mode != 'predict' and torch.is_grad_enabled()):
             features = self.encode(data_samples)
             grounded, coarse_logits = self._ground(data_samples, features)

@@ -6,11 +6,14 @@ Names are imported when first used: those of ``figures`` need mmdet, and picture
 from flmm.lazy_exports import lazy_exports
 
 _MODULE_OF = {
+    'PhrasePage': 'figures',
     'attention_map': 'figures',
-    'draw_heads': 'figures',
+    'draw_heads': 'heads_figure',
+    'draw_page': 'figures',
     'draw_phrases': 'figures',
     'draw_selection': 'selection_figure',
     'draw_tokens': 'patch_grid',
+    'phrase_page': 'figures',
     'rebuild_image': 'patch_grid',
     'save_figure': 'save',
     'spotlight_mask': 'figures',

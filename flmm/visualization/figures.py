@@ -1,31 +1,71 @@
 """Pictures of grounded phrases: image, attention, coarse mask, refined mask, truth.
 
+What a page shows is taken of the samples first, small enough to be kept, and drawn then or later.
+
 Letters: M masks of a sample, C attention heads, (h, w) the grid in units, (IH, IW) the image in px.
 """
 
-import textwrap
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from flmm.evaluation.grounding_metric import phrase_scores
+from flmm.evaluation.grounding_metric import SOURCES, phrase_scores
 from flmm.structures import GroundingSample
+from flmm.visualization.text import TextFigure, fit_text, text_style
 
 COLUMNS = ('image', 'attention', 'coarse', 'refined', 'truth')
+COLUMN_WIDTH, ROW_HEIGHT, NOTE_HEIGHT = 2.1, 2.35, 0.3
+"""In inches."""
+FONT_SIZE = 8
+LONGEST_SIDE = 300
+"""Of the pictures of a page in px; it shows 200 of them."""
+MAX_ROWS = 24
 
 
-def spotlight_mask(image: Image.Image, mask: Tensor) -> np.ndarray:
+@dataclass(frozen=True, kw_only=True)
+class PhraseRow:
+    """One phrase: at most 0.3 MB for the image, which a sample's phrases share, and 0.6 MB for the rest.
+
+    Args:
+        phrase: as in the sample.
+        image: RGB, with sides (PW, PH) up to :data:`LONGEST_SIDE`.
+        heat: [PH, PW] float32 in 0..1, see :func:`attention_map`.
+        masks: 'coarse', 'refined', and 'truth' where it is known -> [PH, PW] bool.
+        ious: 'coarse' and 'refined' -> IoU in the image frame, 0..1; empty where the truth is not known.
+    """
+
+    phrase: str
+    image: Image.Image
+    heat: np.ndarray
+    masks: dict[str, np.ndarray]
+    ious: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhrasePage:
+    """The rows of a page, and how many phrases found no place on it."""
+
+    rows: list[PhraseRow]
+    num_left_out: int
+
+
+def spotlight_mask(image: Image.Image, mask: Tensor | np.ndarray) -> np.ndarray:
     """Keep the colours of ``image`` where ``mask`` [IH, IW] is True; the rest is dark and grey.
 
     Returns:
         [IH, IW, 3] float in 0..1.
     """
     pixels = np.asarray(image, dtype=np.float32) / 255
-    return np.where(mask.cpu().numpy()[..., None], pixels, 0.35 * pixels.mean(axis=2, keepdims=True))
+    shown = mask.cpu().numpy() if isinstance(mask, Tensor) else mask
+    return np.where(shown[..., None], pixels, 0.35 * pixels.mean(axis=2, keepdims=True))
 
 
 def attention_map(attentions: Tensor, image_size: tuple[int, int]) -> np.ndarray:
@@ -40,68 +80,94 @@ def attention_map(attentions: Tensor, image_size: tuple[int, int]) -> np.ndarray
     return (smooth / smooth.max().clamp(min=1e-12)).cpu().numpy()
 
 
-def draw_phrases(samples: list[GroundingSample], *, max_rows: int = 24) -> Figure:
+def draw_phrases(samples: Sequence[GroundingSample], *, max_rows: int = MAX_ROWS) -> Figure:
     """Draw one row for each phrase, with the columns image, attention, coarse, refined, truth.
+
+    Where no truth is known there is no IoU; the column of truths is left out where no sample has any.
 
     Args:
         samples: predicted samples that still hold ``mask_attentions`` (``model(samples, mode='tensor')``).
-        max_rows: later phrases are left out.
+        max_rows: later phrases are left out; a line below says how many.
 
     Raises:
-        ValueError: no sample, or one without predictions.
+        ValueError: no sample, one without predictions, or one without its image.
     """
-    rows = [(sample, index) for sample in samples for index in range(sample.num_masks)][:max_rows]
-    if not rows:
-        raise ValueError('draw_phrases got no phrase to draw; pass at least one sample')
-    figure = Figure(figsize=(2.1 * len(COLUMNS), 2.35 * len(rows)), layout='constrained')
-    axes = figure.subplots(len(rows), len(COLUMNS), squeeze=False)
-    for row, (sample, index) in zip(axes, rows, strict=True):
-        _draw_row(row, sample, index)
+    return draw_page(phrase_page(samples, max_rows=max_rows))
+
+
+def draw_page(page: PhrasePage) -> Figure:
+    """Draw what :func:`phrase_page` took of samples."""
+    columns = [name for name in COLUMNS if name != 'truth' or any('truth' in row.masks for row in page.rows)]
+    height = ROW_HEIGHT * len(page.rows) + NOTE_HEIGHT * bool(page.num_left_out)
+    figure = TextFigure(figsize=(COLUMN_WIDTH * len(columns), height), layout='constrained')
+    axes = figure.subplots(len(page.rows), len(columns), squeeze=False)
+    for of_row, row in zip(axes, page.rows, strict=True):
+        _draw_row(dict(zip(columns, of_row, strict=True)), row)
+    if page.num_left_out:
+        phrases = 'phrase is' if page.num_left_out == 1 else 'phrases are'
+        figure.supxlabel(f'{page.num_left_out} more {phrases} not shown', fontsize=FONT_SIZE, x=0.01, ha='left')
     return figure
 
 
+def _draw_row(axes: dict[str, Axes], row: PhraseRow) -> None:
+    for column, axis in axes.items():
+        axis.set_axis_off()
+        title = f'{column}, IoU {row.ious[column]:.2f}' if column in row.ious else column
+        if column in row.masks:
+            axis.imshow(spotlight_mask(row.image, row.masks[column]))
+        elif column == 'truth':
+            title = 'truth not known'
+            axis.set_box_aspect(row.image.height / row.image.width)
+        else:
+            axis.imshow(row.image if column == 'image' else row.image.convert('L').convert('RGB'))
+        axis.set_title(title, fontsize=FONT_SIZE, loc='left')
+    phrase = fit_text(f'"{row.phrase}"', width=COLUMN_WIDTH - 0.1, fontsize=FONT_SIZE, max_lines=4)
+    axes['image'].set_title(phrase, fontsize=FONT_SIZE, loc='left', **text_style(phrase))
+    axes['attention'].imshow(row.heat, cmap='inferno', alpha=0.75)
+
+
+def phrase_page(samples: Sequence[GroundingSample], *, max_rows: int = MAX_ROWS) -> PhrasePage:
+    """Take of predicted samples what a page shows.
+
+    Args:
+        samples: that still hold ``mask_attentions`` (``model(samples, mode='tensor')``).
+        max_rows: later phrases are left out, and counted.
+
+    Raises:
+        ValueError: no sample, one without predictions, or one without its image.
+    """
+    rows = list(itertools.islice(itertools.chain.from_iterable(map(_rows, samples)), max_rows))
+    if not rows:
+        raise ValueError('draw_phrases got no phrase to draw; pass at least one sample')
+    return PhrasePage(rows=rows, num_left_out=sum(sample.num_masks for sample in samples) - len(rows))
+
+
 @torch.no_grad()
-def _draw_row(axes: np.ndarray, sample: GroundingSample, index: int) -> None:
+def _rows(sample: GroundingSample) -> Iterator[PhraseRow]:
     if sample.mask_attentions is None or sample.pred_masks is None or sample.sam_pred_masks is None:
         raise ValueError(f"sample of {sample.image_path!r} holds no predictions; draw what mode='tensor' returns")
     if sample.image is None:
         raise ValueError(f'sample of {sample.image_path!r} holds no image, as samples of stored features do not')
-    coarse, refined = (score.iou for score in list(phrase_scores(sample))[index :: sample.num_masks])
-    heat = attention_map(sample.mask_attentions[index], sample.image_size)
-    pictures = {
-        'image': np.asarray(sample.image),
-        'attention': np.asarray(sample.image.convert('L').convert('RGB')),
-        'coarse': spotlight_mask(sample.image, sample.pred_masks[index] > 0),
-        'refined': spotlight_mask(sample.image, sample.sam_pred_masks[index] > 0),
-        'truth': spotlight_mask(sample.image, sample.gt_masks[index]),
-    }
-    titles = {'coarse': f'coarse, IoU {coarse:.2f}', 'refined': f'refined, IoU {refined:.2f}'}
-    for axis, column in zip(axes, COLUMNS, strict=True):
-        axis.imshow(pictures[column])
-        axis.set_axis_off()
-        axis.set_title(titles.get(column, column), fontsize=8, loc='left')
-    axes[0].set_title(textwrap.fill(f'"{sample.phrases[index]}"', 28), fontsize=8, loc='left')
-    axes[1].imshow(heat, cmap='inferno', alpha=0.75)
+    image = sample.image.copy()
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    size = (image.height, image.width)
+    masks = {source: getattr(sample, field) > 0 for source, field in SOURCES.items()}
+    scores = []
+    if sample.gt_masks is not None:
+        masks['truth'] = sample.gt_masks
+        scores = list(phrase_scores(sample))
+    for index, phrase in enumerate(sample.phrases):
+        yield PhraseRow(
+            phrase=phrase,
+            image=image,
+            heat=attention_map(sample.mask_attentions[index], size),
+            masks={name: _shrunk(of_sample[index], size) for name, of_sample in masks.items()},
+            ious={score.source: score.iou for score in scores[index :: sample.num_masks]},
+        )
 
 
-def draw_heads(sample: GroundingSample, *, heads: dict[int, list[int]], mask_id: int = 0) -> Figure:
-    """Draw the attention of one phrase, each head on its own: a row for each layer.
-
-    Args:
-        sample: a predicted sample.
-        heads: of each layer, in the order of the channels: the model's ``heads``.
-        mask_id: which phrase.
-    """
-    maps = iter(sample.mask_attentions[mask_id].detach().float().cpu())
-    height, width = sample.mask_attentions.shape[-2:]
-    num_rows, num_columns = len(heads), max(map(len, heads.values()))
-    figure = Figure(figsize=(num_columns, num_rows * max(height / width, 0.5) + 0.5), layout='constrained')
-    figure.suptitle(f'"{sample.phrases[mask_id]}": attention by layer and head', fontsize=8)
-    axes = figure.subplots(num_rows, num_columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for row, (layer, of_layer) in zip(axes, heads.items(), strict=True):
-        for axis, head in zip(row, of_layer, strict=False):  # a layer may have fewer heads than there are columns
-            axis.imshow(next(maps), cmap='inferno')
-            axis.set_title(f'{layer}.{head}', fontsize=6, pad=2)
-    return figure
+def _shrunk(mask: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Shrink a [IH, IW] bool mask to ``size``; a pixel of it stays visible."""
+    if tuple(mask.shape) == size:
+        return mask.cpu().numpy()
+    return F.adaptive_max_pool2d(mask[None].float(), size)[0].bool().cpu().numpy()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from flmm.apt.layout import SIZES, TokenLayout
 from flmm.visualization.patch_grid import COLORS, draw_tokens, rebuild_image, unit_side
+from flmm.visualization.text import TextFigure, fit_text, text_style
 
 # For each method what it counts, and the exponent of the colour scale: most squares are small beside the largest.
 IMPORTANCE_SCALES = {
@@ -26,6 +27,7 @@ IMPORTANCE_SCALES = {
 
 # Layout of the figure in px. Pictures are shown pixel for pixel: resampled, one-pixel outlines would beat.
 DPI = 100
+TITLE_SIZE = 10.5
 MARGIN, GAP, HEADER, CAPTION, COLORBAR = 16, 20, 84, 30, 52
 USUAL_PICTURE, NARROWEST_SLOT, NARROWEST_FIGURE = 640, 240, 880
 
@@ -49,7 +51,7 @@ def draw_selection(
         patches: [T * m * m, 3, P, P] in 0..255 as in :func:`flmm.visualization.patch_grid.rebuild_image`.
         importance_maps: patch size in px -> [rows, columns]; grey where infinite (a patch that sticks out).
         method: what importance is: 'entropy', 'laplacian' or 'upsample_mse'.
-        title: first line, such as the name of the image.
+        title: first line, such as the name of the image; shortened where the figure is too narrow for it.
         settings: how it was selected; the second line says so, and how many tokens are kept.
         thresholds: patch size -> importance below which it is read coarsely; marked at the colour bar.
 
@@ -69,14 +71,15 @@ def draw_selection(
     }
     figure, axes = _empty_figure(*large.shape[:2], num_maps=len(importance_maps))
     width, height = figure.get_size_inches() * DPI
+    header = fit_text(title, width=(width - 2 * MARGIN) / DPI, fontsize=TITLE_SIZE)
     figure.text(
         MARGIN / width,
         1 - MARGIN / height,
-        f'{title}\n{settings}: {_kept(layout)}',
+        f'{header}\n{settings}: {_kept(layout)}',
         va='top',
-        fontsize=10.5,
+        fontsize=TITLE_SIZE,
         linespacing=1.4,
-        parse_math=False,  # a file name may hold dollar signs
+        **text_style(header),
     )
     figure.legend(
         handles=[
@@ -131,7 +134,7 @@ def _empty_figure(height: int, width: int, *, num_maps: int) -> tuple[Figure, li
         places += [(MARGIN + index * (slot + GAP), top + CAPTION, shown, shown_height) for index in range(len(row))]
         top += CAPTION + shown_height + (COLORBAR if 'map' in row else 0)
     total_width, total_height = content + 2 * MARGIN, top + MARGIN
-    figure = Figure(figsize=(total_width / DPI, total_height / DPI), dpi=DPI)
+    figure = TextFigure(figsize=(total_width / DPI, total_height / DPI), dpi=DPI)
     axes = [
         figure.add_axes((x / total_width, 1 - (y + h) / total_height, w / total_width, h / total_height))
         for x, y, w, h in places

@@ -242,6 +242,14 @@ def test_numbers_too_large_for_the_dtype_are_refused(config, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_sample_without_truth_is_refused(config, tmp_path):
+    sample = DATASETS.build(config.val_dataloader.dataset)[0]
+    sample.masks = sample.gt_masks = None
+    with pytest.raises(ValueError, match=r"image '.*5\.png' has no truth masks; features are stored to train with"):
+        FeatureStore(tmp_path).write(0, [StoredSample(item=0, draw=0, is_list=False, sample=sample)], dtype='float32')
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_model_without_lmm_names_a_sample_without_features(config, workspace):
     sample = DATASETS.build(Config.fromfile(workspace).val_dataloader.dataset)[0]
     with pytest.raises(ValueError, match=r"sample of '.*5\.png' carries no features, and the LMM was built without"):

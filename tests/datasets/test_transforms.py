@@ -12,7 +12,7 @@ from PIL import Image, features
 from pycocotools import mask as coco_mask
 from tiny_models import FAMILIES, SPECIAL_TOKENS, tiny_processor
 
-from flmm.datasets import LoadMasks, PILLoadImageFromFile, QwenImageProcessorWrapper, RefCOCO2PNG
+from flmm.datasets import LoadMasks, PILLoadImageFromFile, QwenImageProcessorWrapper, RefCOCO2PNG, unlabelled_item
 from flmm.registry import TRANSFORMS
 from flmm.structures import GroundingSample
 
@@ -409,6 +409,17 @@ def test_split_layout_gives_each_phrase_its_own_sample(wrapper):
         assert np.array_equal(sample.gt_masks.numpy(), truth[index : index + 1])
         assert np.array_equal(sample.masks.numpy(), processed_oracle(truth[index : index + 1], 112, 168))
         assert (sample.dataset_name, sample.sample_idx) == ('refcoco_val', 3)
+
+
+@pytest.mark.parametrize('concat', [True, False])
+def test_an_item_without_truth_makes_samples_without_truth(wrapper, concat):
+    transform = RefCOCO2PNG(image_processor=wrapper, prompt='Where?', concat=concat)
+    unlabelled = unlabelled_item(random_image(100, 160), ['cat', 'dog'])
+    found, expected = transform.transform(unlabelled), transform.transform(item(['cat', 'dog']))
+    for sample, labelled in [(found, expected)] if concat else zip(found, expected, strict=True):
+        assert sample.masks is sample.gt_masks is None
+        assert torch.equal(sample.input_ids, labelled.input_ids)
+        assert torch.equal(sample.mask_ids, labelled.mask_ids)
 
 
 def test_one_phrase_is_laid_out_the_same_either_way(wrapper):

@@ -49,6 +49,20 @@ def test_samples_split_from_one_item_are_all_written(tmp_path):
     assert len(json.loads(path.read_text())) == 3
 
 
+def test_without_truth_there_is_no_iou_and_any_phrase_is_written(tmp_path):
+    sample = predicted_sample(*(random_masks(1, 5, 5, seed=seed) for seed in range(3)))
+    sample.masks = sample.gt_masks = None
+    sample.phrases = ['\ud83d 狗 $']
+    path = tmp_path / 'predictions.json'
+    dump = DumpPredictions(out_file_path=str(path))
+    dump.process({}, [sample])
+    dump.evaluate(size=1)
+    (record,) = json.loads(path.read_text())
+    assert record['phrase'] == '\ud83d 狗 $'
+    assert record['coarse']['iou'] is record['refined']['iou'] is None
+    np.testing.assert_array_equal(coco_mask.decode(record['refined']['mask']), sample.sam_pred_masks[0].numpy() > 0)
+
+
 @pytest.mark.parametrize('mask', [torch.zeros(4, 6), torch.ones(4, 6), torch.arange(24).reshape(4, 6) % 5])
 def test_encode_mask(mask):
     mask = mask > 0

@@ -97,7 +97,7 @@ def test_empty_masks():
     )
 
 
-@pytest.mark.filterwarnings('ignore:invalid value encountered:RuntimeWarning')
+@pytest.mark.filterwarnings('error')
 def test_no_pixel_at_all_has_no_ciou():
     empty = torch.zeros(1, 3, 3, dtype=torch.bool)
     metrics = evaluate([[predicted_sample(empty, empty, empty)]], num_items=1)
@@ -156,3 +156,19 @@ def test_values_are_plain_floats():
     metrics = evaluate([[random_sample(1, seed=0)]], num_items=1)
     assert {type(value) for value in metrics.values()} == {float}
     assert not any(isinstance(value, np.generic) for value in metrics.values())
+
+
+def test_refined_miou_of_the_first_test_set_comes_first():
+    """mmengine's save_best='auto' takes the first key."""
+    samples = [random_sample(2, seed=0, dataset_name='b', kinds=['x', 'y']), random_sample(1, seed=1, dataset_name='a')]
+    assert list(evaluate([samples], num_items=2))[:5] == [
+        'b/refined/mIoU', 'b/refined/cIoU', 'b/coarse/mIoU', 'b/coarse/cIoU', 'a/refined/mIoU',
+    ]  # fmt: skip
+    assert next(iter(evaluate([samples], num_items=2, metric=['cIoU'], prefix='own'))) == 'own/b/refined/cIoU'
+
+
+def test_a_sample_without_truth_is_named():
+    sample = random_sample(1, seed=0)
+    sample.masks = sample.gt_masks = None
+    with pytest.raises(ValueError, match=r"image 'folder/photo.jpg' of 'val' has no truth masks, .*\(LoadMasks in the"):
+        GroundingMetric().process({}, [sample])

@@ -316,6 +316,16 @@ def test_unknown_mode_is_named():
         tiny_grounder()(tiny_batch(), mode='train')
 
 
+def test_a_sample_without_truth_is_grounded_but_has_no_loss():
+    model, samples = tiny_grounder(), tiny_batch()
+    expected = model(samples, mode='predict')
+    samples[1].masks = samples[1].gt_masks = None
+    for found, with_truth in zip(model(samples, mode='predict'), expected, strict=True):
+        torch.testing.assert_close(found.sam_pred_masks, with_truth.sam_pred_masks, atol=0, rtol=0)
+    with pytest.raises(ValueError, match=r"image 'random_2\.jpg' has no truth masks; there is no loss without them"):
+        model(samples, mode='loss')
+
+
 def test_a_sample_of_another_processor_is_refused():
     sample = tiny_sample(['a'])
     sample.input_ids[sample.input_ids == sample.image_token_id] = 3

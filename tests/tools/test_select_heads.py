@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner, set_random_seed
 from tiny_refcoco import REPOSITORY, run_tool
 
+from flmm.datasets import RefCOCO2PNG
 from flmm.evaluation import best_threshold_iou
 from flmm.registry import MODELS
 
@@ -60,6 +61,16 @@ def test_heads_are_ranked_and_written_as_configs(select, config, tmp_path, capsy
 def test_what_cannot_be_had_is_named(select, arguments, message):
     with pytest.raises(ValueError, match=message):
         select(*arguments)
+
+
+def test_an_image_without_truth_is_named(select, monkeypatch):
+    def without_truth(self, results):
+        return transform(self, {**results, 'gt_masks': None})
+
+    transform = RefCOCO2PNG.transform
+    monkeypatch.setattr(RefCOCO2PNG, 'transform', without_truth)
+    with pytest.raises(ValueError, match=r"image '.*\.png' has no truth masks to score the heads by"):
+        select('--num-images', '1', '--top', '2', '--cfg-options', 'train_dataloader.num_workers=0')
 
 
 def test_a_config_of_stored_features_is_refused(tmp_path, monkeypatch):

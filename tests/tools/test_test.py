@@ -1,12 +1,21 @@
+import io
 import json
 import math
+import runpy
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from mmengine.evaluator import BaseMetric
 from PIL import Image
 from pycocotools import mask as coco_mask
-from tiny_refcoco import IMAGE_SIZES, REFS, run_tool
+from tiny_refcoco import IMAGE_SIZES, REFS, REPOSITORY, run_tool
+
+from flmm.engine import visualization_hook
+from flmm.registry import METRICS
 
 SENTENCES = {'val': 3, 'testA': 6, 'testB': 3}
 FIRST_SENTENCES = {'val': 2, 'testA': 3, 'testB': 2}
@@ -126,6 +135,81 @@ def test_pictures(trained, tmp_path, capsys):
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     row = next(line.split() for line in table if line.startswith('shapes_testB_first_sentence'))
     assert row[3] == f'{metrics["shapes_testB_first_sentence/refined/cIoU"]:.1f}'
+
+
+def test_a_picture_that_fails_costs_nothing_else(trained, tmp_path, monkeypatch, capsys):
+    """Phrases are drawn when all results are written, and after one that fails come the others."""
+
+    def draw_page(page):
+        assert (tmp_path / 'metrics.json').exists()
+        assert (tmp_path / 'predictions.json').exists()
+        if page.rows[0].phrase == 'cup':
+            raise RuntimeError('no ink')
+        return drawn(page)
+
+    drawn = visualization_hook.draw_page
+    monkeypatch.setattr(visualization_hook, 'draw_page', draw_page)
+    with pytest.raises(ValueError, match=r'1 of 3 pictures could not be drawn .*/6_0_0\.png'):
+        run_tool(
+            'test', trained.config, trained.work_dir / 'epoch_2.pth', '--work-dir', tmp_path,
+            '--out', tmp_path / 'predictions.json', '--show-dir', tmp_path / 'shown',
+            '--cfg-options', 'experiment_name=failing', 'test_dataloader.dataset.splits=(val,testB)',
+            'test_dataloader.dataset.protocols=(first_sentence,)', 'test_dataloader.dataset.name=a/$b',
+        )  # fmt: skip
+    shown = sorted(str(path.relative_to(tmp_path / 'shown')) for path in (tmp_path / 'shown').rglob('*.png'))
+    assert shown == ['a%2F$b_testB_first_sentence/5_1_1.png', 'a%2F$b_val_first_sentence/5_0_0.png']
+    assert len(json.loads((tmp_path / 'predictions.json').read_text())) == 4
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    row = next(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith('a/$b_val'))
+    assert row[1:] == [
+        f'{metrics[f"a/$b_val_first_sentence/{column}"]:.1f}'
+        for column in ('coarse/cIoU', 'coarse/mIoU', 'refined/cIoU', 'refined/mIoU')
+    ]
+
+
+def test_a_terminal_without_the_letters_of_a_name_gets_the_table(tmp_path, monkeypatch):
+    hook = runpy.run_path(str(REPOSITORY / 'tools' / 'test.py'))['ResultsHook']()
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
+    monkeypatch.setattr(sys, 'stdout', terminal)
+    hook.after_test_epoch(SimpleNamespace(work_dir=tmp_path), {'狗/refined/mIoU': 1.0})
+    terminal.flush()
+    assert rb'\u72d7' in terminal.buffer.getvalue()
+    assert json.loads((tmp_path / 'metrics.json').read_text()) == {'狗/refined/mIoU': 1.0}
+
+
+class OddMetric(BaseMetric):
+    """A user's own metric of all sorts of values."""
+
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        return {'speed': np.float32(0.5), 'per/class': {'a': torch.tensor([1, 2])}, 'odd': 1j}
+
+
+def test_any_metric_may_stand_beside(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(METRICS.module_dict, 'OddMetric', OddMetric)
+    config = tmp_path / 'odd.py'
+    config.write_text(
+        f'_base_ = {str(trained.config)!r}\n'
+        "test_evaluator = [dict(type='OddMetric'), dict(type='GroundingMetric', prefix='run/1')]\n"
+        "test_dataloader = dict(dataset=dict(splits=['testA'], protocols=['every_sentence']))\n"
+    )
+    with pytest.raises(ValueError, match=r"metrics\.json' holds all metrics but those .*: 'odd' is a complex; let the"):
+        run_tool(
+            'test', config, trained.work_dir / 'epoch_2.pth', '--work-dir', tmp_path,
+            '--cfg-options', 'experiment_name=odd',
+        )  # fmt: skip
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    assert metrics.pop('speed') == 0.5
+    assert metrics.pop('per/class') == {'a': [1, 2]}
+    assert 'run/1/shapes_testA_every_sentence/refined/mIoU/clause' in metrics
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    row = next(line for line in lines if line[:1] == ['run/1/shapes_testA_every_sentence'])
+    assert row[4] == f'{metrics["run/1/shapes_testA_every_sentence/refined/mIoU"]:.1f}'
+    assert [line for line in lines if line and line[0] in ('speed', 'per/class', 'odd')] == [
+        ['speed', '0.5'], ['per/class', "{'a':", '[1,', '2]}'], ['odd', '1j'],
+    ]  # fmt: skip
 
 
 def test_checkpoint_of_another_model(trained, tmp_path):

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 from predicted_samples import predicted_sample, random_masks
 
-from flmm.visualization import draw_phrases
+from flmm.visualization import draw_heads, draw_phrases, phrase_page, save_figure
 from flmm.visualization.figures import COLUMNS, attention_map, spotlight_mask
 
 
@@ -105,3 +107,98 @@ def test_sample_without_predictions(field):
     setattr(sample, field, None)
     with pytest.raises(ValueError, match=r"sample of 'folder/photo.jpg' holds no predictions; draw what mode='tensor'"):
         draw_phrases([sample])
+
+
+def test_a_page_says_how_many_phrases_are_left_out():
+    figure = draw_phrases([random_sample(20), random_sample(10, seed=1)])
+    assert len(figure.axes) == 24 * len(COLUMNS)
+    assert figure.get_supxlabel() == '6 more phrases are not shown'
+    assert figure.get_size_inches().tolist() == pytest.approx([2.1 * 5, 2.35 * 24 + 0.3])
+    assert draw_phrases([random_sample(3)], max_rows=2).get_supxlabel() == '1 more phrase is not shown'
+    assert draw_phrases([random_sample(3)], max_rows=3).get_supxlabel() == ''
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize(
+    'phrase', ['Ba$$in', 'the $5 and the $10', r'$\frac{1}{', '$x^2$', 'a_b^c', '狗和猫', '😀 👩\u200d👧', '%', '{}']
+)
+def test_phrases_are_drawn_as_they_are(phrase, tmp_path):
+    sample = random_sample(1)
+    sample.phrases = [phrase]
+    figure = draw_phrases([sample])
+    save_figure(figure, tmp_path / 'drawn.png')
+    assert figure.axes[0].get_title(loc='left') == f'"{phrase}"'
+    assert mathtext_of(figure) == []
+    figure = draw_heads(sample, heads={0: [0, 1], 3: [2, 5]})
+    save_figure(figure, tmp_path / 'heads.png')
+    assert figure.get_suptitle().startswith(f'"{phrase}"')
+    assert mathtext_of(figure) == []
+
+
+def mathtext_of(figure):
+    """Texts of the figure that matplotlib would not draw as they are."""
+    texts = [text for text in figure.findobj(Text) if text.get_text()]
+    return [
+        text.get_text() for text in texts if (text.get_parse_math() or text.get_usetex()) and '"' in text.get_text()
+    ]
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('phrase', ['星' * 300, 'https://' + 'w' * 300, 'W' * 20000, 'word ' * 100, 'x\ud83d\x00\x07'])
+@pytest.mark.parametrize('size', [(20, 30), (60, 20)])
+def test_no_phrase_reaches_into_the_next_column(phrase, size):
+    sample = random_sample(1, size=size)
+    sample.phrases = [phrase]
+    figure = draw_phrases([sample])
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    first, second = (axis._left_title.get_window_extent(canvas.get_renderer()) for axis in figure.axes[:2])
+    assert first.x1 < second.x0
+    assert first.y1 <= figure.bbox.y1
+    assert figure.axes[0].get_title(loc='left').endswith('…') == (len(phrase) > 4)
+
+
+def test_without_truth_there_is_neither_iou_nor_truth():
+    sample = random_sample(2)
+    sample.masks = sample.gt_masks = None
+    figure = draw_phrases([sample])
+    assert figure.get_size_inches().tolist() == pytest.approx([2.1 * 4, 2.35 * 2])
+    titles = [axis.get_title(loc='left') for axis in figure.axes]
+    assert titles == [
+        '"phrase 0"', 'attention', 'coarse', 'refined', '"phrase 1"', 'attention', 'coarse', 'refined'
+    ]  # fmt: skip
+
+
+def test_a_page_of_samples_with_and_without_truth():
+    without = random_sample(1)
+    without.masks = without.gt_masks = None
+    rows = np.array(draw_phrases([random_sample(1), without]).axes).reshape(2, 5)
+    assert [len(row[4].get_images()) for row in rows] == [1, 0]
+    assert [axis.get_title(loc='left') for axis in rows[1]] == [
+        '"phrase 0"', 'attention', 'coarse', 'refined', 'truth not known'
+    ]  # fmt: skip
+    assert rows[0][3].get_title(loc='left').startswith('refined, IoU 0.')
+
+
+def test_a_page_keeps_little_of_a_large_image_and_shows_its_smallest_mask():
+    masks = torch.zeros(1, 1500, 2000, dtype=torch.bool)
+    masks[0, 700, 1000] = True
+    sample = predicted_sample(masks, masks, ~masks, attentions=torch.rand(1, 4, 2, 3))
+    (row,) = phrase_page([sample]).rows
+    assert row.image.size == (300, 225)
+    assert row.heat.shape == (225, 300)
+    assert {name: (mask.shape, int(mask.sum())) for name, mask in row.masks.items()} == {
+        'coarse': ((225, 300), 1), 'refined': ((225, 300), 225 * 300), 'truth': ((225, 300), 1),
+    }  # fmt: skip
+    assert row.ious == {'coarse': 1.0, 'refined': 0.0}
+    assert sample.image.size == (2000, 1500)
+
+
+def test_a_sample_without_image_or_attention_is_named():
+    sample = random_sample(1)
+    sample.image = None
+    with pytest.raises(ValueError, match=r"sample of 'folder/photo.jpg' holds no image"):
+        draw_phrases([sample])
+    sample.mask_attentions = None
+    with pytest.raises(ValueError, match=r"sample of 'folder/photo.jpg' holds no attention; draw what mode='tensor'"):
+        draw_heads(sample, heads={0: [0]})

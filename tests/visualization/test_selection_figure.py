@@ -65,6 +65,18 @@ def test_words_of_the_figure():
     ]  # fmt: skip
 
 
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('name', ['图片' * 300, 'photo_' * 300, 'a\ud83d\n' * 300])
+def test_a_long_title_ends_within_the_figure(name):
+    figure = drawn_selection(mixed_layout(), random_image(6 * U, 7 * U), title=name)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    assert figure.texts[0].get_window_extent(canvas.get_renderer()).x1 <= figure.bbox.x1
+    title, settings = figure.texts[0].get_text().split('\n')
+    assert title.endswith('…')
+    assert settings == 'budget, alpha 0.3: 21 of 42 tokens kept (50.0%)'
+
+
 def test_legend_without_merging():
     figure = drawn_selection(mixed_layout(), random_image(6 * U, 7 * U))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ['14 px: 18', '28 px: 2', '56 px: 1']
