@@ -67,21 +67,27 @@ def check_config_keys(keys: Iterable[str]) -> None:
 
 def _check_exists(config: Config, key: str) -> None:
     """Raise a ValueError if ``key`` names nothing in ``config``."""
-    node: Any = config
-    for part in key.split('.'):
-        if isinstance(node, Mapping) or node is config:
-            found = part in node or (node is config and part in KNOWN_KEYS)
-            node = node.get(part) if found else None
+    node: Any = dict(config.items())
+    known = {**dict.fromkeys(KNOWN_KEYS), **node}
+    parts = key.split('.')
+    for depth, part in enumerate(parts):
+        if isinstance(node, Mapping):
+            children = known if depth == 0 else node
         else:
-            found = isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node)
-            node = node[int(part)] if found else None
-        if not found:
-            nearest = difflib.get_close_matches(key, [*_all_keys(config), *KNOWN_KEYS], n=1, cutoff=0.5)
-            hint = f'did you mean {nearest[0]!r}? Or ' if nearest else ''
-            raise ValueError(
-                f'override {key!r} names nothing in the config, so it would have no effect ({hint}'
-                f'a new key is added by +{key}=...)'
+            children = (
+                {str(index): child for index, child in enumerate(node)} if isinstance(node, (list, tuple)) else {}
             )
+        if part not in children:
+            before = '.'.join(parts[:depth])
+            nearest = difflib.get_close_matches(part, children, n=1, cutoff=0.7)
+            nearest = [f'{before}.{name}' if before else name for name in nearest]
+            nearest += [other for other in _all_keys(config) if other.rpartition('.')[2] == parts[-1]]
+            hint = f' (did you mean {nearest[0]!r}?)' if nearest else ''
+            raise ValueError(
+                f'override {key!r}: the config has no {".".join(parts[: depth + 1])!r}{hint}, so it would have no '
+                f'effect; a new key is added by +{key}=...'
+            )
+        node = children[part]
 
 
 def _all_keys(node: Any, prefix: str = '') -> Iterator[str]:

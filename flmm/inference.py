@@ -114,10 +114,10 @@ class PhraseGrounder:
                 processor refuses.
         """
         path, picture = _read_image(image)
-        if isinstance(phrases, str) or not all(isinstance(phrase, str) for phrase in phrases):
-            raise ValueError(f'phrases are {phrases!r}, expected a list of strings')
+        if isinstance(phrases, str):
+            raise ValueError(f'image {path!r} has the string {phrases!r} for phrases; give a list of strings')
         if not phrases:
-            raise ValueError('phrases are empty, expected a list of strings')
+            raise ValueError(f'image {path!r} has no phrase; give a list of strings')
         samples = []
         for start in range(0, len(phrases), self.group_size):
             group = list(phrases[start : start + self.group_size])

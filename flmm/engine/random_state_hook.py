@@ -4,6 +4,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from flmm.engine.random_state import random_state, set_random_state
+from flmm.engine.runner import GroundingRunner
 from flmm.registry import HOOKS
 
 
@@ -24,6 +25,15 @@ class RandomStateHook(Hook):
         passes = runner.train_loop.passes
         checkpoint['random_state'] = {**random_state(), 'pass_start': passes.began}
         checkpoint['meta'].update(pass_batches=passes.num_done, batches_per_pass=len(passes.loader))
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Refuse to resume in mmengine's own Runner, which would execute text of the checkpoint, and not go on exactly.
+
+        Raises:
+            ValueError: naming the Runner to use.
+        """
+        if runner._resume and not isinstance(runner, GroundingRunner):
+            raise ValueError(f'{type(runner).__name__} cannot resume this run; use flmm.engine.GroundingRunner')
 
     def before_val(self, runner: Runner) -> None:
         """Keep training's state."""

@@ -4,9 +4,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from flmm.engine import RandomStateHook
-from flmm.engine.random_state_hook import random_state, set_random_state
+from flmm.engine.loops import Passes
+from flmm.engine.random_state import random_state, set_random_state
 from flmm.registry import HOOKS
 
 
@@ -67,46 +69,27 @@ def test_state_of_as_many_gpus_is_restored(monkeypatch):
     assert [state.tolist() for state in restored] == [state.tolist() for state in states]
 
 
-def test_resumed_run_draws_what_the_interrupted_one_would_have():
+def test_a_checkpoint_says_where_the_pass_through_the_data_is():
     seed(0)
-    hook, checkpoint = HOOKS.build({'type': 'RandomStateHook'}), {}
-    hook.before_save_checkpoint(run_at(4), checkpoint)
-    expected = [draw(), draw()]
+    passes = Passes(DataLoader(range(5)))
+    batches = passes.one()
+    began = random_state()
+    next(batches), next(batches)
+    checkpoint = {'meta': {}}
+    HOOKS.build({'type': 'RandomStateHook'}).before_save_checkpoint(
+        SimpleNamespace(train_loop=SimpleNamespace(passes=passes)), checkpoint
+    )
 
-    seed(1)
-    hook = RandomStateHook()
-    hook.after_load_checkpoint(run_at(0), checkpoint)
-    hook.before_train(run_at(4))
-    draw()  # whatever is drawn between the start and the first epoch
-    hook.before_train_epoch(run_at(4))
-    found = [draw()]
-    hook.before_train_epoch(run_at(8))  # restored once, not in every epoch
-    assert [*found, draw()] == expected
-
-
-def test_run_that_starts_from_weights_draws_its_own_numbers():
-    seed(0)
-    hook, checkpoint = RandomStateHook(), {}
-    hook.before_save_checkpoint(run_at(4), checkpoint)
-    seed(1)
-    expected = draw()
-
-    seed(1)
-    hook.after_load_checkpoint(run_at(0), checkpoint)
-    hook.before_train(run_at(0))
-    hook.before_train_epoch(run_at(0))
-    assert draw() == expected
+    assert checkpoint['meta'] == {'pass_batches': 2, 'batches_per_pass': 5}
+    assert torch.equal(checkpoint['random_state']['pass_start']['torch'], began['torch'])
+    assert torch.equal(checkpoint['random_state']['torch'], torch.get_rng_state())
+    assert not torch.equal(began['torch'], torch.get_rng_state())
 
 
-def test_checkpoint_without_state():
-    seed(1)
-    expected = draw()
-    seed(1)
-    hook = RandomStateHook()
-    hook.after_load_checkpoint(run_at(4), {'state_dict': {}})
-    hook.before_train(run_at(4))
-    hook.before_train_epoch(run_at(4))
-    assert draw() == expected
+def test_mmengines_own_runner_cannot_resume():
+    with pytest.raises(ValueError, match=r'SimpleNamespace cannot resume this run; use flmm\.engine\.GroundingRunner'):
+        RandomStateHook().after_load_checkpoint(SimpleNamespace(_resume=True), {})
+    assert RandomStateHook().after_load_checkpoint(SimpleNamespace(_resume=False), {}) is None
 
 
 def test_validation_does_not_touch_the_random_numbers_of_training():

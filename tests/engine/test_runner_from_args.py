@@ -33,7 +33,7 @@ def test_work_dir(parse):
 
 
 def test_options_override(parse):
-    options = ['model.width=8', 'model.parts.1.name=c', 'train_cfg.max_epochs=2', 'values=[1,2.5]', 'split=(a,b)']
+    options = ['model.width=8', 'model.parts.1.name=c', '+train_cfg.max_epochs=2', '+values=[1,2.5]', '+split=(a,b)']
     config = load_config(parse('--cfg-options', *options))
     assert config.model.to_dict() == {'type': 'M', 'width': 8, 'parts': [{'name': 'a'}, {'name': 'c'}]}
     assert config.train_cfg.max_epochs == 2

@@ -77,7 +77,7 @@ def test_two_processes_give_the_metrics_of_one(trained, tmp_path):
     """Three items over two processes: the sampler repeats one, which must not be counted twice."""
     common = [
         trained.config, trained.work_dir / 'epoch_2.pth', '--cfg-options',
-        'test_dataloader.dataset.splits=(val,testA)', 'test_dataloader.dataset.protocols=(every_sentence,)',
+        'test_dataloader.dataset.splits=(val,testA)', '+test_dataloader.dataset.protocols=(every_sentence,)',
     ]  # fmt: skip
 
     found = []

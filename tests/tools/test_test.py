@@ -119,7 +119,7 @@ def test_pictures(trained, tmp_path, capsys):
     run_tool(
         'test', trained.config, trained.work_dir / 'epoch_2.pth', '--work-dir', tmp_path,
         '--show-dir', tmp_path / 'shown', '--cfg-options', 'experiment_name=shown',
-        'test_dataloader.dataset.splits=(val,testB)', 'test_dataloader.dataset.protocols=(first_sentence,)',
+        'test_dataloader.dataset.splits=(val,testB)', '+test_dataloader.dataset.protocols=(first_sentence,)',
     )  # fmt: skip
 
     sizes = {
@@ -154,7 +154,7 @@ def test_a_picture_that_fails_costs_nothing_else(trained, tmp_path, monkeypatch,
             'test', trained.config, trained.work_dir / 'epoch_2.pth', '--work-dir', tmp_path,
             '--out', tmp_path / 'predictions.json', '--show-dir', tmp_path / 'shown',
             '--cfg-options', 'experiment_name=failing', 'test_dataloader.dataset.splits=(val,testB)',
-            'test_dataloader.dataset.protocols=(first_sentence,)', 'test_dataloader.dataset.name=a/$b',
+            '+test_dataloader.dataset.protocols=(first_sentence,)', 'test_dataloader.dataset.name=a/$b',
         )  # fmt: skip
     shown = sorted(str(path.relative_to(tmp_path / 'shown')) for path in (tmp_path / 'shown').rglob('*.png'))
     assert shown == ['a%2F$b_testB_first_sentence/5_1_1.png', 'a%2F$b_val_first_sentence/5_0_0.png']
