@@ -8,9 +8,10 @@ import argparse
 import torch
 from demo_assets.model import use_fast_layers
 from demo_assets.pointing import phrase_maps, pointing_accuracy
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText
 
 from flmm.datasets.shapes import DIFFICULTY, EXPRESSION_KINDS
+from flmm.pretrained import load_lmm, load_processor
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,10 +25,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    processor = AutoProcessor.from_pretrained(args.model)
-    trained = AutoModelForImageTextToText.from_pretrained(
-        args.model, dtype=torch.float32, attn_implementation='eager'
-    ).eval()
+    processor = load_processor(args.model)
+    trained = load_lmm(args.model, dtype=torch.float32, attn_implementation='eager').eval()
     torch.manual_seed(0)
     untrained = AutoModelForImageTextToText.from_config(trained.config, attn_implementation='eager').eval()
 
