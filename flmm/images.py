@@ -13,7 +13,9 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from flmm.files import open_regular
 
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF')
-"""Pillow's names of what is read (JPEG includes the MPO of cameras and phones). Others stay shut whatever a file is called: EPS, for one, would start Ghostscript."""
+"""Pillow's names of what is read; JPEG includes the MPO of cameras and phones. Others stay shut whatever a file is
+called: EPS, for one, would start Ghostscript.
+"""
 
 MAX_IMAGE_PIXELS = 100_000_000
 """Largest number of pixels that is decoded by default; 100 million take up to 1.2 GB while they are made RGB."""
@@ -149,10 +151,8 @@ def _errors_named(name: str) -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError as error:
-        formats = ', '.join(FORMATS)
-        raise ValueError(
-            f'{problem(name, f"no image in any of {formats}, or its header is damaged")}; download it again or convert it'
-        ) from error
+        kinds = f'no image of {", ".join(FORMATS)}, or one with a damaged header'
+        raise ValueError(f'{problem(name, kinds)}; download it again or convert it') from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(
             f'{problem(name, error)}; make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS beside max_pixels'

@@ -44,11 +44,12 @@ def load_processor(name_or_path: str | os.PathLike, **kwargs: Any) -> ProcessorM
     source = checkpoint_source(name_or_path, needs=PROCESSOR_FILES)
     if not Path(source).is_dir() or Path(source, MODEL_FILES[0]).exists():
         config = load_lmm_config(source)
-        # Where no file names the class of the processor, AutoProcessor takes the config's, but forgets on the way
-        # that remote code is not wanted. With the name in the config it does not.
-        if type(config) in PROCESSOR_MAPPING and getattr(config, 'processor_class', None) is None:
-            config.processor_class = PROCESSOR_MAPPING[type(config)].__name__
-        kwargs['config'] = config
+        name = getattr(config, 'processor_class', None)
+        if name is None and type(config) in PROCESSOR_MAPPING:
+            name = PROCESSOR_MAPPING[type(config)].__name__
+        # AutoProcessor would go by the type of the config where no file names the class of the processor, and forgets
+        # on that way that remote code is not wanted. A config without a type, but with the name, keeps it off.
+        kwargs['config'] = PreTrainedConfig(processor_class=name)
     processor = _load(AutoProcessor.from_pretrained, source, **kwargs)
     if not isinstance(processor, ProcessorMixin):
         raise ValueError(

@@ -34,7 +34,8 @@ class QwenImageProcessorWrapper:
     characters ``<|image_pad|>`` cannot change the number of image tokens.
 
     Args:
-        pretrained_model_name_or_path: a folder or a hub name (:func:`flmm.pretrained.load_processor`); or a processor already loaded.
+        pretrained_model_name_or_path: a folder or a hub name, for :func:`flmm.pretrained.load_processor`; or a
+            processor already loaded.
         min_pixels: lower bound of smart_resize in px; None keeps the checkpoint's.
         max_pixels: upper bound of smart_resize in px; None keeps the checkpoint's.
         patch_selection_method: 'none', 'v1', 'v2' or 'budget': see :class:`flmm.apt.PatchTokenizer`, as for the rest.

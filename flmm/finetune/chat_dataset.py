@@ -88,8 +88,8 @@ class ChatDataset(Dataset):
         path: the JSON-lines file. Blank lines are skipped.
         image_root: folder that image paths are relative to; the file's own folder if None.
         allow_outside: whether image paths may lead out of ``image_root``: be absolute, hold '..', or be a link.
-        assistant_tokens: special tokens that the assistant's text may contain, such as '<|box_start|>'. None may delimit
-            turns or images.
+        assistant_tokens: special tokens that the assistant's text may contain, such as '<|box_start|>'; never those
+            that delimit turns or images.
         orientation: what to do with pictures that EXIF says to turn: 'apply' that, as transformers does where it loads
             images itself, 'ignore' or 'refuse' it (:func:`flmm.images.read_rgb`).
         max_pixels: largest width times height of an image; more are refused.
@@ -113,13 +113,17 @@ class ChatDataset(Dataset):
         forbidden = [token for token in assistant_tokens if not token or token in STRUCTURE_TOKENS]
         if forbidden or isinstance(assistant_tokens, str):
             raise ValueError(
-                f'assistant_tokens is {assistant_tokens!r}, expected a list of special tokens; those that delimit turns '
-                f'and images ({", ".join(STRUCTURE_TOKENS)}) cannot be allowed'
+                f'assistant_tokens is {assistant_tokens!r}, expected a list of special tokens; those that delimit '
+                f'turns and images ({", ".join(STRUCTURE_TOKENS)}) cannot be allowed'
             )
         self.path = Path(path)
         self.image_root = Path(image_root) if image_root is not None else self.path.parent
         self.allow_outside, self.assistant_tokens = allow_outside, tuple(assistant_tokens)
         self.orientation, self.max_pixels = orientation, max_pixels
+        if not self.path.exists() or self.path.is_dir():
+            raise ValueError(
+                f'{str(self.path)!r} is no file, expected one of conversations, a JSON object on each line'
+            )
         self._lines: list[tuple[int, list[dict[str, Any]]]] = []
         with self.path.open('rb') as file:
             for number, line in enumerate(file, start=1):

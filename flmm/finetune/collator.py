@@ -3,6 +3,7 @@
 Letters: B conversations, S tokens of the longest one, P patches of all images, N images.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,7 +49,9 @@ class ChatCollator:
         """Return input_ids, attention_mask, mm_token_type_ids, labels [B, S]; for images also pixel_values [P, 1176]
         and image_grid_thw [N, 3].
         """
-        texts = [self._render(c, [image.size for image in c.images]) for c in conversations]
+        for c in conversations:
+            self._image_token_counts(c, [image.size for image in c.images])
+        texts = [self._render(c, len(c.images)) for c in conversations]
         images = [image for c in conversations for image in c.images]
         batch = dict(
             self.processor(text=texts, images=images or None, padding=True, padding_side='right', return_tensors='pt')
@@ -58,41 +61,34 @@ class ChatCollator:
 
     def check(self, conversation: Conversation, image_sizes: Sequence[tuple[int, int]]) -> None:
         """Raise what a call would raise for a conversation, of its images by their (width, height) in px alone."""
-        before, *pieces = self._render(conversation, image_sizes).split(self.processor.image_token)
-        counts = [self._num_image_tokens(*size) for size in image_sizes]
-        text = before + ''.join(
-            self.processor.image_token * count + piece for count, piece in zip(counts, pieces, strict=True)
-        )
+        counts = iter(self._image_token_counts(conversation, image_sizes))
+        before, *pieces = self._render(conversation, len(image_sizes)).split(self.processor.image_token)
+        text = before + ''.join(self.processor.image_token * next(counts) + piece for piece in pieces)
         input_ids = torch.tensor([self.processor.tokenizer(text, add_special_tokens=False)['input_ids']])
         batch = {'input_ids': input_ids, 'mm_token_type_ids': input_ids == self.processor.image_token_id}
         batch['labels'] = self._labels(input_ids, torch.ones_like(input_ids), [conversation])
         if self.max_length is not None:
             self._cut(batch, [conversation])
 
-    def _render(self, conversation: Conversation, image_sizes: Sequence[tuple[int, int]]) -> str:
+    def _render(self, conversation: Conversation, num_images: int) -> str:
         text = render_chat(self.processor, conversation)
         shown = text.count(self.processor.image_token)
-        if shown != len(image_sizes):
+        if shown != num_images:
             raise ValueError(
-                f'{conversation.source}: the chat template shows {shown} images, the conversation has {len(image_sizes)}'
+                f'{conversation.source}: the chat template shows {shown} images, the conversation has {num_images}'
             )
-        for index, (width, height) in enumerate(image_sizes):
-            try:
-                self._num_image_tokens(width, height)
-            except ValueError as error:
-                name = conversation.image_names[index] if conversation.image_names else index
-                raise ValueError(
-                    f'{conversation.source}: image {name!r} of {width} x {height} px: {error}; crop it, or leave the '
-                    'conversation out'
-                ) from error
         return text
 
-    def _num_image_tokens(self, width: int, height: int) -> int:
+    def _image_token_counts(self, conversation: Conversation, sizes: Sequence[tuple[int, int]]) -> list[int]:
+        """How many tokens images of these (width, height) take, or an error that names the one that is refused."""
         processor = self.processor.image_processor
         unit = processor.patch_size * processor.merge_size
         bounds = {'min_pixels': processor.size['shortest_edge'], 'max_pixels': processor.size['longest_edge']}
-        height, width = smart_resize(height, width, factor=unit, **bounds)
-        return height * width // unit**2
+        names = conversation.image_names or range(len(sizes))
+        return [
+            _num_pixels(*size, where=f'{conversation.source}: image {name!r}', factor=unit, **bounds) // unit**2
+            for name, size in zip(names, sizes, strict=True)
+        ]
 
     def _labels(self, input_ids: Tensor, attention_mask: Tensor, conversations: Sequence[Conversation]) -> Tensor:
         labels = torch.full_like(input_ids, IGNORE_INDEX)
@@ -138,3 +134,13 @@ def assistant_spans(ids: list[int], header: list[int], end: int) -> list[tuple[i
         spans.append((start, stop))
         position = stop
     return spans
+
+
+def _num_pixels(width: int, height: int, *, where: str, **resizing: int) -> int:
+    """How many pixels smart_resize leaves of an image."""
+    try:
+        return math.prod(smart_resize(height, width, **resizing))
+    except ValueError as error:
+        raise ValueError(
+            f'{where} of {width} x {height} px: {error}; crop it, or leave the conversation out'
+        ) from error
