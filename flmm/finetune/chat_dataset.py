@@ -199,10 +199,9 @@ class ChatDataset(Dataset):
         texts = [part.get('text', '') for part in parts]
         joined = ''.join(texts)
         allowed = self.assistant_tokens if role == 'assistant' else ()
-        for token in SPECIAL_TOKENS:
-            start = joined.find(token)
-            if start < 0 or token in allowed:
-                continue
+        found = [(joined.index(token), token) for token in SPECIAL_TOKENS if token in joined and token not in allowed]
+        if found:
+            start, token = min(found)
             ends = np.cumsum([len(text) for text in texts])
             first, last = np.searchsorted(ends, [start, start + len(token) - 1], side='right')
             if first == last:
