@@ -93,6 +93,19 @@ def load_lmm(
     return model
 
 
+def lmm_from_config(
+    config: PreTrainedConfig, *, dtype: torch.dtype, attn_implementation: str = 'sdpa'
+) -> PreTrainedModel:
+    """Build the LMM that ``config`` describes with random weights; other arguments as in :func:`load_lmm`.
+
+    Raises:
+        ValueError: transformers has no such LMM of its own.
+    """
+    return AutoModelForImageTextToText.from_config(
+        config, dtype=dtype, attn_implementation=attn_implementation, trust_remote_code=False
+    )
+
+
 def checkpoint_source(name_or_path: str | os.PathLike, *, needs: tuple[str, ...]) -> str:
     """Tell folders and names on the hub apart.
 

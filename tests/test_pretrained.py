@@ -136,6 +136,17 @@ def test_a_processor_beside_a_model_of_another_type(checkpoint, asked, model_typ
     assert not (checkpoint / 'marker').exists()
 
 
+@pytest.mark.parametrize('loader', ['load_lmm', 'pretrained_lmm', 'random_lmm'])
+def test_a_model_of_a_known_type_that_is_no_lmm(checkpoint, asked, loader):
+    """transformers knows its config, and would take the LMM from the checkpoint's code."""
+    plant_code(checkpoint, 'config.json', known_classes=True)
+    edit_json(checkpoint / 'config.json', lambda config: config.update(model_type='qwen2'))
+    with pytest.raises(ValueError, match=str(checkpoint)):
+        LOADERS[loader](checkpoint)
+    assert asked == []
+    assert not (checkpoint / 'marker').exists()
+
+
 def test_the_error_says_that_code_is_never_run(checkpoint, asked):
     plant_code(checkpoint, 'config.json', known_classes=False)
     edit_json(checkpoint / 'config.json', lambda config: config.update(model_type='evil'))

@@ -2,9 +2,9 @@
 
 import torch
 from torch import nn
-from transformers import AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from flmm.pretrained import load_lmm, load_lmm_config
+from flmm.pretrained import lmm_from_config, load_lmm, load_lmm_config
 from flmm.registry import MODELS
 
 
@@ -27,7 +27,7 @@ def random_lmm(*, name_or_path: str, seed: int = 0, dtype: str = 'float32') -> P
     """Build the model that ``name_or_path``'s config describes with random weights: the untrained control."""
     with torch.random.fork_rng():  # what is built next must not depend on the seed of this
         torch.manual_seed(seed)
-        return AutoModelForImageTextToText.from_config(load_lmm_config(name_or_path), dtype=_dtype(dtype))
+        return lmm_from_config(load_lmm_config(name_or_path), dtype=_dtype(dtype))
 
 
 @MODELS.register_module()
