@@ -49,9 +49,9 @@ class ChatCollator:
         """Return input_ids, attention_mask, mm_token_type_ids, labels [B, S]; for images also pixel_values [P, 1176]
         and image_grid_thw [N, 3].
         """
-        for c in conversations:
-            self._image_token_counts(c, [image.size for image in c.images])
         texts = [self._render(c, len(c.images)) for c in conversations]
+        for c in conversations:
+            self._image_token_counts(c, [image.size for image in c.images])  # the processor would not name the image
         images = [image for c in conversations for image in c.images]
         batch = dict(
             self.processor(text=texts, images=images or None, padding=True, padding_side='right', return_tensors='pt')
@@ -61,9 +61,11 @@ class ChatCollator:
 
     def check(self, conversation: Conversation, image_sizes: Sequence[tuple[int, int]]) -> None:
         """Raise what a call would raise for a conversation, of its images by their (width, height) in px alone."""
-        counts = iter(self._image_token_counts(conversation, image_sizes))
         before, *pieces = self._render(conversation, len(image_sizes)).split(self.processor.image_token)
-        text = before + ''.join(self.processor.image_token * next(counts) + piece for piece in pieces)
+        counts = self._image_token_counts(conversation, image_sizes)
+        text = before + ''.join(
+            self.processor.image_token * count + piece for count, piece in zip(counts, pieces, strict=True)
+        )
         input_ids = torch.tensor([self.processor.tokenizer(text, add_special_tokens=False)['input_ids']])
         batch = {'input_ids': input_ids, 'mm_token_type_ids': input_ids == self.processor.image_token_id}
         batch['labels'] = self._labels(input_ids, torch.ones_like(input_ids), [conversation])

@@ -1,4 +1,3 @@
-import dataclasses
 import re
 
 import pytest
@@ -116,7 +115,7 @@ def test_an_aspect_ratio_that_the_processor_refuses(write_jsonl, record, process
 
 
 def test_images_and_the_template_must_agree(write_jsonl, record, processor):
-    conversation = dataclasses.replace(ChatDataset(write_jsonl(record))[0], images=[], image_names=())
+    conversation = ChatDataset(write_jsonl(record)).without_images(0)
     with pytest.raises(ValueError, match=r'data.jsonl:1: the chat template shows 1 images, the conversation has 0'):
         ChatCollator(processor)([conversation])
 
