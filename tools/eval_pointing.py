@@ -8,9 +8,9 @@ import argparse
 import torch
 from demo_assets.model import use_fast_layers
 from demo_assets.pointing import phrase_maps, pointing_accuracy
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from flmm.datasets.shapes import DIFFICULTY, EXPRESSION_KINDS
+from flmm.pretrained import lmm_from_config, load_lmm, load_processor
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,12 +24,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    processor = AutoProcessor.from_pretrained(args.model)
-    trained = AutoModelForImageTextToText.from_pretrained(
-        args.model, dtype=torch.float32, attn_implementation='eager'
-    ).eval()
+    processor = load_processor(args.model)
+    trained = load_lmm(args.model, dtype=torch.float32, attn_implementation='eager').eval()
     torch.manual_seed(0)
-    untrained = AutoModelForImageTextToText.from_config(trained.config, attn_implementation='eager').eval()
+    untrained = lmm_from_config(trained.config, dtype=torch.float32, attn_implementation='eager').eval()
 
     kinds = ('all', *EXPRESSION_KINDS)
     print('| model | channel | ' + ' | '.join(kinds) + ' |')

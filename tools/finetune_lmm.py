@@ -2,15 +2,20 @@
 
     python tools/finetune_lmm.py --model Qwen/Qwen2.5-VL-3B-Instruct --data train.jsonl --output work_dirs/sft
 
-The data format is described in flmm/finetune/chat_dataset.py. The output folder is a checkpoint for `from_pretrained`.
+The data format is described in flmm/finetune/chat_dataset.py. All conversations and the headers of
+all images are checked before training. The output folder is a checkpoint for `from_pretrained`.
 """
 
 import argparse
+import math
+from pathlib import Path
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments
 
-from flmm.finetune import ChatCollator, ChatDataset, freeze_parts
+from flmm.finetune import ChatCollator, ChatDataset, freeze_parts, set_image_size
+from flmm.images import MAX_IMAGE_PIXELS, ORIENTATIONS
+from flmm.pretrained import load_lmm, load_processor
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,6 +23,26 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--model', required=True, help='folder or hub id of a Qwen2-VL or Qwen2.5-VL checkpoint')
     parser.add_argument('--data', required=True, help='JSON-lines file of conversations')
     parser.add_argument('--image-root', help="folder of the images; the data file's own folder by default")
+    parser.add_argument('--allow-outside', action='store_true', help='read images that lie outside --image-root, too')
+    parser.add_argument(
+        '--orientation',
+        choices=ORIENTATIONS,
+        default='apply',
+        help='what to do with photos that EXIF says to turn (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--max-image-pixels',
+        type=int,
+        default=MAX_IMAGE_PIXELS,
+        help='refuse image files of more pixels (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--assistant-tokens',
+        nargs='*',
+        default=[],
+        metavar='TOKEN',
+        help='special tokens that answers may contain, such as "<|box_start|>"',
+    )
     parser.add_argument('--output', required=True, help='folder for checkpoints and the final model')
     parser.add_argument('--freeze', nargs='*', default=[], metavar='PART', help='of: vision, merger, language')
     parser.add_argument('--epochs', type=float, default=1.0)
@@ -28,6 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=1, help='conversations per device and step')
     parser.add_argument('--accumulate', type=int, default=1, help='steps per weight update')
     parser.add_argument('--max-length', type=int, help='cut longer sequences')
+    parser.add_argument('--min-pixels', type=int, help='smallest image area after resizing')
     parser.add_argument('--max-pixels', type=int, help='largest image area after resizing')
     parser.add_argument(
         '--precision', choices=['auto', 'bf16', 'fp32'], default='auto', help='auto: bf16 where it runs'
@@ -42,18 +68,52 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse numbers out of their range before anything is loaded.
+
+    Raises:
+        ValueError: names the option and its range.
+    """
+    least_one = ('batch_size', 'accumulate', 'max_length', 'save_steps', 'log_steps')
+    ranges = {
+        'epochs': (args.epochs > 0 or args.max_steps > 0, 'above 0'),
+        'max_steps': (args.max_steps > 0 or args.max_steps == -1, 'above 0, or -1 to go by --epochs'),
+        'lr': (args.lr > 0, 'above 0'),
+        'warmup_steps': (args.warmup_steps >= 0, '0 or more'),
+        'weight_decay': (args.weight_decay >= 0, '0 or more'),
+        'workers': (args.workers >= 0, '0 or more'),
+        'seed': (0 <= args.seed < 2**32, '0 to 2**32 - 1'),
+        **{name: (getattr(args, name) is None or getattr(args, name) >= 1, '1 or more') for name in least_one},
+    }
+    for name, (in_range, expected) in ranges.items():
+        value = getattr(args, name)
+        if not in_range or (value is not None and not math.isfinite(value)):
+            raise ValueError(f'--{name.replace("_", "-")} is {value}, expected {expected}')
+    if Path(args.output).exists() and not Path(args.output).is_dir():
+        raise ValueError(f'--output {args.output!r} is a file, expected a folder')
+
+
 def main() -> None:
     args = parse_args()
-    dataset = ChatDataset(args.data, image_root=args.image_root)
+    check_arguments(args)
+    processor = load_processor(args.model)
+    set_image_size(processor, min_pixels=args.min_pixels, max_pixels=args.max_pixels)
+    collator = ChatCollator(processor, max_length=args.max_length)
+    dataset = ChatDataset(
+        args.data,
+        image_root=args.image_root,
+        allow_outside=args.allow_outside,
+        assistant_tokens=args.assistant_tokens,
+        orientation=args.orientation,
+        max_pixels=args.max_image_pixels,
+    )
+    for index in range(len(dataset)):  # all of it now: an error hours into the training would cost it
+        collator.check(dataset.without_images(index), dataset.image_sizes(index))
 
     use_bf16 = args.precision == 'bf16' or (
         args.precision == 'auto' and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     )
-    size = {} if args.max_pixels is None else {'max_pixels': args.max_pixels}
-    processor = AutoProcessor.from_pretrained(args.model, **size)
-    model = AutoModelForImageTextToText.from_pretrained(
-        args.model, dtype=torch.float32, attn_implementation=args.attention
-    )
+    model = load_lmm(args.model, dtype=torch.float32, attn_implementation=args.attention)
     model.config.use_cache = False
     trained = freeze_parts(model, args.freeze)
     print(f'{len(dataset)} conversations; {trained:,} of {model.num_parameters():,} parameters are trained')
@@ -80,7 +140,7 @@ def main() -> None:
             seed=args.seed,
         ),
         train_dataset=dataset,
-        data_collator=ChatCollator(processor, max_length=args.max_length),
+        data_collator=collator,
         processing_class=processor,
     )
     trainer.train(resume_from_checkpoint=args.resume or None)

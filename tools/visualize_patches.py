@@ -27,7 +27,7 @@ from flmm.images import read_rgb
 from flmm.visualization import draw_selection, save_figure
 from flmm.visualization.selection_figure import IMPORTANCE_SCALES
 
-SUFFIXES = ('.avif', '.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 SETTINGS = (
     'patch_selection_method', 'alpha', 'thresholds', 'method', 'laplacian_aggregate', 'blur', 'max_token_size',
     'merge_size',
@@ -118,7 +118,7 @@ def visualize(
         counts the tokens made from patches of 14, 28 and 56 px; ``budget_info``, with the budget only, is in patches as
         ``PatchTokenizer`` has it.
     """
-    image = read_rgb(path, name=str(path))
+    image = read_rgb(path, name=str(path), orientation='apply')
     pixels = resize_image(image, processor=processor, name=str(path))
     importance_maps = tokenizer.compute_importance_maps(pixels)
     (patches,), (layout,) = tokenizer.take_patches(pixels, tokenizer.construct_masks(importance_maps))

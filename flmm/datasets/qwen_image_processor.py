@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import AutoProcessor, ProcessorMixin
+from transformers import ProcessorMixin
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 from flmm.apt.layout import TokenLayout
 from flmm.geometry import frame_meta_data
+from flmm.pretrained import load_processor
 from flmm.qwen import AdaptiveQwen2VLImageProcessor
 from flmm.registry import TRANSFORMS
 
@@ -33,7 +34,8 @@ class QwenImageProcessorWrapper:
     characters ``<|image_pad|>`` cannot change the number of image tokens.
 
     Args:
-        pretrained_model_name_or_path: a hub name or a folder, read by AutoProcessor; or a processor already loaded.
+        pretrained_model_name_or_path: a folder or a hub name, for :func:`flmm.pretrained.load_processor`; or a
+            processor already loaded.
         min_pixels: lower bound of smart_resize in px; None keeps the checkpoint's.
         max_pixels: upper bound of smart_resize in px; None keeps the checkpoint's.
         patch_selection_method: 'none', 'v1', 'v2' or 'budget': see :class:`flmm.apt.PatchTokenizer`, as for the rest.
@@ -64,7 +66,7 @@ class QwenImageProcessorWrapper:
         max_token_size: int = 4,
     ) -> None:
         if isinstance(pretrained_model_name_or_path, (str, os.PathLike)):
-            pretrained_model_name_or_path = AutoProcessor.from_pretrained(pretrained_model_name_or_path)
+            pretrained_model_name_or_path = load_processor(pretrained_model_name_or_path)
         self.processor = pretrained_model_name_or_path
         self.tokenizer = self.processor.tokenizer
         self.image_token_id: int = self.processor.image_token_id

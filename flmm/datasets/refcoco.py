@@ -1,7 +1,6 @@
 """RefCOCO, RefCOCO+ and RefCOCOg: mmdet's dataset, safely read, and its test sets."""
 
 import collections
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import mmengine
 from mmdet.datasets import RefCocoDataset as MMDetRefCocoDataset
 
 from flmm.datasets.refs_file import load_refs
+from flmm.files import path_below
 from flmm.registry import DATASETS
 
 
@@ -25,16 +25,20 @@ class RefCocoDataset(MMDetRefCocoDataset):
         name: names the test set in results, such as 'refcoco_val_first_sentence'. Defaults to the split's name.
         text_mode: which sentences of a ref become phrases. 'select_first' (F-LMM's protocol), 'original' (each sentence
             a phrase of its own), 'random' (one drawn at each access) or 'concat' (all joined to one phrase).
+        allow_outside: whether a ``file_name`` may lead out of the image folder: be absolute, hold '..', or be a link.
         **kwargs: mmdet's: data_root, ann_file, split_file, data_prefix, split, pipeline, ...
 
     Raises:
         ValueError: a file is missing or malformed, or the split holds no sample.
     """
 
-    def __init__(self, *, name: str | None = None, text_mode: str = 'random', **kwargs: Any) -> None:
+    def __init__(
+        self, *, name: str | None = None, text_mode: str = 'random', allow_outside: bool = False, **kwargs: Any
+    ) -> None:
         modes = ('select_first', 'original', 'random', 'concat')
         if text_mode not in modes:
             raise ValueError(f'text_mode is {text_mode!r}, expected one of {modes}')
+        self.allow_outside = allow_outside
         self.name = name if name is not None else kwargs.get('split', 'train')
         super().__init__(text_mode=text_mode, **kwargs)
 
@@ -82,7 +86,7 @@ class RefCocoDataset(MMDetRefCocoDataset):
             mask = annotations[ref['ann_id']]['segmentation']
             targets.append({'mask': mask, 'ann_id': ref['ann_id'], 'sentences': sentences})
         return {
-            'img_path': os.path.join(self.data_prefix['img_path'], image['file_name']),  # the prefix may be a URL
+            'img_path': path_below(self.data_prefix['img_path'], image['file_name'], allow_outside=self.allow_outside),
             'img_id': image['id'],
             'image_size': (image.get('height'), image.get('width')),
             'dataset_name': self.name,

@@ -2,7 +2,7 @@
 
 import io
 import reprlib
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -12,8 +12,9 @@ from mmengine import fileio
 from PIL import Image
 
 from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
+from flmm.files import open_regular
 from flmm.geometry import image_to_processed
-from flmm.images import read_rgb, to_rgb
+from flmm.images import MAX_IMAGE_PIXELS, check_image_settings, read_rgb, to_rgb
 from flmm.registry import TRANSFORMS
 from flmm.structures import GroundingSample
 
@@ -22,32 +23,43 @@ from flmm.structures import GroundingSample
 class PILLoadImageFromFile(BaseTransform):
     """Read ``img_path`` with Pillow into ``image`` (RGB) and set ``ori_shape``, ``img_shape``, ``height``, ``width``.
 
-    EXIF orientation is not applied: COCO's masks are drawn on the pixels as stored.
-
     Args:
         backend_args: mmengine's file backend arguments. None reads by the path's prefix (local, http, s3, ...).
+        orientation: what to do with a picture that EXIF says to turn or mirror for display, since masks may have been
+            drawn on either: 'refuse' it, 'apply' that, or 'ignore' it and take the pixels as stored.
+        max_pixels: largest width times height; more are refused before they are decoded.
 
     Raises:
-        ValueError: the file is missing, truncated or no image; the message names it.
+        ValueError: the file is missing, no regular file, truncated, no image of a known format, too large, or stored
+            turned; the message names it.
     """
 
-    def __init__(self, *, backend_args: dict | None = None) -> None:
+    def __init__(
+        self, *, backend_args: dict | None = None, orientation: str = 'refuse', max_pixels: int = MAX_IMAGE_PIXELS
+    ) -> None:
+        check_image_settings(orientation=orientation, max_pixels=max_pixels)
         self.backend_args = backend_args
+        self.orientation, self.max_pixels = orientation, max_pixels
 
     def transform(self, results: dict) -> dict:
         """Add the image to ``results``."""
         path = results['img_path']
         try:
-            content = fileio.get(path, backend_args=self.backend_args)
+            file = self._open(path)
         except FileNotFoundError as error:
             raise ValueError(f'image {path!r} does not exist; check data_root and data_prefix') from error
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ValueError(f'image {path!r} cannot be read ({error}); check data_root and data_prefix') from error
-        image = read_rgb(io.BytesIO(content), name=path)
+        with file:
+            image = read_rgb(file, name=path, orientation=self.orientation, max_pixels=self.max_pixels)
         results['image'] = image
         results['height'], results['width'] = image.height, image.width
         results['img_shape'] = results['ori_shape'] = (image.height, image.width)
         return results
+
+    def _open(self, path: str) -> BinaryIO:
+        backend = fileio.get_file_backend(path, backend_args=self.backend_args, enable_singleton=True)
+        return open_regular(path) if isinstance(backend, fileio.LocalBackend) else io.BytesIO(backend.get(path))
 
 
 @TRANSFORMS.register_module()

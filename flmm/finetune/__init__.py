@@ -3,5 +3,6 @@
 from flmm.finetune.chat_dataset import ChatDataset, Conversation
 from flmm.finetune.collator import IGNORE_INDEX, ChatCollator
 from flmm.finetune.freezing import freeze_parts
+from flmm.finetune.image_size import set_image_size
 
-__all__ = ['IGNORE_INDEX', 'ChatCollator', 'ChatDataset', 'Conversation', 'freeze_parts']
+__all__ = ['IGNORE_INDEX', 'ChatCollator', 'ChatDataset', 'Conversation', 'freeze_parts', 'set_image_size']

@@ -15,14 +15,20 @@ A system message may come first or not at all; then user and assistant take turn
 """
 
 import json
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from flmm.images import read_rgb
+from flmm.files import path_inside
+from flmm.images import MAX_IMAGE_PIXELS, check_image_settings, read_image_size, read_rgb
+
+ROLES = ('system', 'user', 'assistant')
 
 # These tokens delimit turns and images. Inside a text they would forge a turn or an image.
 STRUCTURE_TOKENS = (
@@ -35,6 +41,24 @@ STRUCTURE_TOKENS = (
     '<|image_pad|>',
     '<|video_pad|>',
 )
+SPECIAL_TOKENS = (
+    *STRUCTURE_TOKENS,
+    '<|object_ref_start|>',
+    '<|object_ref_end|>',
+    '<|box_start|>',
+    '<|box_end|>',
+    '<|quad_start|>',
+    '<|quad_end|>',
+    '<tool_call>',
+    '</tool_call>',
+    '<|fim_prefix|>',
+    '<|fim_middle|>',
+    '<|fim_suffix|>',
+    '<|fim_pad|>',
+    '<|repo_name|>',
+    '<|file_sep|>',
+)
+"""Those of Qwen2-VL and Qwen2.5-VL. ChatCollator goes by the tokenizer at hand, whatever its tokens are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,29 +69,63 @@ class Conversation:
         messages: what ``apply_chat_template`` takes; image parts are bare ``{'type': 'image'}``.
         images: the RGB images in the order of the image parts.
         source: where it came from (``file:line``), for error messages.
+        image_names: of the images, for error messages; their numbers if empty.
+        assistant_tokens: special tokens that the assistant's text may contain.
     """
 
     messages: list[dict[str, Any]]
     images: list[Image.Image]
     source: str
+    image_names: tuple[str, ...] = ()
+    assistant_tokens: tuple[str, ...] = ()
 
 
 class ChatDataset(Dataset):
-    """The conversations of one JSON-lines file. The whole file is checked on construction; images are read on access.
+    """The conversations of one JSON-lines file. The whole file and the headers of its images are checked on
+    construction; pixels are read on access.
 
     Args:
         path: the JSON-lines file. Blank lines are skipped.
         image_root: folder that image paths are relative to; the file's own folder if None.
+        allow_outside: whether image paths may lead out of ``image_root``: be absolute, hold '..', or be a link.
+        assistant_tokens: special tokens that the assistant's text may contain, such as '<|box_start|>'; never those
+            that delimit turns or images.
+        orientation: what to do with pictures that EXIF says to turn: 'apply' that, as transformers does where it loads
+            images itself, 'ignore' or 'refuse' it (:func:`flmm.images.read_rgb`).
+        max_pixels: largest width times height of an image; more are refused.
 
     Raises:
-        ValueError: the file holds no conversation, or a line is malformed; names file, line and key.
+        ValueError: the file holds no conversation, or a line is malformed or names no readable image; names file, line
+            and key.
     """
 
-    def __init__(self, path: str | Path, *, image_root: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        image_root: str | Path | None = None,
+        allow_outside: bool = False,
+        assistant_tokens: Sequence[str] = (),
+        orientation: str = 'apply',
+        max_pixels: int = MAX_IMAGE_PIXELS,
+    ) -> None:
+        check_image_settings(orientation=orientation, max_pixels=max_pixels)
+        forbidden = [token for token in assistant_tokens if not token or token in STRUCTURE_TOKENS]
+        if forbidden or isinstance(assistant_tokens, str):
+            raise ValueError(
+                f'assistant_tokens is {assistant_tokens!r}, expected a list of special tokens; those that delimit '
+                f'turns and images ({", ".join(STRUCTURE_TOKENS)}) cannot be allowed'
+            )
         self.path = Path(path)
         self.image_root = Path(image_root) if image_root is not None else self.path.parent
+        self.allow_outside, self.assistant_tokens = allow_outside, tuple(assistant_tokens)
+        self.orientation, self.max_pixels = orientation, max_pixels
+        if not self.path.exists() or self.path.is_dir():
+            raise ValueError(
+                f'{str(self.path)!r} is no file, expected one of conversations, a JSON object on each line'
+            )
         self._lines: list[tuple[int, list[dict[str, Any]]]] = []
-        with self.path.open(encoding='utf-8') as file:
+        with self.path.open('rb') as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     self._lines.append((number, self._parse(line, f'{self.path}:{number}')))
@@ -79,24 +137,40 @@ class ChatDataset(Dataset):
 
     def __getitem__(self, index: int) -> Conversation:
         """Return conversation ``index`` with its images loaded. A truncated image raises a ValueError that names it."""
-        number, parsed = self._lines[index]
-        messages, images = [], []
-        for message in parsed:
-            parts = []
-            for part in message['content']:
-                if part['type'] == 'image':
-                    path = self.image_root / part['image']
-                    images.append(read_rgb(path, name=str(path)))
-                    parts.append({'type': 'image'})
-                else:
-                    parts.append(part)
-            messages.append({'role': message['role'], 'content': parts})
-        return Conversation(messages=messages, images=images, source=f'{self.path}:{number}')
+        _, parsed = self._lines[index]
+        parts = [part for message in parsed for part in message['content'] if part['type'] == 'image']
+        settings = {'orientation': self.orientation, 'max_pixels': self.max_pixels}
+        images = [read_rgb(self.image_root / part['image'], name=part['name'], **settings) for part in parts]
+        return replace(self.without_images(index), images=images)
 
-    def _parse(self, line: str, where: str) -> list[dict[str, Any]]:
+    def without_images(self, index: int) -> Conversation:
+        """Return conversation ``index`` as text alone: ``images`` is empty, though its messages hold image parts."""
+        number, parsed = self._lines[index]
+        return Conversation(
+            messages=[
+                {
+                    'role': message['role'],
+                    'content': [{'type': 'image'} if part['type'] == 'image' else part for part in message['content']],
+                }
+                for message in parsed
+            ],
+            images=[],
+            source=f'{self.path}:{number}',
+            image_names=tuple(
+                part['name'] for message in parsed for part in message['content'] if part['type'] == 'image'
+            ),
+            assistant_tokens=self.assistant_tokens,
+        )
+
+    def image_sizes(self, index: int) -> list[tuple[int, int]]:
+        """(width, height) in px of the images of conversation ``index``."""
+        _, parsed = self._lines[index]
+        return [part['size'] for message in parsed for part in message['content'] if part['type'] == 'image']
+
+    def _parse(self, line: bytes, where: str) -> list[dict[str, Any]]:
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+            record = json.loads(line.decode('utf-8-sig'))
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f'{where}: not valid JSON ({error})') from error
         messages = record.get('messages') if isinstance(record, dict) else None
         if not isinstance(messages, list) or not messages:
@@ -109,7 +183,7 @@ class ChatDataset(Dataset):
         if not isinstance(message, dict):
             raise ValueError(f'{where}: expected an object with "role" and "content", got {message!r}')
         role = message.get('role')
-        if role not in ('system', 'user', 'assistant'):
+        if role not in ROLES:
             raise ValueError(f'{where}.role: expected "system", "user" or "assistant", got {role!r}')
         content = message.get('content')
         if isinstance(content, str):
@@ -117,9 +191,27 @@ class ChatDataset(Dataset):
         if not isinstance(content, list) or not content:
             raise ValueError(f'{where}.content: expected a string or a non-empty list of parts, got {content!r}')
         parts = [self._parse_part(part, role, f'{where}.content[{i}]') for i, part in enumerate(content)]
+        self._check_text(parts, role, where)
         return {'role': role, 'content': parts}
 
-    def _parse_part(self, part: Any, role: str, where: str) -> dict[str, str]:
+    def _check_text(self, parts: list[dict[str, Any]], role: str, where: str) -> None:
+        """Refuse special tokens in the text of a message, also where parts make one together."""
+        texts = [part.get('text', '') for part in parts]
+        joined = ''.join(texts)
+        allowed = self.assistant_tokens if role == 'assistant' else ()
+        found = [(joined.index(token), token) for token in SPECIAL_TOKENS if token in joined and token not in allowed]
+        if found:
+            start, token = min(found)
+            ends = np.cumsum([len(text) for text in texts])
+            first, last = np.searchsorted(ends, [start, start + len(token) - 1], side='right')
+            if first == last:
+                problem = f'{where}.content[{first}].text: the text contains'
+            else:
+                problem = f'{where}.content[{first}:{last + 1}]: the texts together contain'
+            hint = '' if token in STRUCTURE_TOKENS else '; name it in assistant_tokens if answers are to contain it'
+            raise ValueError(f'{problem} {token}, which only the chat template may write{hint}')
+
+    def _parse_part(self, part: Any, role: str, where: str) -> dict[str, Any]:
         kind = part.get('type') if isinstance(part, dict) else None
         if kind not in ('text', 'image'):
             raise ValueError(f'{where}.type: expected "text" or "image", got {kind!r}')
@@ -127,15 +219,22 @@ class ChatDataset(Dataset):
         if not isinstance(value, str):
             raise ValueError(f'{where}.{kind}: expected a string, got {value!r}')
         if kind == 'text':
-            forged = [token for token in STRUCTURE_TOKENS if token in value]
-            if forged:
-                raise ValueError(f'{where}.text: the text contains {forged[0]}, which only the chat template may write')
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can write
+                raise ValueError(f'{where}.text: not Unicode text ({error})') from error
             return {'type': 'text', 'text': value}
         if role != 'user':
             raise ValueError(f'{where}: only a user message may hold an image, this one is of role "{role}"')
-        if not (self.image_root / value).is_file():
-            raise ValueError(f'{where}.image: no such file: {self.image_root / value}')
-        return {'type': 'image', 'image': value}
+        try:
+            path = path_inside(self.image_root, value, allow_outside=self.allow_outside)
+            if not os.path.lexists(path):
+                raise ValueError(f'no such file: {path}')
+            settings = {'orientation': self.orientation, 'max_pixels': self.max_pixels}
+            size = read_image_size(path, name=str(path), **settings)
+        except ValueError as error:
+            raise ValueError(f'{where}.image: {error}') from error
+        return {'type': 'image', 'image': value, 'name': str(path), 'size': size}
 
     @staticmethod
     def _check_turns(roles: list[str], where: str) -> None:

@@ -2,29 +2,24 @@
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
+from flmm.pretrained import lmm_from_config, load_lmm, load_lmm_config
 from flmm.registry import MODELS
 
 
 @MODELS.register_module()
 def pretrained_lmm(*, name_or_path: str, dtype: str = 'bfloat16') -> PreTrainedModel:
-    """Load a checkpoint with stock transformers classes.
+    """Load a checkpoint with stock transformers classes (:func:`flmm.pretrained.load_lmm`).
 
     Args:
-        name_or_path: a hub name such as 'Qwen/Qwen2.5-VL-3B-Instruct', or a folder.
+        name_or_path: a folder, or else a hub name such as 'Qwen/Qwen2.5-VL-3B-Instruct'.
         dtype: name of a torch dtype, such as 'bfloat16' or 'float32'.
 
     Raises:
-        ValueError: the checkpoint lacks weights of the model, or has others.
+        ValueError: there is no such checkpoint, or it lacks weights of the model, or has others.
     """
-    model, info = AutoModelForImageTextToText.from_pretrained(
-        name_or_path, dtype=_dtype(dtype), output_loading_info=True
-    )
-    problems = {what: sorted(map(str, keys)) for what, keys in info.items() if keys}
-    if problems:
-        raise ValueError(f'checkpoint {name_or_path!r} does not fit {type(model).__name__}: {problems}')
-    return model
+    return load_lmm(name_or_path, dtype=_dtype(dtype))
 
 
 @MODELS.register_module()
@@ -32,7 +27,7 @@ def random_lmm(*, name_or_path: str, seed: int = 0, dtype: str = 'float32') -> P
     """Build the model that ``name_or_path``'s config describes with random weights: the untrained control."""
     with torch.random.fork_rng():  # what is built next must not depend on the seed of this
         torch.manual_seed(seed)
-        return AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(name_or_path), dtype=_dtype(dtype))
+        return lmm_from_config(load_lmm_config(name_or_path), dtype=_dtype(dtype))
 
 
 @MODELS.register_module()
@@ -46,7 +41,7 @@ class LMMWithoutWeights(nn.Module):
 
     def __init__(self, *, name_or_path: str, **unused: object) -> None:
         super().__init__()
-        self.config: PreTrainedConfig = AutoConfig.from_pretrained(name_or_path)
+        self.config: PreTrainedConfig = load_lmm_config(name_or_path)
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import random
+import re
 
 import numpy as np
 import pytest
@@ -162,6 +163,40 @@ def test_prefix_may_be_a_url(files):
     dataset = RefCocoDataset(text_mode='select_first', **files)
 
     assert dataset.get_data_info(0)['img_path'] == 'http://images.cocodataset.org/train2014/one.jpg'
+
+
+@pytest.mark.parametrize(
+    'file_name', ['../secret.jpg', 'sub/../../secret.jpg', '/etc/secret.jpg', 'link.jpg', '', None, 7]
+)
+@pytest.mark.parametrize('prefix', ['train2014/', 'http://images.cocodataset.org/train2014/', 's3://bucket/train2014'])
+def test_images_lie_below_the_prefix(tmp_path, prefix, file_name):
+    images = [{**image, 'file_name': file_name} for image in INSTANCES['images']]
+    files = write_dataset(tmp_path, instances={**INSTANCES, 'images': images})
+    files['data_prefix'] = {'img_path': prefix}
+    (tmp_path / 'train2014').mkdir()
+    (tmp_path / 'train2014' / 'link.jpg').symlink_to('../secret.jpg')
+
+    def path(**kwargs):
+        return RefCocoDataset(text_mode='select_first', **files, **kwargs).get_data_info(0)['img_path']
+
+    if file_name == 'link.jpg' and '://' in prefix:
+        assert path() == f'{prefix.rstrip("/")}/link.jpg'
+        return
+    with pytest.raises(ValueError, match=rf'path {re.escape(repr(file_name))} '):
+        path()
+    if file_name and isinstance(file_name, str):
+        root = prefix if '://' in prefix else str(tmp_path / prefix)
+        assert path(allow_outside=True) == os.path.join(root, file_name)
+
+
+def test_the_image_folder_may_be_a_link(tmp_path):
+    files = write_dataset(tmp_path)
+    (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / 'train2014').symlink_to('elsewhere')
+
+    dataset = RefCocoDataset(text_mode='select_first', **files)
+
+    assert dataset.get_data_info(0)['img_path'] == str(tmp_path / 'train2014' / 'one.jpg')
 
 
 def test_configs_build_it_and_the_pipeline_gets_its_items(files):

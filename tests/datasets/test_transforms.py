@@ -2,12 +2,14 @@
 
 import io
 import json
+import os
 import re
 
 import numpy as np
 import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks
+from mmengine import fileio
 from PIL import Image, features
 from pycocotools import mask as coco_mask
 from tiny_models import FAMILIES, SPECIAL_TOKENS, tiny_processor
@@ -72,7 +74,7 @@ def test_grey_is_repeated_and_transparent_pixels_show_white(tmp_path, mode, band
         assert loaded[0, 1].tolist() == colours[0, 1].tolist()
 
 
-@pytest.mark.parametrize('kind', ['png', 'tif', 'pgm'])
+@pytest.mark.parametrize('kind', ['png', 'tif'])
 def test_16_bits_are_scaled_not_clipped(tmp_path, kind):
     values = np.array([[0, 128, 129, 257, 1000, 32768, 65406, 65407, 65535]], dtype=np.uint16)
 
@@ -118,12 +120,55 @@ def test_cmyk(tmp_path, kind, tolerance, ink, colour):
     assert np.abs(loaded.astype(int) - np.array(colour)).max() <= tolerance
 
 
-def test_exif_orientation_is_not_applied(tmp_path):
+def test_a_picture_stored_turned_is_refused_unless_it_is_said_what_masks_are_drawn_on(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees to display
     random_image(12, 20).save(tmp_path / 'turned.jpg', exif=exif)
 
-    assert load(tmp_path / 'turned.jpg')['ori_shape'] == (12, 20)
+    with pytest.raises(ValueError, match=r"image '.*turned\.jpg' is stored turned or mirrored \(EXIF orientation 6\)"):
+        load(tmp_path / 'turned.jpg')
+    for orientation, shape in (('apply', (20, 12)), ('ignore', (12, 20))):
+        results = PILLoadImageFromFile(orientation=orientation).transform({'img_path': str(tmp_path / 'turned.jpg')})
+        assert results['ori_shape'] == results['img_shape'] == shape
+        assert (results['height'], results['width']) == shape == results['image'].size[::-1]
+
+
+def test_the_pixel_limit_is_a_setting(tmp_path):
+    random_image(12, 20).save(tmp_path / 'large.png')
+    results = {'img_path': str(tmp_path / 'large.png')}
+    assert PILLoadImageFromFile(max_pixels=240).transform(results)['ori_shape'] == (12, 20)
+    with pytest.raises(ValueError, match=r"image '.*large\.png' has 20 x 12 px, more than max_pixels=239; make it"):
+        PILLoadImageFromFile(max_pixels=239).transform(results)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'orientation': 'upright'}, r"orientation is 'upright', expected one of \('refuse', 'apply', 'ignore'\)"),
+        ({'max_pixels': 0}, 'max_pixels is 0, expected a positive number of pixels'),
+        ({'max_pixels': None}, 'max_pixels is None, expected a positive number of pixels'),
+    ],
+)
+def test_image_settings_out_of_range(settings, message):
+    with pytest.raises(ValueError, match=message):
+        PILLoadImageFromFile(**settings)
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / 'fifo.jpg')
+    for path, kind in ((tmp_path / 'fifo.jpg', 'FIFO'), ('/dev/zero', 'device')):
+        with pytest.raises(
+            ValueError, match=rf"image '{path}' cannot be read \(.* is no regular file: a {kind}\); check"
+        ):
+            load(path)
+
+
+def test_other_backends_are_read_as_mmengine_does(tmp_path, monkeypatch):
+    image, buffer = random_image(12, 20), io.BytesIO()
+    image.save(buffer, 'PNG')
+    monkeypatch.setattr(fileio.HTTPBackend, 'get', lambda self, path: buffer.getvalue())
+    loaded = load('http://images.cocodataset.org/train2014/one.png')['image']
+    assert np.array_equal(np.asarray(loaded), np.asarray(image))
 
 
 def test_missing_image_is_named(tmp_path):

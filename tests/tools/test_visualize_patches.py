@@ -137,7 +137,7 @@ def test_words_for_the_settings(settings, words):
 
 def test_folder_without_images(run, tmp_path):
     (tmp_path / 'notes.txt').write_text('no image')
-    with pytest.raises(ValueError, match=rf"folder '{tmp_path}' has no images \(.avif, .bmp, "):
+    with pytest.raises(ValueError, match=rf"folder '{tmp_path}' has no images \(.bmp, .gif, "):
         run(tmp_path, '--out-dir', tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
 

@@ -21,7 +21,7 @@ def image_size(text: str) -> tuple[int, int]:
 def benchmark_image(path: str | None, *, size: tuple[int, int]) -> Image.Image:
     """Read a photo, or draw a scene, and resize it to ``size`` (width, height)."""
     if path is not None:
-        image = read_rgb(path, name=path)
+        image = read_rgb(path, name=path, orientation='apply')
     else:
         rng = np.random.default_rng(0)
         pixels, _ = render_scene(sample_scene(rng, DIFFICULTY['hard']), rng)

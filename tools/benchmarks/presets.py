@@ -8,7 +8,6 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from transformers import (
-    AutoProcessor,
     PreTrainedModel,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
@@ -17,6 +16,7 @@ from transformers import (
 
 from benchmarks.published_configs import published_config
 from flmm.models import FrozenQwenSAM
+from flmm.pretrained import load_lmm, load_processor
 from flmm.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ PRESETS = ('demo', 'small', *PUBLISHED)
 
 def build_processor() -> Qwen2_5_VLProcessor:
     """Qwen2.5-VL's processor with the demo's tokenizer, which every preset reads."""
-    return AutoProcessor.from_pretrained(DEMO)
+    return load_processor(DEMO)
 
 
 def build_grounder(preset: str, *, device: torch.device, whole: bool = False) -> FrozenQwenSAM:
@@ -58,7 +58,7 @@ def lmm_alone(lmm: PreTrainedModel, *, layers: Sequence[int] | None = None) -> F
 
 def _build_lmm(preset: str, *, device: torch.device) -> PreTrainedModel:
     if preset == 'demo':
-        return Qwen2_5_VLForConditionalGeneration.from_pretrained(DEMO, dtype=torch.float32)
+        return load_lmm(DEMO, dtype=torch.float32)
     image_token_id = build_processor().image_token_id
     if preset == 'small':
         config, dtype = _small_config(image_token_id), torch.float32

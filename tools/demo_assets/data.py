@@ -122,6 +122,7 @@ class SceneConversations(Dataset):
             ],
             images=[Image.fromarray(image)],
             source=f'scene {index} of seed {self.seed}',
+            assistant_tokens=(*X_TOKENS, *Y_TOKENS),
             scene=scene,
             masks=masks,
             covers=covers,

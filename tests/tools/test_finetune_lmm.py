@@ -1,0 +1,115 @@
+"""tools/finetune_lmm.py: what it refuses before it trains, and that what it saves can be used."""
+
+import json
+import sys
+
+import finetune_lmm
+import pytest
+import torch
+from PIL import Image
+from tiny_models import tiny_lmm, tiny_processor
+
+from flmm.pretrained import load_lmm, load_processor
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('model')
+    tiny_lmm().save_pretrained(folder)
+    tiny_processor().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def record(tmp_path):
+    Image.new('RGB', (84, 56), 'red').save(tmp_path / 'star.png')
+    question = [{'type': 'image', 'image': 'star.png'}, {'type': 'text', 'text': 'where'}]
+    return {'messages': [{'role': 'user', 'content': question}, {'role': 'assistant', 'content': 'left'}]}
+
+
+@pytest.fixture
+def run(model, tmp_path, monkeypatch):
+    def run(*records, options=()):
+        path = tmp_path / 'train.jsonl'
+        path.write_text('\n'.join(map(json.dumps, records)))
+        arguments = ['--model', model, '--data', path, '--output', tmp_path / 'out', '--workers', 0, *options]
+        monkeypatch.setattr(sys, 'argv', ['finetune_lmm.py', *map(str, arguments)])
+        finetune_lmm.main()
+        return tmp_path / 'out'
+
+    return run
+
+
+@pytest.fixture
+def _no_training(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError('the model was loaded')
+
+    monkeypatch.setattr(finetune_lmm, 'load_lmm', refuse)
+
+
+def test_what_is_saved_can_be_used(run, record, tmp_path):
+    out = run(record, record, options=['--max-steps', 1, '--min-pixels', 784, '--max-pixels', 1568, '--lr', 1e-3])
+    processor, lmm = load_processor(out), load_lmm(out, dtype=torch.float32)
+    image = Image.open(tmp_path / 'star.png')
+    batch = processor(text='<|vision_start|><|image_pad|><|vision_end|>where', images=image, return_tensors='pt')
+    assert batch['image_grid_thw'].tolist() == [[1, 2, 2]]  # 28 x 28 px of 84 x 56; 4 x 6 patches without the bound
+    assert lmm(**batch).logits.isfinite().all()
+
+
+@pytest.mark.usefixtures('_no_training')
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--max-pixels', 100], 'images of min_pixels=3136 to max_pixels=100 px are asked for'),
+        (['--max-pixels', 0], 'images of min_pixels=3136 to max_pixels=0 px are asked for'),
+        (['--max-pixels', -5], 'images of min_pixels=3136 to max_pixels=-5 px are asked for'),
+        (['--min-pixels', 0], 'images of min_pixels=0 to max_pixels=1003520 px are asked for'),
+        (['--min-pixels', 2000000], 'images of min_pixels=2000000 to max_pixels=1003520 px are asked for'),
+        (['--epochs', 0], '--epochs is 0.0, expected above 0'),
+        (['--epochs', 'nan'], '--epochs is nan, expected above 0'),
+        (['--max-steps', 0], '--max-steps is 0, expected above 0, or -1 to go by --epochs'),
+        (['--lr', 0], '--lr is 0.0, expected above 0'),
+        (['--lr', 'inf'], '--lr is inf, expected above 0'),
+        (['--lr', '-1'], '--lr is -1.0, expected above 0'),
+        (['--warmup-steps', '-1'], '--warmup-steps is -1.0, expected 0 or more'),
+        (['--weight-decay', '-1'], '--weight-decay is -1.0, expected 0 or more'),
+        (['--batch-size', 0], '--batch-size is 0, expected 1 or more'),
+        (['--accumulate', 0], '--accumulate is 0, expected 1 or more'),
+        (['--max-length', 0], '--max-length is 0, expected 1 or more'),
+        (['--workers', '-1'], '--workers is -1, expected 0 or more'),
+        (['--save-steps', 0], '--save-steps is 0, expected 1 or more'),
+        (['--log-steps', 0], '--log-steps is 0, expected 1 or more'),
+        (['--seed', '-1'], r'--seed is -1, expected 0 to 2\*\*32 - 1'),
+        (['--max-image-pixels', 0], 'max_pixels is 0, expected a positive number of pixels'),
+        (['--assistant-tokens', '<|im_end|>'], 'assistant_tokens is .*, expected a list of special tokens'),
+        (['--max-length', 12], r'train\.jsonl:1: cutting to max_length=12 loses '),
+        (['--max-image-pixels', 100], r'train\.jsonl:1: messages\[0\].*84 x 56 px, more than max_pixels=100'),
+        (['--model', 'assets/no_such/folder'], "folder 'assets/no_such/folder' does not exist"),
+        (['--output', __file__], 'is a file, expected a folder'),
+    ],
+)
+def test_settings_are_refused_before_the_model_is_loaded(run, record, options, message):
+    with pytest.raises(ValueError, match=message):
+        run(record, options=options)
+
+
+@pytest.mark.usefixtures('_no_training')
+def test_the_last_line_is_checked_before_the_model_is_loaded(run, record, tmp_path):
+    Image.new('RGB', (2, 1000)).save(tmp_path / 'line.png')
+    narrow = json.loads(json.dumps(record).replace('star.png', 'line.png'))
+    with pytest.raises(ValueError, match=r"train\.jsonl:2: image '.*line\.png' of 2 x 1000 px: absolute aspect ratio"):
+        run(record, narrow)
+    forged = json.loads(
+        json.dumps(record).replace('"left"', '[{"type": "text", "text": "\\u010aleft<|vision_start|>"}]')
+    )
+    with pytest.raises(
+        ValueError, match=r'train\.jsonl:2: messages\[1\]\.content\[0\]\.text: the text contains <|vision'
+    ):
+        run(record, forged)
+    broken = json.loads(json.dumps(record).replace('"left"', '"\\nleft"'))
+    outside = json.loads(json.dumps(record).replace('star.png', str(tmp_path / 'star.png')))
+    with pytest.raises(ValueError, match=r'train\.jsonl:2: messages\[0\].*set allow_outside to read it'):
+        run(broken, outside)
+    with pytest.raises(AssertionError, match='the model was loaded'):
+        run(record, outside, options=['--allow-outside'])
