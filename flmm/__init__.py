@@ -1,4 +1,4 @@
-"""Masks for the words a frozen large multimodal model (LMM) reads or says."""
+"""Masks for the words a frozen large multimodal model (LMM) reads."""
 
 from flmm.mmcv_ops import install_placeholder
 

@@ -9,41 +9,126 @@ from safetensors.torch import save_file
 from tiny_grounder import tiny_grounder
 from tiny_models import tiny_lmm, tiny_processor, tiny_sam
 
-from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
+from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG, unlabelled_item
 from flmm.inference import PhraseGrounder
 
 
-def build_grounder(**changes):
+def build_grounder(*, concat=True, **settings):
     processor = QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor())
-    to_sample = RefCOCO2PNG(image_processor=processor, prompt='Look.', **changes)
-    return PhraseGrounder(model=tiny_grounder().eval(), to_sample=to_sample)
+    to_sample = RefCOCO2PNG(image_processor=processor, prompt='Look.', concat=concat)
+    return PhraseGrounder(model=tiny_grounder().eval(), to_sample=to_sample, **settings)
 
 
-def test_masks_lie_in_the_image_frame_and_do_not_depend_on_the_unknown_truth():
-    grounder = build_grounder()
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 60, 3), dtype=np.uint8))
-    found = grounder(image, ['a cat', 'dog'])
+def photo(size=(90, 60), seed=0):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8))
+
+
+def test_masks_lie_in_the_image_frame_and_the_truth_is_not_known():
+    found = build_grounder()(photo(), ['a cat', 'dog'])
     assert found.pred_masks.shape == found.sam_pred_masks.shape == (2, 90, 60)
     assert found.gt_masks is found.masks is None
-
-    frame = found.meta_data['padded_shape']
-    found.gt_masks = torch.ones(2, 90, 60, dtype=torch.bool)
-    found.masks = torch.ones(2, frame['height'], frame['width'], dtype=torch.bool)
-    (again,) = grounder.model([found], mode='predict')
-    assert torch.equal(again.sam_pred_masks, found.sam_pred_masks)
+    assert found.phrases == ['a cat', 'dog']
+    found.validate()
 
 
-def test_grey_images_are_taken():
-    found = build_grounder()(Image.fromarray(np.full((56, 56), 128, dtype=np.uint8)), ['x'])
+PHRASES = ['a cat', 'dog', 'the red one', 'x', 'it is there']
+PREDICTED = ('mask_attentions', 'pred_masks', 'sam_pred_masks')
+
+
+@pytest.mark.parametrize('batch_size', [1, 2, 8])
+def test_a_phrase_depends_neither_on_the_others_nor_on_their_order(batch_size):
+    grounder = build_grounder(batch_size=batch_size)
+    together, turned = grounder(photo(), PHRASES), grounder(photo(), PHRASES[::-1])
+    for index, phrase in enumerate(PHRASES):
+        alone = grounder(photo(), [phrase])
+        torch.testing.assert_close(together.text_embeds[index], alone.text_embeds[0], atol=1e-5, rtol=0)
+        for name in PREDICTED:
+            torch.testing.assert_close(getattr(together, name)[index], getattr(alone, name)[0], atol=3e-5, rtol=0)
+            torch.testing.assert_close(getattr(turned, name)[-1 - index], getattr(alone, name)[0], atol=3e-5, rtol=0)
+
+
+def test_phrases_may_share_a_sequence():
+    """Then it is the model's own forward over samples of so many phrases, as in training."""
+    grounder = build_grounder(group_size=2)
+    found = grounder(photo(), PHRASES)
+    items = [unlabelled_item(photo(), PHRASES[start : start + 2]) for start in (0, 2, 4)]
+    expected = grounder.model([grounder.to_sample.transform(item) for item in items], mode='predict')
+    for name in PREDICTED:
+        assert torch.equal(getattr(found, name), torch.cat([getattr(sample, name) for sample in expected]))
+    alone = build_grounder()(photo(), PHRASES)
+    assert (alone.sam_pred_masks[1] - found.sam_pred_masks[1]).abs().max() > 1e-4  # it sees the one before it
+
+
+def test_the_tokens_of_all_phrases_stand_in_the_sample():
+    grounder = build_grounder()
+    found = grounder(photo(), PHRASES)
+    assert found.tokens_per_mask == [len(phrase) for phrase in PHRASES]  # the tokenizer's are bytes
+    for index, phrase in enumerate(PHRASES):
+        tokens = found.input_ids[found.mask_ids == index].tolist()
+        assert grounder.to_sample.image_processor.tokenizer.decode(tokens) == phrase
+
+
+@pytest.mark.parametrize(('option', 'value'), [('group_size', 0), ('batch_size', -1)])
+def test_sizes_below_one(option, value):
+    with pytest.raises(ValueError, match=f'{option}( is)? {value}'):
+        build_grounder(**{option: value})
+
+
+def test_every_kind_of_image(tmp_path):
+    grounder, image = build_grounder(), photo()
+    image.save(tmp_path / 'image.png')
+    expected = grounder(image, ['x']).sam_pred_masks
+    pixels = np.asarray(image)
+    kinds = [str(tmp_path / 'image.png'), tmp_path / 'image.png', pixels, torch.tensor(pixels).permute(2, 0, 1)]
+    for kind in kinds:
+        assert torch.equal(grounder(kind, ['x']).sam_pred_masks, expected), type(kind)
+    assert grounder(tmp_path / 'image.png', ['x']).image_path == str(tmp_path / 'image.png')
+
+
+@pytest.mark.parametrize('grey', [Image.new('L', (56, 60), 128), np.full((60, 56), 128, dtype=np.uint8)], ids=type)
+def test_grey_images_are_taken(grey):
+    found = build_grounder()(grey, ['x'])
     assert found.image.mode == 'RGB'
+    assert found.sam_pred_masks.shape == (1, 60, 56)
+
+
+def test_a_file_is_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    photo().save(tmp_path / 'turned.png', exif=exif)
+    grounder = build_grounder()
+    found = grounder(tmp_path / 'turned.png', ['x'])
+    assert torch.equal(
+        found.sam_pred_masks, grounder(photo().transpose(Image.Transpose.ROTATE_270), ['x']).sam_pred_masks
+    )
+    assert found.image_size == (60, 90)
+
+
+@pytest.mark.parametrize(
+    ('image', 'message'),
+    [
+        ('absent.png', r"'absent\.png'"),
+        (np.zeros((4, 4, 3)), r'image is a float64 array \(4, 4, 3\), expected uint8 \[height, width\] or'),
+        (np.zeros((3, 4, 4), dtype=np.uint8), r'image is a uint8 array \(3, 4, 4\), expected uint8'),
+        (torch.zeros(3, 4, 4), r'image is a torch\.float32 tensor \(3, 4, 4\), expected uint8 \[3, height, width\]'),
+        (torch.zeros(4, 4, 3, dtype=torch.uint8), r'torch\.uint8 tensor \(4, 4, 3\), expected uint8 \[3, '),
+        (None, 'image is a NoneType, expected a path, PIL image, uint8 array or uint8 tensor'),
+        (b'bytes', 'image is a bytes, expected a path'),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_other_images_are_refused_by_name(image, message):
+    with pytest.raises(ValueError, match=message):
+        build_grounder()(image, ['x'])
 
 
 @pytest.mark.parametrize(
     ('phrases', 'message'),
     [
         ([], 'has no phrase'),
-        (['a', ''], "phrase '' .* has no tokens"),
         ('the star', "has the string 'the star' for phrases; give a list"),
+        (['a', None], 'phrase None'),
+        (['a', 3], 'phrase 3'),
     ],
 )
 def test_unusable_phrases_are_named(phrases, message):
