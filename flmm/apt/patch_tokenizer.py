@@ -105,7 +105,8 @@ class PatchTokenizer:
         if thresholds is None:
             thresholds = DEFAULT_THRESHOLDS[method, laplacian_aggregate if method == 'laplacian' else None]
         two = isinstance(thresholds, Sequence) and len(thresholds) == 2
-        if not two or not all(isinstance(threshold, Real) and threshold > 0 for threshold in thresholds):
+        numbers = two and all(isinstance(each, Real) and not isinstance(each, bool) for each in thresholds)
+        if not numbers or not all(each > 0 for each in thresholds):
             raise ValueError(
                 f'thresholds are {thresholds}, expected two positive numbers: for patches of 28 and of 56 px'
             )

@@ -234,7 +234,8 @@ def _warn_that_v1_keeps_photographs() -> None:
 
 
 def _patch_tokenizer(*, patch_size: int, merge_size: int, **settings: Any) -> PatchTokenizer:
-    if settings['patch_selection_method'] == 'none':  # as stock: any sizes will do; and alpha waits for other calls
+    method = settings['patch_selection_method']
+    if isinstance(method, str) and method == 'none':  # as stock: any sizes will do; and alpha waits for other calls
         return PatchTokenizer(**{**settings, 'alpha': 1.0})
     if patch_size != PATCH_SIZE:
         raise ValueError(f'patch_size is {patch_size}; adaptive patches are made of patches of {PATCH_SIZE} px')
