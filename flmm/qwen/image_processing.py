@@ -7,6 +7,7 @@ import functools
 import os
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -234,9 +235,9 @@ def _warn_that_v1_keeps_photographs() -> None:
 
 
 def _patch_tokenizer(*, patch_size: int, merge_size: int, **settings: Any) -> PatchTokenizer:
-    method = settings['patch_selection_method']
+    method, alpha = settings['patch_selection_method'], settings['alpha']
     if isinstance(method, str) and method == 'none':  # as stock: any sizes will do; and alpha waits for other calls
-        return PatchTokenizer(**{**settings, 'alpha': 1.0})
+        return PatchTokenizer(**settings | {'alpha': 1.0 if isinstance(alpha, Real) else alpha})
     if patch_size != PATCH_SIZE:
         raise ValueError(f'patch_size is {patch_size}; adaptive patches are made of patches of {PATCH_SIZE} px')
     return PatchTokenizer(merge_size=merge_size, **settings)

@@ -350,6 +350,8 @@ def test_the_default_says_once_that_it_keeps_photographs():
             {'patch_selection_method': 'budget', 'alpha': torch.tensor(0.3)},
             r'alpha is tensor\(0.3000\), expected a share',
         ),
+        ({'patch_selection_method': 'none', 'alpha': None}, 'alpha is None, expected a number'),
+        ({'patch_selection_method': 'none', 'alpha': 'x'}, "alpha is 'x', expected a number"),
         ({'method': ['entropy']}, r"method is \['entropy'\], expected one of"),
         ({'laplacian_aggregate': np.array(['max', 'std'])}, 'laplacian_aggregate is array.*, expected one of'),
         ({'blur': True}, 'blur is True, expected an odd number'),
