@@ -60,11 +60,11 @@ def compute_importance_maps(
 
 def check_importance_settings(*, method: str, laplacian_aggregate: str, blur: int) -> None:
     """Raise a ValueError for settings that :func:`compute_importance_maps` does not know."""
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f'method is {method!r}, expected one of {METHODS}')
-    if laplacian_aggregate not in LAPLACIAN_AGGREGATES:
+    if not isinstance(laplacian_aggregate, str) or laplacian_aggregate not in LAPLACIAN_AGGREGATES:
         raise ValueError(f'laplacian_aggregate is {laplacian_aggregate!r}, expected one of {LAPLACIAN_AGGREGATES}')
-    if not isinstance(blur, int) or blur < 1 or blur % 2 == 0:
+    if not isinstance(blur, int) or isinstance(blur, bool) or blur < 1 or blur % 2 == 0:
         raise ValueError(f'blur is {blur!r}, expected an odd number of px; 1 smooths nothing')
 
 

@@ -9,7 +9,7 @@ Source: Choudhury et al., "Accelerating Vision Transformers with Adaptive Patch 
 import math
 import warnings
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from torch import Tensor
 from flmm.apt.importance import PATCH_SIZES, check_importance_settings, compute_importance_maps
 from flmm.apt.layout import SIZES, TokenLayout
 from flmm.apt.selection import (
+    budget_splits,
     select_patches_by_budget,
     select_patches_by_threshold,
     select_patches_by_threshold_v2,
@@ -82,11 +83,11 @@ class PatchTokenizer:
         max_token_size: int = 4,
         merge_size: int = 1,
     ) -> None:
-        if patch_selection_method not in SELECTION_METHODS:
+        if not isinstance(patch_selection_method, str) or patch_selection_method not in SELECTION_METHODS:
             raise ValueError(
                 f'patch_selection_method is {patch_selection_method!r}, expected one of {SELECTION_METHODS}'
             )
-        number = isinstance(alpha, Real)
+        number = isinstance(alpha, Real) and not isinstance(alpha, bool)
         if patch_selection_method == 'budget' and not (number and 0 < alpha <= 1):
             raise ValueError(f'alpha is {alpha!r}, expected a share of the dense patches in (0, 1] for the budget')
         if patch_selection_method == 'v2' and not (number and 0 <= alpha < math.inf):
@@ -104,21 +105,22 @@ class PatchTokenizer:
         if thresholds is None:
             thresholds = DEFAULT_THRESHOLDS[method, laplacian_aggregate if method == 'laplacian' else None]
         two = isinstance(thresholds, Sequence) and len(thresholds) == 2
-        if not two or not all(isinstance(threshold, Real) and threshold > 0 for threshold in thresholds):
+        numbers = two and all(isinstance(each, Real) and not isinstance(each, bool) for each in thresholds)
+        if not numbers or not all(each > 0 for each in thresholds):
             raise ValueError(
                 f'thresholds are {thresholds}, expected two positive numbers: for patches of 28 and of 56 px'
             )
-        if max_token_size not in SIZES:
+        if not isinstance(max_token_size, Integral) or isinstance(max_token_size, bool) or max_token_size not in SIZES:
             raise ValueError(f'max_token_size is {max_token_size!r}, expected one of {SIZES}')
         if merge_size not in (1, 2):
             raise ValueError(f'merge_size is {merge_size!r}, expected 1 or 2')
         self.patch_selection_method = patch_selection_method
         self.alpha = float(alpha)
-        self.thresholds = tuple(thresholds)
+        self.thresholds = tuple(float(threshold) for threshold in thresholds)
         self.method = method
         self.laplacian_aggregate = laplacian_aggregate
         self.blur = blur
-        self.max_token_size = max_token_size
+        self.max_token_size = int(max_token_size)
         self.merge_size = merge_size
         self.last_selection_info: list[SelectionInfo] | None = None
         self.last_budget_info: list[BudgetInfo] | None = None
@@ -179,7 +181,7 @@ class PatchTokenizer:
         if self.patch_selection_method == 'v2':
             masks = select_patches_by_threshold_v2(importance_maps, self.alpha, **sizes)
         elif self.patch_selection_method == 'budget':
-            budget = round(self.alpha * math.prod(importance_maps[min(importance_maps)].shape[1:]))
+            budget = self._budget(importance_maps)
             masks = select_patches_by_budget(importance_maps, budget, **sizes)
         else:  # nothing is below -inf
             thresholds = self.thresholds if self.patch_selection_method == 'v1' else (-math.inf, -math.inf)
@@ -190,6 +192,33 @@ class PatchTokenizer:
         if self.patch_selection_method == 'budget':
             self.last_budget_info = budget_info(importance_maps, self.last_selection_info, budget=budget, **sizes)
         return masks
+
+    def num_patches(self, grid_size: tuple[int, int]) -> int | None:
+        """How many patches an image is read by, where that follows from its size alone.
+
+        Args:
+            grid_size: (rows, columns) of its 14 px patches, each a multiple of ``merge_size``.
+
+        Returns:
+            None where it depends on what the image shows, as it does for 'v1' and 'v2' if any patch may be coarse.
+        """
+        rows, columns = grid_size
+        even = {
+            size: torch.zeros(1, -(-rows * PATCH_SIZES[0] // size), -(-columns * PATCH_SIZES[0] // size))
+            for size in PATCH_SIZES
+        }
+        sizes = {'merge_size': self.merge_size, 'max_token_size': self.max_token_size}
+        fewest, splits = (int(number) for number in budget_splits(even, self._budget(even), **sizes))
+        if self.patch_selection_method == 'budget':
+            return fewest + 3 * self.merge_size**2 * splits
+        # 'v2' has no threshold without a whole 56 px patch, and nothing is below a threshold of 0.
+        unused = self.patch_selection_method == 'v2' and (self.alpha == 0 or min(grid_size) < 4)
+        dense = self.patch_selection_method == 'none' or unused or fewest == rows * columns
+        return rows * columns if dense else None
+
+    def _budget(self, importance_maps: dict[int, Tensor]) -> int:
+        """The patches that an alpha of 'budget' stands for."""
+        return round(self.alpha * math.prod(importance_maps[min(importance_maps)].shape[1:]))
 
     def construct_patch_groups(self, images: Tensor, masks: dict[int, Tensor]) -> dict[int, Tensor]:
         """Take the selected patches out of images and bring them down to 14x14 by area means.

@@ -3,6 +3,9 @@
 Letters: T_i image tokens of image i, m merge_size (m x m patches make one token), t temporal_patch_size.
 """
 
+import functools
+import os
+import warnings
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any
@@ -12,10 +15,11 @@ from torch import Tensor
 from transformers import BatchFeature, Qwen2VLImageProcessor
 from transformers.image_transforms import group_images_by_shape, reorder_images
 from transformers.image_utils import SizeDict
-from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessorKwargs
+from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessorKwargs, smart_resize
 
 from flmm.apt.layout import TokenLayout
 from flmm.apt.patch_tokenizer import PatchTokenizer
+from flmm.qwen.stock_interface import refuse_remote_code
 
 PATCH_SIZE = 14
 """px; what the selection is defined on, and what the vision towers of both families read."""
@@ -51,6 +55,9 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
     - ``image_layout``: [sum of T_i, 3] long, top, left and size in units of every token, image after image.
     - ``image_num_tokens``: [images] long, T_i.
 
+    The default, 'v1' by entropy with thresholds of 3 and 2 bits, keeps nearly every token of a photograph. The first
+    image that is read so in a process brings a warning, unless ``thresholds`` says that it is meant.
+
     Args:
         patch_selection_method: 'v1', 'v2', 'budget', or 'none' for the stock output and its dense layout. This and the
             next six are described in :class:`flmm.apt.patch_tokenizer.PatchTokenizer`. Each can be given to the
@@ -67,6 +74,8 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
         ValueError: a setting out of its range; in a call also float images outside of 0 (black) to 1 (white), which
             is 0 to 1 / ``rescale_factor``, that is 255, while ``do_rescale`` is on; integers outside of 0 to 255; or,
             with ``do_resize`` off, sides that are no multiples of 14 * m px.
+
+    >>> processor = AdaptiveQwen2VLImageProcessor(patch_selection_method='budget', alpha=0.3)
     """
 
     patch_selection_method = 'v1'
@@ -81,10 +90,27 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        settings = {name: getattr(self, name) for name in SETTINGS}
-        _patch_tokenizer(patch_size=self.patch_size, merge_size=self.merge_size, **settings)
-        if isinstance(self.alpha, Real):
-            self.alpha = float(self.alpha)  # numpy's cannot be saved
+        checked = _patch_tokenizer(patch_size=self.patch_size, merge_size=self.merge_size, **self._settings({}))
+        # Plain numbers, whatever they were given as: numpy's cannot be saved.
+        self.alpha, self.max_token_size = float(self.alpha), checked.max_token_size
+        if self.thresholds is not None:
+            self.thresholds = list(checked.thresholds)
+
+    @classmethod
+    @functools.wraps(Qwen2VLImageProcessor.from_pretrained.__func__, assigned=())  # the signature
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike, *args: object, **kwargs: object
+    ) -> 'AdaptiveQwen2VLImageProcessor':
+        """Load a stock or an adaptive image processor; arguments as in the stock class, and any of the settings.
+
+        Raises:
+            ValueError: a setting out of its range; ``trust_remote_code`` is set.
+        """
+        refuse_remote_code(kwargs)
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+    def _settings(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {name: given.get(name, getattr(self, name)) for name in SETTINGS}
 
     def _preprocess(
         self,
@@ -98,6 +124,8 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
         sizes = {'patch_size': patch_size, 'merge_size': merge_size}
         settings = {name: kwargs.pop(name) for name in SETTINGS}
         tokenizer = _patch_tokenizer(**sizes, **settings)
+        if settings['thresholds'] is None and (tokenizer.patch_selection_method, tokenizer.method) == ('v1', 'entropy'):
+            _warn_that_v1_keeps_photographs()
         if tokenizer.patch_selection_method == 'none':
             data = super()._preprocess(images, return_tensors=None, **sizes, **kwargs)
             grids = (data['image_grid_thw'][:, 1:] // merge_size).tolist()
@@ -159,7 +187,10 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
         return {'pixel_values': pixel_values, 'image_grid_thw': grids}, reorder_images(layouts, places)
 
     def get_number_of_image_patches(self, height: int, width: int, images_kwargs: dict | None = None) -> int:
-        """The number of patches of an image, from its size; only for 'none', where it doesn't depend on what it shows.
+        """The number of patches that an image is read by, where it follows from the image's size.
+
+        It does for 'none' and 'budget', and where no token can be coarse: ``max_token_size`` 1, an image of one row or
+        column of tokens, 'v2' with an ``alpha`` of 0.
 
         Args:
             height: px.
@@ -167,20 +198,46 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
             images_kwargs: settings that override those of the processor.
 
         Raises:
-            ValueError: any other ``patch_selection_method``.
+            ValueError: the number depends on what the image shows ('v1' and 'v2'); a setting out of its range.
         """
-        method = (images_kwargs or {}).get('patch_selection_method', self.patch_selection_method)
-        if method != 'none':
+        given = images_kwargs or {}
+        patch_size, merge_size = (given.get(name, getattr(self, name)) for name in ('patch_size', 'merge_size'))
+        tokenizer = _patch_tokenizer(patch_size=patch_size, merge_size=merge_size, **self._settings(given))
+        dense = super().get_number_of_image_patches(height, width, images_kwargs)
+        if tokenizer.patch_selection_method == 'none':
+            return dense
+        unit = patch_size * merge_size
+        resized_height, resized_width = smart_resize(
+            height,
+            width,
+            factor=unit,
+            min_pixels=given.get('min_pixels', self.size['shortest_edge']),
+            max_pixels=given.get('max_pixels', self.size['longest_edge']),
+        )
+        number = tokenizer.num_patches((resized_height // patch_size, resized_width // patch_size))
+        if number is None:
             raise ValueError(
-                f'patch_selection_method is {method!r}: the number of patches depends on the image, not on its size; '
-                "process the image, or use patch_selection_method='none'"
+                f'patch_selection_method is {tokenizer.patch_selection_method!r}: the number of patches depends on the '
+                "image, not on its size; process the image, or use patch_selection_method='budget' or 'none'"
             )
-        return super().get_number_of_image_patches(height, width, images_kwargs)
+        return number
+
+
+@functools.cache  # once in a process, whatever the filters of warnings say
+def _warn_that_v1_keeps_photographs() -> None:
+    warnings.warn(
+        "patch_selection_method 'v1' with its default thresholds keeps 98 to 100 % of the tokens of a photograph. To "
+        "prune, name a budget: patch_selection_method='budget', alpha=0.3 keeps 30 %. To keep 'v1' without this "
+        'warning, name thresholds=(3.0, 2.0)',
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def _patch_tokenizer(*, patch_size: int, merge_size: int, **settings: Any) -> PatchTokenizer:
-    if settings['patch_selection_method'] == 'none':  # as stock: any sizes will do; and alpha waits for other calls
-        return PatchTokenizer(**{**settings, 'alpha': 1.0})
+    method, alpha = settings['patch_selection_method'], settings['alpha']
+    if isinstance(method, str) and method == 'none':  # as stock: any sizes will do; and alpha waits for other calls
+        return PatchTokenizer(**settings | {'alpha': 1.0 if isinstance(alpha, Real) else alpha})
     if patch_size != PATCH_SIZE:
         raise ValueError(f'patch_size is {patch_size}; adaptive patches are made of patches of {PATCH_SIZE} px')
     return PatchTokenizer(merge_size=merge_size, **settings)

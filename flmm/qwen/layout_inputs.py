@@ -160,7 +160,8 @@ def position_ids(
     runs = torch.bincount(is_first.flatten().cumsum(0)[is_image.flatten()] - 1)
     if not torch.equal(runs, counts):
         raise ValueError(
-            f'input_ids has runs of {runs.tolist()} image placeholders, the image layouts have {counts.tolist()} tokens'
+            f'input_ids has runs of {runs.tolist()} image placeholders, the image layouts have {counts.tolist()} '
+            'tokens; an adaptive processor makes both, a stock one counts the tokens of the dense grid'
         )
     stock_inputs = {'image_grid_thw': image_grid_thw, **kwargs}
     if all(layout.is_dense for layout in layouts):

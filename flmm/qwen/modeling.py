@@ -4,9 +4,6 @@ The layout comes from the adaptive processors as ``image_layout`` and ``image_nu
 the stock ones. No parameter is added or renamed.
 """
 
-import inspect
-from collections.abc import Callable
-
 from torch import Tensor, nn
 from transformers import (
     Qwen2_5_VLConfig,
@@ -20,33 +17,32 @@ from transformers import (
 )
 from transformers.cache_utils import Cache
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
-from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, CausalLMOutputWithPast
+from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling
 
 from flmm.apt.layout import TokenLayout
 from flmm.qwen.layout_inputs import image_features, layouts_from_inputs
 from flmm.qwen.layout_inputs import position_ids as layout_position_ids
+from flmm.qwen.stock_interface import StockCheckpoint, with_layout
 
 
-class _AdaptiveModel:
+class _AdaptiveModel(StockCheckpoint):
     """What a layout changes in the inner model; the stock one comes next among the bases."""
 
     def forward(
         self,
+        *,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
         past_key_values: Cache | None = None,
-        inputs_embeds: Tensor | None = None,
-        use_cache: bool | None = None,  # noqa: FBT001 (the stock order)
         pixel_values: Tensor | None = None,
         pixel_values_videos: Tensor | None = None,
         image_grid_thw: Tensor | None = None,
         video_grid_thw: Tensor | None = None,
         mm_token_type_ids: Tensor | None = None,
-        *,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         image_layout: Tensor | None = None,
         image_num_tokens: Tensor | None = None,
-        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         **kwargs: object,
     ) -> tuple | BaseModelOutputWithPast:
         """The stock forward pass, over images read by ``image_layout`` where it is given."""
@@ -77,8 +73,6 @@ class _AdaptiveModel:
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
-            use_cache=use_cache,
             pixel_values=pixel_values,
             pixel_values_videos=pixel_values_videos,
             image_grid_thw=image_grid_thw,
@@ -88,9 +82,9 @@ class _AdaptiveModel:
             **kwargs,
         )
 
-    # generate() reads the names of the arguments to know what to pass.
     def get_image_features(
         self,
+        *,
         pixel_values: Tensor,
         image_grid_thw: Tensor | None = None,
         image_layout: Tensor | None = None,
@@ -101,22 +95,22 @@ class _AdaptiveModel:
         if image_layout is None and image_num_tokens is None:
             return super().get_image_features(pixel_values, image_grid_thw, **kwargs)
         layouts = self._layouts(image_layout, image_num_tokens, image_grid_thw)
-        return image_features(self, pixel_values, image_grid_thw, layouts, **kwargs)
+        # None: as the config says.
+        return image_features(self, pixel_values, image_grid_thw, layouts, **{'return_dict': None} | kwargs)
 
     def get_rope_index(
         self,
+        *,
         input_ids: Tensor | None,
         mm_token_type_ids: Tensor | None,
         image_grid_thw: Tensor | None = None,
-        video_grid_thw: Tensor | None = None,
-        *,
         image_layout: Tensor | None = None,
         image_num_tokens: Tensor | None = None,
         **kwargs: object,
     ) -> tuple[Tensor, Tensor]:
         """The stock method, for images read by ``image_layout`` where it is given."""
         if image_layout is None and image_num_tokens is None:
-            return super().get_rope_index(input_ids, mm_token_type_ids, image_grid_thw, video_grid_thw, **kwargs)
+            return super().get_rope_index(input_ids, mm_token_type_ids, image_grid_thw, **kwargs)
         if input_ids is None or mm_token_type_ids is None:
             raise ValueError(
                 'image_layout needs input_ids and mm_token_type_ids, from which positions are computed; pass both as '
@@ -128,7 +122,6 @@ class _AdaptiveModel:
             mm_token_type_ids=mm_token_type_ids,
             image_grid_thw=image_grid_thw,
             layouts=self._layouts(image_layout, image_num_tokens, image_grid_thw),
-            video_grid_thw=video_grid_thw,
             **kwargs,
         )
 
@@ -142,26 +135,26 @@ class _AdaptiveModel:
 class AdaptiveQwen2VLModel(_AdaptiveModel, Qwen2VLModel):
     """Qwen2VLModel that takes ``image_layout`` and ``image_num_tokens``."""
 
+    _stock_name = Qwen2VLModel.__name__
+    forward = with_layout(Qwen2VLModel.forward, _AdaptiveModel.forward)
+    get_image_features = with_layout(Qwen2VLModel.get_image_features, _AdaptiveModel.get_image_features)
+    get_rope_index = with_layout(Qwen2VLModel.get_rope_index, _AdaptiveModel.get_rope_index)
+
 
 class AdaptiveQwen2_5_VLModel(_AdaptiveModel, Qwen2_5_VLModel):
     """Qwen2_5_VLModel that takes ``image_layout`` and ``image_num_tokens``."""
 
-
-def _signature_with_layout(stock_forward: Callable) -> inspect.Signature:
-    """What generate() and Trainer look into for the names of a model's inputs."""
-    signature = inspect.signature(stock_forward)
-    *parameters, kwargs = signature.parameters.values()
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Tensor | None)
-        for name in ('image_layout', 'image_num_tokens')
-    ]
-    return signature.replace(parameters=[*parameters, *added, kwargs])
+    _stock_name = Qwen2_5_VLModel.__name__
+    forward = with_layout(Qwen2_5_VLModel.forward, _AdaptiveModel.forward)
+    get_image_features = with_layout(Qwen2_5_VLModel.get_image_features, _AdaptiveModel.get_image_features)
+    get_rope_index = with_layout(Qwen2_5_VLModel.get_rope_index, _AdaptiveModel.get_rope_index)
 
 
-class AdaptiveQwen2VLForConditionalGeneration(Qwen2VLForConditionalGeneration):
-    """Qwen2-VL that reads what AdaptiveQwen2VLProcessor returns; loads the stock checkpoints.
+class AdaptiveQwen2VLForConditionalGeneration(StockCheckpoint, Qwen2VLForConditionalGeneration):
+    """Qwen2-VL that reads what AdaptiveQwen2VLProcessor returns; loads and saves the stock checkpoints.
 
-    ``forward`` and ``generate`` take two inputs more than the stock model. Without them it is the stock model.
+    ``forward``, ``generate`` and ``get_image_features`` take two inputs more than the stock model. Without them it is
+    the stock model.
 
     Args:
         image_layout: [total_tokens, 3] long, top, left and size in units of every image token, image after image.
@@ -169,8 +162,15 @@ class AdaptiveQwen2VLForConditionalGeneration(Qwen2VLForConditionalGeneration):
 
     Raises:
         ValueError: in ``forward`` and ``generate``, the layouts do not match each other, ``image_grid_thw``,
-            ``pixel_values`` or the placeholders.
+            ``pixel_values`` or the placeholders; in ``from_pretrained``, ``trust_remote_code`` is set.
     """
+
+    _stock_name = Qwen2VLForConditionalGeneration.__name__
+    # The stock methods hand what they don't know to the inner model.
+    forward = with_layout(Qwen2VLForConditionalGeneration.forward, Qwen2VLForConditionalGeneration.forward)
+    get_image_features = with_layout(
+        Qwen2VLForConditionalGeneration.get_image_features, Qwen2VLForConditionalGeneration.get_image_features
+    )
 
     def __init__(self, config: Qwen2VLConfig) -> None:
         # Not the next base's: that builds the stock inner model.
@@ -179,18 +179,18 @@ class AdaptiveQwen2VLForConditionalGeneration(Qwen2VLForConditionalGeneration):
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self.post_init()
 
-    def forward(self, *args: object, **kwargs: object) -> tuple | CausalLMOutputWithPast:
-        """The stock forward pass, with the inputs of the class docstring beside the stock ones."""
-        return super().forward(*args, **kwargs)
 
-    forward.__signature__ = _signature_with_layout(Qwen2VLForConditionalGeneration.forward)
-
-
-class AdaptiveQwen2_5_VLForConditionalGeneration(Qwen2_5_VLForConditionalGeneration):
-    """Qwen2.5-VL that reads what AdaptiveQwen2_5_VLProcessor returns; loads the stock checkpoints.
+class AdaptiveQwen2_5_VLForConditionalGeneration(StockCheckpoint, Qwen2_5_VLForConditionalGeneration):
+    """Qwen2.5-VL that reads what AdaptiveQwen2_5_VLProcessor returns; loads and saves the stock checkpoints.
 
     See :class:`AdaptiveQwen2VLForConditionalGeneration` for the two inputs that it takes beside the stock ones.
     """
+
+    _stock_name = Qwen2_5_VLForConditionalGeneration.__name__
+    forward = with_layout(Qwen2_5_VLForConditionalGeneration.forward, Qwen2_5_VLForConditionalGeneration.forward)
+    get_image_features = with_layout(
+        Qwen2_5_VLForConditionalGeneration.get_image_features, Qwen2_5_VLForConditionalGeneration.get_image_features
+    )
 
     def __init__(self, config: Qwen2_5_VLConfig) -> None:
         # Not the next base's: that builds the stock inner model.
@@ -198,12 +198,6 @@ class AdaptiveQwen2_5_VLForConditionalGeneration(Qwen2_5_VLForConditionalGenerat
         self.model = AdaptiveQwen2_5_VLModel(config)
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self.post_init()
-
-    def forward(self, *args: object, **kwargs: object) -> tuple | CausalLMOutputWithPast:
-        """The stock forward pass, with the inputs of the class docstring beside the stock ones."""
-        return super().forward(*args, **kwargs)
-
-    forward.__signature__ = _signature_with_layout(Qwen2_5_VLForConditionalGeneration.forward)
 
 
 # Checkpoints name their weights as Qwen2-VL was first released; transformers knows by class name how to read them.

@@ -257,3 +257,27 @@ def test_depends_on_torch_alone():
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
 
     assert result.stdout.strip() == '[]'
+
+
+@pytest.mark.parametrize('merge_size', [1, 2])
+@pytest.mark.parametrize('max_token_size', [1, 2, 4])
+@pytest.mark.parametrize('grid', [(2, 2), (2, 10), (4, 4), (10, 14), (18, 16)])
+def test_num_patches_is_that_of_any_image_or_none(merge_size, max_token_size, grid):
+    rows, columns = grid
+    noise = torch.randint(256, (1, 3, rows * 14, columns * 14), generator=torch.Generator().manual_seed(0))
+    images = [image.to(torch.uint8) for image in (noise, noise // 64 * 64, torch.zeros_like(noise))]
+    sizes = {'merge_size': merge_size, 'max_token_size': max_token_size}
+    known = [
+        {'patch_selection_method': 'none'},
+        *({'patch_selection_method': 'budget', 'alpha': alpha} for alpha in (0.01, 0.2, 0.35, 0.6, 0.9, 1.0)),
+        {'patch_selection_method': 'v2', 'alpha': 0.0},
+    ]
+    for settings in known:
+        tokenizer = PatchTokenizer(**settings, **sizes)
+        assert {len(patches) for image in images for patches in tokenizer(image)[0]} == {tokenizer.num_patches(grid)}
+    for settings in ({'thresholds': (9.0, 9.0)}, {'patch_selection_method': 'v2', 'alpha': 2.0}):
+        tokenizer = PatchTokenizer(**settings, **sizes)
+        numbers = {len(patches) for image in images for patches in tokenizer(image)[0]}
+        assert (
+            tokenizer.num_patches(grid) is None if len(numbers) > 1 else tokenizer.num_patches(grid) in (None, *numbers)
+        )

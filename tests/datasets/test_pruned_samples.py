@@ -15,6 +15,7 @@ from tiny_samples import pruned
 
 from flmm.apt import TokenLayout
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
+from flmm.qwen.image_processing import _warn_that_v1_keeps_photographs
 
 SETTINGS = [
     {'patch_selection_method': 'v1'},
@@ -106,11 +107,18 @@ def test_a_range_of_alpha_is_drawn_anew_for_each_image():
 
 def test_a_range_of_alpha_that_is_not_used_is_told_once():
     with pytest.warns(UserWarning, match='does not use it'):
-        wrapper = wrapped(patch_selection_method='v1', alpha=(0.2, 0.9))
+        wrapper = wrapped(patch_selection_method='v1', thresholds=(3.0, 2.0), alpha=(0.2, 0.9))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter('always')
         wrapper.preprocess([half_smooth_image()] * 3, prompt='Where?')
     assert len({str(warning.message) for warning in told}) == 1  # Python shows a message once
+
+
+def test_the_default_has_nothing_to_tell():
+    _warn_that_v1_keeps_photographs.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        wrapped().preprocess(half_smooth_image(), prompt='Where?')
 
 
 def test_alpha_without_a_method_is_told():

@@ -11,6 +11,7 @@ from transformers import AutoImageProcessor, Qwen2VLImageProcessor
 from flmm.apt.layout import TokenLayout
 from flmm.apt.patch_tokenizer import PatchTokenizer
 from flmm.qwen import AdaptiveQwen2VLImageProcessor
+from flmm.qwen.image_processing import _warn_that_v1_keeps_photographs
 
 SIZES = [(300, 400), (84, 200), (140, 140)]
 PRUNING = [
@@ -269,12 +270,115 @@ def test_alpha_that_is_not_used_is_told():
         processor(half_smooth_image((56, 56)), patch_selection_method='none')
 
 
-def test_the_number_of_patches_is_known_without_the_image_for_none_alone():
-    processor = AdaptiveQwen2VLImageProcessor()
-    with pytest.raises(ValueError, match="patch_selection_method is 'v1': the number of patches depends on the image"):
+@pytest.mark.parametrize('size', [*SIZES, (30, 500), (28, 28), (112, 112)])
+@pytest.mark.parametrize(
+    'settings',
+    [
+        {'patch_selection_method': 'none'},
+        *({'patch_selection_method': 'budget', 'alpha': alpha} for alpha in (1.0, 0.77, 0.5, 0.3, 0.01)),
+        {'patch_selection_method': 'budget', 'alpha': 0.3, 'max_token_size': 2},
+        {'patch_selection_method': 'budget', 'alpha': 0.3, 'max_token_size': 1},
+        {'patch_selection_method': 'budget', 'alpha': 0.3, 'merge_size': 1},
+        {'patch_selection_method': 'v2', 'alpha': 0.0},
+        {'patch_selection_method': 'v1', 'max_token_size': 1},
+    ],
+)
+def test_the_number_of_patches_follows_from_the_size_unless_from_the_pixels(settings, size):
+    processor = AdaptiveQwen2VLImageProcessor(thresholds=(3.0, 2.0))
+    image = half_smooth_image(size)
+    expected = len(processor(image, **settings)['pixel_values'])
+    assert processor.get_number_of_image_patches(*size, settings) == expected
+    assert AdaptiveQwen2VLImageProcessor(**settings).get_number_of_image_patches(*size) == expected
+    bounded = settings | {'min_pixels': 56 * 56, 'max_pixels': 28 * 28 * 20}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # that a call says min_pixels
+        expected = len(processor(image, **bounded)['pixel_values'])
+    assert processor.get_number_of_image_patches(*size, bounded) == expected
+
+
+@pytest.mark.parametrize('settings', [{}, {'patch_selection_method': 'v2'}, {'thresholds': (100.0, 100.0)}])
+def test_the_number_of_patches_that_depends_on_the_pixels_is_refused(settings):
+    processor = AdaptiveQwen2VLImageProcessor(**settings)
+    method = settings.get('patch_selection_method', 'v1')
+    message = f"patch_selection_method is '{method}': the number of patches depends on the image, .* 'budget' or 'none'"
+    with pytest.raises(ValueError, match=message.replace("'budget'", "patch_selection_method='budget'")):
         processor.get_number_of_image_patches(300, 400)
-    expected = Qwen2VLImageProcessor().get_number_of_image_patches(300, 400)
-    assert processor.get_number_of_image_patches(300, 400, {'patch_selection_method': 'none'}) == expected
+    # One row of tokens: none of them can be coarse.
+    expected = Qwen2VLImageProcessor().get_number_of_image_patches(30, 400)
+    assert processor.get_number_of_image_patches(30, 400) == expected
+    with pytest.raises(ValueError, match='alpha is 2, expected a share'):
+        processor.get_number_of_image_patches(300, 400, {'patch_selection_method': 'budget', 'alpha': 2})
+
+
+def budget_warnings(caught):
+    return [str(warning.message) for warning in caught if 'budget' in str(warning.message)]
+
+
+def test_the_default_says_once_that_it_keeps_photographs():
+    image = half_smooth_image((56, 84))
+    _warn_that_v1_keeps_photographs.cache_clear()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        for processor in (AdaptiveQwen2VLImageProcessor(), AdaptiveQwen2VLImageProcessor()):
+            for settings in (
+                {'patch_selection_method': 'none'},
+                {'patch_selection_method': 'budget', 'alpha': 0.3},
+                {'patch_selection_method': 'v2'},
+                {'method': 'laplacian'},
+                {'thresholds': (3.0, 2.0)},
+            ):
+                processor(image, **settings)
+            assert not budget_warnings(caught)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        for _ in range(3):
+            AdaptiveQwen2VLImageProcessor()([image, image])
+    (message,) = budget_warnings(caught)
+    assert "'v1' with its default thresholds keeps 98 to 100 % of the tokens of a photograph" in message
+    assert "patch_selection_method='budget', alpha=0.3" in message
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'patch_selection_method': ['none']}, r"patch_selection_method is \['none'\], expected one of"),
+        ({'patch_selection_method': np.array(['v1', 'v2'])}, 'patch_selection_method is array.*, expected one of'),
+        ({'patch_selection_method': True}, 'patch_selection_method is True, expected one of'),
+        ({'patch_selection_method': 'budget', 'alpha': True}, 'alpha is True, expected a share'),
+        ({'patch_selection_method': 'budget', 'alpha': [0.3]}, r'alpha is \[0.3\], expected a share'),
+        (
+            {'patch_selection_method': 'budget', 'alpha': torch.tensor(0.3)},
+            r'alpha is tensor\(0.3000\), expected a share',
+        ),
+        ({'patch_selection_method': 'none', 'alpha': None}, 'alpha is None, expected a number'),
+        ({'patch_selection_method': 'none', 'alpha': 'x'}, "alpha is 'x', expected a number"),
+        ({'method': ['entropy']}, r"method is \['entropy'\], expected one of"),
+        ({'laplacian_aggregate': np.array(['max', 'std'])}, 'laplacian_aggregate is array.*, expected one of'),
+        ({'blur': True}, 'blur is True, expected an odd number'),
+        ({'blur': 3.0}, 'blur is 3.0, expected an odd number'),
+        ({'max_token_size': True}, r'max_token_size is True, expected one of \(1, 2, 4\)'),
+        ({'max_token_size': 4.0}, r'max_token_size is 4.0, expected one of \(1, 2, 4\)'),
+        ({'max_token_size': np.array([4, 2])}, r'max_token_size is array\(\[4, 2\]\), expected one of'),
+        ({'thresholds': np.array([3.0, 2.0])}, 'thresholds are .*, expected two positive numbers'),
+        ({'thresholds': {3.0, 2.0}}, 'thresholds are .*, expected two positive numbers'),
+        ({'thresholds': (True, True)}, r'thresholds are \(True, True\), expected two positive numbers'),
+    ],
+)
+def test_settings_of_a_wrong_type_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        AdaptiveQwen2VLImageProcessor(**settings)
+    with pytest.raises(ValueError, match=message):
+        AdaptiveQwen2VLImageProcessor()(half_smooth_image((56, 56)), **settings)
+    with pytest.raises(ValueError, match=message):
+        AdaptiveQwen2VLImageProcessor().get_number_of_image_patches(56, 56, settings)
+
+
+def test_numbers_of_numpy_are_saved_as_plain_ones(tmp_path):
+    settings = {'thresholds': (np.float32(2.5), np.int64(1)), 'max_token_size': np.int64(2)}
+    AdaptiveQwen2VLImageProcessor(**settings).save_pretrained(tmp_path)
+    loaded = AdaptiveQwen2VLImageProcessor.from_pretrained(tmp_path)
+    assert (loaded.thresholds, loaded.max_token_size) == ([2.5, 1.0], 2)
+    assert loaded.to_dict() == AdaptiveQwen2VLImageProcessor(**settings).to_dict()
 
 
 def test_merge_size_one_makes_tokens_of_single_patches():

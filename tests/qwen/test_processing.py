@@ -172,12 +172,14 @@ def test_text_and_videos_pass_through(family):
     assert int((both['mm_token_type_ids'] == 1).sum()) == both['image_num_tokens'] < 30
 
 
-def test_the_number_of_placeholders_is_known_without_the_image_for_none_alone():
+def test_the_number_of_placeholders_that_depends_on_the_pixels_is_refused():
     processor = adaptive_processor()
     with pytest.raises(ValueError, match="patch_selection_method is 'v1': the number of patches depends on the image"):
         processor._get_num_multimodal_tokens(image_sizes=[(140, 168)])
     processor.image_processor.patch_selection_method = 'none'
     assert processor._get_num_multimodal_tokens(image_sizes=[(140, 168)]).num_image_tokens == [30]
+    settings = {'patch_selection_method': 'budget', 'alpha': 0.5}
+    assert processor._get_num_multimodal_tokens(image_sizes=[(140, 168)], **settings).num_image_tokens == [15]
 
 
 @pytest.mark.parametrize(
@@ -208,3 +210,75 @@ def test_a_folder_of_a_whole_stock_model_is_read(family, tmp_path):
     found = processor(images=IMAGES[0], text=f'{IMAGE_SPAN}hm', return_tensors='pt')
     with torch.no_grad():
         assert torch.equal(model(**found).logits, adaptive_lmm(family)(**found).logits)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('saved', ['stock', 'adaptive'])
+@pytest.mark.parametrize(
+    'settings',
+    [
+        {'patch_selection_method': 'none', 'patch_size': 16},
+        {'patch_size': 16, 'patch_selection_method': 'none'},
+        {'patch_selection_method': 'none', 'merge_size': 3, 'max_pixels': 99999},
+        {'patch_selection_method': 'budget', 'alpha': 0.3, 'merge_size': 1, 'min_pixels': 28 * 28},
+        {'alpha': 0.3, 'method': 'laplacian', 'patch_selection_method': 'v2', 'laplacian_aggregate': 'max'},
+        {'thresholds': [2.5, 1.5], 'do_normalize': False},
+    ],
+)
+def test_settings_are_applied_together_when_loading(family, saved, settings, tmp_path):
+    processor = tiny_processor(family) if saved == 'stock' else adaptive_processor(family)
+    processor.save_pretrained(tmp_path)
+    expected = AdaptiveQwen2VLImageProcessor(**settings).to_dict()
+    loaded = PROCESSORS[family].from_pretrained(tmp_path, **settings)
+    assert loaded.image_processor.to_dict() == expected
+    assert AdaptiveQwen2VLImageProcessor.from_pretrained(tmp_path, **settings).to_dict() == expected
+    given = PROCESSORS[family].from_pretrained(tmp_path, image_processor=Qwen2VLImageProcessor(), **settings)
+    assert given.image_processor.to_dict() == expected
+    if saved == 'adaptive':
+        assert AutoProcessor.from_pretrained(tmp_path, **settings).image_processor.to_dict() == expected
+    loaded.save_pretrained(tmp_path)
+    assert PROCESSORS[family].from_pretrained(tmp_path).image_processor.to_dict() == expected
+
+
+def test_settings_that_exclude_each_other_are_refused_when_loading(tmp_path):
+    adaptive_processor().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match='patch_size is 16; adaptive patches are made of patches of 14 px'):
+        PROCESSORS['qwen2_5_vl'].from_pretrained(tmp_path, patch_size=16)
+    with pytest.raises(ValueError, match='alpha is 3, expected a share'):
+        PROCESSORS['qwen2_5_vl'].from_pretrained(tmp_path, patch_selection_method='budget', alpha=3)
+
+
+def test_given_parts_are_taken_and_others_loaded(tmp_path):
+    processor = adaptive_processor()
+    processor.save_pretrained(tmp_path)
+    tokenizer, videos = processor.tokenizer, processor.video_processor
+    load = PROCESSORS['qwen2_5_vl'].from_pretrained
+    loaded = load(tmp_path, tokenizer=tokenizer, video_processor=videos, chat_template='hm')
+    assert (loaded.tokenizer, loaded.video_processor, loaded.chat_template) == (tokenizer, videos, 'hm')
+    assert load(tmp_path, tmp_path / 'cache', False, True).to_dict() == processor.to_dict()  # the stock places
+    with pytest.raises(TypeError, match='Received a NoneType for argument image_processor'):
+        load(tmp_path, image_processor=None)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_the_stock_processor_reads_an_adaptive_folder_as_dense(family, tmp_path):
+    adaptive_processor(family, patch_selection_method='budget', alpha=0.3).save_pretrained(tmp_path)
+    stock = tiny_processor(family)
+    loaded = type(stock).from_pretrained(tmp_path)
+    assert type(loaded.image_processor) is type(AutoImageProcessor.from_pretrained(tmp_path)) is Qwen2VLImageProcessor
+    arguments = {'images': IMAGES, 'text': TEXTS, 'padding': True, 'return_tensors': 'pt'}
+    expected, found = stock(**arguments), loaded(**arguments)
+    assert set(found) == set(expected)
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    # What the stock class saves again, an adaptive one reads with the settings.
+    loaded.save_pretrained(tmp_path)
+    again = PROCESSORS[family].from_pretrained(tmp_path).image_processor
+    assert (again.patch_selection_method, again.alpha) == ('budget', 0.3)
+
+
+def test_a_stock_processor_around_an_adaptive_image_processor_is_named_as_the_cause():
+    stock = tiny_processor()
+    stock.image_processor = AdaptiveQwen2VLImageProcessor(patch_selection_method='budget', alpha=0.3)
+    found = stock(images=IMAGES[0], text=IMAGE_SPAN, return_tensors='pt')
+    with pytest.raises(ValueError, match='adaptive processor makes both, a stock one counts the tokens'):
+        adaptive_lmm()(**found)
