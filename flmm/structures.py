@@ -29,11 +29,13 @@ class FrozenFeatures:
         attentions: [M, C, h, w] float32, attention of each phrase to the image, by layer, then by head.
         hidden_states: [layers, R, hidden], of the R phrase tokens, phrase by phrase.
         image_embedding: [sam_dim, e, e], what SAM's image encoder makes of the image.
+        made_by: which frozen parts made them, as ``FrozenLMM.frozen_parts`` says it; None where a model's own did.
     """
 
     attentions: Tensor
     hidden_states: Tensor
     image_embedding: Tensor
+    made_by: dict[str, str | None] | None = None
 
 
 @dataclass(kw_only=True)

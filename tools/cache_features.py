@@ -141,6 +141,7 @@ def _with_features(model: FrozenLMM, of_images: list[StoredSample], batch_size: 
                 attentions=attentions.cpu(),
                 hidden_states=hidden_states.cpu(),
                 image_embedding=embeddings[id(stored.sample.image)],
+                made_by=model.frozen_parts(),
             )
             stored.sample.image = stored.sample.pixel_values = None  # a shard of them would fill the memory
     return of_images

@@ -150,6 +150,7 @@ class FeatureStore:
                     'draw': stored.draw,
                     'is_list': stored.is_list,
                     'image_embedding': embeddings[id(features.image_embedding)],
+                    'made_by': features.made_by,
                     'gt_masks': _encode_masks(sample.gt_masks),
                     **{name: getattr(sample, name) for name in PLAIN_FIELDS},
                     'image_path': self.made_with.name_of(sample.image_path),
@@ -251,6 +252,7 @@ class FeatureStore:
                 attentions=file.get_tensor(f'{number}.attentions').float() / ATTENTION_SCALE,
                 hidden_states=file.get_tensor(f'{number}.hidden_states'),
                 image_embedding=file.get_tensor(record['image_embedding']).float(),
+                made_by=record['made_by'],
             ),
         )
 

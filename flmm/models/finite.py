@@ -26,6 +26,6 @@ def check_finite(tensors: Iterable[tuple[str, str, Tensor]]) -> None:
         if not is_finite:
             count = int((~tensor.isfinite()).sum())
             raise NonFiniteError(
-                f'image {name!r}: {stage} gave {count} of {tensor.numel()} that are not finite (nan or infinite). '
+                f'image {name!r}: {stage} gave {count} of {tensor.numel()} numbers that are not finite. '
                 'A float16 LMM that overflows does this: load it in bfloat16 or float32'
             )

@@ -6,6 +6,7 @@ Letters: M masks (= phrases) of a sample, C chosen attention heads, (h, w) the g
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -135,11 +136,26 @@ class FrozenLMM(BaseModel):
             Fingerprints of the weights (None where unknown: an LMM without weights), and how attention is read.
         """
         return {
-            'LMM': weights_fingerprint(self.lmm),
-            'image encoder of SAM': weights_fingerprint(self.sam.model.image_encoder),
+            **self._fingerprints,
             'choice of attention heads': str(self.heads),
             'merge of tokens': self.merge,
         }
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, str | None]:
+        encoder = self.sam.model.image_encoder
+        return {'LMM': weights_fingerprint(self.lmm), 'image encoder of SAM': weights_fingerprint(encoder)}
+
+    def _check_made_by(self, image: str, made_by: dict[str, str | None]) -> None:
+        own = self.frozen_parts()
+        for name, value in made_by.items():
+            if own[name] is None:
+                self._fingerprints[name] = value  # an LMM without weights stands for the one that made the features
+            elif value not in (None, own[name]):
+                raise ValueError(
+                    f'features of image {image!r} were made by another {name} ({value}) than the model has '
+                    f'({own[name]}); make them again'
+                )
 
     def init_weights(self) -> None:
         """Do nothing: every part comes initialised or loaded, and the frozen ones must stay as they are."""
@@ -149,6 +165,8 @@ class FrozenLMM(BaseModel):
         """Return what the frozen parts say of each sample: what it carries already, or else computed."""
         for sample in samples:
             sample.validate()
+            if sample.features is not None and sample.features.made_by is not None:
+                self._check_made_by(sample.image_path, sample.features.made_by)
         unknown = [sample for sample in samples if sample.features is None]
         computed = iter(self._frozen_features(unknown)) if unknown else iter(())
         return [next(computed) if sample.features is None else sample.features for sample in samples]
