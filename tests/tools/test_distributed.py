@@ -12,9 +12,7 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='with a GPU, m
 # Gradients of averaged losses are averages only without Adam's division by their size.
 SGD_CONFIG = """
 _base_ = './tiny.py'
-train_dataloader = dict(
-    sampler=dict(shuffle=False), dataset=dict(text_mode='select_first', indices=[1, 2])
-)  # two images with one phrase each
+train_dataloader = dict(sampler=dict(shuffle=False), dataset=dict(text_mode={text_mode!r}, indices=[{indices}]))
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=1.0))
 param_scheduler = None
 """
@@ -51,9 +49,15 @@ def launch(num_processes, folder, name, *arguments):
     assert exit_codes == [0] * num_processes
 
 
-def test_two_processes_train_what_one_does(config, tmp_path):
+@pytest.mark.parametrize(
+    ('text_mode', 'indices'),
+    [('select_first', '1, 2'), ('original', '0, 1'), ('original', '0, 2')],
+    ids=['1 and 1 phrases', '5 and 4 phrases', '5 and 3 phrases'],
+)
+def test_two_processes_train_what_one_does(config, tmp_path, text_mode, indices):
+    """Each phrase of the whole batch counts alike, whichever process has it."""
     sgd_config = config.with_name('sgd.py')
-    sgd_config.write_text(SGD_CONFIG)
+    sgd_config.write_text(SGD_CONFIG.format(text_mode=text_mode, indices=indices))
 
     launch(1, tmp_path, 'train', sgd_config, '--work-dir', tmp_path / 'one', '--cfg-options', 'experiment_name=one')
     launch(
