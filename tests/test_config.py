@@ -1,0 +1,103 @@
+"""Reading configs: overrides, YAML, weights above the config."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from flmm.config import find_checkpoints, read_config
+
+REPOSITORY = Path(__file__).parents[1]
+DEMO = REPOSITORY / 'configs' / 'shapes' / 'demo.py'
+
+
+@pytest.mark.parametrize(
+    ('key', 'message'),
+    [
+        ('modle.x', r"no 'modle' \(did you mean 'model'\?\)"),
+        ('model.mask_hed.base_channels', r"no 'model\.mask_hed' \(did you mean 'model\.mask_head'\?\)"),
+        (
+            'model.mask_head.base_chanels',
+            r"no 'model\.mask_head\.base_chanels' \(did you mean 'model\.mask_head\.base_channels'",
+        ),
+        ('lr', r"no 'lr' \(did you mean 'optim_wrapper\.optimizer\.lr'\?\)"),
+        ('max_epochs', r"no 'max_epochs' \(did you mean 'train_cfg\.max_epochs'\?\)"),
+        ('loading.2.type', r"no 'loading\.2' \(did you mean '.*type'\?\)"),
+        ('loading.first.type', r"no 'loading\.first'"),
+        ('train_cfg.max_epochs.x', r"no 'train_cfg\.max_epochs\.x'"),
+        ('train_cfg.by_epoc', r"no 'train_cfg\.by_epoc' \(did you mean 'train_cfg\.by_epoch'\?\)"),
+        ('zzz', r"no 'zzz', so it would have no effect; a new key is added by \+zzz="),
+    ],
+)
+def test_overrides_of_nothing_are_refused(key, message):
+    with pytest.raises(ValueError, match=rf"override '{key}': the config has {message}"):
+        read_config(DEMO, {key: 3})
+
+
+def test_overrides():
+    overrides = {
+        'train_cfg.max_epochs': 10,
+        'loading.0.type': 'X',
+        'load_from': 'w.pth',  # of mmengine, not in the config
+        'resume': True,
+        '+model.heads': [(3, 0)],
+        '+own.value': 'v',
+    }
+    config = read_config(DEMO, overrides)
+    assert config.train_cfg.max_epochs == 10
+    assert config.loading[0].type == 'X'
+    assert (config.load_from, config.resume, config.own.value) == ('w.pth', True, 'v')
+    assert config.model.heads == [(3, 0)]
+    assert config.model.lmm.type == 'pretrained_lmm'  # the rest stays
+
+
+def test_an_added_key_may_not_be_a_misspelt_one():
+    with pytest.raises(ValueError, match=r"'train_dataloder' \(did you mean 'train_dataloader'\?\)"):
+        read_config(DEMO, {'+train_dataloder.x': 1})
+
+
+@pytest.mark.parametrize('based_on', [True, False])
+def test_tags_of_yaml_are_refused(tmp_path, based_on):
+    """mmengine's loader makes any object that they name."""
+    evil = tmp_path / 'evil.yaml'
+    evil.write_text(
+        f'model: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{tmp_path}/m]]\n'
+    )
+    path = evil
+    if based_on:
+        path = tmp_path / 'config.yml'
+        path.write_text('_base_: ./evil.yaml\nlr: 1\n')
+    with pytest.raises(ValueError, match=r"(?s)config '.*evil\.yaml' is no plain YAML .*write values without tags"):
+        read_config(path)
+    assert not (tmp_path / 'm').exists()
+
+
+def test_plain_yaml_and_json(tmp_path):
+    (tmp_path / 'base.yaml').write_text('model:\n  width: 1\n')
+    (tmp_path / 'config.yaml').write_text('_base_: [base.yaml]\nmodel:\n  depth: [1, 2]\n')
+    (tmp_path / 'config.json').write_text('{"model": {"width": 3}}')
+    assert read_config(tmp_path / 'config.yaml').model.to_dict() == {'width': 1, 'depth': [1, 2]}
+    assert read_config(tmp_path / 'config.json', {'model.width': 4}).model.width == 4
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ValueError, match=r"config '.*absent\.py' does not exist"):
+        read_config(tmp_path / 'absent.py')
+
+
+def test_weights_are_found_above_the_config(tmp_path, monkeypatch):
+    (tmp_path / 'repo' / 'configs' / 'here').mkdir(parents=True)
+    (tmp_path / 'repo' / 'weights').mkdir()
+    (tmp_path / 'repo' / 'weights' / 'sam.pth').touch()
+    elsewhere = tmp_path / 'elsewhere'
+    (elsewhere / 'lmm').mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    settings = {
+        'model': {'sam': {'checkpoint': 'weights/sam.pth'}, 'lmm': {'name_or_path': 'lmm'}},
+        'parts': [{'pretrained_model_name_or_path': 'Qwen/Qwen2.5-VL-3B-Instruct', 'checkpoint': None}],
+    }
+    config = Config(settings)
+    find_checkpoints(config, tmp_path / 'repo' / 'configs' / 'here' / 'config.py')
+    assert config.model.sam.checkpoint == str(tmp_path / 'repo' / 'weights' / 'sam.pth')
+    assert config.model.lmm.name_or_path == 'lmm'  # the working directory comes first
+    assert config.parts[0].to_dict() == settings['parts'][0]
