@@ -9,6 +9,8 @@ from pycocotools import mask as coco_mask
 
 OUTLINE_LIMIT = 10**6
 """Longest outline of a polygon in px, in images of no more pixels. pycocotools takes memory by its length."""
+AREA_LIMIT = 2**31 - 1
+"""Most px of an image whose masks pycocotools can count."""
 COORDINATE_LIMIT = 10**8
 """Beyond, pycocotools' integers overflow."""
 
@@ -29,6 +31,8 @@ def encode_mask(segmentation: Any, *, size: tuple[int, int]) -> tuple[dict, list
         ValueError: the mask is neither of both forms, has another size, or is empty. The message is a predicate, such
             as 'is an RLE without size', for the caller to say whose.
     """
+    if size[0] * size[1] > AREA_LIMIT:
+        raise ValueError(f'belongs to an image of {size[0]}x{size[1]} px, more than an RLE can count; check its size')
     if isinstance(segmentation, dict):
         return _encode_runs(segmentation, size=size), []
     if not isinstance(segmentation, list) or not segmentation:
@@ -86,8 +90,11 @@ def _coordinates(polygon: Any, segmentation: list, *, size: tuple[int, int]) -> 
         raise ValueError('has a polygon with a coordinate that is not finite')
     if len(coordinates) >= 6 and len(coordinates) % 2 == 0:
         points = coordinates.reshape(-1, 2)
-        outline = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()
-        if np.abs(points).max() > COORDINATE_LIMIT or outline > max(OUTLINE_LIMIT, 4 * size[0] * size[1]):
+        is_far = bool(np.abs(points).max() > COORDINATE_LIMIT)
+        if not is_far:
+            outline = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()
+            is_far = bool(outline > max(OUTLINE_LIMIT, 4 * size[0] * size[1]))
+        if is_far:
             raise ValueError(f'has a polygon far outside the image of {size[0]}x{size[1]} px ({_extent(points)})')
     return coordinates
 

@@ -136,8 +136,7 @@ class RefCocoDataset(MMDetRefCocoDataset):
         """How many image tokens each item has, as the image processor of the pipeline counts them by size.
 
         Raises:
-            ValueError: the annotations lack the size of an image, or the pipeline does not end in RefCOCO2PNG with
-                ``concat=True``.
+            ValueError: the pipeline does not end in RefCOCO2PNG with ``concat=True``.
         """
         to_sample = self.pipeline.transforms[-1]
         if not getattr(to_sample, 'concat', False):
@@ -147,9 +146,6 @@ class RefCocoDataset(MMDetRefCocoDataset):
             )
         processor = to_sample.image_processor
         items = [super(RefCocoDataset, self).get_data_info(index) for index in range(len(self))]
-        for item in items:
-            if item['annotated_size'] is None:
-                raise ValueError(f'ann_file {self.ann_file!r} lacks height and width of {item["img_path"]!r}; add them')
         return [processor.num_image_tokens(*item['annotated_size']) for item in items]
 
     def get_data_info(self, idx: int) -> dict:

@@ -4,6 +4,7 @@ import io
 import pickle
 import reprlib
 import struct
+from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
 from flmm.datasets.annotation_file import by_id, check_entry, read_regular_file
@@ -25,18 +26,33 @@ UNPICKLING_ERRORS = (
 )
 
 
-# The one in C makes a list as long as the largest memo index and takes memory before it reads: 9 bytes cost gigabytes.
-# This one keeps a dict and cannot read more of a BytesIO than there is.
+def _refusing_tuple_keys(read: Callable, keys: slice) -> Callable:
+    def checked(unpickler: pickle._Unpickler) -> None:
+        if any(isinstance(key, tuple) for key in unpickler.stack[keys]):
+            raise pickle.UnpicklingError('it has a tuple for a key')
+        read(unpickler)
+
+    return checked
+
+
+# Not the unpickler in C: that one makes a list as long as the largest memo index and takes memory before it reads, so
+# that nine bytes cost gigabytes. This one keeps a dict and cannot read more of a BytesIO than there is.
 class PlainUnpickler(pickle._Unpickler):
-    """Reads pickles of numbers, strings and containers. A pickle that names any class or function is refused.
+    """Reads pickles of numbers, strings, lists, tuples and dicts. One that names any class or function is refused.
 
     It takes memory in proportion to the file, whatever lengths and indices the file states.
     """
 
     dispatch: ClassVar[dict] = {
-        code: read for code, read in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]
+        code: read
+        for code, read in pickle._Unpickler.dispatch.items()
+        # A bytearray is made at its stated length before it is read; for sets see below.
+        if bytes([code]) not in (pickle.BYTEARRAY8, pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET)
     }
-    """Without bytearrays, which are made at their stated length before they are read."""
+    # Python hashes nested tuples without a limit of depth, which ends the process: none is a key, or in a set.
+    dispatch[pickle.SETITEM[0]] = _refusing_tuple_keys(pickle._Unpickler.load_setitem, slice(-2, -1))
+    dispatch[pickle.SETITEMS[0]] = _refusing_tuple_keys(pickle._Unpickler.load_setitems, slice(0, None, 2))
+    dispatch[pickle.DICT[0]] = _refusing_tuple_keys(pickle._Unpickler.load_dict, slice(0, None, 2))
 
     def find_class(self, module: str, name: str) -> NoReturn:
         """Refuse every global: rebuilding an object means running code of the pickle's choice."""

@@ -105,14 +105,12 @@ class LoadMasks(BaseTransform):
             f'image {path!r} has {height}x{width} px (height x width), its annotation was made on '
             f'{annotated_height}x{annotated_width}'
         )
-        if size == annotated_size[::-1]:
-            raise ValueError(
-                f'{found}: it lies on its side; the annotation was made with another EXIF orientation '
-                '(see PILLoadImageFromFile), or has height and width the wrong way round'
-            )
         # Both sides of a resized picture are rounded, up or down.
         if abs(height * annotated_width - width * annotated_height) > max(annotated_size):
-            raise ValueError(f'{found}, another shape; take the picture that was annotated')
+            problem = f'{found}, another shape; take the picture that was annotated'
+            if (height - width) * (annotated_height - annotated_width) < 0:
+                problem += ', with the EXIF orientation of the annotation (see PILLoadImageFromFile)'
+            raise ValueError(problem)
         if not self.rescale:
             raise ValueError(f'{found}; take the picture that was annotated, or set LoadMasks(rescale=True)')
 
