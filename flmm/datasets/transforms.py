@@ -160,6 +160,9 @@ class RefCOCO2PNG(BaseTransform):
     ) -> None:
         if isinstance(image_processor, dict):
             image_processor = TRANSFORMS.build(image_processor)
+        for name, value in (('max_phrase_tokens', max_phrase_tokens), ('max_text_tokens', max_text_tokens)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f'{name} is {value!r}, expected an integer above 0')
         self.image_processor = image_processor
         self.prompt = prompt
         self.concat = concat
