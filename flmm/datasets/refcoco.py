@@ -126,8 +126,8 @@ class RefCocoDataset(MMDetRefCocoDataset):
         if outside:
             worst = max(outside, key=outside.__getitem__)
             message = (
-                f'{self.name}: {len(outside)} masks of {self.ann_file!r} lie by more than {MUCH_OUTSIDE:.0%} of their '
-                f'area outside the image, annotation {worst!r} by {outside[worst]:.0%}; the part inside is taken. '
+                f'{self.name}: of {len(outside)} masks of {self.ann_file!r} more than {MUCH_OUTSIDE:.0%} lies outside '
+                f'the image, of annotation {worst!r} {outside[worst]:.0%}; the part inside is taken. '
                 'Check that coordinates are in px of the image that height and width describe'
             )
             print_log(message, logger='current', level=logging.WARNING)
