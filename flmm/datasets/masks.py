@@ -47,7 +47,7 @@ def encode_mask(segmentation: Any, *, size: tuple[int, int]) -> tuple[dict, list
             left_out.append(index)
     if not drawn or (size != (1, 1) and all(map(_in_unit_square, polygons))):  # which may draw the first pixel
         reasons = dict.fromkeys(_why_empty(polygon, size=size) for polygon in polygons)
-        raise ValueError(f'has {" and ".join(reasons)}; it is empty (0 px)')
+        raise ValueError(f'has {" and ".join(reasons)}' + ('' if drawn else '; it is empty (0 px)'))
     return coco_mask.merge(drawn), left_out
 
 

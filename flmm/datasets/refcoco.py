@@ -133,7 +133,7 @@ class RefCocoDataset(MMDetRefCocoDataset):
             print_log(message, logger='current', level=logging.WARNING)
 
     def num_image_tokens(self) -> list[int]:
-        """How many image tokens each item has, as the image processor of the pipeline counts them by size.
+        """How many image tokens each item has, as the image processor of the pipeline counts them by annotated size.
 
         Raises:
             ValueError: the pipeline does not end in RefCOCO2PNG with ``concat=True``.
