@@ -126,6 +126,7 @@ def test_other_images_are_refused_by_name(image, message):
     ('phrases', 'message'),
     [
         ([], 'has no phrase'),
+        (['a', ''], "phrase '' has no letter or digit"),
         ('the star', "has the string 'the star' for phrases; give a list"),
         (['a', None], 'phrase None'),
         (['a', 3], 'phrase 3'),

@@ -1,22 +1,27 @@
 """From an item of the dataset to a GroundingSample: load the image, decode the masks, lay out the token sequence."""
 
 import io
+import logging
 import reprlib
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
-from mmdet.datasets.transforms import LoadAnnotations
+from mmdet.structures.mask import BitmapMasks
 from mmengine import fileio
+from mmengine.logging import print_log
 from PIL import Image
+from pycocotools import mask as coco_mask
 
+from flmm.datasets.masks import encode_mask
 from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
 from flmm.files import open_regular
 from flmm.geometry import image_to_processed
 from flmm.images import MAX_IMAGE_PIXELS, check_image_settings, read_rgb, to_rgb
 from flmm.registry import TRANSFORMS
 from flmm.structures import GroundingSample
+from flmm.text import prepare_phrase
 
 
 @TRANSFORMS.register_module()
@@ -63,56 +68,63 @@ class PILLoadImageFromFile(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class LoadMasks(LoadAnnotations):
-    """mmdet's LoadAnnotations for masks alone, refusing what mmdet replaces by an empty mask or an assertion.
+class LoadMasks(BaseTransform):
+    """Decode the masks, where mmdet's LoadAnnotations replaces what it cannot read by an empty mask.
 
-    Adds ``gt_masks``, mmdet's BitmapMasks of size (height, width), one for each of ``instances``. A mask is a list of
-    polygons [x, y, x, y, ...], or an RLE whose counts are a list of runs or compressed (str, or bytes as pycocotools
-    makes them).
+    Adds ``gt_masks``, mmdet's BitmapMasks of size (height, width), one for each of ``instances``, for masks as
+    :func:`flmm.datasets.masks.encode_mask` takes them. They were drawn on ``annotated_size`` (height, width) in px. An
+    item without that key vouches that they were drawn on this picture.
+
+    Args:
+        rescale: True brings masks that were drawn on a picture of another size and the same shape, such as the original
+            of a thumbnail, to this one's (``nearest-exact``). False makes another size an error.
 
     Raises:
-        ValueError: a mask that is neither polygons nor RLE, is degenerate, or has another size than the image.
+        ValueError: the picture has another size than the annotation, or a mask cannot be decoded or is empty.
     """
 
-    def __init__(self) -> None:
-        super().__init__(with_bbox=False, with_label=False, with_seg=False, with_mask=True)
+    def __init__(self, *, rescale: bool = False) -> None:
+        self.rescale = rescale
 
-    def _load_masks(self, results: dict) -> None:
+    def transform(self, results: dict) -> dict:
+        """Add the masks to ``results``."""
+        size = (results['height'], results['width'])
+        annotated_size = tuple(results.get('annotated_size', size))
+        if annotated_size != size:
+            self._check_size(results['img_path'], size, annotated_size)
+        masks = []
         for index, instance in enumerate(results['instances']):
-            mask = instance['mask']
-            problem = self._problem(mask, height=results['height'], width=results['width'])
-            if problem:
-                raise ValueError(
-                    f'mask {index} (annotation {instance.get("ann_id")}) of image {results["img_path"]!r} {problem}; '
-                    'check that the annotations belong to this image'
-                )
-            if isinstance(mask, dict) and isinstance(mask['counts'], bytes):  # mmdet would empty the mask
-                instance['mask'] = {**mask, 'counts': mask['counts'].decode('latin1')}
-        try:
-            super()._load_masks(results)
-        except ValueError as error:
-            raise ValueError(f'a mask of image {results["img_path"]!r} cannot be decoded ({error})') from error
+            whose = f'mask {index} (annotation {instance.get("ann_id")}) of image {results["img_path"]!r}'
+            try:
+                rle, left_out = encode_mask(instance['mask'], size=annotated_size)
+            except ValueError as error:
+                raise ValueError(f'{whose} {error}; check that the annotations belong to this image') from error
+            if left_out:
+                message = f'{whose}: left out {len(left_out)} polygons of {len(instance["mask"])}, which draw nothing'
+                print_log(message, logger='current', level=logging.WARNING)
+            mask = torch.from_numpy(coco_mask.decode(rle))  # [height, width]
+            if annotated_size != size:
+                mask = F.interpolate(mask[None, None], size=size, mode='nearest-exact')[0, 0]
+                if not mask.any():
+                    raise ValueError(f'{whose} is empty (0 px) at {size[0]}x{size[1]} px; leave it out')
+            masks.append(mask.numpy())
+        results['gt_masks'] = BitmapMasks(masks, *size)
+        return results
 
-    @staticmethod
-    def _problem(mask: Any, *, height: int, width: int) -> str | None:
-        if isinstance(mask, dict):
-            if 'size' not in mask or 'counts' not in mask:
-                return f'is an RLE without size or counts (keys {sorted(mask)})'
-            size, counts = mask['size'], mask['counts']
-            if list(size) != [height, width]:
-                return f'has size {list(size)}, the image has [{height}, {width}]'
-            if not counts or not isinstance(counts, (list, str, bytes)):
-                return f'is an RLE whose counts are {counts!r}, expected a list of runs or a compressed string'
-            if isinstance(counts, list) and (min(counts) < 0 or sum(counts) != height * width):
-                return f'is an RLE of {sum(counts)} px (shortest run {min(counts)}), expected {height * width}'
-            return None
-        if not isinstance(mask, list) or not mask or any(np.ndim(polygon) != 1 for polygon in mask):
-            return f'is {reprlib.repr(mask)}, expected polygons or an RLE'
-        if any(len(polygon) < 6 or len(polygon) % 2 for polygon in mask):
-            return 'has a polygon of fewer than three points or an odd number of coordinates'
-        if not all(np.isfinite(polygon).all() for polygon in mask):  # pycocotools would take all the memory
-            return 'has a polygon with a coordinate that is not finite'
-        return None
+    def _check_size(self, path: str, size: tuple[int, int], annotated_size: tuple[int, int]) -> None:
+        (height, width), (annotated_height, annotated_width) = size, annotated_size
+        found = (
+            f'image {path!r} has {height}x{width} px (height x width), its annotation was made on '
+            f'{annotated_height}x{annotated_width}'
+        )
+        # Both sides of a resized picture are rounded, up or down.
+        if abs(height * annotated_width - width * annotated_height) > max(annotated_size):
+            problem = f'{found}, another shape; take the picture that was annotated'
+            if (height - width) * (annotated_height - annotated_width) < 0:
+                problem += ', with the EXIF orientation of the annotation (see PILLoadImageFromFile)'
+            raise ValueError(problem)
+        if not self.rescale:
+            raise ValueError(f'{found}; take the picture that was annotated, or set LoadMasks(rescale=True)')
 
 
 def unlabelled_item(image: Image.Image, phrases: list[str], *, path: str = 'image') -> dict:
@@ -125,27 +137,47 @@ class RefCOCO2PNG(BaseTransform):
     """Lay out image, prompt and phrases as PNG (Panoptic Narrative Grounding) does: one sequence, phrases marked in it.
 
     The sequence is the chat-formatted prompt with its image tokens, then, as the beginning of the model's answer,
-    ``phrase 0 . phrase 1 . ...``. Tokens of phrase i have mask id i, all others -1. Phrases are plain text: a special
-    token's name in them is spelt out, never turned into the special token. An item without ``gt_masks``
-    becomes samples without truth.
+    ``phrase 0 . phrase 1 . ...``. Tokens of phrase i have mask id i, all others -1. They are those of the text that
+    :func:`flmm.text.prepare_phrase` makes of the phrase, in training, testing and inference alike; the sample's
+    ``phrases`` stay as given. Phrases are plain text: a special token's name in them is spelt out, never turned into
+    the special token. An item without ``gt_masks`` becomes samples without truth.
 
     Args:
         image_processor: a QwenImageProcessorWrapper, or the config of one.
         prompt: the user's turn, before the phrases.
         concat: True puts all phrases of an image into one sequence, '.' between (F-LMM); a phrase then sees those
             before it. False makes one sample for each phrase, which is returned as a list.
+        lowercase: reads phrases in lower case, as RefCOCO's published protocol does.
+        max_phrase_tokens: the most tokens that one phrase may have.
+        max_text_tokens: the most tokens that are not of the image in one sequence: prompt, phrases and what separates
+            them. The memory of a forward grows with them.
 
     Raises:
-        ValueError: no list of phrases, a phrase without tokens, another number of masks than of phrases, a mask of
-            another size than the image, an image the processor refuses. The message names the image.
+        ValueError: no list of phrases, a phrase that says nothing or too much, another number of masks than of phrases,
+            a mask of another size than the image, an image the processor refuses. The message names the image.
     """
 
-    def __init__(self, *, image_processor: QwenImageProcessorWrapper | dict, prompt: str, concat: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        image_processor: QwenImageProcessorWrapper | dict,
+        prompt: str,
+        concat: bool = True,
+        lowercase: bool = True,
+        max_phrase_tokens: int = 256,
+        max_text_tokens: int = 2048,
+    ) -> None:
         if isinstance(image_processor, dict):
             image_processor = TRANSFORMS.build(image_processor)
+        for name, value in (('max_phrase_tokens', max_phrase_tokens), ('max_text_tokens', max_text_tokens)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f'{name} is {value!r}, expected an integer above 0')
         self.image_processor = image_processor
         self.prompt = prompt
         self.concat = concat
+        self.lowercase = lowercase
+        self.max_phrase_tokens = max_phrase_tokens
+        self.max_text_tokens = max_text_tokens
         self.separator_ids = image_processor.encode_text('.')
 
     def transform(self, results: dict) -> GroundingSample | list[GroundingSample]:
@@ -154,15 +186,29 @@ class RefCOCO2PNG(BaseTransform):
         bitmaps = results.get('gt_masks')
         gt_masks = None if bitmaps is None else torch.from_numpy(bitmaps.to_ndarray().astype(bool))
         self._check(path, phrases, gt_masks, results['image'])
+        phrase_ids = [self._phrase_ids(phrase, path) for phrase in phrases]
         try:
             processed = self.image_processor.preprocess(results['image'], prompt=self.prompt)
         except ValueError as error:
             raise ValueError(f'image {path!r}: {error}') from error
         groups = [list(range(len(phrases)))] if self.concat else [[index] for index in range(len(phrases))]
         samples = [
-            self._sample(results, processed, group, None if gt_masks is None else gt_masks[group]) for group in groups
+            self._sample(results, processed, group, phrase_ids, None if gt_masks is None else gt_masks[group])
+            for group in groups
         ]
         return samples[0] if self.concat else samples
+
+    def _phrase_ids(self, phrase: str, path: str) -> list[int]:
+        try:
+            ids = self.image_processor.encode_text(prepare_phrase(phrase, lowercase=self.lowercase))
+        except ValueError as error:
+            raise ValueError(f'image {path!r}: {error}') from error
+        if len(ids) > self.max_phrase_tokens:
+            raise ValueError(
+                f'phrase {reprlib.repr(phrase)} of image {path!r} has {len(ids)} tokens, max_phrase_tokens is '
+                f'{self.max_phrase_tokens}; shorten it, or raise the setting of RefCOCO2PNG (memory grows with it)'
+            )
+        return ids
 
     @staticmethod
     def _check(path: str, phrases: list[str], gt_masks: torch.Tensor | None, image: Image.Image) -> None:
@@ -181,21 +227,30 @@ class RefCOCO2PNG(BaseTransform):
             )
 
     def _sample(
-        self, results: dict, processed: dict, group: list[int], gt_masks: torch.Tensor | None
+        self,
+        results: dict,
+        processed: dict,
+        group: list[int],
+        phrase_ids: list[list[int]],
+        gt_masks: torch.Tensor | None,
     ) -> GroundingSample:
         phrases = [results['text'][index] for index in group]
-        phrase_ids = [self.image_processor.encode_text(phrase) for phrase in phrases]
-        for phrase, ids in zip(phrases, phrase_ids, strict=True):
-            if not ids:
-                raise ValueError(f'phrase {phrase!r} of image {results["img_path"]!r} has no tokens; remove or fill it')
         prompt_ids = processed['input_ids_with_vision'][0]
         input_ids, mask_ids = prompt_ids.tolist(), [-1] * len(prompt_ids)
-        for mask_id, ids in enumerate(phrase_ids):
+        for mask_id, index in enumerate(group):
             if mask_id > 0:
                 input_ids += self.separator_ids
                 mask_ids += [-1] * len(self.separator_ids)
-            input_ids += ids
-            mask_ids += [mask_id] * len(ids)
+            input_ids += phrase_ids[index]
+            mask_ids += [mask_id] * len(phrase_ids[index])
+        num_text_tokens = len(input_ids) - input_ids.count(self.image_processor.image_token_id)
+        if num_text_tokens > self.max_text_tokens:
+            longest = reprlib.repr(results['text'][max(group, key=lambda index: len(phrase_ids[index]))])
+            raise ValueError(
+                f'image {results["img_path"]!r}: prompt and {len(group)} phrases (the longest is {longest}) have '
+                f'{num_text_tokens} tokens, max_text_tokens is {self.max_text_tokens}; give fewer phrases at a time, '
+                'or raise the setting of RefCOCO2PNG (memory grows with it)'
+            )
         kinds = results.get('text_kinds')
         return GroundingSample(
             input_ids=torch.tensor(input_ids),

@@ -245,8 +245,10 @@ def test_numbers_too_large_for_the_dtype_are_refused(config, tmp_path):
 def test_a_sample_without_truth_is_refused(config, tmp_path):
     sample = DATASETS.build(config.val_dataloader.dataset)[0]
     sample.masks = sample.gt_masks = None
+    store = FeatureStore(tmp_path, made_with=MadeWith(settings={}))
+    stored = StoredSample(item=0, draw=0, is_list=False, sample=sample)
     with pytest.raises(ValueError, match=r"image '.*5\.png' has no truth masks; features are stored to train with"):
-        FeatureStore(tmp_path).write(0, [StoredSample(item=0, draw=0, is_list=False, sample=sample)], dtype='float32')
+        store.write(0, [stored], pictures={}, dtype='float32')
     assert list(tmp_path.iterdir()) == []
 
 

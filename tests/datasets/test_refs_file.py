@@ -1,13 +1,16 @@
 """load_refs: what it reads, and that it never runs a file's code."""
 
+import json
 import os
 import pickle
+import re
+import tracemalloc
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 
-from flmm.datasets.refs_file import load_refs
+from flmm.datasets.refs_file import check_sentences, load_refs
 
 REFS = [
     {'ref_id': 0, 'ann_id': 7, 'image_id': 1, 'split': 'val', 'sentences': [{'raw': 'Café', 'tokens': ['café']}]},
@@ -94,6 +97,7 @@ def test_truncated_file_is_refused(tmp_path, kept):
         b'hello',
         b'<!DOCTYPE html>',
         b'{"refs": []}',
+        b'\xef\xbb\xbf [{"ref_id": 1}]',
         b'version https://git-lfs.github.com/spec/v1\n',
         b'Inot a number\n.',  # ValueError in pickle
         b'\x8c\x01\xa3.',  # UnicodeDecodeError
@@ -134,3 +138,127 @@ def test_missing_file_is_named(tmp_path):
 
     with pytest.raises(ValueError, match=r"split_file '.*refs\(google\)\.p' does not exist; download the RefCOCO"):
         load_refs(path)
+
+
+def test_json_is_recognised(tmp_path):
+    path = write(tmp_path / 'refs(unc).p', json.dumps(REFS).encode())
+    with pytest.raises(
+        ValueError, match=r"refs\(unc\)\.p' is not a pickle of plain containers but JSON, such as gRefCOCO"
+    ):
+        load_refs(path)
+
+
+def test_second_pickle_behind_the_first_is_not_overlooked(tmp_path):
+    assert load_refs(write(tmp_path / 'refs.p', pickle.dumps(REFS) + b'\n')) == REFS
+    with pytest.raises(ValueError, match=r"refs\.p' goes on behind the end of its pickle; write all refs as one list"):
+        load_refs(write(tmp_path / 'refs.p', pickle.dumps(REFS) + pickle.dumps(REFS)))
+
+
+@pytest.mark.parametrize('kind', ['fifo', 'folder'])
+def test_only_regular_files_are_opened(tmp_path, kind):
+    path = tmp_path / 'refs(unc).p'
+    os.mkfifo(path) if kind == 'fifo' else path.mkdir()
+    with pytest.raises(
+        ValueError, match=r"split_file '.*refs\(unc\)\.p' is no regular file \(a folder, FIFO or device\)"
+    ):
+        load_refs(str(path))
+
+
+# Each states a length or an index of 2**31 to 2**56.
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'\x80\x02]r\xff\xff\xff\x7f.',  # LONG_BINPUT
+        b']p2147483647\n.',  # PUT
+        b'X\xff\xff\xff\x7fa.',  # BINUNICODE
+        b'\x8d' + b'\xff' * 7 + b'\x00a.',  # BINUNICODE8
+        b'B\xff\xff\xff\x7fa.',  # BINBYTES
+        b'\x8e' + b'\xff' * 7 + b'\x00a.',  # BINBYTES8
+        b'\x96' + b'\xff\xff\xff\x7f' + b'\x00' * 4 + b'a.',  # BYTEARRAY8
+        b'\x80\x04\x95' + b'\xff' * 7 + b'\x00].',  # FRAME
+        b'\x8b\xff\xff\xff\x7fa.',  # LONG4
+        b'T\xff\xff\xff\x7fa.',  # BINSTRING
+    ],
+)
+def test_memory_follows_the_file_and_not_what_it_states(tmp_path, content):
+    path = write(tmp_path / 'refs(unc).p', content)
+    tracemalloc.start()
+
+    try:
+        assert load_refs(path) == []
+    except ValueError as error:
+        assert 'is not a pickle of plain containers' in str(error)  # noqa: PT017 (some of them are an empty list)
+
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize('end', [b'K\x01s.', b'K\x01u.', b'\x90.'])
+def test_nested_tuples_are_not_hashed(tmp_path, end):
+    # Python would end in a segmentation fault. A dict by item, a dict of items, a set.
+    start = {b's': b'}', b'u': b'}(', b'\x90': b'\x8f('}[end[-2:-1]]
+    path = write(tmp_path / 'refs(unc).p', start + b')' + b'\x85' * 300_000 + end)
+
+    with pytest.raises(ValueError, match=r"refs\(unc\)\.p' is not a pickle of plain containers"):
+        load_refs(path)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (
+            {'ann_id': [7, 8]},
+            'has the list [7, 8] for ann_id, which is the form of gRefCOCO; RefCocoDataset reads RefCOCO',
+        ),
+        ({'ann_id': {}}, 'has ann_id {}, expected an integer or a string'),
+        ({'ann_id': 7.0}, 'has ann_id 7.0, expected an integer or a string'),
+        ({'image_id': True}, 'has image_id True, expected an integer or a string'),
+        ({'ref_id': None}, 'has ref_id None, expected an integer or a string'),
+        ({'split': None}, "has split None, expected a string such as 'train'"),
+        ({'sentences': 'cat'}, "has sentences 'cat', expected a list of dicts"),
+    ],
+)
+def test_each_field_of_a_ref_is_checked(tmp_path, changes, message):
+    path = write(tmp_path / 'refs(unc).p', pickle.dumps([REFS[0], {**REFS[1], **changes}]))
+    with pytest.raises(ValueError, match=re.escape(f'entry 1 of split_file {path!r} {message}')):
+        load_refs(path)
+
+
+@pytest.mark.parametrize(('other', 'ids'), [(0, '0'), ('0', "0 and '0'")])
+def test_repeated_ref_ids_are_refused(tmp_path, other, ids):
+    path = write(tmp_path / 'refs(unc).p', pickle.dumps([REFS[0], {**REFS[1], 'ref_id': other, 'image_id': 5}]))
+    with pytest.raises(
+        ValueError,
+        match=re.escape(
+            f'split_file {path!r} has ref_id {ids} twice: entry 0 (image_id 1) and entry 1 (image_id 5); give'
+        ),
+    ):
+        load_refs(path)
+
+
+@pytest.mark.parametrize(
+    ('sentence', 'message'),
+    [
+        ('cat', " is 'cat', expected a dict"),
+        ({'sent': 'cat'}, " lacks ['raw']; get the original file again"),
+        ({'raw': None}, ", key 'raw': phrase None is of type NoneType, expected a string"),
+        ({'raw': b'cat'}, ", key 'raw': phrase b'cat' is of type bytes, expected a string"),
+        ({'raw': 'a\ud800'}, ", key 'raw': phrase 'a\\ud800' holds the lone surrogate '\\ud800'"),
+        ({'raw': 'cat', 'kind': 3}, ' has kind 3, expected a string'),
+        (
+            {'raw': ' . '},
+            ", key 'raw': phrase ' . ' has no letter or digit; fill it or leave it out (skip_wordless=True",
+        ),
+    ],
+)
+def test_each_field_of_a_sentence_is_checked(sentence, message):
+    ref = {**REFS[0], 'sentences': [{'raw': 'a'}, sentence]}
+    with pytest.raises(ValueError, match=re.escape(f"sentence 1 of ref 0 of split_file 'refs.p'{message}")):
+        check_sentences(ref, path='refs.p', skip_wordless=False)
+
+
+def test_wordless_sentences_alone_may_be_skipped():
+    ref = {**REFS[0], 'sentences': [{'raw': '?'}, {'raw': 'a?', 'kind': None}, {'raw': ''}]}
+    assert check_sentences(ref, path='refs.p', skip_wordless=True) == [{'raw': 'a?', 'kind': None}]
+    with pytest.raises(ValueError, match='phrase None is of type'):
+        check_sentences({**ref, 'sentences': [{'raw': None}]}, path='refs.p', skip_wordless=True)

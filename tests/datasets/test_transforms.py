@@ -10,8 +10,8 @@ import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks
 from mmengine import fileio
+from mmengine.logging import MMLogger
 from PIL import Image, features
-from pycocotools import mask as coco_mask
 from tiny_models import FAMILIES, SPECIAL_TOKENS, tiny_processor
 
 from flmm.datasets import LoadMasks, PILLoadImageFromFile, QwenImageProcessorWrapper, RefCOCO2PNG, unlabelled_item
@@ -231,72 +231,35 @@ def test_decompression_bomb_is_named(tmp_path, monkeypatch):
         load(tmp_path / 'bomb.png')
 
 
-# --- LoadMasks
+# --- LoadMasks (what masks decode to: test_masks.py)
 
 BITMAP = np.zeros((6, 8), dtype=np.uint8)
 BITMAP[1:4, 2:6] = 1
-BITMAP[5, 0] = 1
+SQUARE = [2, 1, 6, 1, 6, 4, 2, 4]
+"""A polygon of BITMAP."""
 
 
-def runs(bitmap):
-    """Counts of an uncompressed RLE: run lengths in column-major order, background first."""
-    flat, counts, value = bitmap.ravel(order='F').tolist(), [0], 0
-    for pixel in flat:
-        if pixel != value:
-            counts.append(0)
-            value = pixel
-        counts[-1] += 1
-    return counts
-
-
-def decode(masks, *, height=6, width=8):
+def decode(masks, *, height=6, width=8, rescale=False, **extra):
     results = {
         'instances': [{'mask': mask, 'ann_id': 40 + index, 'ignore_flag': 0} for index, mask in enumerate(masks)],
         'height': height,
         'width': width,
         'ori_shape': (height, width),
         'img_path': 'cats.jpg',
+        **extra,
     }
-    return LoadMasks().transform(results)['gt_masks'].to_ndarray()
-
-
-def test_polygons_decode_as_pycocotools_does():
-    polygons = [
-        [[2, 1, 6, 1, 6, 4, 2, 4]],
-        [[0.4, 0.7, 7.9, 1.2, 3.3, 5.6]],
-        [[0, 0, 2, 0, 2, 2, 0, 2], [4.5, 2, 8, 2, 8, 6], [1, 1, 3, 1, 3, 3, 1, 3]],  # parts, two of them overlap
-        [[-5, -5, 50, -5, 50, 50, -5, 50]],  # sticks out everywhere
-    ]
-
-    masks = decode(polygons)
-
-    expected = [coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(parts, 6, 8))) for parts in polygons]
-    assert masks.dtype == np.uint8
-    assert np.array_equal(masks, np.stack(expected))
-    assert masks[0].sum() == 12
-    assert masks[0][1:4, 2:6].all()
-    assert masks[3].all()
-
-
-@pytest.mark.parametrize('kind', ['list', 'str', 'bytes'])
-@pytest.mark.parametrize('bitmap', [BITMAP, np.zeros_like(BITMAP), np.ones_like(BITMAP)], ids=['some', 'none', 'all'])
-def test_rle_decodes_to_the_bitmap_it_was_made_of(kind, bitmap):
-    counts = runs(bitmap) if kind == 'list' else coco_mask.encode(np.asfortranarray(bitmap))['counts']
-    if kind == 'str':
-        counts = counts.decode()
-
-    assert np.array_equal(decode([{'size': [6, 8], 'counts': counts}]), bitmap[None])
-    assert np.array_equal(decode([{'size': (6, 8), 'counts': counts}]), bitmap[None])
+    return LoadMasks(rescale=rescale).transform(results)['gt_masks'].to_ndarray()
 
 
 def test_kinds_mix_and_keep_their_order():
-    polygon = [[0, 0, 2, 0, 2, 2, 0, 2]]
+    full = {'size': [6, 8], 'counts': [0, 48]}
 
-    masks = decode([{'size': [6, 8], 'counts': runs(BITMAP)}, polygon, {'size': [6, 8], 'counts': [48]}])
+    masks = decode([{'size': [6, 8], 'counts': [0, 1, 47]}, [SQUARE], full])
 
-    assert np.array_equal(masks[0], BITMAP)
-    assert np.argwhere(masks[1]).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
-    assert not masks[2].any()
+    assert masks.dtype == np.uint8
+    assert np.argwhere(masks[0]).tolist() == [[0, 0]]
+    assert np.array_equal(masks[1], BITMAP)
+    assert masks[2].all()
 
 
 def test_no_instances_give_no_masks():
@@ -307,36 +270,72 @@ def test_no_instances_give_no_masks():
     ('mask', 'problem'),
     [
         (None, 'is None, expected polygons or an RLE'),
-        ([], 'is [], expected polygons or an RLE'),
-        ('PPY', "is 'PPY', expected polygons or an RLE"),
-        ([1.0, 1.0, 5.0, 1.0, 5.0, 5.0], 'is [1.0, 1.0, 5.0, 1.0, 5.0, 5.0], expected polygons or an RLE'),
-        ([[[1, 1], [5, 1], [5, 5]]], 'is [[[1, 1], [5, 1], [5, 5]]], expected polygons or an RLE'),
-        ([[1, 1, 5, 1]], 'has a polygon of fewer than three points or an odd number of coordinates'),
-        (
-            [[1, 1, 5, 1, 5, 5], [1, 1, 5, 1, 5, 5, 1]],
-            'has a polygon of fewer than three points or an odd number of coordinates',
-        ),
-        ([[1, 1, 5, 1, 5, float('nan')]], 'has a polygon with a coordinate that is not finite'),
-        ([[1, 1, 5, 1, 5, float('inf')]], 'has a polygon with a coordinate that is not finite'),
-        ({'counts': [48]}, "is an RLE without size or counts (keys ['counts'])"),
-        ({'size': [6, 8]}, "is an RLE without size or counts (keys ['size'])"),
         ({'size': [8, 6], 'counts': [48]}, 'has size [8, 6], the image has [6, 8]'),
-        ({'size': [6, 8], 'counts': None}, 'is an RLE whose counts are None, expected a list of runs or a compressed'),
-        ({'size': [6, 8], 'counts': ''}, "is an RLE whose counts are '', expected a list of runs or a compressed"),
-        ({'size': [6, 8], 'counts': []}, 'is an RLE whose counts are [], expected a list of runs or a compressed'),
-        ({'size': [6, 8], 'counts': [10, 5]}, 'is an RLE of 15 px (shortest run 5), expected 48'),
-        ({'size': [6, 8], 'counts': [10, 5, 330]}, 'is an RLE of 345 px (shortest run 5), expected 48'),
-        ({'size': [6, 8], 'counts': [10, -5, 43]}, 'is an RLE of 48 px (shortest run -5), expected 48'),
+        (
+            [[9, 9, 12, 9, 12, 12]],
+            'has a polygon outside the image of 6x8 px (x from 9 to 12, y from 9 to 12); it is empty',
+        ),
     ],
 )
 def test_mistaken_mask_is_refused_by_number_annotation_and_image(mask, problem):
     with pytest.raises(ValueError, match=re.escape(f"mask 1 (annotation 41) of image 'cats.jpg' {problem}")):
-        decode([{'size': [6, 8], 'counts': [48]}, mask])
+        decode([[SQUARE], mask])
 
 
-def test_compressed_rle_of_garbage_is_refused():
-    with pytest.raises(ValueError, match=r"a mask of image 'cats\.jpg' cannot be decoded \(Invalid RLE"):
-        decode([{'size': [6, 8], 'counts': 'zzzz'}])
+def test_stray_polygons_are_left_out_with_a_line_in_the_log(caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)  # it does not hand on to the root logger
+
+    masks = decode([[[1, 1], SQUARE, [7, 7, 7, 7, 7, 7]]])
+
+    logger.removeHandler(caplog.handler)
+    assert np.array_equal(masks[0], BITMAP)
+    assert caplog.records[-1].getMessage() == (
+        "mask 0 (annotation 40) of image 'cats.jpg': left out 2 polygons of 3, which draw nothing"
+    )
+
+
+@pytest.mark.parametrize(
+    ('picture', 'annotated', 'problem'),
+    [
+        ((3, 4), (6, 8), '; take the picture that was annotated, or set LoadMasks(rescale=True)'),
+        ((7, 8), (6, 8), '; take the picture that was annotated, or set LoadMasks(rescale=True)'),
+        ((6, 16), (6, 8), ', another shape; take the picture that was annotated'),
+        (
+            (8, 6),
+            (6, 8),
+            ', another shape; take the picture that was annotated, with the EXIF orientation of the annot',
+        ),
+        ((101, 100), (100, 101), ', another shape; take the picture that was annotated, with the EXIF orientation'),
+    ],
+)
+def test_picture_of_another_size_is_refused(picture, annotated, problem):
+    (height, width), (annotated_height, annotated_width) = picture, annotated
+    message = (
+        f"image 'cats.jpg' has {height}x{width} px (height x width), its annotation was made on "
+        f'{annotated_height}x{annotated_width}{problem}'
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        decode([[SQUARE]], height=height, width=width, annotated_size=annotated)
+    if 'another shape' in problem:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            decode([[SQUARE]], height=height, width=width, annotated_size=annotated, rescale=True)
+
+
+@pytest.mark.parametrize('size', [(60, 80), (6, 8), (3, 4), (5, 7), (299, 400)])
+def test_rescaled_masks_take_the_pixel_under_each_centre(size):
+    rle = {'size': [6, 8], 'counts': [0, 3, 20, 9, 16]}
+
+    masks = decode([[SQUARE], rle], height=size[0], width=size[1], annotated_size=(6, 8), rescale=True)
+
+    expected = processed_oracle(decode([[SQUARE], rle]), *size)
+    assert np.array_equal(masks, expected)
+
+
+def test_mask_that_vanishes_when_rescaled_is_refused():
+    rle = {'size': [600, 800], 'counts': [0, 1, 479999]}
+    with pytest.raises(ValueError, match=r"mask 0 \(annotation 40\) of image 'cats.jpg' is empty \(0 px\) at 6x8 px"):
+        decode([rle], annotated_size=(600, 800), rescale=True)
 
 
 def test_polygons_of_coco_decode_to_their_area(coco_mini):
@@ -491,6 +490,64 @@ def test_special_tokens_in_phrases_stay_text(wrapper, name, concat):
         assert (sample.input_ids == wrapper.image_token_id).sum() == 4 * 6
 
 
+@pytest.mark.parametrize('text', ['The Red  Star ', ' the\tred\nSTAR', 'the\xa0red\u3000star\ufeff', 'THE RED STAR'])
+def test_tokens_are_those_of_the_prepared_phrase_and_phrases_stay_as_given(wrapper, text):
+    for concat in (True, False):
+        transform = RefCOCO2PNG(image_processor=wrapper, prompt='Where?', concat=concat)
+        written, plain = transform.transform(item([text, 'b'])), transform.transform(item(['the red star', 'b']))
+        if not concat:
+            written, plain = written[0], plain[0]
+        assert torch.equal(written.input_ids, plain.input_ids)
+        assert torch.equal(written.mask_ids, plain.mask_ids)
+        assert written.phrases[0] == text
+
+
+def test_composed_and_decomposed_letters_have_the_same_tokens(wrapper):
+    transform = RefCOCO2PNG(image_processor=wrapper, prompt='Where?')
+
+    composed, decomposed = (transform.transform(item([text])) for text in ('caf\xe9', 'cafe\u0301'))
+
+    assert torch.equal(composed.input_ids, decomposed.input_ids)
+
+
+def test_case_is_kept_where_the_setting_says_so(wrapper):
+    transform = RefCOCO2PNG(image_processor=wrapper, prompt='Where?', lowercase=False)
+
+    sample = transform.transform(item([' The  Star']))
+
+    assert sample.input_ids[sample.mask_ids == 0].tolist() == plain_oracle(wrapper.tokenizer, 'The Star')
+
+
+def test_limits_of_tokens(wrapper):
+    prompt_length = len(prompt_oracle(wrapper.tokenizer, 'Where?', 0))
+
+    def transform(phrases, **limits):
+        return RefCOCO2PNG(image_processor=wrapper, prompt='Where?', **limits).transform(item(phrases))
+
+    transform(['a' * 256])
+    with pytest.raises(
+        ValueError,
+        match=r"phrase 'aaa.*\.\.\.a*' of image 'train/cats\.jpg' has 257 tokens, max_phrase_tokens is 256; short",
+    ):
+        transform(['b', 'a' * 257])
+    transform(['ab', 'c'], max_phrase_tokens=2, max_text_tokens=prompt_length + 4)
+    with pytest.raises(
+        ValueError,
+        match=r"image 'train/cats\.jpg': prompt and 2 phrases \(the longest is 'ab'\) have "
+        rf'{prompt_length + 4} tokens, max_text_tokens is {prompt_length + 3}; give fewer phrases at a time',
+    ):
+        transform(['ab', 'c'], max_text_tokens=prompt_length + 3)
+    # Apart, each has a sequence of its own.
+    assert len(transform(['ab', 'c'], concat=False, max_text_tokens=prompt_length + 2)) == 2
+
+
+@pytest.mark.parametrize('name', ['max_phrase_tokens', 'max_text_tokens'])
+@pytest.mark.parametrize('value', [0, -1, True, 1.5, None])
+def test_limits_are_checked(wrapper, name, value):
+    with pytest.raises(ValueError, match=f'{name} is {value}, expected an integer above 0'):
+        RefCOCO2PNG(image_processor=wrapper, prompt='Where?', **{name: value})
+
+
 def test_transform_leaves_the_item_as_it_is(wrapper):
     results, copy = item(['cat', 'dog']), item(['cat', 'dog'])
 
@@ -505,7 +562,10 @@ def test_transform_leaves_the_item_as_it_is(wrapper):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'text': ['cat', '']}, "phrase '' of image 'train/cats.jpg' has no tokens; remove or fill it"),
+        ({'text': ['cat', '']}, "image 'train/cats.jpg': phrase '' has no letter or digit; fill it or leave it out"),
+        ({'text': ['cat', ' . ']}, "image 'train/cats.jpg': phrase ' . ' has no letter or digit"),
+        ({'text': ['cat', 7]}, "image 'train/cats.jpg': phrase 7 is of type int, expected a string"),
+        ({'text': ['cat', 'a\ud800']}, "image 'train/cats.jpg': phrase 'a\\ud800' holds the lone surrogate '\\ud800'"),
         ({'text': ['cat']}, "image 'train/cats.jpg' has 1 phrases and 2 masks; give one mask each"),
         ({'text': ['a', 'b', 'c']}, "image 'train/cats.jpg' has 3 phrases and 2 masks; give one mask each"),
         ({'text': []}, "image 'train/cats.jpg' has no phrase; leave it out of the dataset"),

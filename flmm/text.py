@@ -1,0 +1,45 @@
+"""How a phrase is written before it is tokenized: the same for training, testing and inference."""
+
+import re
+import reprlib
+import unicodedata
+
+# Unicode's white space, and the two characters that are blanks by name without being white space.
+BLANKS = re.compile('[\\s\u200b\ufeff]+')
+
+
+class WordlessPhraseError(ValueError):
+    """A phrase has no letter and no digit: nothing in it can be grounded."""
+
+
+def prepare_phrase(text: str, *, lowercase: bool) -> str:
+    """Bring a phrase into the one form in which the LMM reads it.
+
+    Unicode is composed (NFC), blanks at both ends are stripped, white space within becomes single blanks.
+
+    >>> prepare_phrase(' The Red  Star ', lowercase=True)
+    'the red star'
+
+    Args:
+        text: The phrase as somebody wrote it.
+        lowercase: True turns capitals into small letters.
+
+    Raises:
+        WordlessPhraseError: the phrase has no letter and no digit.
+        ValueError: the phrase is no string, or holds half of a character (a lone surrogate).
+    """
+    if not isinstance(text, str):
+        raise ValueError(f'phrase {reprlib.repr(text)} is of type {type(text).__name__}, expected a string')
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f'phrase {reprlib.repr(text)} holds the lone surrogate {text[error.start]!r}; write the whole character'
+        ) from error
+    prepared = unicodedata.normalize('NFC', text)
+    if lowercase:
+        prepared = unicodedata.normalize('NFC', prepared.lower())
+    prepared = BLANKS.sub(' ', prepared).strip()
+    if not any(character.isalnum() for character in prepared):
+        raise WordlessPhraseError(f'phrase {reprlib.repr(text)} has no letter or digit; fill it or leave it out')
+    return prepared
