@@ -1,5 +1,6 @@
 """What flmm adds to mmengine's training: a Runner, loops, schedules and hooks."""
 
+from flmm.config import check_config_keys
 from flmm.engine.config_check import check_stored_features
 from flmm.engine.finite_check_hook import FiniteCheckHook
 from flmm.engine.frozen_parts_hook import FrozenPartsHook
@@ -22,5 +23,6 @@ __all__ = [
     'RandomStateHook',
     'VisualizationHook',
     'WarmupCosineLR',
+    'check_config_keys',
     'check_stored_features',
 ]
