@@ -278,7 +278,7 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
 
     As in ``torchvision.ops.masks_to_boxes``, (x1, y1) is the last foreground pixel, not one past it: a mask that is
     True everywhere has the box (0, 0, W - 1, H - 1). An empty mask, whose place is unknown, gets that same box, the
-    whole frame (F-LMM's convention).
+    whole frame. F-LMM adds one pixel to (x2, y2) in both cases.
 
     Args:
         masks: [N, H, W] bool, any frame.
