@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from predicted_samples import predicted_sample
 from torch import nn
@@ -17,6 +18,13 @@ from flmm.evaluation import GroundingMetric
 RUNTIME = Path(__file__).parents[2] / 'configs' / '_base_' / 'default_runtime.py'
 EPOCHS = [(0.9, 0.3), (0.2, 0.7), (0.5, 0.6)]
 """Coarse and refined IoU after each epoch."""
+
+
+@pytest.fixture(autouse=True)
+def _own_scope():
+    """A Runner leaves its scope behind, in which later tests would look for flmm's types."""
+    with DefaultScope.overwrite_default_scope('mmengine'):
+        yield
 
 
 class Toy(BaseModel):

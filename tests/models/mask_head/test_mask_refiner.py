@@ -162,8 +162,9 @@ def test_grey_pil_images_are_read_as_rgb():
     )
 
 
-def test_image_encoder_is_frozen_and_the_rest_learns():
-    wrapper = make_wrapper().train()
+@pytest.mark.parametrize('detach', [False, True])
+def test_image_encoder_is_frozen_and_the_rest_learns(detach):
+    wrapper = make_wrapper(detach_mask_prompt=detach).train()
     texts = [text.requires_grad_() for text in make_texts([2, 3])]
     coarse = make_coarse(2, 60, 80).requires_grad_()
     embedding = wrapper.encode_images([make_image(60, 80)])[0]
@@ -183,13 +184,13 @@ def test_image_encoder_is_frozen_and_the_rest_learns():
         assert any(parameter.grad is not None for parameter in module.parameters())
     assert wrapper.model.prompt_encoder.point_embeddings[2].weight.grad.abs().sum() > 0
     assert all(text.grad.abs().sum() > 0 for text in texts)
-    assert coarse.grad is None  # the coarse mask answers to its own loss
+    assert (coarse.grad is None) == detach  # if detached, the coarse mask answers to its own loss alone
 
 
 def test_the_refined_loss_reaches_the_mask_head_through_the_mask_prompt_alone():
     """The gradient equals the difference quotient of the loss along it."""
     size, texts = (60, 80), make_texts([2])
-    wrapper = make_wrapper(detach_mask_prompt=False, use_box=False)
+    wrapper = make_wrapper(use_box=False)
     embedding = wrapper.encode_images([make_image(*size)])[0]
     coarse = make_coarse(1, *size).requires_grad_()
 
@@ -202,7 +203,7 @@ def test_the_refined_loss_reaches_the_mask_head_through_the_mask_prompt_alone():
         quotient = (loss(coarse + step) - loss(coarse - step)) / 0.2
     torch.testing.assert_close(quotient.float(), gradient.norm(), rtol=0.02, atol=0)
 
-    without_mask = make_wrapper(detach_mask_prompt=False, use_mask=False)
+    without_mask = make_wrapper(use_mask=False)
     assert without_mask(embedding, size, coarse, texts).requires_grad
     (through_box,) = torch.autograd.grad(without_mask(embedding, size, coarse, texts).sum(), coarse, allow_unused=True)
     assert through_box is None
