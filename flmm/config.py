@@ -28,6 +28,8 @@ KNOWN_KEYS = (*inspect.signature(Runner.__init__).parameters, *OTHER_KEYS)
 def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read a config file. Its code runs (docs/security.md), so it must come from somebody you trust.
 
+    Paths of checkpoints are found from any working directory (:func:`find_checkpoints`).
+
     Args:
         path: a .py, .json or .yaml file.
         overrides: dotted keys and their new values, as ``--cfg-options`` gives them. A key must exist in the config, or
@@ -43,6 +45,7 @@ def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         if not key.startswith('+'):
             _check_exists(config, key)
     config.merge_from_dict({key.removeprefix('+'): value for key, value in overrides.items()})
+    find_checkpoints(config, path)
     check_config_keys(config)
     return config
 

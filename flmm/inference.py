@@ -11,7 +11,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 from torch import Tensor
 
-from flmm.config import find_checkpoints, read_config
+from flmm.config import read_config
 from flmm.datasets import RefCOCO2PNG, cached_features_in, unlabelled_item
 from flmm.fingerprint import mappings_in
 from flmm.images import read_rgb, to_rgb
@@ -69,7 +69,7 @@ class PhraseGrounder:
     ) -> 'PhraseGrounder':
         """Build the model of a config, and its processor from the pipeline of the first loader that has one.
 
-        Relative paths of weights are looked for in the working directory, then in the folders above the config.
+        Relative paths of weights in the config are looked for in the working directory, then in the folders above it.
 
         Args:
             config: config file. Where it reads stored features, the model that has made them is built.
@@ -83,7 +83,6 @@ class PhraseGrounder:
                 features; or a file is absent or does not fit.
         """
         settings = read_config(config)
-        find_checkpoints(settings, config)
         loaders = [settings.get(name) for name in LOADERS]
         if is_type(settings.model.lmm, LMMWithoutWeights):
             stored = next(cached_features_in(loaders), None)

@@ -117,3 +117,15 @@ def test_a_misspelt_folder_of_the_repository_is_no_name_on_the_hub(tmp_path, mon
     assert config.name_or_path == 'Qwen/Qwen2-VL-2B-Instruct'  # a folder beside the repository does not count
     with pytest.raises(ValueError, match=r"folder '.*/repo/assets/demo_lmn' does not exist \(.*demo_lmm' does\)"):
         load_lmm_config(config.model.lmm.name_or_path)
+
+
+def test_read_config_finds_checkpoints(tmp_path, monkeypatch):
+    (tmp_path / 'repo' / 'assets').mkdir(parents=True)
+    (tmp_path / 'repo' / 'sam.pth').touch()
+    (tmp_path / 'repo' / 'config.py').write_text(
+        "sam = dict(checkpoint='absent.pth')\nlmm = dict(name_or_path='assets')"
+    )
+    monkeypatch.chdir(tmp_path)
+    config = read_config(tmp_path / 'repo' / 'config.py', {'sam.checkpoint': 'sam.pth'})
+    assert config.sam.checkpoint == str(tmp_path / 'repo' / 'sam.pth')
+    assert config.lmm.name_or_path == str(tmp_path / 'repo' / 'assets')
