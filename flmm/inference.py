@@ -34,8 +34,8 @@ class PhraseGrounder:
     Args:
         model: in evaluation mode, on the device to run on.
         to_sample: as in training, with ``concat=True``.
-        group_size: so many phrases share a sequence, in the order given. F-LMM puts all of an image into one; more than
-            the training images had were never learned.
+        group_size: so many phrases share a sequence, in the order given. The LMM reads the image once for each
+            sequence. F-LMM puts all phrases of an image into one; more than the training images had were never learned.
         batch_size: at most so many sequences go through the LMM together.
 
     Raises:
@@ -109,8 +109,8 @@ class PhraseGrounder:
         """Ground ``phrases`` in ``image``.
 
         Args:
-            image: a file, which is turned upright as its EXIF orientation says; a PIL image; a uint8 array [IH, IW] or
-                [IH, IW, 3] (RGB); or a uint8 tensor [3, IH, IW] (RGB).
+            image: a file, which is turned upright as its EXIF orientation says; or pixels, which are taken as they lie:
+                a PIL image, a uint8 array [IH, IW] or [IH, IW, 3] (RGB), or a uint8 tensor [3, IH, IW] (RGB).
             phrases: what to find, any number of strings.
 
         Returns:
