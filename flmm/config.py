@@ -45,8 +45,8 @@ def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         if not key.startswith('+'):
             _check_exists(config, key)
     config.merge_from_dict({key.removeprefix('+'): value for key, value in overrides.items()})
-    find_checkpoints(config, path)
     check_config_keys(config)
+    find_checkpoints(config, path)
     return config
 
 
