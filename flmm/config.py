@@ -28,6 +28,8 @@ KNOWN_KEYS = (*inspect.signature(Runner.__init__).parameters, *OTHER_KEYS)
 def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read a config file. Its code runs (docs/security.md), so it must come from somebody you trust.
 
+    Paths of checkpoints are found from any working directory (:func:`find_checkpoints`).
+
     Args:
         path: a .py, .json or .yaml file.
         overrides: dotted keys and their new values, as ``--cfg-options`` gives them. A key must exist in the config, or
@@ -44,6 +46,7 @@ def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
             _check_exists(config, key)
     config.merge_from_dict({key.removeprefix('+'): value for key, value in overrides.items()})
     check_config_keys(config)
+    find_checkpoints(config, path)
     return config
 
 
@@ -120,16 +123,22 @@ def _check_file(path: Path) -> None:
 def find_checkpoints(config: Config, path: str | Path) -> None:
     """Make relative paths of checkpoints in ``config`` absolute, where they lie in a folder above the config file.
 
-    A config names them relative to the repository; one that exists in the working directory is left as it is.
+    A config names them relative to the repository, the folder that holds ``configs``; one that exists in the working
+    directory is left as it is. One that exists nowhere, but begins with a folder of the repository, is a path that is
+    misspelt: it becomes absolute too, so that nobody takes it for a name on the hub.
 
     Args:
         config: changed in place.
         path: where it was read from.
     """
+    above = Path(path).resolve().parents
+    repository = next((folder.parent for folder in above if folder.name == 'configs'), None)
     for mapping in mappings_in(dict(config.items())):
         for key in CHECKPOINT_KEYS:
             name = mapping.get(key)
             if not isinstance(name, str) or Path(name).exists():
                 continue
-            found = (folder / name for folder in Path(path).resolve().parents if (folder / name).exists())
-            mapping[key] = str(next(found, name))
+            found = next((folder / name for folder in above if (folder / name).exists()), None)
+            if found is None and repository is not None and (repository / Path(name).parts[0]).exists():
+                found = repository / name
+            mapping[key] = name if found is None else str(found)

@@ -95,8 +95,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any 8- or 16-bit image to RGB. Transparent pixels show white, as in transformers' newest processors.
 
     Raises:
-        ValueError: float pixels or integers beyond 16 bits, whose range is unknown.
+        ValueError: no pixel at all, or float pixels or integers beyond 16 bits, whose range is unknown.
     """
+    if 0 in image.size:
+        raise ValueError(f'an image of {image.width}x{image.height} px (width x height) has nothing to see')
     if image.mode in ('I', 'F') or image.mode.startswith('I;16'):
         pixels = np.asarray(image)
         if image.mode == 'F' or pixels.min() < 0 or pixels.max() > 65535:
@@ -150,6 +152,9 @@ def _errors_named(name: str) -> Iterator[None]:
     problem = 'image {!r} cannot be read ({})'.format
     try:
         yield
+    except FileNotFoundError as error:
+        absent = problem(name, 'it does not exist')
+        raise ValueError(f'{absent}; expected the path of a file on this machine') from error
     except UnidentifiedImageError as error:
         kinds = f'no image of {", ".join(FORMATS)}, or one with a damaged header'
         raise ValueError(f'{problem(name, kinds)}; download it again or convert it') from error

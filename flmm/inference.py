@@ -1,6 +1,7 @@
 """Masks for phrases of any image, with a trained model."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 from torch import Tensor
 
-from flmm.config import find_checkpoints, read_config
+from flmm.config import read_config
 from flmm.datasets import RefCOCO2PNG, cached_features_in, unlabelled_item
 from flmm.fingerprint import mappings_in
 from flmm.images import read_rgb, to_rgb
@@ -27,17 +28,18 @@ class PhraseGrounder:
     """A model and what turns an image and phrases into its input.
 
     In one sequence, phrases see those before them, and the mask of one behind many others is lost. So each phrase gets
-    a sequence of its own, unless told otherwise, and its mask depends neither on the others nor on their order.
+    a sequence of its own, unless told otherwise, and its mask depends neither on the others nor on their order, beyond
+    the last digits of what a batch rounds (``batch_size=1`` has none of that).
 
     Args:
         model: in evaluation mode, on the device to run on.
         to_sample: as in training, with ``concat=True``.
-        group_size: so many phrases share a sequence, in the order given. F-LMM puts all of an image into one; more than
-            the training images had were never learned.
+        group_size: so many phrases share a sequence, in the order given. The LMM reads the image once for each
+            sequence. F-LMM puts all phrases of an image into one; more than the training images had were never learned.
         batch_size: at most so many sequences go through the LMM together.
 
     Raises:
-        ValueError: a number below 1, or ``to_sample`` with ``concat=False``.
+        ValueError: a size that is no integer above 0, or ``to_sample`` with ``concat=False``.
 
     >>> ground = PhraseGrounder.from_config('configs/shapes/demo.py', checkpoint='work_dirs/demo/epoch_1.pth')
     >>> sample = ground('photo.jpg', ['the red triangle on the left', 'the star'])
@@ -47,8 +49,9 @@ class PhraseGrounder:
     def __init__(self, *, model: FrozenLMM, to_sample: RefCOCO2PNG, group_size: int = 1, batch_size: int = 8) -> None:
         if not to_sample.concat:
             raise ValueError('to_sample has concat=False; phrases are split by group_size here, so set it to True')
-        if min(group_size, batch_size) < 1:
-            raise ValueError(f'group_size is {group_size} and batch_size {batch_size}, expected 1 or more')
+        for name, value in (('group_size', group_size), ('batch_size', batch_size)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f'{name} is {value!r}, expected an integer above 0')
         self.model = model
         self.to_sample = to_sample
         self.group_size = group_size
@@ -66,7 +69,7 @@ class PhraseGrounder:
     ) -> 'PhraseGrounder':
         """Build the model of a config, and its processor from the pipeline of the first loader that has one.
 
-        Relative paths of weights are looked for in the working directory, then in the folders above the config.
+        Relative paths of weights in the config are looked for in the working directory, then in the folders above it.
 
         Args:
             config: config file. Where it reads stored features, the model that has made them is built.
@@ -76,18 +79,24 @@ class PhraseGrounder:
             batch_size: see the class.
 
         Raises:
-            ValueError: no loader of the config makes samples by RefCOCO2PNG, or a file is absent or does not fit.
+            ValueError: no loader of the config makes samples by RefCOCO2PNG, or none names the LMM that made the
+                features; or a file is absent or does not fit.
         """
         settings = read_config(config)
-        find_checkpoints(settings, config)
         loaders = [settings.get(name) for name in LOADERS]
         if is_type(settings.model.lmm, LMMWithoutWeights):
-            settings.model.lmm = next(cached_features_in(loaders))['model']['lmm']
+            stored = next(cached_features_in(loaders), None)
+            if stored is None:
+                raise ValueError(
+                    f'{str(config)!r} has an LMM without weights, and no CachedFeatures in {", ".join(LOADERS)} that '
+                    'names the model with weights; set model.lmm to that one'
+                )
+            settings.model.lmm = stored['model']['lmm']
         pipelines = (mapping for mapping in mappings_in(loaders) if is_type(mapping, RefCOCO2PNG))
         to_sample = next(pipelines, None)
         if to_sample is None:
             raise ValueError(f'{str(config)!r} has no RefCOCO2PNG in {", ".join(LOADERS)}; add it to a pipeline of one')
-        with DefaultScope.overwrite_default_scope(settings.default_scope):
+        with DefaultScope.overwrite_default_scope(settings.get('default_scope')):
             model = MODELS.build(settings.model)
             to_sample = TRANSFORMS.build({**to_sample, 'concat': True})
         load_trained(model, checkpoint)
@@ -95,14 +104,14 @@ class PhraseGrounder:
 
     @torch.no_grad()
     def __call__(
-        self, image: str | Path | Image.Image | np.ndarray | Tensor, phrases: Sequence[str]
+        self, image: str | os.PathLike | Image.Image | np.ndarray | Tensor, phrases: Iterable[str]
     ) -> GroundingSample:
         """Ground ``phrases`` in ``image``.
 
         Args:
-            image: a file, which is turned upright as its EXIF orientation says; a PIL image; a uint8 array [IH, IW] or
-                [IH, IW, 3] (RGB); or a uint8 tensor [3, IH, IW] (RGB).
-            phrases: what to find.
+            image: a file, which is turned upright as its EXIF orientation says; or pixels, which are taken as they lie:
+                a PIL image, a uint8 array [IH, IW] or [IH, IW, 3] (RGB), or a uint8 tensor [3, IH, IW] (RGB).
+            phrases: what to find, any number of strings.
 
         Returns:
             The sample with ``pred_masks`` (coarse) and ``sam_pred_masks`` (refined): logits [M, IH, IW], above 0 is
@@ -116,25 +125,26 @@ class PhraseGrounder:
         path, picture = _read_image(image)
         if isinstance(phrases, str):
             raise ValueError(f'image {path!r} has the string {phrases!r} for phrases; give a list of strings')
+        if not isinstance(phrases, Iterable):
+            raise ValueError(f'image {path!r} has {phrases!r} for phrases; give a list of strings')
+        phrases = list(phrases)
         if not phrases:
             raise ValueError(f'image {path!r} has no phrase; give a list of strings')
-        samples = []
-        for start in range(0, len(phrases), self.group_size):
-            group = list(phrases[start : start + self.group_size])
-            samples.append(self.to_sample.transform(unlabelled_item(picture, group, path=path)))
+        samples = self.to_sample.samples_of(unlabelled_item(picture, phrases, path=path), group_size=self.group_size)
+        device = self.model.text_layer_weights.device
+        pixel_values = samples[0].pixel_values.to(device)  # the same for all, so they lie there once
         grounded = []
         for start in range(0, len(samples), self.batch_size):
-            batch = [
-                sample.to(self.model.text_layer_weights.device) for sample in samples[start : start + self.batch_size]
-            ]
+            batch = samples[start : start + self.batch_size]
+            batch = [replace(sample, pixel_values=pixel_values).to(device) for sample in batch]
             grounded += self.model(batch, mode='predict')
         return grounded[0] if len(grounded) == 1 else _joined(grounded)
 
 
-def _read_image(image: str | Path | Image.Image | np.ndarray | Tensor) -> tuple[str, Image.Image]:
+def _read_image(image: str | os.PathLike | Image.Image | np.ndarray | Tensor) -> tuple[str, Image.Image]:
     """Return a name for messages, and the image as RGB."""
-    if isinstance(image, (str, Path)):
-        return str(image), read_rgb(image, name=str(image), orientation='apply')
+    if isinstance(image, (str, os.PathLike)):
+        return os.fspath(image), read_rgb(image, name=os.fspath(image), orientation='apply')
     if isinstance(image, Image.Image):
         return 'image', to_rgb(image)
     pixels = image

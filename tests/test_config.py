@@ -6,6 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from flmm.config import find_checkpoints, read_config
+from flmm.pretrained import load_lmm_config
 
 REPOSITORY = Path(__file__).parents[1]
 DEMO = REPOSITORY / 'configs' / 'shapes' / 'demo.py'
@@ -101,3 +102,30 @@ def test_weights_are_found_above_the_config(tmp_path, monkeypatch):
     assert config.model.sam.checkpoint == str(tmp_path / 'repo' / 'weights' / 'sam.pth')
     assert config.model.lmm.name_or_path == 'lmm'  # the working directory comes first
     assert config.parts[0].to_dict() == settings['parts'][0]
+
+
+def test_a_misspelt_folder_of_the_repository_is_no_name_on_the_hub(tmp_path, monkeypatch):
+    """From another working directory, too, where no folder has the name of the owner."""
+    repository, elsewhere = tmp_path / 'repo', tmp_path / 'elsewhere'
+    for folder in (repository / 'configs' / 'here', repository / 'assets' / 'demo_lmm', elsewhere, tmp_path / 'Qwen'):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    config = Config(
+        {'model': {'lmm': {'name_or_path': 'assets/demo_lmn'}}, 'name_or_path': 'Qwen/Qwen2-VL-2B-Instruct'}
+    )
+    find_checkpoints(config, repository / 'configs' / 'here' / 'config.py')
+    assert config.name_or_path == 'Qwen/Qwen2-VL-2B-Instruct'  # a folder beside the repository does not count
+    with pytest.raises(ValueError, match=r"folder '.*/repo/assets/demo_lmn' does not exist \(.*demo_lmm' does\)"):
+        load_lmm_config(config.model.lmm.name_or_path)
+
+
+def test_read_config_finds_checkpoints(tmp_path, monkeypatch):
+    (tmp_path / 'repo' / 'assets').mkdir(parents=True)
+    (tmp_path / 'repo' / 'sam.pth').touch()
+    (tmp_path / 'repo' / 'config.py').write_text(
+        "sam = dict(checkpoint='absent.pth')\nlmm = dict(name_or_path='assets')"
+    )
+    monkeypatch.chdir(tmp_path)
+    config = read_config(tmp_path / 'repo' / 'config.py', {'sam.checkpoint': 'sam.pth'})
+    assert config.sam.checkpoint == str(tmp_path / 'repo' / 'sam.pth')
+    assert config.lmm.name_or_path == str(tmp_path / 'repo' / 'assets')

@@ -36,6 +36,13 @@ class ResultsHook(Hook):
             print(format_table(metrics).encode(encoding, 'backslashreplace').decode(encoding))
 
 
+def with_metric(evaluator: Any, metric: dict[str, Any]) -> Any:
+    """Add a metric to what mmengine takes for an evaluator: one, a list of them, or the config of an Evaluator."""
+    if isinstance(evaluator, dict) and 'metrics' in evaluator:
+        return {**evaluator, 'metrics': with_metric(evaluator['metrics'], metric)}
+    return [*(evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]), metric]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_runner_arguments(parser)
@@ -47,11 +54,10 @@ def main() -> None:
     config.load_from = args.checkpoint
     if args.out:
         dump = {'type': 'DumpPredictions', 'out_file_path': args.out}
-        evaluators = config.test_evaluator
-        config.test_evaluator = [*(evaluators if isinstance(evaluators, list) else [evaluators]), dump]
+        config.test_evaluator = with_metric(config.test_evaluator, dump)
     if args.show_dir:
         hook = {'type': 'VisualizationHook', 'out_dir': args.show_dir}
-        config.custom_hooks = [*config.get('custom_hooks', []), hook]
+        config.custom_hooks = [*(config.get('custom_hooks') or []), hook]
     runner = build_runner(config)
     results = ResultsHook()
     runner.register_hook(results)

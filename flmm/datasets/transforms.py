@@ -182,6 +182,14 @@ class RefCOCO2PNG(BaseTransform):
 
     def transform(self, results: dict) -> GroundingSample | list[GroundingSample]:
         """Return a sample with all phrases of the item, or a list of samples with one phrase each."""
+        samples = self.samples_of(results, group_size=None if self.concat else 1)
+        return samples[0] if self.concat else samples
+
+    def samples_of(self, results: dict, *, group_size: int | None) -> list[GroundingSample]:
+        """Return samples with ``group_size`` phrases each (the last may have fewer), or one with all where it is None.
+
+        The image is processed once: the samples share its pixels, and what is drawn for it at random.
+        """
         path, phrases = results['img_path'], results['text']
         bitmaps = results.get('gt_masks')
         gt_masks = None if bitmaps is None else torch.from_numpy(bitmaps.to_ndarray().astype(bool))
@@ -191,12 +199,12 @@ class RefCOCO2PNG(BaseTransform):
             processed = self.image_processor.preprocess(results['image'], prompt=self.prompt)
         except ValueError as error:
             raise ValueError(f'image {path!r}: {error}') from error
-        groups = [list(range(len(phrases)))] if self.concat else [[index] for index in range(len(phrases))]
-        samples = [
+        indices, step = list(range(len(phrases))), group_size or len(phrases)
+        groups = [indices[start : start + step] for start in indices[::step]]
+        return [
             self._sample(results, processed, group, phrase_ids, None if gt_masks is None else gt_masks[group])
             for group in groups
         ]
-        return samples[0] if self.concat else samples
 
     def _phrase_ids(self, phrase: str, path: str) -> list[int]:
         try:

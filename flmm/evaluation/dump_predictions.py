@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,8 +24,11 @@ class DumpPredictions(BaseMetric):
     sample has no truth) and the mask (COCO RLE with ``counts`` as a string).
 
     Args:
-        out_file_path: ends in '.json'.
+        out_file_path: ends in '.json'. Its folder is made at once.
         collect_device: 'cpu' or 'gpu', as in every mmengine metric.
+
+    Raises:
+        ValueError: the path does not end in '.json', or no file can be written there.
     """
 
     def __init__(self, *, out_file_path: str, collect_device: str = 'cpu') -> None:
@@ -32,6 +36,14 @@ class DumpPredictions(BaseMetric):
         if not out_file_path.endswith('.json'):
             raise ValueError(f"out_file_path is {out_file_path!r}; it must end in '.json', as it is JSON")
         self.out_file_path = Path(out_file_path)
+        folder = self.out_file_path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f'out_file_path is {out_file_path!r}, and its folder cannot be made ({error})') from error
+        # here, since after the test the other metrics would be lost
+        if self.out_file_path.is_dir() or not os.access(folder, os.W_OK):
+            raise ValueError(f'out_file_path is {out_file_path!r}, where no file can be written; choose another')
 
     def process(self, data_batch: dict, data_samples: Sequence[GroundingSample]) -> None:
         """Store the records of a batch, one list for each item of the dataset."""
@@ -54,7 +66,6 @@ class DumpPredictions(BaseMetric):
 
     def compute_metrics(self, results: list[list[dict]]) -> dict:
         """Write the file; called on the main process alone."""
-        self.out_file_path.parent.mkdir(parents=True, exist_ok=True)
         records = list(itertools.chain.from_iterable(results))
         self.out_file_path.write_text(json.dumps(records, allow_nan=False), encoding='utf-8')
         return {}

@@ -34,6 +34,8 @@ def to_json(value: Any) -> tuple[Any, str | None]:
         The plain value and None, or None and a few words that say why there is none.
     """
     if isinstance(value, torch.Tensor):
+        if value.layout != torch.strided or value.is_meta:
+            return None, f'is a tensor of layout {value.layout} on device {value.device}'
         value = value.detach().cpu().tolist()
     elif isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()

@@ -200,10 +200,14 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
         Raises:
             ValueError: the number depends on what the image shows ('v1' and 'v2'); a setting out of its range.
         """
-        given = images_kwargs or {}
+        given = dict(images_kwargs or {})
+        # The stock method knows the bounds of the image's size by their old names alone, a call by ``size``.
+        for bound, edge in (('min_pixels', 'shortest_edge'), ('max_pixels', 'longest_edge')):
+            if given.get(bound) is None:
+                given[bound] = (given.get('size') or self.size)[edge]
         patch_size, merge_size = (given.get(name, getattr(self, name)) for name in ('patch_size', 'merge_size'))
         tokenizer = _patch_tokenizer(patch_size=patch_size, merge_size=merge_size, **self._settings(given))
-        dense = super().get_number_of_image_patches(height, width, images_kwargs)
+        dense = super().get_number_of_image_patches(height, width, given)
         if tokenizer.patch_selection_method == 'none':
             return dense
         unit = patch_size * merge_size
@@ -211,8 +215,8 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
             height,
             width,
             factor=unit,
-            min_pixels=given.get('min_pixels', self.size['shortest_edge']),
-            max_pixels=given.get('max_pixels', self.size['longest_edge']),
+            min_pixels=given['min_pixels'],
+            max_pixels=given['max_pixels'],
         )
         number = tokenizer.num_patches((resized_height // patch_size, resized_width // patch_size))
         if number is None:

@@ -74,6 +74,7 @@ def attention_map(attentions: Tensor, image_size: tuple[int, int]) -> np.ndarray
     Every channel counts the same: it is first divided by its sum, since heads differ by orders of magnitude in how much
     attention they spend on the image at all.
     """
+    attentions = attentions.float()
     share = attentions / attentions.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
     grid = share.mean(dim=0)[None, None]
     smooth = F.interpolate(grid, size=image_size, mode='bicubic', align_corners=False)[0, 0].clamp(min=0)

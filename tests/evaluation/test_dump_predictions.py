@@ -74,3 +74,12 @@ def test_encode_mask(mask):
 def test_other_file_types_are_refused():
     with pytest.raises(ValueError, match=r"out_file_path is 'predictions.pkl'; it must end in '.json', as it is JSON"):
         DumpPredictions(out_file_path='predictions.pkl')
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_the_test(tmp_path):
+    (tmp_path / 'file').touch()
+    (tmp_path / 'folder.json').mkdir()
+    with pytest.raises(ValueError, match=r"out_file_path is '.*file/out\.json', and its folder cannot be made"):
+        DumpPredictions(out_file_path=str(tmp_path / 'file' / 'out.json'))
+    with pytest.raises(ValueError, match=r"out_file_path is '.*folder\.json', where no file can be written; choose"):
+        DumpPredictions(out_file_path=str(tmp_path / 'folder.json'))

@@ -57,6 +57,8 @@ def test_values_of_numpy_and_torch(tmp_path):
         ({1, 2}, "'own' is a set"),
         ({'a': [0, object()]}, "'own' ['a'] [1] is a object"),
         (torch.tensor([1.0, float('-inf')]), "'own' [1] is -inf"),
+        (torch.eye(2).to_sparse(), "'own' is a tensor of layout torch.sparse_coo on device cpu"),
+        (torch.ones(2, device='meta'), "'own' is a tensor of layout torch.strided on device meta"),
     ],
 )
 def test_what_json_cannot_hold_is_named_and_the_rest_is_written(value, why, tmp_path):

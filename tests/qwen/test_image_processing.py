@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_adaptive import half_smooth_image
 from transformers import AutoImageProcessor, Qwen2VLImageProcessor
 
@@ -308,6 +309,18 @@ def test_the_number_of_patches_that_depends_on_the_pixels_is_refused(settings):
     assert processor.get_number_of_image_patches(30, 400) == expected
     with pytest.raises(ValueError, match='alpha is 2, expected a share'):
         processor.get_number_of_image_patches(300, 400, {'patch_selection_method': 'budget', 'alpha': 2})
+
+
+@pytest.mark.parametrize('method', ['none', 'budget'])
+@pytest.mark.parametrize('given', ['call', 'processor'])
+def test_the_number_of_patches_follows_the_size_that_is_asked_for(method, given):
+    settings = {'patch_selection_method': method, 'size': {'shortest_edge': 3136, 'longest_edge': 20_000}}
+    processor = AdaptiveQwen2VLImageProcessor(**(settings if given == 'processor' else {}))
+    of_call = settings if given == 'call' else {}
+    image = Image.new('RGB', (400, 300))
+    found = processor.get_number_of_image_patches(300, 400, of_call)
+    assert found == len(processor(images=image, return_tensors='pt', **of_call)['pixel_values'])
+    assert found < AdaptiveQwen2VLImageProcessor(patch_selection_method='none').get_number_of_image_patches(300, 400)
 
 
 def budget_warnings(caught):

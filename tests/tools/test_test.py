@@ -177,6 +177,15 @@ def test_a_terminal_without_the_letters_of_a_name_gets_the_table(tmp_path, monke
     assert json.loads((tmp_path / 'metrics.json').read_text()) == {'狗/refined/mIoU': 1.0}
 
 
+@pytest.mark.parametrize('evaluator', [{'type': 'A'}, [{'type': 'A'}], ({'type': 'A'},)], ids=type)
+def test_predictions_are_dumped_beside_any_evaluator(evaluator):
+    with_metric = runpy.run_path(str(REPOSITORY / 'tools' / 'test.py'))['with_metric']
+    metrics = [{'type': 'A'}, {'type': 'Dump'}]
+    assert with_metric(evaluator, {'type': 'Dump'}) == metrics
+    of_a_class = {'type': 'Evaluator', 'metrics': evaluator}
+    assert with_metric(of_a_class, {'type': 'Dump'}) == {'type': 'Evaluator', 'metrics': metrics}
+
+
 class OddMetric(BaseMetric):
     """A user's own metric of all sorts of values."""
 

@@ -58,6 +58,11 @@ def test_attention_map_finds_the_unit_that_is_looked_at():
     assert (row // 10, column // 10) == (3, 1)
 
 
+def test_attention_map_of_half_precision():
+    attentions = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(0)).bfloat16()
+    assert np.array_equal(attention_map(attentions, (9, 9)), attention_map(attentions.float(), (9, 9)))
+
+
 def test_attention_map_of_no_attention_is_zero():
     assert np.array_equal(attention_map(torch.zeros(2, 3, 3), (6, 6)), np.zeros((6, 6)))
 

@@ -85,7 +85,8 @@ class UNetHead(nn.Module):
         upsample_by: how the shorter side is enlarged where it does not come out whole. 'size' rounds it and stretches
             the grid to it, so that the enlarged grid still covers the whole frame. 'scale_factor' cuts it off to whole
             cells and keeps the exact scale, as ``torch.nn.functional.interpolate(scale_factor=)`` does in F-LMM: for
-            heads that F-LMM's own code trained. Both are equal where both sides come out whole, as on square grids.
+            heads that F-LMM's own code trained. Both are equal where both sides come out whole, as on square grids,
+            but for sides of 49, which torch's rounding makes 63 cells, not 64.
         normalize_input: divide every map by its sum. Maps are attention, so not negative.
         fixed_options: ``strides``, ``downsamples``, ``enc_dilations``, ``dec_dilations`` of an F-LMM config. Accepted
             with the one value that is supported (1, True, 1, 1 for every stage), so that such a config builds.
@@ -159,7 +160,8 @@ class UNetHead(nn.Module):
 
         Returns:
             [N, h', w'] float32 logits over the same area as ``x``: (h', w') is (h, w), or (h, w) enlarged so that the
-            longer side is ``upsample_input``. :func:`flmm.geometry.processed_to_image` takes them on.
+            longer side is ``upsample_input``, but for ``upsample_by='scale_factor'`` and 49.
+            :func:`flmm.geometry.processed_to_image` takes them on.
 
         Raises:
             ValueError: ``x`` is not [N, C, h, w].

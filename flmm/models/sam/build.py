@@ -19,13 +19,13 @@ def load_weights(module: nn.Module, checkpoint: str | Path) -> None:
 
     Args:
         module: what to fill.
-        checkpoint: ``.safetensors``, or what ``torch.save(module.state_dict())`` wrote. The latter is read with
-            ``weights_only=True``, which runs no code from the file.
+        checkpoint: path of a ``.safetensors`` file, or of what ``torch.save(module.state_dict())`` wrote; ``~`` is the
+            home folder. The latter is read with ``weights_only=True``, which runs no code from the file.
 
     Raises:
         ValueError: no such file, or its keys or shapes are not those of ``module``.
     """
-    path = Path(checkpoint)
+    path = Path(checkpoint).expanduser()
     if not path.is_file():
         raise ValueError(f'checkpoint {path} does not exist; download it, or pass checkpoint=None for random weights')
     if path.suffix == '.safetensors':

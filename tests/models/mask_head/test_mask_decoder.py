@@ -118,6 +118,16 @@ def test_the_ways_of_enlarging_differ_where_a_side_is_rounded_alone():
     assert by_scale.prepare_input(maps).shape[-2:] == (17, 64)
 
 
+@pytest.mark.parametrize('grid', [(49, 49), (13, 18), (7, 23), (70, 33)])
+def test_scale_factor_is_the_plain_formula(grid):
+    """F-LMM's line, rounding errors included: a side of 49 becomes 63."""
+    maps = attention_maps(2, 8, *grid)
+    scale = max(1.0, 64 / max(grid))
+    expected = F.interpolate(maps / maps.sum(dim=(2, 3), keepdim=True), scale_factor=scale, mode='bilinear')
+    assert torch.equal(make_head(upsample_by='scale_factor').prepare_input(maps), expected)
+    assert (63 in expected.shape) == (49 in grid)
+
+
 def test_the_order_matters():
     """Normalized after enlarging, as this package once had it, maps are smaller by the factor of the area."""
     maps = attention_maps(1, 8, 16, 16)

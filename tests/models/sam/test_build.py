@@ -34,6 +34,14 @@ def test_checkpoints_of_both_formats_load(tmp_path, monkeypatch):
         assert all(torch.equal(tensor, source.state_dict()[name]) for name, tensor in sam.state_dict().items())
 
 
+def test_a_checkpoint_in_the_home_folder(tmp_path, monkeypatch):
+    source = build_small_sam(**SAM_256)
+    save_file(source.state_dict(), tmp_path / 'sam.safetensors')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    loaded = build_small_sam(**SAM_256, checkpoint='~/sam.safetensors')
+    assert all(torch.equal(tensor, source.state_dict()[name]) for name, tensor in loaded.state_dict().items())
+
+
 def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
     path = tmp_path / 'sam.safetensors'
     weights = build_small_sam(**SAM_256).state_dict()
