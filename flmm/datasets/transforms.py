@@ -87,8 +87,9 @@ class RefCOCO2PNG(BaseTransform):
             them. The memory of a forward grows with them.
 
     Raises:
-        ValueError: no list of phrases, a phrase that says nothing or too much, another number of masks than of phrases,
-            a mask of another size than the image, an image the processor refuses. The message names the image.
+        ValueError: a prompt that is no string, no list of phrases, a phrase that says nothing or too much, another
+            number of masks than of phrases, a mask of another size than the image, an image the processor refuses.
+            The message names the image.
     """
 
     def __init__(
@@ -106,6 +107,8 @@ class RefCOCO2PNG(BaseTransform):
         for name, value in (('max_phrase_tokens', max_phrase_tokens), ('max_text_tokens', max_text_tokens)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f'{name} is {value!r}, expected an integer above 0')
+        if not isinstance(prompt, str):
+            raise ValueError(f'prompt is {prompt!r}, expected a string')
         self.image_processor = image_processor
         self.prompt = prompt
         self.concat = concat
@@ -148,6 +151,8 @@ class RefCOCO2PNG(BaseTransform):
     def _check(path: str, phrases: list[str], gt_masks: torch.Tensor | None, image: Image.Image) -> None:
         if isinstance(phrases, str):
             raise ValueError(f'image {path!r} has the string {phrases!r} for phrases; give a list of strings')
+        if not isinstance(phrases, (list, tuple)):
+            raise ValueError(f'image {path!r} has a {type(phrases).__name__} for phrases; give a list of strings')
         if not phrases:
             raise ValueError(f'image {path!r} has no phrase; leave it out of the dataset')
         if gt_masks is None:

@@ -428,6 +428,12 @@ def test_limits_are_checked(wrapper, name, value):
         RefCOCO2PNG(image_processor=wrapper, prompt='Where?', **{name: value})
 
 
+@pytest.mark.parametrize('prompt', [None, 7, ['Where?']])
+def test_a_prompt_that_is_no_text_is_refused(wrapper, prompt):
+    with pytest.raises(ValueError, match=re.escape(f'prompt is {prompt!r}, expected a string')):
+        RefCOCO2PNG(image_processor=wrapper, prompt=prompt)
+
+
 def test_transform_leaves_the_item_as_it_is(wrapper):
     results, copy = item(['cat', 'dog']), item(['cat', 'dog'])
 
@@ -449,6 +455,13 @@ def test_transform_leaves_the_item_as_it_is(wrapper):
         ({'text': ['cat']}, "image 'train/cats.jpg' has 1 phrases and 2 masks; give one mask each"),
         ({'text': ['a', 'b', 'c']}, "image 'train/cats.jpg' has 3 phrases and 2 masks; give one mask each"),
         ({'text': []}, "image 'train/cats.jpg' has no phrase; leave it out of the dataset"),
+        ({'text': None}, "image 'train/cats.jpg' has a NoneType for phrases; give a list of strings"),
+        ({'text': {'cat', 'dog'}}, "image 'train/cats.jpg' has a set for phrases; give a list of strings"),
+        ({'text': {'cat': 1, 'dog': 2}}, "image 'train/cats.jpg' has a dict for phrases; give a list of strings"),
+        (
+            {'text': np.array(['cat', 'dog'])},
+            "image 'train/cats.jpg' has a ndarray for phrases; give a list of strings",
+        ),
         ({'text': 'it'}, "image 'train/cats.jpg' has the string 'it' for phrases; give a list of strings"),
         (
             {'image': random_image(160, 100)},
