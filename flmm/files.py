@@ -15,7 +15,7 @@ def path_inside(root: str | os.PathLike, name: str, *, allow_outside: bool = Fal
         allow_outside: whether ``name`` may lead out of ``root``: by an absolute path, by '..', or through a link.
 
     Raises:
-        ValueError: the name is no text or empty, holds a NUL, or leads out of ``root``.
+        ValueError: the name is no text or empty, holds a NUL or a lone surrogate, or leads out of ``root``.
     """
     check_file_name(name, allow_outside=allow_outside)
     path = Path(root, name)
@@ -31,20 +31,25 @@ def path_inside(root: str | os.PathLike, name: str, *, allow_outside: bool = Fal
 
 def path_below(prefix: str, name: str, *, allow_outside: bool = False) -> str:
     """Join as :func:`path_inside` does where ``prefix`` may also be remote, such as 's3://bucket/images'."""
-    if '://' not in prefix:
-        return str(path_inside(prefix, name, allow_outside=allow_outside))
-    check_file_name(name, allow_outside=allow_outside)
-    return os.path.join(prefix, name)
+    if '://' in prefix:
+        check_file_name(name, allow_outside=allow_outside)
+    else:
+        path_inside(prefix, name, allow_outside=allow_outside)
+    return os.path.join(prefix, name)  # begins as the setting was written: stored features know pictures by that
 
 
 def check_file_name(name: str, *, allow_outside: bool = False) -> None:
     """Refuse names that lead out of any folder, as :func:`path_inside` does; looks at no file.
 
     Raises:
-        ValueError: the name is no text or empty, holds a NUL, is absolute, or holds '..'.
+        ValueError: the name is no text or empty, holds a NUL or a lone surrogate, is absolute, or holds '..'.
     """
     if not isinstance(name, str) or not name.strip() or '\0' in name:
         raise ValueError(f'path {name!r} is no name of a file')
+    try:
+        os.fsencode(name)  # by which names of files that are no Unicode pass
+    except UnicodeEncodeError as error:
+        raise ValueError(f'path {name!r} holds the lone surrogate {name[error.start]!r}, as no file does') from error
     absolute = PurePosixPath(name).is_absolute() or bool(PureWindowsPath(name).drive)
     if not allow_outside and (absolute or '..' in PureWindowsPath(name).parts):  # parts: by slash and backslash
         raise ValueError(

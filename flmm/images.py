@@ -77,7 +77,8 @@ def read_image_size(
     with _opened(file, name=name, max_pixels=max_pixels) as image:
         turn = _turn(image, name=name, orientation=orientation)
         on_its_side = turn is not None and turn >= 5
-        shown_turned = image.format == 'TIFF'  # Pillow gives the size of TIFFs as turned, of others as stored
+        # Pillow gives the size of TIFFs as turned by their own tag, all other sizes as stored.
+        shown_turned = image.format == 'TIFF' and ExifTags.Base.Orientation in image.tag_v2
         if on_its_side and (orientation == 'apply') != shown_turned:
             return image.height, image.width
         return image.size

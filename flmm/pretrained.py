@@ -82,6 +82,7 @@ def load_lmm(
     model, info = _load(
         AutoModelForImageTextToText.from_pretrained,
         source,
+        config=load_lmm_config(source),  # AutoModel's own reading prefers the checkpoint's '_attn_implementation'
         dtype=dtype,
         attn_implementation=attn_implementation,
         output_loading_info=True,

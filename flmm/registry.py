@@ -22,7 +22,12 @@ DATASETS = _child_of(
     'flmm.datasets.refcoco',
     'flmm.datasets.refcoco_test_sets',
 )
-TRANSFORMS = _child_of(mmengine_registry.TRANSFORMS, 'flmm.datasets.qwen_image_processor', 'flmm.datasets.transforms')
+TRANSFORMS = _child_of(
+    mmengine_registry.TRANSFORMS,
+    'flmm.datasets.load_masks',
+    'flmm.datasets.qwen_image_processor',
+    'flmm.datasets.transforms',
+)
 FUNCTIONS = _child_of(mmengine_registry.FUNCTIONS, 'flmm.datasets.collate', 'flmm.datasets.worker_seeds')
 DATA_SAMPLERS = _child_of(mmengine_registry.DATA_SAMPLERS, 'flmm.datasets.token_batch_sampler')
 MODELS = _child_of(mmengine_registry.MODELS, 'flmm.models')

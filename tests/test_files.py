@@ -49,6 +49,22 @@ def test_no_name(root, name, allow_outside):
             join(str(root), name, allow_outside=allow_outside)
 
 
+@pytest.mark.parametrize('allow_outside', [True, False])
+def test_half_a_character_is_in_no_name(root, allow_outside):
+    message = re.escape(r"path 'a\ud800.jpg' holds the lone surrogate '\ud800', as no file does")
+    for prefix in (str(root), 's3://bucket/images'):
+        with pytest.raises(ValueError, match=message):
+            path_below(prefix, 'a\ud800.jpg', allow_outside=allow_outside)
+    latin = os.fsdecode('ä.jpg'.encode('latin1'))  # how Python writes names that are no UTF-8
+    assert path_below(str(root), latin) == f'{root}/{latin}'
+
+
+@pytest.mark.parametrize('prefix', ['images', './images', 'images/', 'images//', '../x/images', '.', './', ''])
+@pytest.mark.parametrize('allow_outside', [True, False])
+def test_the_prefix_stays_as_it_was_written(prefix, allow_outside):
+    assert path_below(prefix, 'sub/a.jpg', allow_outside=allow_outside) == os.path.join(prefix, 'sub/a.jpg')
+
+
 def test_links(root, tmp_path):
     (root / 'file.jpg').symlink_to('../secret.jpg')
     (root / 'folder').symlink_to(tmp_path)

@@ -166,6 +166,19 @@ def test_orientation(kind, orientation):
             reader(io.BytesIO(content), name='photo', orientation='refuse')
 
 
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+@pytest.mark.parametrize('kind', ['WEBP', 'TIFF'])
+def test_orientation_in_xmp_alone(kind):
+    given = {'tiffinfo': {700: XMP}} if kind == 'TIFF' else {'xmp': XMP, 'lossless': True}
+    content = encode(Image.fromarray(NUMBERS), kind, **given)
+    for setting, pixels in (('apply', SHOWN[6](NUMBERS)), ('ignore', NUMBERS)):
+        assert np.array_equal(read(content, orientation=setting), pixels), setting
+        size = read_image_size(io.BytesIO(content), name='photo', orientation=setting)
+        assert size == (pixels.shape[1], pixels.shape[0]), setting
+
+
 @pytest.mark.parametrize('orientation', [0, 9, 255])
 def test_orientations_that_mean_nothing_turn_nothing(orientation):
     for setting in images.ORIENTATIONS:

@@ -15,7 +15,7 @@ from transformers import AutoProcessor, Qwen2_5_VLProcessor
 from flmm.datasets import QwenImageProcessorWrapper
 from flmm.models import pretrained_lmm, random_lmm
 from flmm.models.lmm_loading import LMMWithoutWeights
-from flmm.pretrained import load_lmm, load_lmm_config, load_processor
+from flmm.pretrained import lmm_from_config, load_lmm, load_lmm_config, load_processor
 
 
 @pytest.fixture(scope='module')
@@ -113,6 +113,19 @@ def test_code_is_neither_run_nor_asked_for(checkpoint, asked, loader, file, know
         assert str(checkpoint) in str(error)  # noqa: PT017 (it may load, too)
     assert asked == []
     assert not (checkpoint / 'marker').exists()
+
+
+@pytest.mark.parametrize('chosen', ['evil/kernel', 'kernels-community/flash-attn', 'eager', 'flash_attention_2'])
+@pytest.mark.parametrize('key', ['_attn_implementation', 'attn_implementation', '_attn_implementation_internal'])
+@pytest.mark.parametrize('part', [None, 'text_config', 'vision_config'])
+def test_the_attention_is_never_the_choice_of_the_checkpoint(checkpoint, part, key, chosen):
+    edit_json(checkpoint / 'config.json', lambda content: (content[part] if part else content).update({key: chosen}))
+    for model in (
+        load_lmm(checkpoint, dtype=torch.float32),
+        lmm_from_config(load_lmm_config(checkpoint), dtype=torch.float32),
+    ):
+        for config in (model.config, model.config.text_config, model.config.vision_config):
+            assert config._attn_implementation == 'sdpa'
 
 
 @pytest.mark.parametrize('model_type', ['evil', None])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from transformers import Trainer, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
 
 from flmm.finetune import ChatCollator, ChatDataset, freeze_parts, set_image_size
 from flmm.images import MAX_IMAGE_PIXELS, ORIENTATIONS
@@ -93,9 +94,31 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise ValueError(f'--output {args.output!r} is a file, expected a folder')
 
 
+def check_resuming(args: argparse.Namespace) -> None:
+    """Refuse to go on with another rate or weight decay: Trainer would take those of the checkpoint without a word.
+
+    Raises:
+        ValueError: there is no checkpoint, or it was made with another one of them; names both.
+    """
+    checkpoint = get_last_checkpoint(args.output) if Path(args.output).is_dir() else None
+    if checkpoint is None:
+        raise ValueError(f'--resume: {args.output!r} has no checkpoint to go on from; leave --resume out')
+    optimizer = torch.load(Path(checkpoint, 'optimizer.pt'), map_location='cpu', weights_only=True, mmap=True)
+    for option, key in (('lr', 'initial_lr'), ('weight_decay', 'weight_decay')):
+        asked, stored = getattr(args, option), max(group[key] for group in optimizer['param_groups'])
+        if asked != stored:
+            name = f'--{option.replace("_", "-")}'
+            raise ValueError(
+                f'{name} is {asked}, and {checkpoint!r} was trained with {stored}; resume with {name} {stored}, or '
+                'start anew from its weights with --model and another --output'
+            )
+
+
 def main() -> None:
     args = parse_args()
     check_arguments(args)
+    if args.resume:
+        check_resuming(args)
     processor = load_processor(args.model)
     set_image_size(processor, min_pixels=args.min_pixels, max_pixels=args.max_pixels)
     collator = ChatCollator(processor, max_length=args.max_length)

@@ -8,7 +8,7 @@ from flmm.lazy_exports import lazy_exports
 
 _MODULE_OF = {
     'CachedFeatures': 'cached_features',
-    'LoadMasks': 'transforms',
+    'LoadMasks': 'load_masks',
     'PILLoadImageFromFile': 'transforms',
     'QwenImageProcessorWrapper': 'qwen_image_processor',
     'RefCOCO2PNG': 'transforms',

@@ -90,10 +90,10 @@ def _coordinates(polygon: Any, segmentation: list, *, size: tuple[int, int]) -> 
         raise ValueError('has a polygon with a coordinate that is not finite')
     if len(coordinates) >= 6 and len(coordinates) % 2 == 0:
         points = coordinates.reshape(-1, 2)
-        is_far = bool(np.abs(points).max() > COORDINATE_LIMIT)
-        if not is_far:
-            outline = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()
-            is_far = bool(outline > max(OUTLINE_LIMIT, 4 * size[0] * size[1]))
+        largest, limit = np.abs(coordinates).max(), max(OUTLINE_LIMIT, 4 * size[0] * size[1])
+        is_far = largest > COORDINATE_LIMIT
+        if not is_far and 2 * largest * len(points) > limit:  # else no outline of so many sides is too long
+            is_far = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum() > limit
         if is_far:
             raise ValueError(f'has a polygon far outside the image of {size[0]}x{size[1]} px ({_extent(points)})')
     return coordinates

@@ -9,8 +9,9 @@ from mmdet.datasets import RefCocoDataset as MMDetRefCocoDataset
 from mmengine.logging import print_log
 
 from flmm.datasets.annotation_file import Id, is_id
-from flmm.datasets.instances_file import CheckedMask, check_annotation, check_image, load_instances
-from flmm.datasets.refs_file import check_sentences, load_refs
+from flmm.datasets.instances_file import CheckedMask, check_annotation, check_image
+from flmm.datasets.refcoco_files import RefCocoFiles
+from flmm.datasets.refs_file import check_sentences
 from flmm.files import path_below
 from flmm.registry import DATASETS
 
@@ -35,7 +36,10 @@ class RefCocoDataset(MMDetRefCocoDataset):
         name: names the test set in results, such as 'refcoco_val_first_sentence'. Defaults to the split's name.
         text_mode: which sentences of a ref become phrases. 'select_first' (F-LMM's protocol), 'original' (each sentence
             a phrase of its own), 'random' (one drawn at each access) or 'concat' (all joined to one phrase).
+        skip_wordless: True leaves out sentences without letter or digit, and the log counts them. False makes them an
+            error.
         allow_outside: whether a ``file_name`` may lead out of the image folder: be absolute, hold '..', or be a link.
+        files: reads the annotations; shared by datasets of the same files, each of which would read them anew.
         **kwargs: mmdet's: data_root, ann_file, split_file, data_prefix, split, pipeline, ...
 
     Raises:
@@ -50,22 +54,25 @@ class RefCocoDataset(MMDetRefCocoDataset):
         text_mode: str = 'random',
         skip_wordless: bool = False,
         allow_outside: bool = False,
+        files: RefCocoFiles | None = None,
         **kwargs: Any,
     ) -> None:
         modes = ('select_first', 'original', 'random', 'concat')
         if text_mode not in modes:
             raise ValueError(f'text_mode is {text_mode!r}, expected one of {modes}')
         self.allow_outside = allow_outside
+        self._files = files
         self.skip_wordless = skip_wordless
         self.name = name if name is not None else kwargs.get('split', 'train')
         super().__init__(text_mode=text_mode, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Read both annotation files; return an item for each image that has refs in the split."""
-        refs = [ref for ref in load_refs(self.split_file) if ref['split'] == self.split]
+        files, self._files = self._files or RefCocoFiles(), None  # not kept: workers would get a copy each
+        refs = [ref for ref in files.refs(self.split_file) if ref['split'] == self.split]
         if not refs:
             raise ValueError(f'no sample in split {self.split!r} of {self.split_file!r}; check split and split_file')
-        images, annotations = load_instances(self.ann_file)
+        images, annotations = files.instances(self.ann_file)
         items: dict[Id, dict] = {}
         masks: dict[Id, CheckedMask] = {}
         left_out: collections.Counter[str] = collections.Counter()
@@ -110,8 +117,14 @@ class RefCocoDataset(MMDetRefCocoDataset):
 
     def _item(self, image: dict) -> dict:
         size = check_image(image, path=self.ann_file)
+        try:
+            path = path_below(self.data_prefix['img_path'], image['file_name'], allow_outside=self.allow_outside)
+        except ValueError as error:
+            raise ValueError(
+                f"image {image['id']!r} of ann_file {self.ann_file!r}, key 'file_name': {error}"
+            ) from error
         return {
-            'img_path': path_below(self.data_prefix['img_path'], image['file_name'], allow_outside=self.allow_outside),
+            'img_path': path,
             'img_id': image['id'],
             'annotated_size': size,
             'dataset_name': self.name,
@@ -144,7 +157,8 @@ class RefCocoDataset(MMDetRefCocoDataset):
         """How many image tokens each item has, as the image processor of the pipeline counts them by annotated size.
 
         Raises:
-            ValueError: the pipeline does not end in RefCOCO2PNG with ``concat=True``.
+            ValueError: the pipeline does not end in RefCOCO2PNG with ``concat=True``, or an image has an aspect ratio
+                over 200.
         """
         to_sample = self.pipeline.transforms[-1]
         if not getattr(to_sample, 'concat', False):
@@ -153,8 +167,14 @@ class RefCocoDataset(MMDetRefCocoDataset):
                 'RefCOCO2PNG(concat=True)'
             )
         processor = to_sample.image_processor
-        items = [super(RefCocoDataset, self).get_data_info(index) for index in range(len(self))]
-        return [processor.num_image_tokens(*item['annotated_size']) for item in items]
+        counts = []
+        for index in range(len(self)):
+            item = super().get_data_info(index)
+            try:
+                counts.append(processor.num_image_tokens(*item['annotated_size']))
+            except ValueError as error:
+                raise ValueError(f'image {item["img_path"]!r}: {error}; crop it, or leave it out') from error
+        return counts
 
     def get_data_info(self, idx: int) -> dict:
         """Return item ``idx`` in mmdet's form: ``text`` and ``instances`` of equal length, one pair for each phrase."""

@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.dataset import ConcatDataset
 
 from flmm.datasets.refcoco import RefCocoDataset
+from flmm.datasets.refcoco_files import RefCocoFiles
 from flmm.registry import DATASETS
 
 PROTOCOLS = {'first_sentence': 'select_first', 'every_sentence': 'original'}
@@ -17,7 +18,8 @@ class RefCocoTestSets(ConcatDataset):
     """One dataset for each split and protocol, tested in one run and reported apart (``<name>_<split>_<protocol>``).
 
     Protocols: 'first_sentence' takes the first sentence of each ref and puts all refs of an image into one forward, as
-    F-LMM does; 'every_sentence' takes every sentence in a forward of its own, as LISA, GLaMM and later work do.
+    F-LMM does; 'every_sentence' takes every sentence in a forward of its own, as LISA, GLaMM and later work do. The
+    files of annotations are read once for all.
 
     Args:
         name: of the dataset, such as 'refcoco'.
@@ -43,6 +45,7 @@ class RefCocoTestSets(ConcatDataset):
         if unknown:
             raise ValueError(f'protocols {sorted(unknown)} are unknown, expected some of {list(PROTOCOLS)}')
         *loading, to_sample = pipeline
+        files = RefCocoFiles()
         super().__init__(
             [
                 RefCocoDataset(
@@ -51,6 +54,7 @@ class RefCocoTestSets(ConcatDataset):
                     text_mode=PROTOCOLS[protocol],
                     pipeline=[*loading, {**to_sample, 'concat': protocol == 'first_sentence'}],
                     test_mode=True,
+                    files=files,
                     **kwargs,
                 )
                 for split in splits

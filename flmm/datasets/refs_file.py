@@ -35,6 +35,15 @@ def _refusing_tuple_keys(read: Callable, keys: slice) -> Callable:
     return checked
 
 
+def _refusing_long_integers(read: Callable) -> Callable:
+    def checked(unpickler: pickle._Unpickler) -> None:
+        read(unpickler)
+        if unpickler.stack[-1].bit_length() > 64:
+            raise pickle.UnpicklingError('it has an integer of more than 64 bits')
+
+    return checked
+
+
 # Not the unpickler in C: that one makes a list as long as the largest memo index and takes memory before it reads, so
 # that nine bytes cost gigabytes. This one keeps a dict and cannot read more of a BytesIO than there is.
 class PlainUnpickler(pickle._Unpickler):
@@ -53,6 +62,10 @@ class PlainUnpickler(pickle._Unpickler):
     dispatch[pickle.SETITEM[0]] = _refusing_tuple_keys(pickle._Unpickler.load_setitem, slice(-2, -1))
     dispatch[pickle.SETITEMS[0]] = _refusing_tuple_keys(pickle._Unpickler.load_setitems, slice(0, None, 2))
     dispatch[pickle.DICT[0]] = _refusing_tuple_keys(pickle._Unpickler.load_dict, slice(0, None, 2))
+
+    # Python writes none of over 4300 digits into a message.
+    for code in (pickle.INT, pickle.LONG, pickle.LONG1, pickle.LONG4):
+        dispatch[code[0]] = _refusing_long_integers(dispatch[code[0]])
 
     def find_class(self, module: str, name: str) -> NoReturn:
         """Refuse every global: rebuilding an object means running code of the pickle's choice."""

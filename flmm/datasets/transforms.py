@@ -1,20 +1,14 @@
-"""From an item of the dataset to a GroundingSample: load the image, decode the masks, lay out the token sequence."""
+"""From an item of the dataset to a GroundingSample: load the image, lay out the token sequence."""
 
 import io
-import logging
 import reprlib
 from typing import BinaryIO
 
 import torch
-import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
-from mmdet.structures.mask import BitmapMasks
 from mmengine import fileio
-from mmengine.logging import print_log
 from PIL import Image
-from pycocotools import mask as coco_mask
 
-from flmm.datasets.masks import encode_mask
 from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
 from flmm.files import open_regular
 from flmm.geometry import image_to_processed
@@ -67,66 +61,6 @@ class PILLoadImageFromFile(BaseTransform):
         return open_regular(path) if isinstance(backend, fileio.LocalBackend) else io.BytesIO(backend.get(path))
 
 
-@TRANSFORMS.register_module()
-class LoadMasks(BaseTransform):
-    """Decode the masks, where mmdet's LoadAnnotations replaces what it cannot read by an empty mask.
-
-    Adds ``gt_masks``, mmdet's BitmapMasks of size (height, width), one for each of ``instances``, for masks as
-    :func:`flmm.datasets.masks.encode_mask` takes them. They were drawn on ``annotated_size`` (height, width) in px. An
-    item without that key vouches that they were drawn on this picture.
-
-    Args:
-        rescale: True brings masks that were drawn on a picture of another size and the same shape, such as the original
-            of a thumbnail, to this one's (``nearest-exact``). False makes another size an error.
-
-    Raises:
-        ValueError: the picture has another size than the annotation, or a mask cannot be decoded or is empty.
-    """
-
-    def __init__(self, *, rescale: bool = False) -> None:
-        self.rescale = rescale
-
-    def transform(self, results: dict) -> dict:
-        """Add the masks to ``results``."""
-        size = (results['height'], results['width'])
-        annotated_size = tuple(results.get('annotated_size', size))
-        if annotated_size != size:
-            self._check_size(results['img_path'], size, annotated_size)
-        masks = []
-        for index, instance in enumerate(results['instances']):
-            whose = f'mask {index} (annotation {instance.get("ann_id")}) of image {results["img_path"]!r}'
-            try:
-                rle, left_out = encode_mask(instance['mask'], size=annotated_size)
-            except ValueError as error:
-                raise ValueError(f'{whose} {error}; check that the annotations belong to this image') from error
-            if left_out:
-                message = f'{whose}: left out {len(left_out)} polygons of {len(instance["mask"])}, which draw nothing'
-                print_log(message, logger='current', level=logging.WARNING)
-            mask = torch.from_numpy(coco_mask.decode(rle))  # [height, width]
-            if annotated_size != size:
-                mask = F.interpolate(mask[None, None], size=size, mode='nearest-exact')[0, 0]
-                if not mask.any():
-                    raise ValueError(f'{whose} is empty (0 px) at {size[0]}x{size[1]} px; leave it out')
-            masks.append(mask.numpy())
-        results['gt_masks'] = BitmapMasks(masks, *size)
-        return results
-
-    def _check_size(self, path: str, size: tuple[int, int], annotated_size: tuple[int, int]) -> None:
-        (height, width), (annotated_height, annotated_width) = size, annotated_size
-        found = (
-            f'image {path!r} has {height}x{width} px (height x width), its annotation was made on '
-            f'{annotated_height}x{annotated_width}'
-        )
-        # Both sides of a resized picture are rounded, up or down.
-        if abs(height * annotated_width - width * annotated_height) > max(annotated_size):
-            problem = f'{found}, another shape; take the picture that was annotated'
-            if (height - width) * (annotated_height - annotated_width) < 0:
-                problem += ', with the EXIF orientation of the annotation (see PILLoadImageFromFile)'
-            raise ValueError(problem)
-        if not self.rescale:
-            raise ValueError(f'{found}; take the picture that was annotated, or set LoadMasks(rescale=True)')
-
-
 def unlabelled_item(image: Image.Image, phrases: list[str], *, path: str = 'image') -> dict:
     """Make what :class:`RefCOCO2PNG` takes of an image and phrases whose masks are not known: ``gt_masks`` is None."""
     return {'img_path': path, 'image': to_rgb(image), 'text': phrases, 'gt_masks': None}
@@ -153,8 +87,9 @@ class RefCOCO2PNG(BaseTransform):
             them. The memory of a forward grows with them.
 
     Raises:
-        ValueError: no list of phrases, a phrase that says nothing or too much, another number of masks than of phrases,
-            a mask of another size than the image, an image the processor refuses. The message names the image.
+        ValueError: a prompt that is no string, no list of phrases, a phrase that says nothing or too much, another
+            number of masks than of phrases, a mask of another size than the image, an image the processor refuses.
+            The message names the image.
     """
 
     def __init__(
@@ -172,6 +107,8 @@ class RefCOCO2PNG(BaseTransform):
         for name, value in (('max_phrase_tokens', max_phrase_tokens), ('max_text_tokens', max_text_tokens)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f'{name} is {value!r}, expected an integer above 0')
+        if not isinstance(prompt, str):
+            raise ValueError(f'prompt is {prompt!r}, expected a string')
         self.image_processor = image_processor
         self.prompt = prompt
         self.concat = concat
@@ -222,6 +159,8 @@ class RefCOCO2PNG(BaseTransform):
     def _check(path: str, phrases: list[str], gt_masks: torch.Tensor | None, image: Image.Image) -> None:
         if isinstance(phrases, str):
             raise ValueError(f'image {path!r} has the string {phrases!r} for phrases; give a list of strings')
+        if not isinstance(phrases, (list, tuple)):
+            raise ValueError(f'image {path!r} has a {type(phrases).__name__} for phrases; give a list of strings')
         if not phrases:
             raise ValueError(f'image {path!r} has no phrase; leave it out of the dataset')
         if gt_masks is None:

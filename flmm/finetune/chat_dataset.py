@@ -110,8 +110,8 @@ class ChatDataset(Dataset):
         max_pixels: int = MAX_IMAGE_PIXELS,
     ) -> None:
         check_image_settings(orientation=orientation, max_pixels=max_pixels)
-        forbidden = [token for token in assistant_tokens if not token or token in STRUCTURE_TOKENS]
-        if forbidden or isinstance(assistant_tokens, str):
+        texts = [token for token in assistant_tokens if isinstance(token, str) and token not in ('', *STRUCTURE_TOKENS)]
+        if len(texts) < len(assistant_tokens) or isinstance(assistant_tokens, str):
             raise ValueError(
                 f'assistant_tokens is {assistant_tokens!r}, expected a list of special tokens; those that delimit '
                 f'turns and images ({", ".join(STRUCTURE_TOKENS)}) cannot be allowed'
@@ -170,7 +170,7 @@ class ChatDataset(Dataset):
     def _parse(self, line: bytes, where: str) -> list[dict[str, Any]]:
         try:
             record = json.loads(line.decode('utf-8-sig'))
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # of any cause: no UTF-8, no JSON, an integer without end
             raise ValueError(f'{where}: not valid JSON ({error})') from error
         messages = record.get('messages') if isinstance(record, dict) else None
         if not isinstance(messages, list) or not messages:

@@ -297,6 +297,20 @@ def test_data_models_and_features_may_be_moved(moved, monkeypatch):
     assert DATASETS.build(settings)[0].image_path == PICTURE
 
 
+@pytest.mark.parametrize('data_root', ['data', './data', 'data//', './/data/./', '../here/data'])
+def test_however_a_data_root_is_written_its_pictures_are_told_from_others(moved, tmp_path, monkeypatch, data_root):
+    root, settings = moved
+    shutil.copytree(root / 'data', tmp_path / 'here' / 'data')
+    monkeypatch.chdir(tmp_path / 'here')
+    settings['dataset'] = dict(settings['dataset'], data_root=data_root)
+    dataset = DATASETS.build(settings)
+    name = dataset.store.made_with.name_of(DATASETS.build(settings['dataset'])[0].image_path)
+    assert name == '<data_root 0>/images/5.png'
+    blackened(tmp_path / 'here' / PICTURE)
+    with pytest.raises(ValueError, match=r'1 of 1 pictures are not those'):
+        DATASETS.build(settings)
+
+
 def test_each_picture_is_described_once(moved):
     root, _ = moved
     (pictures,) = (json.loads(path.read_text()) for path in (root / 'features/val').glob('*.pictures.json'))

@@ -197,6 +197,18 @@ def test_images_lie_below_the_prefix(tmp_path, prefix, file_name):
         assert path(allow_outside=True) == os.path.join(root, file_name)
 
 
+@pytest.mark.parametrize('file_name', ['../a.jpg', '/a.jpg', ' ', 'a\0', 'a\ud800.jpg', 'C:\\a.jpg'])
+def test_a_path_that_is_refused_is_named_with_its_entry(tmp_path, file_name):
+    images = [{**image, 'file_name': file_name} for image in INSTANCES['images']]
+    files = write_dataset(tmp_path, instances={**INSTANCES, 'images': images})
+
+    with pytest.raises(
+        ValueError,
+        match=rf"image 1 of ann_file '.*instances\.json', key 'file_name': path {re.escape(repr(file_name))}",
+    ):
+        RefCocoDataset(**files)
+
+
 def test_the_image_folder_may_be_a_link(tmp_path):
     files = write_dataset(tmp_path)
     (tmp_path / 'elsewhere').mkdir()

@@ -4,7 +4,9 @@ import pytest
 from mmengine.registry import DefaultScope
 from tiny_refcoco import REFS, write_refcoco
 
-from flmm.datasets import RefCocoTestSets, collate_grounding
+from flmm.datasets import RefCocoDataset, RefCocoTestSets, collate_grounding, instances_file, refs_file
+from flmm.datasets.annotation_file import read_regular_file
+from flmm.datasets.refcoco_files import RefCocoFiles
 from flmm.registry import DATASETS
 
 
@@ -106,3 +108,21 @@ def test_both_protocols_through_the_whole_pipeline(files, wrapper):
     assert len(samples) == 2 + number_of_sentences
     assert samples[0].gt_masks[0].equal(samples[2].gt_masks[0])
     assert samples[0].gt_masks[1].equal(samples[5].gt_masks[0])
+
+
+def test_each_file_is_read_once_and_not_kept(files, monkeypatch):
+    opened = []
+
+    def read(path, *, setting):
+        opened.append(setting)
+        return read_regular_file(path, setting=setting)
+
+    monkeypatch.setattr(refs_file, 'read_regular_file', read)
+    monkeypatch.setattr(instances_file, 'read_regular_file', read)
+
+    sets = RefCocoTestSets(name='refcoco', splits=('val', 'testA', 'testB'), pipeline=PIPELINE, **files)
+
+    assert opened == ['split_file', 'ann_file']
+    assert not any(isinstance(value, RefCocoFiles) for part in sets.datasets for value in vars(part).values())
+    RefCocoDataset(split='val', pipeline=[], **files)
+    assert opened == ['split_file', 'ann_file'] * 2  # it may have changed

@@ -193,6 +193,25 @@ def test_memory_follows_the_file_and_not_what_it_states(tmp_path, content):
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize('field', ['ref_id', 'ann_id', 'split', 'sentences', 'extra'])
+@pytest.mark.parametrize('protocol', [0, 2])
+def test_integers_without_end_are_refused(tmp_path, protocol, field):
+    def refs(value):
+        return write(tmp_path / 'refs(unc).p', pickle.dumps([{**REFS[0], field: value}], protocol))
+
+    with pytest.raises(ValueError, match=r"refs\(unc\)\.p' is not a pickle of plain .* integer of more than 64 bits"):
+        load_refs(refs(2**2000))
+    if field.endswith('_id'):
+        assert load_refs(refs(-(2**63)))[0][field] == -(2**63)
+
+
+@pytest.mark.parametrize('code', [b'I', b'L'])
+def test_integers_in_hexadecimal_are_limited_too(tmp_path, code):
+    path = write(tmp_path / 'refs(unc).p', b']' + code + b'0x' + b'f' * 5000 + b'\na.')
+    with pytest.raises(ValueError, match='an integer of more than 64 bits'):
+        load_refs(path)
+
+
 @pytest.mark.parametrize('end', [b'K\x01s.', b'K\x01u.', b'\x90.'])
 def test_nested_tuples_are_not_hashed(tmp_path, end):
     # Python would end in a segmentation fault. A dict by item, a dict of items, a set.

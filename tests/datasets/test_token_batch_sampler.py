@@ -186,3 +186,13 @@ def test_items_of_several_samples_are_refused(tmp_path, monkeypatch):
     dataset.pipeline[-1].concat = False
     with pytest.raises(ValueError, match=r'items that are one sample each: let the pipeline end in RefCOCO2PNG\(conc'):
         DATASETS.build(dataset).num_image_tokens()
+
+
+def test_an_image_that_is_too_long_to_be_counted_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    init_default_scope('flmm')
+    config = Config.fromfile(write_workspace(tmp_path))
+    path = tmp_path / 'data' / 'refcoco' / 'instances.json'
+    path.write_text(path.read_text().replace('"height": 84, "width": 56', '"height": 84000, "width": 56'))
+    with pytest.raises(ValueError, match=r"image '.*2\.png': absolute aspect ratio must be smaller than 200, got 1500"):
+        DATASETS.build(config.train_dataloader.dataset).num_image_tokens()

@@ -1,7 +1,6 @@
-"""PILLoadImageFromFile, LoadMasks and RefCOCO2PNG, each against a reference written here or upstream."""
+"""PILLoadImageFromFile and RefCOCO2PNG, each against a reference written here or upstream."""
 
 import io
-import json
 import os
 import re
 
@@ -10,11 +9,10 @@ import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks
 from mmengine import fileio
-from mmengine.logging import MMLogger
 from PIL import Image, features
 from tiny_models import FAMILIES, SPECIAL_TOKENS, tiny_processor
 
-from flmm.datasets import LoadMasks, PILLoadImageFromFile, QwenImageProcessorWrapper, RefCOCO2PNG, unlabelled_item
+from flmm.datasets import PILLoadImageFromFile, QwenImageProcessorWrapper, RefCOCO2PNG, unlabelled_item
 from flmm.registry import TRANSFORMS
 from flmm.structures import GroundingSample
 
@@ -231,124 +229,6 @@ def test_decompression_bomb_is_named(tmp_path, monkeypatch):
         load(tmp_path / 'bomb.png')
 
 
-# --- LoadMasks (what masks decode to: test_masks.py)
-
-BITMAP = np.zeros((6, 8), dtype=np.uint8)
-BITMAP[1:4, 2:6] = 1
-SQUARE = [2, 1, 6, 1, 6, 4, 2, 4]
-"""A polygon of BITMAP."""
-
-
-def decode(masks, *, height=6, width=8, rescale=False, **extra):
-    results = {
-        'instances': [{'mask': mask, 'ann_id': 40 + index, 'ignore_flag': 0} for index, mask in enumerate(masks)],
-        'height': height,
-        'width': width,
-        'ori_shape': (height, width),
-        'img_path': 'cats.jpg',
-        **extra,
-    }
-    return LoadMasks(rescale=rescale).transform(results)['gt_masks'].to_ndarray()
-
-
-def test_kinds_mix_and_keep_their_order():
-    full = {'size': [6, 8], 'counts': [0, 48]}
-
-    masks = decode([{'size': [6, 8], 'counts': [0, 1, 47]}, [SQUARE], full])
-
-    assert masks.dtype == np.uint8
-    assert np.argwhere(masks[0]).tolist() == [[0, 0]]
-    assert np.array_equal(masks[1], BITMAP)
-    assert masks[2].all()
-
-
-def test_no_instances_give_no_masks():
-    assert decode([]).shape == (0, 6, 8)
-
-
-@pytest.mark.parametrize(
-    ('mask', 'problem'),
-    [
-        (None, 'is None, expected polygons or an RLE'),
-        ({'size': [8, 6], 'counts': [48]}, 'has size [8, 6], the image has [6, 8]'),
-        (
-            [[9, 9, 12, 9, 12, 12]],
-            'has a polygon outside the image of 6x8 px (x from 9 to 12, y from 9 to 12); it is empty',
-        ),
-    ],
-)
-def test_mistaken_mask_is_refused_by_number_annotation_and_image(mask, problem):
-    with pytest.raises(ValueError, match=re.escape(f"mask 1 (annotation 41) of image 'cats.jpg' {problem}")):
-        decode([[SQUARE], mask])
-
-
-def test_stray_polygons_are_left_out_with_a_line_in_the_log(caplog):
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)  # it does not hand on to the root logger
-
-    masks = decode([[[1, 1], SQUARE, [7, 7, 7, 7, 7, 7]]])
-
-    logger.removeHandler(caplog.handler)
-    assert np.array_equal(masks[0], BITMAP)
-    assert caplog.records[-1].getMessage() == (
-        "mask 0 (annotation 40) of image 'cats.jpg': left out 2 polygons of 3, which draw nothing"
-    )
-
-
-@pytest.mark.parametrize(
-    ('picture', 'annotated', 'problem'),
-    [
-        ((3, 4), (6, 8), '; take the picture that was annotated, or set LoadMasks(rescale=True)'),
-        ((7, 8), (6, 8), '; take the picture that was annotated, or set LoadMasks(rescale=True)'),
-        ((6, 16), (6, 8), ', another shape; take the picture that was annotated'),
-        (
-            (8, 6),
-            (6, 8),
-            ', another shape; take the picture that was annotated, with the EXIF orientation of the annot',
-        ),
-        ((101, 100), (100, 101), ', another shape; take the picture that was annotated, with the EXIF orientation'),
-    ],
-)
-def test_picture_of_another_size_is_refused(picture, annotated, problem):
-    (height, width), (annotated_height, annotated_width) = picture, annotated
-    message = (
-        f"image 'cats.jpg' has {height}x{width} px (height x width), its annotation was made on "
-        f'{annotated_height}x{annotated_width}{problem}'
-    )
-    with pytest.raises(ValueError, match=re.escape(message)):
-        decode([[SQUARE]], height=height, width=width, annotated_size=annotated)
-    if 'another shape' in problem:
-        with pytest.raises(ValueError, match=re.escape(message)):
-            decode([[SQUARE]], height=height, width=width, annotated_size=annotated, rescale=True)
-
-
-@pytest.mark.parametrize('size', [(60, 80), (6, 8), (3, 4), (5, 7), (299, 400)])
-def test_rescaled_masks_take_the_pixel_under_each_centre(size):
-    rle = {'size': [6, 8], 'counts': [0, 3, 20, 9, 16]}
-
-    masks = decode([[SQUARE], rle], height=size[0], width=size[1], annotated_size=(6, 8), rescale=True)
-
-    expected = processed_oracle(decode([[SQUARE], rle]), *size)
-    assert np.array_equal(masks, expected)
-
-
-def test_mask_that_vanishes_when_rescaled_is_refused():
-    rle = {'size': [600, 800], 'counts': [0, 1, 479999]}
-    with pytest.raises(ValueError, match=r"mask 0 \(annotation 40\) of image 'cats.jpg' is empty \(0 px\) at 6x8 px"):
-        decode([rle], annotated_size=(600, 800), rescale=True)
-
-
-def test_polygons_of_coco_decode_to_their_area(coco_mini):
-    with open(f'{coco_mini["data_root"]}/{coco_mini["ann_file"]}') as file:
-        annotations = json.load(file)['annotations']
-
-    masks = decode([annotation['segmentation'] for annotation in annotations], height=480, width=640)
-
-    areas = np.array([annotation['area'] for annotation in annotations])  # of the polygons, not of the pixels
-    assert masks.shape == (6, 480, 640)
-    np.testing.assert_allclose(masks.sum(axis=(1, 2)), areas, rtol=0.03)
-
-
 # --- RefCOCO2PNG
 
 
@@ -548,6 +428,12 @@ def test_limits_are_checked(wrapper, name, value):
         RefCOCO2PNG(image_processor=wrapper, prompt='Where?', **{name: value})
 
 
+@pytest.mark.parametrize('prompt', [None, 7, ['Where?']])
+def test_a_prompt_that_is_no_text_is_refused(wrapper, prompt):
+    with pytest.raises(ValueError, match=re.escape(f'prompt is {prompt!r}, expected a string')):
+        RefCOCO2PNG(image_processor=wrapper, prompt=prompt)
+
+
 def test_transform_leaves_the_item_as_it_is(wrapper):
     results, copy = item(['cat', 'dog']), item(['cat', 'dog'])
 
@@ -569,6 +455,13 @@ def test_transform_leaves_the_item_as_it_is(wrapper):
         ({'text': ['cat']}, "image 'train/cats.jpg' has 1 phrases and 2 masks; give one mask each"),
         ({'text': ['a', 'b', 'c']}, "image 'train/cats.jpg' has 3 phrases and 2 masks; give one mask each"),
         ({'text': []}, "image 'train/cats.jpg' has no phrase; leave it out of the dataset"),
+        ({'text': None}, "image 'train/cats.jpg' has a NoneType for phrases; give a list of strings"),
+        ({'text': {'cat', 'dog'}}, "image 'train/cats.jpg' has a set for phrases; give a list of strings"),
+        ({'text': {'cat': 1, 'dog': 2}}, "image 'train/cats.jpg' has a dict for phrases; give a list of strings"),
+        (
+            {'text': np.array(['cat', 'dog'])},
+            "image 'train/cats.jpg' has a ndarray for phrases; give a list of strings",
+        ),
         ({'text': 'it'}, "image 'train/cats.jpg' has the string 'it' for phrases; give a list of strings"),
         (
             {'image': random_image(160, 100)},

@@ -141,12 +141,18 @@ def test_named_tokens_may_stand_in_answers_alone(write_jsonl, record):
         ChatDataset(write_jsonl(record), assistant_tokens=tokens)
 
 
-@pytest.mark.parametrize('tokens', [['<|im_end|>'], ['<|box_start|>', '<|image_pad|>'], [''], '<|box_start|>'])
+@pytest.mark.parametrize('tokens', [['<|im_end|>'], ['<|box_start|>', '<|image_pad|>'], [''], '<|box_start|>', [7]])
 def test_tokens_of_the_structure_are_never_allowed(write_jsonl, record, tokens):
     with pytest.raises(
         ValueError, match=re.escape(f'assistant_tokens is {tokens!r}, expected a list of special tokens')
     ):
         ChatDataset(write_jsonl(record), assistant_tokens=tokens)
+
+
+def test_an_integer_without_end_is_named(tmp_path):
+    (tmp_path / 'data.jsonl').write_text('{"id": ' + '9' * 5000 + '}')
+    with pytest.raises(ValueError, match=r'data\.jsonl:1: not valid JSON \(Exceeds the limit'):
+        ChatDataset(tmp_path / 'data.jsonl')
 
 
 def test_text_that_is_no_unicode(write_jsonl, record, tmp_path):

@@ -57,10 +57,26 @@ def test_what_is_saved_can_be_used(run, record, tmp_path):
     assert lmm(**batch).logits.isfinite().all()
 
 
+def test_resuming_with_other_settings_of_the_optimizer_is_refused(run, record):
+    out = run(record, options=['--max-steps', 1, '--save-steps', 1, '--lr', 1e-3, '--weight-decay', 0.1])
+    for options, message in (
+        (
+            ['--lr', 1e-4, '--weight-decay', 0.1],
+            r"--lr is 0\.0001, and '.*checkpoint-1' was trained with 0\.001; resume",
+        ),
+        (['--lr', 1e-3], r"--weight-decay is 0\.0, and '.*checkpoint-1' was trained with 0\.1; resume with --weight-d"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(record, options=['--resume', '--max-steps', 2, *options])
+    run(record, options=['--resume', '--max-steps', 2, '--save-steps', 1, '--lr', 1e-3, '--weight-decay', 0.1])
+    assert (out / 'checkpoint-2').is_dir()
+
+
 @pytest.mark.usefixtures('_no_training')
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
+        (['--resume'], 'has no checkpoint to go on from; leave --resume out'),
         (['--max-pixels', 100], 'images of min_pixels=3136 to max_pixels=100 px are asked for'),
         (['--max-pixels', 0], 'images of min_pixels=3136 to max_pixels=0 px are asked for'),
         (['--max-pixels', -5], 'images of min_pixels=3136 to max_pixels=-5 px are asked for'),

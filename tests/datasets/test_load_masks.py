@@ -1,0 +1,133 @@
+"""LoadMasks, against bitmaps drawn here and pycocotools."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from mmengine.logging import MMLogger
+
+from flmm.datasets import LoadMasks
+
+BITMAP = np.zeros((6, 8), dtype=np.uint8)
+BITMAP[1:4, 2:6] = 1
+SQUARE = [2, 1, 6, 1, 6, 4, 2, 4]
+"""A polygon of BITMAP."""
+
+
+def decode(masks, *, height=6, width=8, rescale=False, **extra):
+    results = {
+        'instances': [{'mask': mask, 'ann_id': 40 + index, 'ignore_flag': 0} for index, mask in enumerate(masks)],
+        'height': height,
+        'width': width,
+        'ori_shape': (height, width),
+        'img_path': 'cats.jpg',
+        **extra,
+    }
+    return LoadMasks(rescale=rescale).transform(results)['gt_masks'].to_ndarray()
+
+
+def test_kinds_mix_and_keep_their_order():
+    full = {'size': [6, 8], 'counts': [0, 48]}
+
+    masks = decode([{'size': [6, 8], 'counts': [0, 1, 47]}, [SQUARE], full])
+
+    assert masks.dtype == np.uint8
+    assert np.argwhere(masks[0]).tolist() == [[0, 0]]
+    assert np.array_equal(masks[1], BITMAP)
+    assert masks[2].all()
+
+
+def test_no_instances_give_no_masks():
+    assert decode([]).shape == (0, 6, 8)
+
+
+@pytest.mark.parametrize(
+    ('mask', 'problem'),
+    [
+        (None, 'is None, expected polygons or an RLE'),
+        ({'size': [8, 6], 'counts': [48]}, 'has size [8, 6], the image has [6, 8]'),
+        (
+            [[9, 9, 12, 9, 12, 12]],
+            'has a polygon outside the image of 6x8 px (x from 9 to 12, y from 9 to 12); it is empty',
+        ),
+    ],
+)
+def test_mistaken_mask_is_refused_by_number_annotation_and_image(mask, problem):
+    with pytest.raises(ValueError, match=re.escape(f"mask 1 (annotation 41) of image 'cats.jpg' {problem}")):
+        decode([[SQUARE], mask])
+
+
+def test_stray_polygons_are_left_out_with_a_line_in_the_log(caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)  # it does not hand on to the root logger
+
+    masks = decode([[[1, 1], SQUARE, [7, 7, 7, 7, 7, 7]]])
+
+    logger.removeHandler(caplog.handler)
+    assert np.array_equal(masks[0], BITMAP)
+    assert caplog.records[-1].getMessage() == (
+        "mask 0 (annotation 40) of image 'cats.jpg': left out 2 polygons of 3, which draw nothing"
+    )
+
+
+@pytest.mark.parametrize(
+    ('picture', 'annotated', 'problem'),
+    [
+        ((3, 4), (6, 8), '; take the picture that was annotated, or set LoadMasks(rescale=True)'),
+        ((7, 8), (6, 8), '; take the picture that was annotated, or set LoadMasks(rescale=True)'),
+        ((6, 16), (6, 8), ', another shape; take the picture that was annotated'),
+        (
+            (8, 6),
+            (6, 8),
+            ', another shape; take the picture that was annotated, with the EXIF orientation of the annot',
+        ),
+        ((101, 100), (100, 101), ', another shape; take the picture that was annotated, with the EXIF orientation'),
+    ],
+)
+def test_picture_of_another_size_is_refused(picture, annotated, problem):
+    (height, width), (annotated_height, annotated_width) = picture, annotated
+    message = (
+        f"image 'cats.jpg' has {height}x{width} px (height x width), its annotation was made on "
+        f'{annotated_height}x{annotated_width}{problem}'
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        decode([[SQUARE]], height=height, width=width, annotated_size=annotated)
+    if 'another shape' in problem:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            decode([[SQUARE]], height=height, width=width, annotated_size=annotated, rescale=True)
+
+
+def pixel_under_each_centre(masks, height, width):
+    """The source pixel under the centre of each target pixel, in whole numbers."""
+    source_height, source_width = masks.shape[-2:]
+    rows = [(2 * row + 1) * source_height // (2 * height) for row in range(height)]
+    columns = [(2 * column + 1) * source_width // (2 * width) for column in range(width)]
+    return masks[:, rows][:, :, columns]
+
+
+@pytest.mark.parametrize('size', [(60, 80), (6, 8), (3, 4), (5, 7), (299, 400)])
+def test_rescaled_masks_take_the_pixel_under_each_centre(size):
+    rle = {'size': [6, 8], 'counts': [0, 3, 20, 9, 16]}
+
+    masks = decode([[SQUARE], rle], height=size[0], width=size[1], annotated_size=(6, 8), rescale=True)
+
+    expected = pixel_under_each_centre(decode([[SQUARE], rle]), *size)
+    assert np.array_equal(masks, expected)
+
+
+def test_mask_that_vanishes_when_rescaled_is_refused():
+    rle = {'size': [600, 800], 'counts': [0, 1, 479999]}
+    with pytest.raises(ValueError, match=r"mask 0 \(annotation 40\) of image 'cats.jpg' is empty \(0 px\) at 6x8 px"):
+        decode([rle], annotated_size=(600, 800), rescale=True)
+
+
+def test_polygons_of_coco_decode_to_their_area(coco_mini):
+    with open(f'{coco_mini["data_root"]}/{coco_mini["ann_file"]}') as file:
+        annotations = json.load(file)['annotations']
+
+    masks = decode([annotation['segmentation'] for annotation in annotations], height=480, width=640)
+
+    areas = np.array([annotation['area'] for annotation in annotations])  # of the polygons, not of the pixels
+    assert masks.shape == (6, 480, 640)
+    np.testing.assert_allclose(masks.sum(axis=(1, 2)), areas, rtol=0.03)
