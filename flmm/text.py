@@ -4,8 +4,10 @@ import re
 import reprlib
 import unicodedata
 
-# Unicode's white space, and the two characters that are blanks by name without being white space.
-BLANKS = re.compile('[\\s\u200b\ufeff]+')
+# Unicode's white space, control characters, and the two characters that are blanks by name without being white space.
+BLANKS = re.compile('[\\s\x00-\x1f\x7f-\x9f\u200b\ufeff]+')
+# Soft hyphens, marks of the direction of writing, invisible operators. Joiners stay: words of some scripts need them.
+INVISIBLE = re.compile('[\u00ad\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f]')
 
 
 class WordlessPhraseError(ValueError):
@@ -15,7 +17,8 @@ class WordlessPhraseError(ValueError):
 def prepare_phrase(text: str, *, lowercase: bool) -> str:
     """Bring a phrase into the one form in which the LMM reads it.
 
-    Unicode is composed (NFC), blanks at both ends are stripped, white space within becomes single blanks.
+    Characters that nobody sees are left out, Unicode is composed (NFC), blanks at both ends are stripped, white space
+    within becomes single blanks.
 
     >>> prepare_phrase(' The Red  Star ', lowercase=True)
     'the red star'
@@ -36,7 +39,7 @@ def prepare_phrase(text: str, *, lowercase: bool) -> str:
         raise ValueError(
             f'phrase {reprlib.repr(text)} holds the lone surrogate {text[error.start]!r}; write the whole character'
         ) from error
-    prepared = unicodedata.normalize('NFC', text)
+    prepared = unicodedata.normalize('NFC', INVISIBLE.sub('', text))
     if lowercase:
         prepared = unicodedata.normalize('NFC', prepared.lower())
     prepared = BLANKS.sub(' ', prepared).strip()

@@ -4,7 +4,7 @@ Letters: M masks (= phrases) of a sample, C chosen attention heads, (h, w) the g
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,8 @@ COMPILED = ('mask_head', 'sam.model.image_encoder', 'sam.model.mask_decoder')
 """Modules that may be compiled."""
 FROZEN = ('lmm', 'sam.model.image_encoder')
 """Modules that are never trained, nor saved with the others."""
+MAX_FORWARD_TOKENS = 16_384
+"""So many tokens, padding included, go through the LMM together; one item may be hundreds of sentences."""
 
 
 @MODELS.register_module()
@@ -173,13 +175,18 @@ class FrozenLMM(BaseModel):
 
     @torch.no_grad()
     def run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the LMM alone, in its own precision even under AMP.
+        """Run the LMM alone, in its own precision even under AMP, on at most ``MAX_FORWARD_TOKENS`` at a time.
 
         Returns:
             For each sample the ``attentions`` and the ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`.
         """
+        attentions, hidden_states = [], []
         with torch.autocast(device_type=self.text_layer_weights.device.type, enabled=False):
-            return self._run_lmm(samples)
+            for chunk in _chunks(samples):
+                maps, states = self._run_lmm(chunk)
+                attentions += maps
+                hidden_states += states
+        return attentions, hidden_states
 
     def _frozen_features(self, samples: list[GroundingSample]) -> list[FrozenFeatures]:
         attentions, hidden_states = self.run_lmm(samples)
@@ -304,3 +311,16 @@ class FrozenLMM(BaseModel):
         mask = sum(self.loss_mask(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
         dice = sum(self.loss_dice(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
         return mask, dice
+
+
+def _chunks(samples: list[GroundingSample]) -> Iterator[list[GroundingSample]]:
+    """Split a batch into runs of samples whose padded tokens are at most ``MAX_FORWARD_TOKENS``, or one alone."""
+    chunk: list[GroundingSample] = []
+    longest = 0
+    for sample in samples:
+        longest = max(longest, len(sample.input_ids))
+        if chunk and longest * (len(chunk) + 1) > MAX_FORWARD_TOKENS:
+            yield chunk
+            chunk, longest = [], len(sample.input_ids)
+        chunk.append(sample)
+    yield chunk
