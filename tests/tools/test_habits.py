@@ -66,6 +66,16 @@ def test_ema_trains_validates_saves_tests_and_resumes_to_the_same_figures(varian
         assert value == pytest.approx(expected[key], abs=1e-9), key
 
 
+def test_bare_weights_are_tested_with_ema_in_the_config(variant, trained, tmp_path):
+    torch.save(load(trained.work_dir / 'epoch_2.pth')['state_dict'], tmp_path / 'bare.pth')
+    options = ['--cfg-options', 'test_dataloader.dataset.splits=(val,)', '+test_dataloader.dataset.indices=1']
+    found = []
+    for name, config in (('plain', trained.config), ('averaged', variant(EMA))):
+        run_tool('test', config, tmp_path / 'bare.pth', '--work-dir', tmp_path / name, *options)
+        found.append(json.loads((tmp_path / name / 'metrics.json').read_text()))
+    assert found[0] == found[1]
+
+
 def test_an_average_is_computed_over_the_raw_weights(variant, tmp_path):
     """Of the four iterations: w0, then each time 0.6 of the average and 0.4 of the new weights."""
     options = ['train_dataloader.batch_size=2', '+default_hooks.checkpoint.by_epoch=False']
