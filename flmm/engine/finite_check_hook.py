@@ -77,7 +77,7 @@ class FiniteCheckHook(Hook):
             f'weight was updated; samples: {names}'
         )
         if self._streak < self.max_streak:
-            runner.logger.warning(message)
+            runner.logger.error(message)  # of every process: a warning is shown of the first one alone
             return
         last = (
             runner.message_hub.get_info('last_ckpt') if 'last_ckpt' in runner.message_hub.runtime_info else 'none yet'

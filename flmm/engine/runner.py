@@ -30,11 +30,21 @@ class GroundingRunner(Runner):
     """
 
     def build_train_loop(self, loop: BaseLoop | dict[str, Any]) -> BaseLoop:
-        """Build the train loop; ``by_epoch`` chooses between ours, as it does between mmengine's."""
+        """Build the train loop; ``by_epoch`` chooses between ours, as it does between mmengine's.
+
+        Raises:
+            ValueError: it is none of ours, so that no checkpoint could say where in the data it was written.
+        """
         if isinstance(loop, dict) and 'by_epoch' in loop and 'type' not in loop:
             loop = dict(loop)
             loop['type'] = EpochBasedTrainLoop if loop.pop('by_epoch') else IterBasedTrainLoop
-        return super().build_train_loop(loop)
+        built = super().build_train_loop(loop)
+        if not isinstance(built, (EpochBasedTrainLoop, IterBasedTrainLoop)):
+            raise ValueError(
+                f'the train loop is a {type(built).__module__}.{type(built).__name__}, expected EpochBasedTrainLoop or '
+                'IterBasedTrainLoop of flmm.engine, or a subclass: set train_cfg.type so'
+            )
+        return built
 
     def load_checkpoint(
         self,

@@ -115,6 +115,15 @@ def test_gradients_are_accumulated(variant, tmp_path):
         torch.testing.assert_close(one[key], value, rtol=0, atol=2e-6)
 
 
+def test_a_train_loop_of_mmengines_own_is_refused(variant, tmp_path):
+    """Its checkpoints could not say where in the data they were written."""
+    config = variant("train_cfg = dict(_delete_=True, type='mmengine.EpochBasedTrainLoop', max_epochs=1)")
+    with pytest.raises(
+        ValueError, match=r'a mmengine\.runner\.loops\.EpochBasedTrainLoop, expected .* of flmm\.engine'
+    ):
+        train(config, tmp_path / 'run')
+
+
 def test_datasets_are_concatenated(variant, tmp_path):
     text = (
         'train = {{_base_.train_dataloader.dataset}}\nval = {{_base_.val_dataloader.dataset}}\n'
