@@ -228,6 +228,16 @@ def test_a_run_that_is_done_says_so(trained, tmp_path, max_epochs):
     assert not list((tmp_path / 'run').glob('*.pth'))
 
 
+def test_a_copied_run_resumes_from_its_own_checkpoint(trained, tmp_path):
+    """The file ``last_checkpoint`` holds the path of the original."""
+    copied = tmp_path / 'copied'
+    copied.mkdir()
+    for name in ('epoch_2.pth', 'last_checkpoint'):
+        shutil.copy(trained.work_dir / name, copied)
+    train(trained.config, copied, resume=['--resume'])
+    assert f'Load checkpoint from {copied / "epoch_2.pth"}' in log(copied)
+
+
 def test_weights_alone_are_no_run(trained, tmp_path):
     torch.save({'state_dict': load(trained.work_dir / 'epoch_1.pth')['state_dict']}, tmp_path / 'weights.pth')
     with pytest.raises(ValueError, match=r"lacks \['meta', 'message_hub', .*load_from"):
