@@ -117,7 +117,7 @@ def test_going_on_compares_pictures_as_the_config_says(cached, images):
     picture.unlink()
     with pytest.raises(ValueError, match=r"1 of 2 pictures .* does not exist; .* set pictures='unchecked'"):
         run(path)
-    run(path, '--cfg-options', 'train_dataloader.dataset.pictures=unchecked')
+    run(path, '--cfg-options', '+train_dataloader.dataset.pictures=unchecked')
     assert (folder / 'shard_00001.json').exists()
 
 
