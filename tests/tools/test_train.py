@@ -109,12 +109,12 @@ def test_amp_replaces_the_plain_optim_wrapper_alone(monkeypatch):
     ('option', 'error', 'message'),
     [
         ('optim_wraper.type=OptimWrapper', ValueError, r"'optim_wraper' \(did you mean 'optim_wrapper'\?\)"),
-        ('model.mask_hed.base_channels=8', TypeError, "unexpected keyword argument 'mask_hed'"),
-        ('model.mask_head.base_chanels=8', ValueError, "UNetHead has no option 'base_chanels'"),
-        ('train_dataloader.batchsize=8', TypeError, "unexpected keyword argument 'batchsize'"),
-        ('train_dataloader.dataset.text_mod=random', TypeError, "unexpected keyword argument 'text_mod'"),
-        ('train_cfg.max_epoch=8', TypeError, "unexpected keyword argument 'max_epoch'"),
-        ('optim_wrapper.optimizer.learning_rate=1', TypeError, "unexpected keyword argument 'learning_rate'"),
+        ('+model.mask_hed.base_channels=8', TypeError, "unexpected keyword argument 'mask_hed'"),
+        ('+model.mask_head.base_chanels=8', ValueError, "UNetHead has no option 'base_chanels'"),
+        ('+train_dataloader.batchsize=8', TypeError, "unexpected keyword argument 'batchsize'"),
+        ('+train_dataloader.dataset.text_mod=random', TypeError, "unexpected keyword argument 'text_mod'"),
+        ('+train_cfg.max_epoch=8', TypeError, "unexpected keyword argument 'max_epoch'"),
+        ('+optim_wrapper.optimizer.learning_rate=1', TypeError, "unexpected keyword argument 'learning_rate'"),
     ],
 )
 def test_misspelt_config_key(config, tmp_path, option, error, message):
