@@ -4,10 +4,11 @@ import difflib
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 from mmengine.config import Config
+from mmengine.fileio import YamlHandler, register_handler
 from mmengine.runner import Runner
 
 from flmm.fingerprint import CHECKPOINT_KEYS, mappings_in
@@ -25,6 +26,15 @@ KNOWN_KEYS = (*inspect.signature(Runner.__init__).parameters, *OTHER_KEYS)
 """Every top-level key that mmengine knows."""
 
 
+@register_handler(['yaml', 'yml'])
+class PlainYamlHandler(YamlHandler):
+    """Reads YAML as values alone; mmengine's own makes any object that a tag (!!python/...) names."""
+
+    def load_from_fileobj(self, file: IO[str], **kwargs: Any) -> Any:
+        """Read a file, wherever mmengine reads one: a config, the files it is based on, their copies."""
+        return super().load_from_fileobj(file, **kwargs, Loader=yaml.SafeLoader)
+
+
 def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read a config file. Its code runs (docs/security.md), so it must come from somebody you trust.
 
@@ -32,19 +42,30 @@ def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
 
     Args:
         path: a .py, .json or .yaml file.
-        overrides: dotted keys and their new values, as ``--cfg-options`` gives them. A key must exist in the config, or
-            be one of mmengine's at the top level; ``+key`` adds one that does not.
+        overrides: dotted keys and their new values, as ``--cfg-options`` gives them. A key must exist in the config,
+            below one that mmengine's Runner reads, or be one of these; ``+key`` adds one that does not exist.
 
     Raises:
-        ValueError: the file does not exist or is YAML with tags; a key looks misspelt; an override names no key.
+        ValueError: the file does not exist, or has YAML tags; a key looks misspelt; an override names no key or a mere
+            variable, or has a value that cannot stand there.
     """
-    _check_file(Path(path))
-    config = Config.fromfile(str(path))
+    if not Path(path).is_file():
+        raise ValueError(f'config {str(path)!r} does not exist')
+    try:
+        config = Config.fromfile(str(path))
+    except yaml.YAMLError as error:
+        raise ValueError(
+            f'config {str(path)!r}, or one that it is based on, is no plain YAML ({error}); write values without tags '
+            '(!!)'
+        ) from error
     overrides = dict(overrides or {})
     for key in overrides:
         if not key.startswith('+'):
             _check_exists(config, key)
-    config.merge_from_dict({key.removeprefix('+'): value for key, value in overrides.items()})
+    try:
+        config.merge_from_dict({key.removeprefix('+'): value for key, value in overrides.items()})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'overrides {list(overrides)} do not fit the config: {error.args[0]}') from error
     check_config_keys(config)
     find_checkpoints(config, path)
     return config
@@ -91,6 +112,17 @@ def _check_exists(config: Config, key: str) -> None:
                 f'effect; a new key is added by +{key}=...'
             )
         node = children[part]
+    if parts[0] not in KNOWN_KEYS:
+        used = [
+            other
+            for other in _all_keys(config)
+            if other.split('.')[0] in KNOWN_KEYS and f'.{other}'.endswith(f'.{key}')
+        ]
+        where = f'override {", ".join(used[:3])}' if used else 'override what is made of it'
+        raise ValueError(
+            f'override {key!r}: {parts[0]!r} is a variable of the config, of which the rest is made already, so it '
+            f'would have no effect; {where}'
+        )
 
 
 def _all_keys(node: Any, prefix: str = '') -> Iterator[str]:
@@ -103,21 +135,6 @@ def _all_keys(node: Any, prefix: str = '') -> Iterator[str]:
     for key, value in items:
         yield f'{prefix}{key}'
         yield from _all_keys(value, f'{prefix}{key}.')
-
-
-def _check_file(path: Path) -> None:
-    """Raise a ValueError if ``path``, or a YAML file that it is based on, is absent or has tags, which run code."""
-    if not path.is_file():
-        raise ValueError(f'config {str(path)!r} does not exist')
-    if path.suffix not in ('.yaml', '.yml'):
-        return
-    try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except yaml.YAMLError as error:
-        raise ValueError(f'config {str(path)!r} is no plain YAML ({error}); write values without tags (!!)') from error
-    bases = content.get('_base_', []) if isinstance(content, dict) else []
-    for base in [bases] if isinstance(bases, str) else bases:
-        _check_file(path.parent / base)
 
 
 def find_checkpoints(config: Config, path: str | Path) -> None:

@@ -1,5 +1,6 @@
 """Reading configs: overrides, YAML, weights above the config."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_overrides_of_nothing_are_refused(key, message):
 def test_overrides():
     overrides = {
         'train_cfg.max_epochs': 10,
-        'loading.0.type': 'X',
+        'test_dataloader.dataset.pipeline.2.prompt': 'X',
         'load_from': 'w.pth',  # of mmengine, not in the config
         'resume': True,
         '+model.heads': [(3, 0)],
@@ -46,10 +47,28 @@ def test_overrides():
     }
     config = read_config(DEMO, overrides)
     assert config.train_cfg.max_epochs == 10
-    assert config.loading[0].type == 'X'
+    assert config.test_dataloader.dataset.pipeline[2].prompt == 'X'
+    assert config.to_sample.prompt == 'Locate the shapes.'
     assert (config.load_from, config.resume, config.own.value) == ('w.pth', True, 'v')
     assert config.model.heads == [(3, 0)]
     assert config.model.lmm.type == 'pretrained_lmm'  # the rest stays
+
+
+@pytest.mark.parametrize(
+    ('key', 'where'),
+    [
+        ('to_sample.prompt', 'override what is made of it'),
+        ('image_processor.blur', r'override train_dataloader\.dataset\.pipeline\.2\.image_processor\.blur, val_data'),
+        ('lmm.dtype', r'override model\.lmm\.dtype'),
+        ('loading.0.type', 'override what is made of it'),
+        ('shapes.data_root', 'override what is made of it'),
+    ],
+)
+def test_overrides_of_variables_are_refused(key, where):
+    """mmengine puts their values in place while it reads the file: an override comes too late."""
+    name = key.split('.')[0]
+    with pytest.raises(ValueError, match=rf"override '{key}': '{name}' is a variable of the config, .*{where}"):
+        read_config(DEMO, {key: 'x'})
 
 
 def test_an_added_key_may_not_be_a_misspelt_one():
@@ -57,20 +76,57 @@ def test_an_added_key_may_not_be_a_misspelt_one():
         read_config(DEMO, {'+train_dataloder.x': 1})
 
 
-@pytest.mark.parametrize('based_on', [True, False])
-def test_tags_of_yaml_are_refused(tmp_path, based_on):
-    """mmengine's loader makes any object that they name."""
-    evil = tmp_path / 'evil.yaml'
-    evil.write_text(
-        f'model: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{tmp_path}/m]]\n'
+TAG = '!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{marker}]]'
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        ('evil.yaml', None),
+        ('config.yml', '_base_: ./evil.yaml\nlr: 1\n'),
+        ('config.json', '{"_base_": "./evil.yaml", "lr": 1}'),
+        ('config.py', '_base_ = ["./evil.yaml"]\n'),
+        ('config.yaml', '_base_: "{{ fileDirname }}/evil.yaml"\n'),
+        ('config.yaml', '_base_: ./between.py\n'),
+        ('config.yaml', "model: {{'$NOT_SET:!!python/name:pathlib.Path'}}\n"),
+    ],
+    ids=['itself', 'YAML', 'JSON', 'Python', 'template', 'two steps', 'environment'],
+)
+def test_tags_of_yaml_are_refused(tmp_path, name, text):
+    """mmengine's loader makes any object that they name, in whichever file of a chain they stand."""
+    (tmp_path / 'evil.yaml').write_text('model: ' + TAG.format(marker=tmp_path / 'marker'))
+    (tmp_path / 'between.py').write_text("_base_ = './evil.yaml'\n")
+    if text:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(
+        ValueError,
+        match=rf"(?s)config '.*{name}', or one that it is based on, is no plain YAML .*python/.*write values without",
+    ):
+        read_config(tmp_path / name)
+    assert not (tmp_path / 'marker').exists()
+
+
+def test_yaml_may_use_the_variables_of_mmengine(tmp_path):
+    (tmp_path / 'base.yaml').write_text('lmm: &lmm\n  depth: 3\nother: *lmm\n')
+    (tmp_path / 'config.yaml').write_text(
+        '_base_: base.yaml\nmodel: {{_base_.lmm}}\nname: {{ fileBasenameNoExtension }}\nnumber: {{$NOT_SET:80}}\n'
     )
-    path = evil
-    if based_on:
-        path = tmp_path / 'config.yml'
-        path.write_text('_base_: ./evil.yaml\nlr: 1\n')
-    with pytest.raises(ValueError, match=r"(?s)config '.*evil\.yaml' is no plain YAML .*write values without tags"):
-        read_config(path)
-    assert not (tmp_path / 'm').exists()
+    config = read_config(tmp_path / 'config.yaml')
+    assert config.model.to_dict() == config.other.to_dict() == {'depth': 3}
+    assert (config.name, config.number) == ('config', 80)
+
+
+@pytest.mark.parametrize(
+    ('key', 'message'),
+    [
+        ('+loading.2.type', 'Index 2 exceeds the length of list'),
+        ('+train_cfg.max_epochs.x', 'max_epochs=.* cannot inherit from base'),
+        ('model.sam.sam.encoder_global_attn_indexes.0', 'encoder_global_attn_indexes=.* cannot inherit from base'),
+    ],
+)
+def test_overrides_that_do_not_fit(key, message):
+    with pytest.raises(ValueError, match=rf"(?s)overrides \['{re.escape(key)}'\] do not fit the config: .*{message}"):
+        read_config(DEMO, {key: 1})
 
 
 def test_plain_yaml_and_json(tmp_path):
@@ -123,9 +179,9 @@ def test_read_config_finds_checkpoints(tmp_path, monkeypatch):
     (tmp_path / 'repo' / 'assets').mkdir(parents=True)
     (tmp_path / 'repo' / 'sam.pth').touch()
     (tmp_path / 'repo' / 'config.py').write_text(
-        "sam = dict(checkpoint='absent.pth')\nlmm = dict(name_or_path='assets')"
+        "model = dict(sam=dict(checkpoint='absent.pth'), lmm=dict(name_or_path='assets'))"
     )
     monkeypatch.chdir(tmp_path)
-    config = read_config(tmp_path / 'repo' / 'config.py', {'sam.checkpoint': 'sam.pth'})
-    assert config.sam.checkpoint == str(tmp_path / 'repo' / 'sam.pth')
-    assert config.lmm.name_or_path == str(tmp_path / 'repo' / 'assets')
+    config = read_config(tmp_path / 'repo' / 'config.py', {'model.sam.checkpoint': 'sam.pth'})
+    assert config.model.sam.checkpoint == str(tmp_path / 'repo' / 'sam.pth')
+    assert config.model.lmm.name_or_path == str(tmp_path / 'repo' / 'assets')

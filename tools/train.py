@@ -1,6 +1,7 @@
 """Train a config: ``python tools/train.py configs/qwen/qwen2_5_vl_3b_sam_l_refcoco.py``."""
 
 import argparse
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -22,6 +23,10 @@ def use_amp(config: Config) -> None:
 def set_resume(config: Config, resume: str) -> None:
     """Go on from a checkpoint; where 'auto' finds none in the work dir, the run starts as the config says."""
     checkpoint = find_latest_checkpoint(config.work_dir) if resume == 'auto' else resume
+    if resume == 'auto' and checkpoint is not None:
+        # mmengine notes the whole path, which is another run's, or none, once the folder was copied or moved.
+        here = Path(config.work_dir) / Path(checkpoint).name
+        checkpoint = str(here) if here.exists() else checkpoint
     config.resume = checkpoint is not None
     if checkpoint is not None:
         config.load_from = checkpoint

@@ -15,6 +15,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Here, not in custom_hooks: a config that sets those would lose them without a word.
     finite_check=dict(type='FiniteCheckHook', max_streak=1),
+    finite_checkpoint=dict(type='FiniteCheckpointHook'),
     frozen_parts=dict(type='FrozenPartsHook'),
     random_state=dict(type='RandomStateHook'),
     plain_checkpoint=dict(type='PlainCheckpointHook'),

@@ -2,23 +2,36 @@
 
 from flmm.config import check_config_keys
 from flmm.engine.config_check import check_stored_features
-from flmm.engine.finite_check_hook import FiniteCheckHook
+from flmm.engine.finite_check_hook import FiniteCheckHook, FiniteCheckpointHook
 from flmm.engine.frozen_parts_hook import FrozenPartsHook
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from flmm.engine.plain_checkpoint_hook import PlainCheckpointHook
 from flmm.engine.random_state_hook import RandomStateHook
 from flmm.engine.runner import GroundingRunner
-from flmm.engine.schedulers import ConstantLR, LinearLR, WarmupCosineLR
+from flmm.engine.schedulers import (
+    ConstantLR,
+    ConstantMomentum,
+    ConstantParamScheduler,
+    LinearLR,
+    LinearMomentum,
+    LinearParamScheduler,
+    WarmupCosineLR,
+)
 from flmm.engine.visualization_hook import VisualizationHook
 
 __all__ = [
     'ConstantLR',
+    'ConstantMomentum',
+    'ConstantParamScheduler',
     'EpochBasedTrainLoop',
     'FiniteCheckHook',
+    'FiniteCheckpointHook',
     'FrozenPartsHook',
     'GroundingRunner',
     'IterBasedTrainLoop',
     'LinearLR',
+    'LinearMomentum',
+    'LinearParamScheduler',
     'PlainCheckpointHook',
     'RandomStateHook',
     'VisualizationHook',

@@ -11,6 +11,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from flmm.engine.unwrap import unwrapped_model
+from flmm.models import FrozenLMM
 from flmm.models.finite import NonFiniteError
 from flmm.registry import HOOKS
 from flmm.structures import GroundingSample
@@ -37,7 +38,8 @@ class FiniteCheckHook(Hook):
         self._bad_gradient = False
 
     def before_train(self, runner: Runner) -> None:
-        """Look at the gradients between their clipping and the optimizer's step."""
+        """Look at the losses, and at the gradients between their clipping and the optimizer's step."""
+        unwrapped_model(runner).register_forward_hook(_spoil_gradient_of_bad_losses)
         wrapper = runner.optim_wrapper
         for each in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
             each.optimizer.register_step_pre_hook(self._check_gradient)
@@ -75,12 +77,19 @@ class FiniteCheckHook(Hook):
             f'weight was updated; samples: {names}'
         )
         if self._streak < self.max_streak:
-            runner.logger.warning(message)
+            runner.logger.error(message)  # of every process: a warning is shown of the first one alone
             return
         last = (
             runner.message_hub.get_info('last_ckpt') if 'last_ckpt' in runner.message_hub.runtime_info else 'none yet'
         )
         raise NonFiniteError(f'{message}; stage: {_stage(runner, samples)}; last checkpoint: {last}')
+
+
+@HOOKS.register_module()
+class FiniteCheckpointHook(Hook):
+    """Keeps numbers that are not finite out of checkpoints, whatever made them so."""
+
+    priority = 'LOWEST'  # after all hooks that add to a checkpoint, such as EMAHook
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse to write weights, averages or moments that are not finite.
@@ -94,6 +103,14 @@ class FiniteCheckHook(Hook):
                 f'{len(bad)} tensors of the checkpoint are not finite ({", ".join(bad[:3])}), so it is not written; go '
                 'on from an earlier one'
             )
+
+
+def _spoil_gradient_of_bad_losses(model: FrozenLMM, inputs: Any, output: Any) -> None:
+    # Where a loss is not finite its gradient may be, and would be applied: by this process, or with those of others.
+    for value in output.values() if isinstance(output, Mapping) else ():
+        if isinstance(value, torch.Tensor) and value.requires_grad:
+            finite = value.detach().isfinite()
+            value.register_hook(lambda gradient, finite=finite: gradient.where(finite, torch.nan))
 
 
 def _stage(runner: Runner, samples: list[GroundingSample]) -> str:

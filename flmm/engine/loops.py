@@ -5,9 +5,11 @@ pass began, and how many batches of the pass were done. A resumed pass begins in
 batches away, and only then takes the state of the checkpoint: samplers and workers are where they were.
 """
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
+from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop as MMEngineEpochBasedTrainLoop
 from mmengine.runner import IterBasedTrainLoop as MMEngineIterBasedTrainLoop
 from torch.utils.data import DataLoader
@@ -145,6 +147,14 @@ def resume_passes(passes: Passes, checkpoint: dict[str, Any], *, num_done: int) 
             f'the checkpoint ({place}) comes from a run with {meta.get("batches_per_pass", "fewer")} iterations an '
             f'epoch, now there are {length}: data, batch size or number of processes have changed. Restore them, or '
             'start a new run from its weights (load_from)'
+        )
+    if passes.loader.persistent_workers and meta['iter'] > num_done:
+        print_log(
+            'the workers of the interrupted run lived on from epoch to epoch, and no checkpoint knows their random '
+            'states: the resumed run draws other numbers. With train_dataloader.persistent_workers=False, runs go on '
+            'exactly',
+            logger='current',
+            level=logging.WARNING,
         )
     state = dict(checkpoint.get('random_state', {}))
     began = state.pop('pass_start', None)

@@ -48,12 +48,18 @@ class PlainCheckpointHook(Hook):
 
 
 def to_plain(value: Any) -> Any:
-    """Return ``value`` with numpy scalars and arrays inside dicts, lists and tuples made plain."""
+    """Return ``value`` with numpy scalars and arrays inside dicts, lists and tuples made plain, without functions.
+
+    A scheduler's state may name functions (OneCycleLR's); a resumed run has them from its config.
+    """
     if isinstance(value, dict):
         # A copy, item by item: a state dict keeps its _metadata (versions of modules), and a Counter doesn't add up.
         plain = copy.copy(value)
         for key, item in value.items():
-            plain[key] = to_plain(item)
+            if callable(item):
+                del plain[key]
+            else:
+                plain[key] = to_plain(item)
         return plain
     if isinstance(value, (list, tuple)):
         return type(value)(to_plain(item) for item in value)

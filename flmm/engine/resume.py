@@ -19,21 +19,44 @@ def resume_optimizers(optim_wrapper: OptimWrapper, stored: dict[str, Any]) -> li
 
     Returns:
         A line for each setting that differs from the stored one.
+
+    Raises:
+        ValueError: the stored state is of another kind of optimizer, or of other groups of parameters.
     """
     wrappers = list(optim_wrapper.values()) if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
     settings = [
         [{key: value for key, value in group.items() if key != 'params'} for group in wrapper.param_groups]
         for wrapper in wrappers
     ]
+    states = list(stored.values()) if isinstance(optim_wrapper, OptimWrapperDict) else [stored]
+    for wrapper, state in zip(wrappers, states, strict=True):
+        _check_same_optimizer(wrapper.optimizer.param_groups, state['param_groups'])
     optim_wrapper.load_state_dict(stored)
     changes = []
     for wrapper, groups in zip(wrappers, settings, strict=True):
-        for index, (group, own) in enumerate(zip(wrapper.param_groups, groups, strict=True)):
-            # The rate itself is scheduled; 'initial_lr' tells whether the config has changed it.
-            compared = {key: value for key, value in own.items() if key != 'lr' or 'initial_lr' not in own}
-            changes += differences(f'optimizer group {index}', group, compared)
+        for group, own in zip(wrapper.param_groups, groups, strict=True):
+            # What is scheduled differs anyway; its initial value tells whether the config has changed it.
+            scheduled = {key for key in own if f'initial_{key}' in own}
+            if 'momentum' in scheduled:
+                scheduled.add('betas')  # mmengine schedules the first of them by this name
+            compared = {key: value for key, value in own.items() if key not in scheduled}
+            changes += differences('optimizer', group, compared)
             group.update(own)
-    return changes
+    return list(dict.fromkeys(changes))  # a group for each parameter is usual
+
+
+def _check_same_optimizer(own: list[dict[str, Any]], stored: list[dict[str, Any]]) -> None:
+    if len(own) != len(stored):
+        raise ValueError(
+            f'the checkpoint has the state of {len(stored)} groups of parameters, this optimizer has {len(own)}: '
+            'restore paramwise_cfg, or start a new run from the weights (load_from)'
+        )
+    here, there = set(own[0]), set(stored[0])
+    if here - there and there - here:  # a version of PyTorch or a schedule may add some to either, not to both
+        raise ValueError(
+            f'the checkpoint has the state of another optimizer: it has {sorted(there - here)}, this one has '
+            f'{sorted(here - there)}; restore it, or start a new run from the weights (load_from)'
+        )
 
 
 def resume_schedulers(
@@ -69,7 +92,11 @@ def resume_schedulers(
         )
     changes = []
     for scheduler, state in pairs:
-        own = {key: value for key, value in scheduler.state_dict().items() if key not in REACHED}
+        own = {
+            key: value
+            for key, value in scheduler.state_dict().items()
+            if key not in REACHED and not callable(value)  # no checkpoint holds a function
+        }
         changes += differences(type(scheduler).__name__, state, own)
         scheduler.optimizer._global_step = num_iters  # it has stepped, even if not here: mmengine would warn
     for iteration in range(1, num_iters + 1):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mmengine.device import get_device
+from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import load_state_dict
@@ -29,11 +30,21 @@ class GroundingRunner(Runner):
     """
 
     def build_train_loop(self, loop: BaseLoop | dict[str, Any]) -> BaseLoop:
-        """Build the train loop; ``by_epoch`` chooses between ours, as it does between mmengine's."""
+        """Build the train loop; ``by_epoch`` chooses between ours, as it does between mmengine's.
+
+        Raises:
+            ValueError: it is none of ours, so that no checkpoint could say where in the data it was written.
+        """
         if isinstance(loop, dict) and 'by_epoch' in loop and 'type' not in loop:
             loop = dict(loop)
             loop['type'] = EpochBasedTrainLoop if loop.pop('by_epoch') else IterBasedTrainLoop
-        return super().build_train_loop(loop)
+        built = super().build_train_loop(loop)
+        if not isinstance(built, (EpochBasedTrainLoop, IterBasedTrainLoop)):
+            raise ValueError(
+                f'the train loop is a {type(built).__module__}.{type(built).__name__}, expected EpochBasedTrainLoop or '
+                'IterBasedTrainLoop of flmm.engine, or a subclass: set train_cfg.type so'
+            )
+        return built
 
     def load_checkpoint(
         self,
@@ -48,7 +59,7 @@ class GroundingRunner(Runner):
         """
         checkpoint = read_checkpoint(filename, map_location=map_location)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        load_state_dict(unwrapped_model(self), checkpoint.get('state_dict', checkpoint), strict, self.logger)
+        load_state_dict(unwrapped_model(self), checkpoint['state_dict'], strict, self.logger)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
@@ -63,14 +74,19 @@ class GroundingRunner(Runner):
         """Go on from a checkpoint.
 
         Raises:
-            ValueError: the file holds weights alone, or was written by a run with another seed or other data; or the
-                run has a schedule that cannot be resumed.
+            ValueError: the file holds weights alone, or was written by a run with another seed, other data, another
+                optimizer or with EMAHook where this one has none; or the run has a schedule that cannot be resumed.
         """
         checkpoint = self.load_checkpoint(filename, get_device() if map_location == 'default' else map_location)
         missing = [part for part in RESUMED_PARTS if part not in checkpoint]
         if missing:
             raise ValueError(
                 f'{filename} lacks {missing}: no run can go on from it; take its weights alone (load_from)'
+            )
+        if 'ema_state_dict' in checkpoint and not any(isinstance(hook, EMAHook) for hook in self.hooks):
+            raise ValueError(
+                f'{filename} comes from a run with EMAHook, and its weights are the averages; add EMAHook again, or '
+                'start a new run from the averages (load_from)'
             )
         seed = checkpoint['meta'].get('seed')
         if seed is not None and seed != self.seed:
@@ -93,5 +109,9 @@ class GroundingRunner(Runner):
             )
         for change in changes:
             self.logger.warning(f'resumed with another setting, which holds from here on: {change}')
-        self._has_loaded = True
+        if self.iter >= self.max_iters:
+            self.logger.warning(
+                f'nothing is left to train: {filename} has done {self.iter} of {self.max_iters} iterations; to go on, '
+                'raise max_epochs or max_iters of train_cfg'
+            )
         self.logger.info(f'resumed epoch: {self.epoch}, iter: {self.iter}')

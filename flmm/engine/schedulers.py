@@ -1,11 +1,11 @@
-"""Learning-rate schedules that reach the base rate however short a run is."""
+"""Schedules that reach the base value, of rate or momentum, however short a run is."""
 
 import math
+from typing import Any, NoReturn
 
-from mmengine.optim.scheduler import ConstantLR as MMEngineConstantLR
-from mmengine.optim.scheduler import LinearLR as MMEngineLinearLR
+from mmengine.optim import scheduler
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
-from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
 from torch.optim import Optimizer
 
 from flmm.registry import PARAM_SCHEDULERS
@@ -53,6 +53,11 @@ class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         self.start_factor = start_factor
         super().__init__(optimizer, end=end, by_epoch=False, last_step=last_step, verbose=verbose)
 
+    @classmethod
+    def build_iter_from_epoch(cls, *_: Any, **__: Any) -> NoReturn:
+        """Refuse ``convert_to_iter_based``: there are no epochs to convert."""
+        raise ValueError('WarmupCosineLR counts iterations: set by_epoch=False, without convert_to_iter_based')
+
     def _get_value(self) -> list[float]:
         if self.last_step < self.num_warmup:
             factor = self.start_factor + (1 - self.start_factor) * self.last_step / self.num_warmup
@@ -65,6 +70,15 @@ class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
 class _ReachesBase:
     """A scheduler over a single step takes its final value; mmengine's would keep its first one for the whole run."""
 
+    @classmethod
+    def build_iter_from_epoch(
+        cls, *args: Any, epoch_length: int, begin: float = 0, end: float = INF, **kwargs: Any
+    ) -> '_ReachesBase':
+        """Build it from numbers of epochs. What rounds to no iteration is one; mmengine would refuse it."""
+        if begin < end:
+            end = max(end, (int(begin * epoch_length) + 1.5) / epoch_length)
+        return super().build_iter_from_epoch(*args, epoch_length=epoch_length, begin=begin, end=end, **kwargs)
+
     def _get_value(self) -> list[float]:
         if self.total_iters == 0:
             return [group[self.param_name] * getattr(self, 'end_factor', 1.0) for group in self.optimizer.param_groups]
@@ -72,10 +86,30 @@ class _ReachesBase:
 
 
 @PARAM_SCHEDULERS.register_module()
-class LinearLR(_ReachesBase, MMEngineLinearLR):
+class LinearLR(_ReachesBase, scheduler.LinearLR):
     """mmengine's LinearLR, which over one step never leaves ``start_factor``; this one then takes ``end_factor``."""
 
 
 @PARAM_SCHEDULERS.register_module()
-class ConstantLR(_ReachesBase, MMEngineConstantLR):
+class LinearMomentum(_ReachesBase, scheduler.LinearMomentum):
+    """The same for momentum, or the first beta of Adam."""
+
+
+@PARAM_SCHEDULERS.register_module()
+class LinearParamScheduler(_ReachesBase, scheduler.LinearParamScheduler):
+    """The same for any setting of the optimizer."""
+
+
+@PARAM_SCHEDULERS.register_module()
+class ConstantLR(_ReachesBase, scheduler.ConstantLR):
     """mmengine's ConstantLR, which over one step never takes its factor back; this one then takes none."""
+
+
+@PARAM_SCHEDULERS.register_module()
+class ConstantMomentum(_ReachesBase, scheduler.ConstantMomentum):
+    """The same for momentum, or the first beta of Adam."""
+
+
+@PARAM_SCHEDULERS.register_module()
+class ConstantParamScheduler(_ReachesBase, scheduler.ConstantParamScheduler):
+    """The same for any setting of the optimizer."""

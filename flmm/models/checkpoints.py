@@ -11,6 +11,8 @@ from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import load_state_dict
 
+from flmm.models.fingerprints import same_weights
+
 if TYPE_CHECKING:
     from flmm.models.frozen_lmm import FrozenLMM
 
@@ -22,18 +24,34 @@ def read_checkpoint(path: str | Path, *, map_location: str | Callable = 'cpu') -
         path: a file, or what mmengine's file backends read (http://, s3://).
         map_location: where tensors go, as in ``torch.load``.
 
+    Returns:
+        What the file holds, with the weights under 'state_dict' even where it holds nothing else. Their names lack the
+        'module.' of a distributed wrapper.
+
     Raises:
-        ValueError: no such file, a damaged one, or one that holds more than tensors and plain values.
+        ValueError: no such file, a damaged one, or one that holds more than tensors and plain values, or no weights.
     """
-    if '://' not in str(path) and not Path(path).is_file():
-        raise ValueError(f'checkpoint {str(path)!r} does not exist')
+    if '://' not in str(path):
+        path = Path(path).expanduser()
+        if not path.is_file():
+            raise ValueError(
+                f'checkpoint {str(path)!r} {"is a folder, not a file" if path.is_dir() else "does not exist"}'
+            )
     try:
         with get_local_path(str(path)) as local:
-            return torch.load(local, map_location=map_location, weights_only=True)
+            checkpoint = torch.load(local, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, EOFError, OSError, RuntimeError) as error:
         raise ValueError(
             f'checkpoint {str(path)!r} cannot be read as plain data: it is damaged, or holds more ({error})'
         ) from error
+    weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else checkpoint
+    if not isinstance(weights, dict):
+        raise ValueError(f'checkpoint {str(path)!r} holds a {type(weights).__name__}, expected a dict of weights')
+    for name, value in weights.items():
+        if not isinstance(value, torch.Tensor):
+            raise ValueError(f'checkpoint {str(path)!r}: {name!r} is a {type(value).__name__}, expected a tensor')
+    weights = {name.removeprefix('module.'): value for name, value in weights.items()}
+    return {**checkpoint, 'state_dict': weights} if 'state_dict' in checkpoint else {'state_dict': weights}
 
 
 def load_trained(model: 'FrozenLMM', path: str | Path) -> None:
@@ -44,7 +62,7 @@ def load_trained(model: 'FrozenLMM', path: str | Path) -> None:
     """
     checkpoint = read_checkpoint(path)
     check_frozen_parts(model, checkpoint)
-    load_state_dict(model, checkpoint.get('state_dict', checkpoint))
+    load_state_dict(model, checkpoint['state_dict'])
 
 
 def check_frozen_parts(model: 'FrozenLMM', checkpoint: dict[str, Any]) -> None:
@@ -55,7 +73,7 @@ def check_frozen_parts(model: 'FrozenLMM', checkpoint: dict[str, Any]) -> None:
     Raises:
         ValueError: naming what differs.
     """
-    stored = checkpoint.get('meta', {}).get('frozen_parts')
+    stored = (checkpoint.get('meta') or {}).get('frozen_parts')
     if stored is None:
         print_log(
             'the checkpoint does not say over which LMM it was trained, so that was not compared',
@@ -65,7 +83,7 @@ def check_frozen_parts(model: 'FrozenLMM', checkpoint: dict[str, Any]) -> None:
         return
     own = model.frozen_parts()
     for name, value in stored.items():
-        if None not in (value, own.get(name)) and value != own[name]:
+        if None not in (value, own.get(name)) and not same_weights(value, own[name]):
             raise ValueError(
                 f'the checkpoint was trained over another {name} ({value}) than the model has ({own[name]}); build the '
                 "model with the checkpoint's own, or, to combine both on purpose, delete meta['frozen_parts'] from it"

@@ -14,20 +14,30 @@ SMALLEST = 2**-16
 def weights_fingerprint(module: nn.Module) -> str | None:
     """Hash the parameters of a module, but not their names and order, which change between versions of a library.
 
-    The same weights in float32, bfloat16 and float16 have the same fingerprint: values are compared as bfloat16.
+    Values are compared as bfloat16. Weights that were stored in float32 become other ones by way of float16, so they
+    have a second hash; :func:`same_weights` compares.
 
     Returns:
-        16 hexadecimal digits; None where the module has no weights, or these hold no values (device 'meta').
+        16 hexadecimal digits, or twice as many with a '/' between; None where the module has no weights, or these hold
+        no values (device 'meta').
     """
-    chosen = []
+    tensors = {dtype: [] for dtype in (torch.bfloat16, torch.float16)}
     for parameter in module.parameters():
         if parameter.device.type == 'meta':
             return None
         last, number = parameter.numel() - 1, min(NUM_VALUES, parameter.numel())
         places = torch.linspace(0, last, number, dtype=torch.float64).long()
-        values = parameter.detach().flatten()[places.to(parameter.device)].float()
-        chosen.append((tuple(parameter.shape), values.where(values.abs() >= SMALLEST, 0.0).bfloat16().float().cpu()))
-    if not chosen:
+        values = parameter.detach().flatten()[places.to(parameter.device)].float().cpu()
+        for dtype, digests in tensors.items():
+            rounded = values.to(dtype).bfloat16().float()
+            rounded = rounded.where(rounded.abs() >= SMALLEST, 0.0)
+            digests.append(hashlib.sha256(f'{tuple(parameter.shape)} {rounded.tolist()}'.encode()).digest())
+    if not tensors[torch.bfloat16]:
         return None
-    tensors = sorted(hashlib.sha256(f'{shape} {values.tolist()}'.encode()).digest() for shape, values in chosen)
-    return hashlib.sha256(b''.join(tensors)).hexdigest()[:16]
+    hashes = [hashlib.sha256(b''.join(sorted(digests))).hexdigest()[:16] for digests in tensors.values()]
+    return '/'.join(dict.fromkeys(hashes))
+
+
+def same_weights(first: str, second: str) -> bool:
+    """Say whether two fingerprints are of the same weights, in whichever precision each was loaded."""
+    return not set(first.split('/')).isdisjoint(second.split('/'))

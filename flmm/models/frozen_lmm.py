@@ -15,7 +15,7 @@ from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
 from flmm.geometry import area_coverage, processed_to_image
-from flmm.models.fingerprints import weights_fingerprint
+from flmm.models.fingerprints import same_weights, weights_fingerprint
 from flmm.models.finite import check_finite
 from flmm.models.head_selection import choose_heads
 from flmm.models.trainable_state import keep_trainable_state
@@ -153,7 +153,7 @@ class FrozenLMM(BaseModel):
         for name, value in made_by.items():
             if own[name] is None:
                 self._fingerprints[name] = value  # an LMM without weights stands for the one that made the features
-            elif value not in (None, own[name]):
+            elif value is not None and not same_weights(value, own[name]):
                 raise ValueError(
                     f'features of image {image!r} were made by another {name} ({value}) than the model has '
                     f'({own[name]}); make them again'

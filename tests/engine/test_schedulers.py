@@ -4,7 +4,15 @@ import pytest
 import torch
 from mmengine.optim.scheduler import LinearLR as MMEngineLinearLR
 
-from flmm.engine import ConstantLR, LinearLR, WarmupCosineLR
+from flmm.engine import (
+    ConstantLR,
+    ConstantMomentum,
+    ConstantParamScheduler,
+    LinearLR,
+    LinearMomentum,
+    LinearParamScheduler,
+    WarmupCosineLR,
+)
 from flmm.registry import PARAM_SCHEDULERS
 
 BASE = 1e-4
@@ -80,3 +88,54 @@ def test_configs_get_these():
     scheduler = PARAM_SCHEDULERS.build(config, default_args={'optimizer': optimizer, 'epoch_length': 6})
     assert isinstance(scheduler, LinearLR)
     assert optimizer.param_groups[0]['lr'] == BASE
+
+
+@pytest.mark.parametrize('scheduler', [LinearMomentum, ConstantMomentum])
+def test_momentum_over_one_iteration_does_not_stay_at_its_start(scheduler):
+    """Of Adam it is the first beta."""
+    sgd = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=BASE, momentum=0.8)
+    adam = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=BASE, betas=(0.8, 0.99))
+    for optimizer in (sgd, adam):
+        made = PARAM_SCHEDULERS.build(
+            {'type': scheduler.__name__, 'begin': 0, 'end': 1, 'by_epoch': False},
+            default_args={'optimizer': optimizer},
+        )
+        assert isinstance(made, scheduler)
+    assert sgd.param_groups[0]['momentum'] == 0.8
+    assert adam.param_groups[0]['betas'] == (0.8, 0.99)
+
+
+@pytest.mark.parametrize('scheduler', [LinearParamScheduler, ConstantParamScheduler])
+def test_other_settings_over_one_iteration_do_not_stay_at_their_start(scheduler):
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], weight_decay=0.5)
+    scheduler(optimizer, 'weight_decay', begin=0, end=1, by_epoch=False)
+    assert optimizer.param_groups[0]['weight_decay'] == 0.5
+
+
+@pytest.mark.parametrize('epoch_length', [1, 2, 4, 7, 49, 1000])
+@pytest.mark.parametrize(('begin', 'end'), [(0, 0.03), (0, 0.24), (1, 1.001), (0.5, 0.9)])
+def test_a_share_of_an_epoch_is_an_iteration_at_least(epoch_length, begin, end):
+    """As in F-LMM's own configs, whose warm-up is 0.24 of an epoch: mmengine refuses it if that is no iteration."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=BASE)
+    made = LinearLR.build_iter_from_epoch(
+        optimizer, start_factor=1e-5, begin=begin, end=end, by_epoch=True, epoch_length=epoch_length
+    )
+    assert made.begin == int(begin * epoch_length)
+    assert made.end == max(int(end * epoch_length), made.begin + 1)
+    for _ in range(made.end):
+        optimizer.step()
+        made.step()
+    assert optimizer.param_groups[0]['lr'] == pytest.approx(BASE)
+
+
+def test_a_share_that_is_negative_stays_an_error():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=BASE)
+    with pytest.raises(ValueError, match='end should be larger than begin, but got begin=2, end=1'):
+        LinearLR.build_iter_from_epoch(optimizer, begin=2, end=1, epoch_length=1)
+
+
+def test_a_whole_run_has_no_epochs_to_convert():
+    config = {'type': 'WarmupCosineLR', 'by_epoch': True, 'convert_to_iter_based': True}
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=BASE)
+    with pytest.raises(ValueError, match='WarmupCosineLR counts iterations: set by_epoch=False, without convert_to'):
+        PARAM_SCHEDULERS.build(config, default_args={'optimizer': optimizer, 'epoch_length': 6})

@@ -86,6 +86,47 @@ def test_a_raw_state_dict_with_sams_own_frequencies_loads(tmp_path):
         load_trained(target, tmp_path / 'other.pth')
 
 
+def test_in_half_precision_the_frequencies_are_rounded(tmp_path):
+    source, target = tiny_grounder(seed=1), tiny_grounder(seed=0)
+    target.sam.load_state_dict(source.sam.state_dict())
+    name = 'sam.model.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix'
+    state = {**source.state_dict(), name: source.get_buffer(name)}
+    torch.save({key: value.half() for key, value in state.items()}, tmp_path / 'half.pth')
+    load_trained(target, tmp_path / 'half.pth')
+    torch.testing.assert_close(target.text_proj.weight, source.text_proj.weight.half().float(), rtol=0, atol=0)
+
+
+def test_names_of_a_distributed_wrapper(tmp_path):
+    source, target = tiny_grounder(seed=3), tiny_grounder(seed=0)
+    torch.save({f'module.{key}': value for key, value in source.state_dict().items()}, tmp_path / 'wrapped.pth')
+    load_trained(target, tmp_path / 'wrapped.pth')
+    assert torch.equal(target.text_proj.weight, source.text_proj.weight)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (torch.zeros(2), 'holds a Tensor, expected a dict of weights'),
+        ([1], 'holds a list, expected a dict of weights'),
+        ({'state_dict': [1]}, 'holds a list, expected a dict of weights'),
+        ({'state_dict': {'text_proj.bias': 3}}, "'text_proj.bias' is a int, expected a tensor"),
+        ({'model': {}}, "'model' is a dict, expected a tensor"),
+    ],
+)
+def test_what_holds_no_weights(tmp_path, content, message):
+    torch.save(content, tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match=rf"checkpoint '.*other\.pth'.* {message}"):
+        read_checkpoint(tmp_path / 'other.pth')
+
+
+def test_where_a_checkpoint_lies(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    torch.save({'scale': torch.ones(1)}, tmp_path / 'weights.pth')
+    assert read_checkpoint('~/weights.pth')['state_dict']['scale'] == 1
+    with pytest.raises(ValueError, match=r"checkpoint '.*' is a folder, not a file"):
+        read_checkpoint(tmp_path)
+
+
 def test_features_of_another_lmm_are_refused():
     model, samples = tiny_grounder().eval(), tiny_batch()[:1]
     samples[0].features = model.encode(samples)[0]

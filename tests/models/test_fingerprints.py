@@ -5,7 +5,7 @@ import torch
 from tiny_models import tiny_lmm
 from torch import nn
 
-from flmm.models.fingerprints import weights_fingerprint
+from flmm.models.fingerprints import same_weights, weights_fingerprint
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16, torch.float32])
@@ -14,6 +14,21 @@ def test_the_precision_in_which_weights_were_loaded_does_not_matter(dtype):
     with torch.no_grad():
         next(published.parameters()).view(-1)[0] = 1e-7  # float16 holds no digit of it
     assert weights_fingerprint(copy.deepcopy(published).to(dtype)) == weights_fingerprint(published)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16, torch.float32])
+def test_weights_that_were_stored_in_float32(dtype):
+    """By way of float16, some of them become another bfloat16."""
+    stored = tiny_lmm()
+    with torch.no_grad():
+        next(stored.parameters()).view(-1)[0] = 2**-16 * (1 - 2**-13)  # becomes 2**-16 in half precision
+    stored, other = (weights_fingerprint(model) for model in (stored, tiny_lmm(seed=5)))
+    model = tiny_lmm()
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] = 2**-16 * (1 - 2**-13)
+    loaded = weights_fingerprint(model.to(dtype))
+    assert same_weights(loaded, stored)
+    assert not same_weights(loaded, other)
 
 
 def test_names_and_order_do_not_matter():

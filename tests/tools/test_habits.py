@@ -66,6 +66,16 @@ def test_ema_trains_validates_saves_tests_and_resumes_to_the_same_figures(varian
         assert value == pytest.approx(expected[key], abs=1e-9), key
 
 
+def test_bare_weights_are_tested_with_ema_in_the_config(variant, trained, tmp_path):
+    torch.save(load(trained.work_dir / 'epoch_2.pth')['state_dict'], tmp_path / 'bare.pth')
+    options = ['--cfg-options', 'test_dataloader.dataset.splits=(val,)', '+test_dataloader.dataset.indices=1']
+    found = []
+    for name, config in (('plain', trained.config), ('averaged', variant(EMA))):
+        run_tool('test', config, tmp_path / 'bare.pth', '--work-dir', tmp_path / name, *options)
+        found.append(json.loads((tmp_path / name / 'metrics.json').read_text()))
+    assert found[0] == found[1]
+
+
 def test_an_average_is_computed_over_the_raw_weights(variant, tmp_path):
     """Of the four iterations: w0, then each time 0.6 of the average and 0.4 of the new weights."""
     options = ['train_dataloader.batch_size=2', '+default_hooks.checkpoint.by_epoch=False']
@@ -103,6 +113,15 @@ def test_gradients_are_accumulated(variant, tmp_path):
     one, two = (load(tmp_path / name / 'epoch_1.pth')['state_dict'] for name in ('accumulated', 'together'))
     for key, value in two.items():  # one phrase an image: the mean over batches is the mean over masks
         torch.testing.assert_close(one[key], value, rtol=0, atol=2e-6)
+
+
+def test_a_train_loop_of_mmengines_own_is_refused(variant, tmp_path):
+    """Its checkpoints could not say where in the data they were written."""
+    config = variant("train_cfg = dict(_delete_=True, type='mmengine.EpochBasedTrainLoop', max_epochs=1)")
+    with pytest.raises(
+        ValueError, match=r'a mmengine\.runner\.loops\.EpochBasedTrainLoop, expected .* of flmm\.engine'
+    ):
+        train(config, tmp_path / 'run')
 
 
 def test_datasets_are_concatenated(variant, tmp_path):

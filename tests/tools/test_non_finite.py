@@ -3,6 +3,7 @@
 import pytest
 import torch
 from mmdet.models.losses import CrossEntropyLoss
+from mmengine.hooks import EMAHook
 from same_run import load
 from tiny_models import tiny_lmm, tiny_processor
 from tiny_refcoco import run_tool
@@ -18,13 +19,15 @@ class PoisonedLoss(CrossEntropyLoss):
 
     def __init__(self, *, calls, in_gradient, **kwargs):
         super().__init__(**kwargs)
-        self.calls, self.in_gradient, self.count = calls, in_gradient, 0
+        self.calls, self.in_gradient, self.count = calls, in_gradient, 0  # None: in the value alone
 
     def forward(self, prediction, target):
         loss = super().forward(prediction, target)
         self.count += 1
         if self.count not in self.calls:
             return loss
+        if self.in_gradient is None:
+            return loss + torch.nan
         if not self.in_gradient:
             return loss * torch.nan
         zero = (prediction * 0).sum()
@@ -71,9 +74,10 @@ def test_training_stops_and_the_last_checkpoint_is_good(poisoned, tmp_path, in_g
     assert all(value.isfinite().all() for value in load(tmp_path / 'run' / 'iter_2.pth')['state_dict'].values())
 
 
-def test_a_streak_may_be_longer(poisoned, tmp_path):
+@pytest.mark.parametrize('in_gradient', [False, None])
+def test_a_streak_may_be_longer(poisoned, tmp_path, in_gradient):
     """The update is skipped, weights and moments are as before; the next one counts again."""
-    train(poisoned(THIRD, max_streak=2), tmp_path / 'run')
+    train(poisoned(THIRD, in_gradient=in_gradient, max_streak=2), tmp_path / 'run')
     second, third, fourth = (load(tmp_path / 'run' / f'iter_{number}.pth') for number in (2, 3, 4))
     for key, value in second['state_dict'].items():
         assert torch.equal(third['state_dict'][key], value), key
@@ -83,6 +87,8 @@ def test_a_streak_may_be_longer(poisoned, tmp_path):
     log = next((tmp_path / 'run').glob('*/*.log')).read_text()
     assert 'iteration 3: the loss is not finite' in log
 
+    if in_gradient is None:
+        return
     with pytest.raises(NonFiniteError, match='iteration 3: '):
         train(poisoned(range(5, 13), max_streak=2), tmp_path / 'two')
 
@@ -123,4 +129,22 @@ def test_a_checkpoint_that_is_not_finite_is_not_written(poisoned, tmp_path, monk
         NonFiniteError, match=r'1 tensors of the checkpoint are not finite \(state_dict\.text_proj\.bias\)'
     ):
         train(poisoned([]), tmp_path / 'run')
+    assert not list((tmp_path / 'run').glob('*.pth'))
+
+
+def test_an_average_that_is_not_finite_is_not_written(poisoned, tmp_path, monkeypatch):
+    """EMAHook adds averages to a checkpoint, and exchanges them with the weights."""
+    spoiled = EMAHook.after_train_iter
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        spoiled(self, runner, *args, **kwargs)
+        self.ema_model.module.text_proj.bias.data[0] = torch.nan
+
+    monkeypatch.setattr(EMAHook, 'after_train_iter', after_train_iter)
+    path = poisoned([])
+    path.write_text(path.read_text() + "custom_hooks = [dict(type='EMAHook')]\n")
+    with pytest.raises(
+        NonFiniteError, match=r'1 tensors of the checkpoint are not finite \(state_dict\.text_proj\.bias'
+    ):
+        train(path, tmp_path / 'run')
     assert not list((tmp_path / 'run').glob('*.pth'))

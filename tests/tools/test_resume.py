@@ -159,6 +159,85 @@ def test_a_schedule_that_follows_the_validation_is_refused(config, tmp_path):
         train(path, tmp_path / 'run', resume=['--resume'])
 
 
+SGD = "optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=1e-3, momentum=0.9))"
+
+
+def test_the_state_of_another_optimizer_is_refused(trained, tmp_path):
+    """AdamW's moments are no momentum, and the other way round."""
+    sgd = tmp_path / 'sgd.py'
+    sgd.write_text(f'_base_ = {str(trained.config)!r}\n{SGD}\n')
+    with pytest.raises(
+        ValueError, match=r"another optimizer: it has \[.*'betas'.*\], this one has .*'momentum'.*load_from"
+    ):
+        train(sgd, tmp_path / 'run', resume=['--resume', trained.work_dir / 'epoch_1.pth'])
+
+    train(sgd, tmp_path / 'sgd', 'train_cfg.max_epochs=1')
+    with pytest.raises(ValueError, match=r"another optimizer: it has \[.*'momentum'.*\], this one has .*'betas'"):
+        train(trained.config, tmp_path / 'run', resume=['--resume', tmp_path / 'sgd' / 'epoch_1.pth'])
+
+
+def test_other_groups_of_parameters_are_refused(trained, tmp_path):
+    with pytest.raises(
+        ValueError, match=r'has the state of \d+ groups of parameters, this optimizer has 1: restore param'
+    ):
+        train(
+            trained.config, tmp_path / 'run', 'optim_wrapper.paramwise_cfg=None',
+            resume=['--resume', trained.work_dir / 'epoch_1.pth'],
+        )  # fmt: skip
+
+
+def test_averages_are_not_taken_for_the_weights_of_a_run(trained, tmp_path):
+    averaged = tmp_path / 'averaged.py'
+    averaged.write_text(f"_base_ = {str(trained.config)!r}\ncustom_hooks = [dict(type='EMAHook', momentum=0.4)]\n")
+    train(averaged, tmp_path / 'ema', 'train_cfg.max_epochs=1')
+    with pytest.raises(ValueError, match=r'epoch_1\.pth comes from a run with EMAHook, .* averages; add EMAHook again'):
+        train(trained.config, tmp_path / 'run', resume=['--resume', tmp_path / 'ema' / 'epoch_1.pth'])
+
+
+@pytest.mark.parametrize(
+    'schedule',
+    [
+        "dict(type='OneCycleLR', eta_max=1e-2, total_steps=4, by_epoch=False)",
+        "dict(type='LinearMomentum', start_factor=0.1, begin=0, end=4, by_epoch=False)",
+        "dict(type='CosineAnnealingParamScheduler', param_name='weight_decay', eta_min=0.0, T_max=4, by_epoch=False)",
+    ],
+)
+def test_other_schedules_of_mmengine_resume_exactly(config, tmp_path, schedule):
+    """OneCycleLR's state holds a function, which no checkpoint can."""
+    path = tmp_path / 'scheduled.py'
+    path.write_text(f'_base_ = {str(config)!r}\nparam_scheduler = [{schedule}]\n')
+    train(path, tmp_path / 'straight')
+    train(path, tmp_path / 'resumed', resume=['--resume', tmp_path / 'straight' / 'epoch_1.pth'])
+    assert_same_run(load(tmp_path / 'resumed' / 'epoch_2.pth'), load(tmp_path / 'straight' / 'epoch_2.pth'))
+    assert 'resumed with another setting' not in log(tmp_path / 'resumed')
+
+
+def test_workers_that_live_on_are_said(trained, tmp_path):
+    options = ['train_dataloader.num_workers=1', '+train_dataloader.persistent_workers=True']
+    train(trained.config, tmp_path / 'run', *options, resume=['--resume', trained.work_dir / 'epoch_1.pth'])
+    assert 'the resumed run draws other numbers. With train_dataloader.persistent_workers=False' in log(
+        tmp_path / 'run'
+    )
+
+
+@pytest.mark.parametrize('max_epochs', [1, 2])
+def test_a_run_that_is_done_says_so(trained, tmp_path, max_epochs):
+    given = ['--resume', trained.work_dir / 'epoch_2.pth']
+    train(trained.config, tmp_path / 'run', f'train_cfg.max_epochs={max_epochs}', resume=given)
+    assert f'nothing is left to train: {given[1]} has done 4 of {2 * max_epochs} iterations' in log(tmp_path / 'run')
+    assert not list((tmp_path / 'run').glob('*.pth'))
+
+
+def test_a_copied_run_resumes_from_its_own_checkpoint(trained, tmp_path):
+    """The file ``last_checkpoint`` holds the path of the original."""
+    copied = tmp_path / 'copied'
+    copied.mkdir()
+    for name in ('epoch_2.pth', 'last_checkpoint'):
+        shutil.copy(trained.work_dir / name, copied)
+    train(trained.config, copied, resume=['--resume'])
+    assert f'Load checkpoint from {copied / "epoch_2.pth"}' in log(copied)
+
+
 def test_weights_alone_are_no_run(trained, tmp_path):
     torch.save({'state_dict': load(trained.work_dir / 'epoch_1.pth')['state_dict']}, tmp_path / 'weights.pth')
     with pytest.raises(ValueError, match=r"lacks \['meta', 'message_hub', .*load_from"):
