@@ -265,7 +265,7 @@ def test_from_config_is_the_model_and_processor_of_the_config(lmm, loaders, repo
             f'val_dataloader = dict(dataset={DATASET})',
             r"'.*config\.py' has an LMM without weights, and no CachedFeatures in .*; set model\.lmm to that one",
         ),
-        (LMM.replace('/lmm', '/lmn'), f'val_dataloader = dict(dataset={DATASET})', "'assets/lmn' does not exist"),
+        (LMM.replace('/lmm', '/lmn'), f'val_dataloader = dict(dataset={DATASET})', "assets/lmn' does not exist"),
     ],
     ids=['no pipeline', 'no weights', 'misspelt folder'],
 )  # fmt: skip
