@@ -21,7 +21,7 @@ class FileState:
     """What is kept of a file, to be compared later.
 
     Args:
-        size: in bytes.
+        size: number of bytes.
         mtime_ns: when it was written, in ns since 1970; None for a remote file, which has no time stamp.
         sha256: the hexadecimal digest of its content.
     """

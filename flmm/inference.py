@@ -32,8 +32,8 @@ class PhraseGrounder:
     the last digits of what a batch rounds (``batch_size=1`` has none of that).
 
     Args:
-        model: in evaluation mode, on the device to run on.
-        to_sample: as in training, with ``concat=True``.
+        model: a trained model in evaluation mode, on the device to run on.
+        to_sample: what makes samples in training, with ``concat=True``.
         group_size: so many phrases share a sequence, in the order given. The LMM reads the image once for each
             sequence. F-LMM puts all phrases of an image into one; more than the training images had were never learned.
         batch_size: at most so many sequences go through the LMM together.
@@ -75,8 +75,8 @@ class PhraseGrounder:
             config: config file. Where it reads stored features, the model that has made them is built.
             checkpoint: the trained part, as tools/train.py writes it.
             device: name of a torch device, such as 'cuda:0'.
-            group_size: see the class.
-            batch_size: see the class.
+            group_size: how many phrases share a sequence; the class says more.
+            batch_size: how many sequences go through the LMM together.
 
         Raises:
             ValueError: no loader of the config makes samples by RefCOCO2PNG, or none names the LMM that made the

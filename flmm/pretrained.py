@@ -70,7 +70,7 @@ def load_lmm(
 
     Args:
         name_or_path: a folder, or else a name on the hub such as 'Qwen/Qwen2.5-VL-3B-Instruct'.
-        dtype: of the weights.
+        dtype: precision of the weights.
         attn_implementation: transformers' name for it. Never the checkpoint's choice, which could be code of the hub.
         **kwargs: AutoModelForImageTextToText's.
 

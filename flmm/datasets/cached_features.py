@@ -29,12 +29,12 @@ class CachedFeatures(Dataset):
     Python's ``random``.
 
     Args:
-        folder: of the features.
+        folder: where the features are.
         dataset: config of the dataset.
         model: config of the model whose frozen parts make the features.
         draws: how often each item is stored.
-        dtype: of stored attentions and image embeddings: 'float16', 'bfloat16' or 'float32'.
-        seed: of what is drawn at random.
+        dtype: precision of stored attentions and image embeddings: 'float16', 'bfloat16' or 'float32'.
+        seed: what random drawings start from.
         pictures: how pictures are compared with those that the features were made from, once, when this is built:
             'stat' (size and time stamp, and the content where they differ), 'content', or 'unchecked' for training
             where the pictures are not.

@@ -123,9 +123,10 @@ class FeatureStore:
 
         Args:
             shard: its number.
-            samples: of its images. The embedding of an image is stored once, for all samples that hold the same tensor.
+            samples: all samples of the shard's images. The embedding of an image is stored once, for all samples that
+                hold the same tensor.
             pictures: states of the files of these images, from before they were read, by path.
-            dtype: of attentions and image embeddings; hidden states stay as they are.
+            dtype: precision of attentions and image embeddings; hidden states stay as they are.
 
         Raises:
             ValueError: a number is too large for ``dtype``, a sample has no truth, or a picture has changed since its

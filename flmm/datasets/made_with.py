@@ -24,7 +24,7 @@ class MadeWith:
         settings: JSON, without places.
         files: the file, folder or name on the hub of each dotted key of the configs where ``CONTENT`` stands.
         data_roots: local folders that end in '/', without repetition, in the order of the dataset's config.
-        backend_args: of mmengine's fileio, through which pictures are read.
+        backend_args: what mmengine's fileio is given to read pictures.
     """
 
     settings: dict[str, Any]
@@ -93,10 +93,10 @@ def without_places(config: Any, *, key: str, files: dict[str, str], data_roots: 
     '_file' names must be one.
 
     Args:
-        config: of a dataset or model.
+        config: the config of a dataset or model.
         key: dotted, of the config itself.
         files: gets the place of each file and checkpoint, by its key.
-        data_roots: of the dataset; see :func:`data_roots_in`.
+        data_roots: the dataset's; see :func:`data_roots_in`.
 
     Raises:
         ValueError: what a key that ends in '_file' names is no local file.

@@ -22,7 +22,7 @@ class RefCocoTestSets(ConcatDataset):
     files of annotations are read once for all.
 
     Args:
-        name: of the dataset, such as 'refcoco'.
+        name: the dataset's, such as 'refcoco'.
         splits: such as ('val', 'testA', 'testB').
         pipeline: configs of transforms that end in RefCOCO2PNG, whose ``concat`` follows the protocol.
         protocols: which of the two.

@@ -17,8 +17,8 @@ def check_pictures(
     """Compare pictures with those that features were made from.
 
     Args:
-        states: of the pictures of old, by the paths at which they are now.
-        folder: of the features.
+        states: what the pictures were, by the paths at which they are now.
+        folder: where the features are.
         content: True reads every picture; False those only whose time stamps differ.
         backend_args: file backend arguments of mmengine.
 

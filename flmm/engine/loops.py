@@ -134,7 +134,7 @@ def resume_passes(passes: Passes, checkpoint: dict[str, Any], *, num_done: int) 
 
     Args:
         passes: what to resume.
-        checkpoint: as loaded.
+        checkpoint: the loaded file.
         num_done: how many batches of the present pass its numbers of epochs and iterations say were done.
 
     Raises:

@@ -14,7 +14,7 @@ def resume_optimizers(optim_wrapper: OptimWrapper, stored: dict[str, Any]) -> li
     """Load the state of the optimizers, and keep the settings that the config has given them.
 
     Args:
-        optim_wrapper: as built by the config.
+        optim_wrapper: what the config has built.
         stored: what ``optim_wrapper.state_dict()`` was in the run that goes on.
 
     Returns:
@@ -70,8 +70,8 @@ def resume_schedulers(
     """Play the schedulers through to where the run was, so that their values are those of an uninterrupted run.
 
     Args:
-        schedulers: as built by the config, for each optimizer or for the only one; the optimizers have the values of a
-            run's start.
+        schedulers: what the config has built, for each optimizer or for the only one; the optimizers have the values
+            of a run's start.
         stored: their state dicts in the run that goes on.
         num_iters: iterations done.
         num_epochs: epochs done.

@@ -25,8 +25,8 @@ class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         by_epoch: False, so that mmengine fills in iterations, not epochs.
         warmup: share of the run that warms up, from 0 to below 1.
         start_factor: share of the base rate at the first iteration of the warm-up, from 0 to 1.
-        last_step: number of the last step, as in every scheduler of mmengine.
-        verbose: as in every scheduler of mmengine.
+        last_step: number of the last step, as every scheduler of mmengine takes it.
+        verbose: print each new rate.
 
     Raises:
         ValueError: a number out of its range.

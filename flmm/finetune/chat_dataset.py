@@ -69,7 +69,7 @@ class Conversation:
         messages: what ``apply_chat_template`` takes; image parts are bare ``{'type': 'image'}``.
         images: the RGB images in the order of the image parts.
         source: where it came from (``file:line``), for error messages.
-        image_names: of the images, for error messages; their numbers if empty.
+        image_names: what error messages call the images; their numbers if empty.
         assistant_tokens: special tokens that the assistant's text may contain.
     """
 

@@ -28,10 +28,10 @@ class _AdaptiveProcessor:
 
     Args:
         image_processor: adaptive, or a stock one, whose settings an adaptive one takes over.
-        tokenizer: as in the stock class.
-        video_processor: as in the stock class; videos are read as there.
-        chat_template: as in the stock class.
-        **kwargs: as in the stock class.
+        tokenizer: the stock class's.
+        video_processor: the stock class's; videos are read as there.
+        chat_template: the stock class's.
+        **kwargs: the stock class's.
     """
 
     def __init__(
