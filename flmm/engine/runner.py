@@ -5,12 +5,14 @@ from typing import Any
 
 from mmengine.device import get_device
 from mmengine.hooks import EMAHook
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import load_state_dict
 
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from flmm.engine.resume import resume_optimizers, resume_schedulers
+from flmm.engine.schedulers import check_reaches_base
 from flmm.engine.unwrap import unwrapped_model
 from flmm.models.checkpoints import read_checkpoint
 from flmm.registry import RUNNERS
@@ -44,6 +46,20 @@ class GroundingRunner(Runner):
                 f'the train loop is a {type(built).__module__}.{type(built).__name__}, expected EpochBasedTrainLoop or '
                 'IterBasedTrainLoop of flmm.engine, or a subclass: set train_cfg.type so'
             )
+        return built
+
+    def build_param_scheduler(
+        self, scheduler: _ParamScheduler | dict[str, Any] | list
+    ) -> list[_ParamScheduler] | dict[str, list[_ParamScheduler]]:
+        """Build the schedulers.
+
+        Raises:
+            ValueError: one would never leave the value that it starts with.
+        """
+        built = super().build_param_scheduler(scheduler)
+        for schedulers in built.values() if isinstance(built, dict) else [built]:
+            for each in schedulers:
+                check_reaches_base(each)
         return built
 
     def load_checkpoint(

@@ -85,6 +85,21 @@ class _ReachesBase:
         return super()._get_value()
 
 
+def check_reaches_base(built: _ParamScheduler) -> None:
+    """Refuse a scheduler of mmengine's own that would keep its first value for a whole run.
+
+    Raises:
+        ValueError: it runs over a single step, and is none of the classes of this module that mend that.
+    """
+    kinds = (scheduler.LinearParamScheduler, scheduler.ConstantParamScheduler)
+    if isinstance(built, kinds) and built.total_iters == 0 and not isinstance(built, _ReachesBase):
+        name = type(built).__name__
+        raise ValueError(
+            f"mmengine's {name} over the single step {built.begin} would keep the value it starts with for the whole "
+            f"run; set type={name!r} without a scope, which is flmm's own"
+        )
+
+
 @PARAM_SCHEDULERS.register_module()
 class LinearLR(_ReachesBase, scheduler.LinearLR):
     """mmengine's LinearLR, which over one step never leaves ``start_factor``; this one then takes ``end_factor``."""

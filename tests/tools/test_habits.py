@@ -174,3 +174,12 @@ def test_a_run_on_few_images_reaches_the_base_rate(variant, tmp_path, schedule, 
     rates = scalars['train/lr']['log_history'].tolist()
     assert len(rates) == num_images * max_epochs
     assert max(rates) == 2e-3
+
+
+@pytest.mark.parametrize('name', ['LinearLR', 'ConstantLR', 'LinearMomentum'])
+def test_a_schedule_of_mmengine_that_would_stay_at_its_start_is_refused(variant, tmp_path, name):
+    """Asked for by its scope, past this package's own; over two steps it is mmengine's to use."""
+    config = variant(f"param_scheduler = [dict(type='mmengine.{name}', begin=0, end=1, by_epoch=False)]")
+    message = rf"mmengine's {name} over the single step 0 would keep the value .* set type='{name}' without a scope"
+    with pytest.raises(ValueError, match=message):
+        train(config, tmp_path / 'run')
