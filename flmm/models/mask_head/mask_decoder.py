@@ -143,8 +143,8 @@ class UNetHead(nn.Module):
         """He initialization, of ``conv_seg`` too.
 
         With the near-zero ``conv_seg`` that is usual for segmentation heads, the weights of all features first turn
-        negative, to fit the background that most pixels are; the foreground then has nothing left to rise with, and
-        hundreds of steps pass without a single positive logit.
+        negative, to fit the background that most pixels are; the foreground then has little left to rise with, and
+        many steps pass before a logit is positive.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
