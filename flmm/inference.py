@@ -14,7 +14,7 @@ from torch import Tensor
 from flmm.config import read_config
 from flmm.datasets import RefCOCO2PNG, cached_features_in, unlabelled_item
 from flmm.fingerprint import mappings_in
-from flmm.images import read_rgb, to_rgb
+from flmm.images import read_rgb
 from flmm.models import FrozenLMM, LMMWithoutWeights
 from flmm.models.checkpoints import load_trained
 from flmm.registry import MODELS, TRANSFORMS, is_type
@@ -142,11 +142,11 @@ class PhraseGrounder:
 
 
 def _read_image(image: str | os.PathLike | Image.Image | np.ndarray | Tensor) -> tuple[str, Image.Image]:
-    """Return a name for messages, and the image as RGB."""
+    """Return a name for messages, and the image, which :func:`unlabelled_item` makes RGB."""
     if isinstance(image, (str, os.PathLike)):
         return os.fspath(image), read_rgb(image, name=os.fspath(image), orientation='apply')
     if isinstance(image, Image.Image):
-        return 'image', to_rgb(image)
+        return 'image', image
     pixels = image
     if isinstance(image, Tensor):
         if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
@@ -158,7 +158,7 @@ def _read_image(image: str | os.PathLike | Image.Image | np.ndarray | Tensor) ->
         raise ValueError(
             f'image is a {pixels.dtype} array {pixels.shape}, expected uint8 [height, width] or [height, width, 3]'
         )
-    return 'image', to_rgb(Image.fromarray(np.ascontiguousarray(pixels)))
+    return 'image', Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def _joined(samples: list[GroundingSample]) -> GroundingSample:

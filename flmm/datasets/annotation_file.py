@@ -2,8 +2,9 @@
 
 import reprlib
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
+
+from flmm.files import open_regular
 
 Id = int | str
 
@@ -12,21 +13,23 @@ def read_regular_file(path: str, *, setting: str) -> bytes:
     """Read a file of annotations.
 
     Args:
-        path: Of a regular file, or a link to one. A FIFO would wait for ever, a device might never end.
+        path: A regular file, or a link to one. A FIFO would wait for ever, a device might never end.
         setting: The setting that names the file, such as 'ann_file', for messages.
 
     Raises:
         ValueError: the file does not exist, is none, or cannot be read.
     """
-    file = Path(path)
-    if not file.exists():
-        raise ValueError(f'{setting} {path!r} does not exist; download the RefCOCO annotations there')
-    if not file.is_file():
-        raise ValueError(f'{setting} {path!r} is no regular file (a folder, FIFO or device); name the file itself')
     try:
-        return file.read_bytes()
+        with open_regular(path) as file:
+            return file.read()
+    except FileNotFoundError as error:
+        raise ValueError(f'{setting} {path!r} does not exist; download the RefCOCO annotations there') from error
     except OSError as error:
         raise ValueError(f'{setting} {path!r} cannot be read ({error}); check its permissions') from error
+    except ValueError as error:
+        raise ValueError(
+            f'{setting} {path!r} is no regular file (a folder, FIFO or device); name the file itself'
+        ) from error
 
 
 def is_id(value: Any) -> bool:
@@ -38,7 +41,7 @@ def check_entry(entry: Any, *, keys: Iterable[str], where: str) -> None:
     """Check that an entry is a dict with these keys, whose ids are ids.
 
     Args:
-        entry: Of a list in a file of annotations.
+        entry: What a list in a file of annotations holds.
         keys: Those that the entry must have; a key that is 'id' or ends in '_id' holds an id.
         where: Names file and entry, for messages.
 

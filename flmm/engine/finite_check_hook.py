@@ -1,5 +1,6 @@
 """Training stops at numbers that are not finite, before they reach the weights or a checkpoint."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,7 @@ class FiniteCheckHook(Hook):
             NonFiniteError: naming the losses, the samples, the stage of the model, and the last checkpoint.
         """
         losses = {name: float(torch.as_tensor(value).detach()) for name, value in outputs.items() if 'loss' in name}
-        bad_losses = {name: value for name, value in losses.items() if not torch.tensor(value).isfinite()}
+        bad_losses = {name: value for name, value in losses.items() if not math.isfinite(value)}
         if not bad_losses and not self._bad_gradient:
             self._streak = 0
             return

@@ -11,7 +11,7 @@ from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import load_state_dict
 
-from flmm.models.fingerprints import same_weights
+from flmm.models.fingerprints import different_part
 
 if TYPE_CHECKING:
     from flmm.models.frozen_lmm import FrozenLMM
@@ -82,9 +82,9 @@ def check_frozen_parts(model: 'FrozenLMM', checkpoint: dict[str, Any]) -> None:
         )
         return
     own = model.frozen_parts()
-    for name, value in stored.items():
-        if None not in (value, own.get(name)) and not same_weights(value, own[name]):
-            raise ValueError(
-                f'the checkpoint was trained over another {name} ({value}) than the model has ({own[name]}); build the '
-                "model with the checkpoint's own, or, to combine both on purpose, delete meta['frozen_parts'] from it"
-            )
+    name = different_part(stored, own)
+    if name is not None:
+        raise ValueError(
+            f'the checkpoint was trained over another {name} ({stored[name]}) than the model has ({own[name]}); build '
+            "the model with the checkpoint's own, or, to combine both on purpose, delete meta['frozen_parts'] from it"
+        )

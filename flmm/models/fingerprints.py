@@ -1,6 +1,7 @@
 """What tells one set of frozen weights from another, wherever and in whichever precision it was loaded."""
 
 import hashlib
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -41,3 +42,11 @@ def weights_fingerprint(module: nn.Module) -> str | None:
 def same_weights(first: str, second: str) -> bool:
     """Say whether two fingerprints are of the same weights, in whichever precision each was loaded."""
     return not set(first.split('/')).isdisjoint(second.split('/'))
+
+
+def different_part(stored: Mapping[str, str | None], own: Mapping[str, str | None]) -> str | None:
+    """Return the name of the first of two models' frozen parts that differs, or None; what is not known does not."""
+    for name, value in stored.items():
+        if None not in (value, own.get(name)) and not same_weights(value, own[name]):
+            return name
+    return None

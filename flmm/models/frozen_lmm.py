@@ -15,7 +15,7 @@ from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
 from flmm.geometry import area_coverage, processed_to_image
-from flmm.models.fingerprints import same_weights, weights_fingerprint
+from flmm.models.fingerprints import different_part, weights_fingerprint
 from flmm.models.finite import check_finite
 from flmm.models.head_selection import choose_heads
 from flmm.models.trainable_state import keep_trainable_state
@@ -150,14 +150,16 @@ class FrozenLMM(BaseModel):
 
     def _check_made_by(self, image: str, made_by: dict[str, str | None]) -> None:
         own = self.frozen_parts()
-        for name, value in made_by.items():
-            if own[name] is None:
-                self._fingerprints[name] = value  # an LMM without weights stands for the one that made the features
-            elif value is not None and not same_weights(value, own[name]):
-                raise ValueError(
-                    f'features of image {image!r} were made by another {name} ({value}) than the model has '
-                    f'({own[name]}); make them again'
-                )
+        name = different_part(made_by, own)
+        if name is not None:
+            raise ValueError(
+                f'features of image {image!r} were made by another {name} ({made_by[name]}) than the model has '
+                f'({own[name]}); make them again'
+            )
+        # An LMM without weights stands for the one that made the features.
+        self._fingerprints.update(
+            {name: made_by.get(name) for name, value in self._fingerprints.items() if value is None}
+        )
 
     def init_weights(self) -> None:
         """Do nothing: every part comes initialised or loaded, and the frozen ones must stay as they are."""

@@ -63,12 +63,12 @@ class _AdaptiveProcessor:
 
         Args:
             pretrained_model_name_or_path: a hub name or a folder.
-            cache_dir: as in the stock class, like the next four.
-            force_download: as in the stock class.
-            local_files_only: as in the stock class.
-            token: as in the stock class.
-            revision: as in the stock class.
-            **kwargs: as in the stock class; settings of the image processor, adaptive ones too, override the saved, or
+            cache_dir: where files of the hub are kept.
+            force_download: download files that are kept already, too.
+            local_files_only: do not ask the hub.
+            token: what the hub knows the user by.
+            revision: branch, tag or commit on the hub.
+            **kwargs: the stock class's; settings of the image processor, adaptive ones too, override the saved, or
                 those of an ``image_processor`` that is given.
 
         Raises:

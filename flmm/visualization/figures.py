@@ -35,7 +35,7 @@ class PhraseRow:
     """One phrase: at most 0.3 MB for the image, which a sample's phrases share, and 0.6 MB for the rest.
 
     Args:
-        phrase: as in the sample.
+        phrase: what the sample calls it.
         image: RGB, with sides (PW, PH) up to :data:`LONGEST_SIDE`.
         heat: [PH, PW] float32 in 0..1, see :func:`attention_map`.
         masks: 'coarse', 'refined', and 'truth' where it is known -> [PH, PW] bool.

@@ -13,7 +13,7 @@ def draw_heads(sample: GroundingSample, *, heads: dict[int, list[int]], mask_id:
 
     Args:
         sample: a predicted sample.
-        heads: of each layer, in the order of the channels: the model's ``heads``.
+        heads: the model's ``heads``: those of each layer, in the order of the channels.
         mask_id: which phrase.
 
     Raises:

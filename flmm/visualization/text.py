@@ -84,9 +84,9 @@ def fit_text(text: str, *, width: float, fontsize: float, max_lines: int = 1) ->
 
     Args:
         text: anything; white space becomes single blanks, what cannot be drawn is escaped.
-        width: in inches.
-        fontsize: in points.
-        max_lines: of these lines the last ends in an ellipsis where text is left over.
+        width: longest line in inches.
+        fontsize: size of letters in points.
+        max_lines: most lines; the last ends in an ellipsis where text is left over.
     """
     width *= DPI
     rest = ' '.join(map(printable, text.split()))[: int(width) * max_lines + 1]  # a character takes more than a pixel

@@ -118,7 +118,7 @@ def test_the_default_has_nothing_to_tell():
     _warn_that_v1_keeps_photographs.cache_clear()
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        wrapped().preprocess(half_smooth_image(), prompt='Where?')
+        assert len(wrapped().preprocess(half_smooth_image(), prompt='Where?')['pixel_values']) == 1
 
 
 def test_alpha_without_a_method_is_told():

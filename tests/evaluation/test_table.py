@@ -126,4 +126,6 @@ def test_null_of_metrics_json_is_undefined():
 
 
 def test_lone_surrogates_can_be_printed():
-    format_table({'\ud83d/refined/mIoU/\ud83d': 1.0, '\udc80': '\udc80'}).encode('utf-8')
+    printed = format_table({'\ud83d/refined/mIoU/\ud83d': 1.0, '\udc80': '\udc80'}).encode('utf-8')
+    assert b'\\ud83d' in printed
+    assert b'\\udc80' in printed
