@@ -1,0 +1,31 @@
+"""The demo's model gives the numbers that it gave before families of LMMs had a contract, and has the same weights."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from golden_demo import golden_outputs
+from safetensors.torch import load_file
+
+ARTIFACTS = Path(__file__).parents[1] / 'artifacts'
+
+
+@pytest.fixture(scope='module')
+def found():
+    return golden_outputs()
+
+
+def test_outputs_are_those_of_the_first_wave(found):
+    golden = load_file(ARTIFACTS / 'golden_demo.safetensors')
+    outputs, _ = found
+    assert outputs.keys() == golden.keys()
+    for name, expected in golden.items():
+        # logits of tens: 1e-5 of them, and 1e-5 of what is near zero
+        torch.testing.assert_close(
+            outputs[name], expected, rtol=1e-5, atol=1e-5 * max(1, expected.abs().max()), msg=name
+        )
+
+
+def test_old_checkpoints_have_the_keys_and_shapes_of_the_model(found):
+    assert found[1] == json.loads((ARTIFACTS / 'golden_demo.json').read_text(encoding='utf-8'))
