@@ -1,6 +1,6 @@
 """Frames, and the boxes of masks.
 
-Three frames describe the same picture:
+Three kinds of frames describe the same picture:
 
 - the *processed frame* [H, W] is what the LMM's image processor makes: the resized image, padded where the processor
   pads. The attention maps and the coarse logits cover it, padding included, with a grid of any size.
@@ -30,7 +30,7 @@ class FrameSize(TypedDict):
 
 
 class FramePadding(TypedDict):
-    """Padding of the processed frame in px, on the four sides of the image."""
+    """Padding of a frame in px, on the four sides of the image; negative where the frame cuts the image off."""
 
     before_height: int
     after_height: int
@@ -44,7 +44,7 @@ class FrameMetaData(TypedDict):
     Keys:
         original_shape: (IH, IW), the image frame.
         image_shape: size of the image inside the processed frame.
-        padding: what was added around it.
+        padding: what was added around it, or cut from it.
         padded_shape: (H, W), the processed frame: ``image_shape`` plus ``padding``.
         scale_factor: (x, y), ``image_shape / original_shape``.
     """
@@ -64,17 +64,19 @@ def frame_meta_data(
     Args:
         original_size: (IH, IW) of the original image.
         image_size: (height, width) of the image inside the processed frame.
-        padding: px (before_height, after_height, before_width, after_width) around it. None for Qwen.
+        padding: px (before_height, after_height, before_width, after_width) around it. Negative numbers cut the image,
+            as LLaVA-NeXT does where the padding that it removes is no multiple of its patches.
 
     Raises:
-        ValueError: a size is not positive, or a padding is negative.
+        ValueError: a size is not positive, or nothing of the image is left.
     """
     (original_height, original_width), (height, width) = original_size, image_size
     before_height, after_height, before_width, after_width = padding
     if min(*original_size, *image_size) < 1:
         raise ValueError(f'sizes must be at least 1 px, got original_size={original_size}, image_size={image_size}')
-    if min(padding) < 0:
-        raise ValueError(f'padding must not be negative, got {padding}; crop the image before describing its frame')
+    left = (height + min(before_height, 0) + min(after_height, 0), width + min(before_width, 0) + min(after_width, 0))
+    if min(left) < 1:
+        raise ValueError(f'padding {padding} leaves nothing of an image of (height, width) {(height, width)}')
     return FrameMetaData(
         original_shape=FrameSize(height=original_height, width=original_width),
         image_shape=FrameSize(height=height, width=width),
@@ -98,7 +100,8 @@ def processed_to_image(logits: Tensor, meta_data: FrameMetaData) -> Tensor:
     """Bring logits from the processed frame to the image frame.
 
     Padding is cut off before the final resampling, so none of it bleeds into the image. Where its border falls between
-    two grid cells, the grid is first resampled to the px of the processed frame.
+    two grid cells, the grid is first resampled to the px of the processed frame. Where the frame cuts the image off, the
+    logits at its border are repeated.
 
     Args:
         logits: [N, h, w], a grid of any resolution that covers the whole processed frame, padding included.
@@ -112,25 +115,28 @@ def processed_to_image(logits: Tensor, meta_data: FrameMetaData) -> Tensor:
     """
     if logits.ndim != 3:
         raise ValueError(f'logits must be [N, h, w], got shape {tuple(logits.shape)}')
-    frame, content, padding = (meta_data[key] for key in ('padded_shape', 'image_shape', 'padding'))
-    if frame != content:
-        spans = [  # start and length of the image on each axis of the frame, in px
-            (padding['before_height'], content['height'], frame['height']),
-            (padding['before_width'], content['width'], frame['width']),
-        ]
-        grid = logits.shape[-2:]
-        aligned = all(
-            start * cells % side == 0 and length * cells % side == 0
-            for (start, length, side), cells in zip(spans, grid, strict=True)
+    frame, padding = meta_data['padded_shape'], meta_data['padding']
+    before = (padding['before_height'], padding['before_width'])
+    after = (padding['after_height'], padding['after_width'])
+    if any((*before, *after)):
+        sides, grid = (frame['height'], frame['width']), logits.shape[-2:]
+        starts = [max(pad, 0) for pad in before]
+        ends = [side - max(pad, 0) for side, pad in zip(sides, after, strict=True)]
+        cuts = [max(-pad, 0) for pad in (before[1], after[1], before[0], after[0])]  # in the order of F.pad
+        aligned = not any(cuts) and all(
+            start * cells % side == 0 and end * cells % side == 0
+            for start, end, side, cells in zip(starts, ends, sides, grid, strict=True)
         )
         if not aligned:
-            grid = (frame['height'], frame['width'])
+            grid = sides
             logits = resize_logits(logits, grid)
         rows, columns = (
-            slice(start * cells // side, (start + length) * cells // side)
-            for (start, length, side), cells in zip(spans, grid, strict=True)
+            slice(start * cells // side, end * cells // side)
+            for start, end, side, cells in zip(starts, ends, sides, grid, strict=True)
         )
         logits = logits[:, rows, columns]
+        if any(cuts):  # what the frame does not show is like its border
+            logits = F.pad(logits[:, None], cuts, mode='replicate')[:, 0]
     original = meta_data['original_shape']
     return resize_logits(logits, (original['height'], original['width']))
 
@@ -165,6 +171,35 @@ def image_to_processed(masks: Tensor, meta_data: FrameMetaData) -> Tensor:
     )[:, 0]
     sides = [padding[side] for side in ('before_width', 'after_width', 'before_height', 'after_height')]
     return F.pad(resized, sides).bool()
+
+
+def resample_view(values: Tensor, source: FrameMetaData, target: FrameMetaData, grid_size: Sequence[int]) -> Tensor:
+    """Bring values from the grid of one view of an image to the grid of another.
+
+    Bilinear, and where ``source`` does not show what a cell of ``target`` does, the value at its border. For two views
+    that show the whole image this is ``F.interpolate`` to the size of the other grid.
+
+    Args:
+        values: [M, C, h, w] on a grid over the frame ``source``.
+        source: the frame that the values lie in.
+        target: another frame of the same image.
+        grid_size: (h', w'), the grid over the frame ``target``.
+
+    Returns:
+        [M, C, h', w'] in the dtype of ``values``.
+    """
+    axes = []
+    for axis, cells in zip(('height', 'width'), grid_size, strict=True):
+        centres = (torch.arange(cells, device=values.device, dtype=torch.float64) + 0.5) / cells
+        in_image = (centres * target['padded_shape'][axis] - target['padding'][f'before_{axis}']) / (
+            target['image_shape'][axis]
+        )
+        in_source = in_image * source['image_shape'][axis] + source['padding'][f'before_{axis}']
+        axes.append(in_source / source['padded_shape'][axis] * 2 - 1)  # -1 and 1 are the borders of the frame
+    rows, columns = torch.meshgrid(*axes, indexing='ij')
+    places = torch.stack([columns, rows], dim=-1).to(values.dtype)  # [h', w', (x, y)]
+    places = places.expand(len(values), -1, -1, -1)
+    return F.grid_sample(values, places, mode='bilinear', padding_mode='border', align_corners=False)
 
 
 def area_coverage(masks: Tensor, grid_size: Sequence[int]) -> Tensor:

@@ -132,11 +132,12 @@ class PhraseGrounder:
             raise ValueError(f'image {path!r} has no phrase; give a list of strings')
         samples = self.to_sample.samples_of(unlabelled_item(picture, phrases, path=path), group_size=self.group_size)
         device = self.model.text_layer_weights.device
-        pixel_values = samples[0].pixel_values.to(device)  # the same for all, so they lie there once
+        # The same for all samples, so the tensors lie there once.
+        lmm_inputs = {name: tensor.to(device) for name, tensor in samples[0].lmm_inputs.items()}
         grounded = []
         for start in range(0, len(samples), self.batch_size):
             batch = samples[start : start + self.batch_size]
-            batch = [replace(sample, pixel_values=pixel_values).to(device) for sample in batch]
+            batch = [sample.with_outputs(lmm_inputs=lmm_inputs).to(device) for sample in batch]
             grounded += self.model(batch, mode='predict')
         return grounded[0] if len(grounded) == 1 else _joined(grounded)
 

@@ -11,6 +11,8 @@ from typing import Any
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
+from flmm.families import modules_of
+
 
 def _child_of(parent: Registry, *locations: str) -> Registry:
     return Registry(parent.name, parent=parent, scope='flmm', locations=list(locations))
@@ -25,12 +27,12 @@ DATASETS = _child_of(
 TRANSFORMS = _child_of(
     mmengine_registry.TRANSFORMS,
     'flmm.datasets.load_masks',
-    'flmm.datasets.qwen_image_processor',
     'flmm.datasets.transforms',
+    *modules_of('image_processor'),
 )
 FUNCTIONS = _child_of(mmengine_registry.FUNCTIONS, 'flmm.datasets.collate', 'flmm.datasets.worker_seeds')
 DATA_SAMPLERS = _child_of(mmengine_registry.DATA_SAMPLERS, 'flmm.datasets.token_batch_sampler')
-MODELS = _child_of(mmengine_registry.MODELS, 'flmm.models')
+MODELS = _child_of(mmengine_registry.MODELS, 'flmm.models', *modules_of('model'))
 METRICS = _child_of(mmengine_registry.METRICS, 'flmm.evaluation')
 HOOKS = _child_of(mmengine_registry.HOOKS, 'flmm.engine')
 LOOPS = _child_of(mmengine_registry.LOOPS, 'flmm.engine.loops')

@@ -1,24 +1,35 @@
-"""The one thing that datasets and models share: a grounding sample.
+"""The one thing that datasets and models share: a grounding sample. Nothing in it belongs to one family of LMMs.
 
-Letters: S tokens in the sequence, P patches of 14x14 px, M masks (= phrases), (H, W) the processed frame in px (a
-multiple of 28), (h, w) the same frame in units of 28 px, N the image tokens (h * w; fewer with adaptive patches),
-(IH, IW) the image frame in px, C attention heads.
+Letters: S tokens in the sequence, V views of the image, N image tokens of a view, M masks (= phrases), (H, W) the
+frame of the last view in px, (h, w) the same frame in cells of its grid, (IH, IW) the image frame in px, C channels.
 """
 
 import copy
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from flmm.apt.layout import TokenLayout
+from flmm.geometry import FrameMetaData
 
-MERGE_SIZE = 2
-"""2x2 patches become one LLM image token in every Qwen2-VL and Qwen2.5-VL."""
-UNIT_PIXELS = 28
-"""Side of the square that one dense image token covers: 2 patches of 14 px."""
+
+@dataclass(kw_only=True)
+class ImageView:
+    """One rendering of the image that the LMM reads, and where its tokens lie in the sequence.
+
+    Args:
+        columns: [N] long, the position in the sequence of each token, in the order of the layout.
+        layout: which square of the view's grid each token covers.
+        meta_data: how the frame that the grid covers lies over the image; padding belongs to the frame.
+    """
+
+    columns: Tensor
+    layout: TokenLayout
+    meta_data: FrameMetaData
 
 
 @dataclass(kw_only=True)
@@ -26,7 +37,7 @@ class FrozenFeatures:
     """What the frozen parts say of one sample: all that the trained ones read of its image and text.
 
     Args:
-        attentions: [M, C, h, w] float32, attention of each phrase to the image, by layer, then by head.
+        attentions: [M, C, h, w] float32, attention of each phrase to the image, by view, by layer, then by head.
         hidden_states: [layers, R, hidden], of the R phrase tokens, phrase by phrase.
         image_embedding: [sam_dim, e, e], what SAM's image encoder makes of the image.
         made_by: which frozen parts made them, as ``FrozenLMM.frozen_parts`` says it; None where a model's own did.
@@ -42,24 +53,20 @@ class FrozenFeatures:
 class GroundingSample:
     """One image, its phrases, their masks, and what the model says of them.
 
-    The first block is made by the dataset pipeline, the second by the model. How the fields must
-    fit together is checked when a sample is made.
+    The first block is made by the dataset pipeline, the second by the model. How the fields must fit together is
+    checked once, when a sample is made.
 
     Args:
         input_ids: [S] long. Chat-formatted prompt with its image tokens, then the phrases.
         mask_ids: [S] long. Which phrase a token belongs to (0..M-1); -1 is context.
-        pixel_values: [P, 1176] float, P = 4 * N. Flattened patches: 3 channels x 2 frames x 14 x 14, normalized. May be
+        lmm_inputs: tensors that the LMM takes beside the text, under its own names, such as ``pixel_values``. May be
             None where ``features`` are known.
-        image_grid_thw: [1, 3] long. Frames, rows and columns of the dense patch grid; H = 14 * rows.
-        image_token_id: the id that stands for one image token in ``input_ids``.
+        views: V renderings of the image, coarse before fine. Coarse masks are predicted in the frame of the last one.
         phrases: M strings, as read from the dataset.
-        masks: [M, H, W] bool, truth in the processed frame; None where no truth is known.
+        masks: [M, H, W] bool, truth in the frame of the last view; None where no truth is known.
         gt_masks: [M, IH, IW] bool, truth in the image frame; None exactly where ``masks`` is.
         image: the image as RGB, size (IW, IH). May be None where ``features`` are known.
-        meta_data: frame sizes, see :class:`flmm.geometry.FrameMetaData`.
         image_path: where the image was read from, for messages and file names.
-        image_layout: [N, 3] long. Top, left and size in units of the square that each image token covers, see
-            :class:`flmm.apt.TokenLayout`. None makes it dense: one token for each unit.
         phrase_kinds: M strings or None. What kind of expression each phrase is, where the dataset says so.
         dataset_name: which test set the sample belongs to; results are reported by it.
         sample_idx: which item of that dataset the sample comes from; one item can make several samples.
@@ -69,20 +76,20 @@ class GroundingSample:
         text_embeds: M tensors [tokens_i, sam_dim]. Hidden states of each phrase's tokens, projected for SAM.
         pred_masks: [M, IH, IW] float. Coarse logits in the image frame.
         sam_pred_masks: [M, IH, IW] float. Refined logits in the image frame.
+
+    Raises:
+        ValueError: fields that do not fit together; the message names the image, what was found and what was expected.
     """
 
     input_ids: Tensor
     mask_ids: Tensor
-    pixel_values: Tensor | None
-    image_grid_thw: Tensor
-    image_token_id: int
+    lmm_inputs: dict[str, Tensor] | None
+    views: list[ImageView]
     phrases: list[str]
     masks: Tensor | None
     gt_masks: Tensor | None
     image: Image.Image | None
-    meta_data: dict[str, Any]
     image_path: str
-    image_layout: Tensor | None = None
     phrase_kinds: list[str] | None = None
     dataset_name: str = 'dataset'
     sample_idx: int = 0
@@ -94,9 +101,9 @@ class GroundingSample:
     sam_pred_masks: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.image_layout is None and tuple(self.image_grid_thw.shape) == (1, 3):
-            self.image_layout = TokenLayout.dense(self.grid_size, device=self.image_grid_thw.device).tokens
-        self.validate()
+        self._check_fields()
+        for number, view in enumerate(self.views):
+            self._check_view(number, view)
 
     @property
     def num_masks(self) -> int:
@@ -109,10 +116,19 @@ class GroundingSample:
         return torch.bincount(self.mask_ids[self.mask_ids >= 0], minlength=self.num_masks).tolist()
 
     @property
+    def meta_data(self) -> FrameMetaData:
+        """The frame of the last view, in which coarse masks are predicted."""
+        return self.views[-1].meta_data
+
+    @property
+    def layout(self) -> TokenLayout:
+        """Where the tokens of the last view lie on its grid."""
+        return self.views[-1].layout
+
+    @property
     def grid_size(self) -> tuple[int, int]:
-        """(h, w), the dense grid in units: one unit is 2x2 patches, one dense image token."""
-        _, rows, columns = self.image_grid_thw[0].tolist()
-        return rows // MERGE_SIZE, columns // MERGE_SIZE
+        """(h, w), the grid of the last view, on which attention is given to the mask head."""
+        return self.layout.grid_size
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -120,81 +136,114 @@ class GroundingSample:
         original = self.meta_data['original_shape']
         return original['height'], original['width']
 
-    @property
-    def layout(self) -> TokenLayout:
-        """Where the image tokens lie on the dense grid."""
-        return TokenLayout(tokens=self.image_layout, grid_size=self.grid_size)
-
-    def validate(self) -> None:
-        """Check that the fields fit together.
-
-        Raises:
-            ValueError: they do not; the message names the image, what was found and what was expected.
-        """
+    def _check_fields(self) -> None:
         if not self.phrases:
             raise ValueError(f'image {self.image_path!r} has no phrase; leave it out of the dataset')
-        if tuple(self.image_grid_thw.shape) != (1, 3):
-            found = tuple(self.image_grid_thw.shape)
+        if not self.views:
+            raise ValueError(f'image {self.image_path!r} has no view; give at least one, with its tokens')
+        if self.features is None and (self.image is None or self.lmm_inputs is None):
             raise ValueError(
-                f'image {self.image_path!r}: image_grid_thw has shape {found}, expected (1, 3) (one image)'
+                f'image {self.image_path!r}: image and lmm_inputs may be absent only where features are known'
             )
-        try:
-            self.layout.check()
-        except ValueError as error:
-            raise ValueError(f'image {self.image_path!r}: {error}') from error
-        h, w = self.grid_size
-        num_tokens = len(self.image_layout)
-        frame = (h * UNIT_PIXELS, w * UNIT_PIXELS)
-        mask_ids = self.mask_ids[self.mask_ids != -1].unique().tolist()
-        num_masks, num_image_tokens = self.num_masks, int((self.input_ids == self.image_token_id).sum())
-        kinds = self.phrases if self.phrase_kinds is None else self.phrase_kinds
-        if self.features is None and (self.image is None or self.pixel_values is None):
-            raise ValueError(
-                f'image {self.image_path!r}: image and pixel_values may be absent only where features are known'
-            )
-        image_size = self.image_size if self.image is None else (self.image.height, self.image.width)
-        num_rows = num_tokens * MERGE_SIZE**2
-        found_rows = num_rows if self.pixel_values is None else len(self.pixel_values)
         if (self.masks is None) != (self.gt_masks is None):
             given, absent = ('gt_masks', 'masks') if self.masks is None else ('masks', 'gt_masks')
             raise ValueError(
                 f'image {self.image_path!r} has {given} but {absent} is None; give both, or None for both where no '
                 'truth is known'
             )
+        mask_ids = self.mask_ids[self.mask_ids != -1].unique().tolist()
+        kinds = self.phrases if self.phrase_kinds is None else self.phrase_kinds
+        image_size = self.image_size if self.image is None else (self.image.height, self.image.width)
         facts = [
             ('mask_ids has shape', tuple(self.mask_ids.shape), tuple(self.input_ids.shape), 'one id for each token'),
-            ('its phrases have mask ids', mask_ids, list(range(num_masks)), 'each phrase needs tokens of its own'),
-            ('its image tokens number', num_image_tokens, num_tokens, f'its layout of a grid of {h}x{w} units'),
-            ('pixel_values has rows', found_rows, num_rows, 'the patches of its layout'),
-            ('image has size', image_size, self.image_size, 'the original shape of its meta_data'),
-            ('phrase_kinds number', len(kinds), num_masks, 'one for each phrase, or None'),
+            ('its phrases have mask ids', mask_ids, list(range(self.num_masks)), 'each phrase needs tokens of its own'),
+            ('image has size', image_size, self.image_size, 'the original shape of its views'),
+            ('phrase_kinds number', len(kinds), self.num_masks, 'one for each phrase, or None'),
         ]
-        if self.masks is not None and self.gt_masks is not None:
-            facts += [
-                ('masks has shape', tuple(self.masks.shape), (num_masks, *frame), 'a mask each, processed frame'),
-                (
-                    'gt_masks has shape',
-                    tuple(self.gt_masks.shape),
-                    (num_masks, *image_size),
-                    'a mask each, image frame',
-                ),
+        frame = self.meta_data['padded_shape']
+        for name, truth, size, where in (
+            ('masks has shape', self.masks, (frame['height'], frame['width']), 'a mask each, frame of the last view'),
+            ('gt_masks has shape', self.gt_masks, image_size, 'a mask each, image frame'),
+        ):
+            if truth is not None:
+                facts.append((name, tuple(truth.shape), (self.num_masks, *size), where))
+        self._refuse(facts)
+
+    def _check_view(self, number: int, view: ImageView) -> None:
+        try:
+            view.layout.check()
+        except ValueError as error:
+            raise ValueError(f'image {self.image_path!r}: {error}') from error
+        original = self.meta_data['original_shape']
+        self._refuse(
+            [
+                (f'view {number} has columns', tuple(view.columns.shape), (len(view.layout),), 'one for each token'),
+                (f'view {number} is of an image', view.meta_data['original_shape'], original, 'as the last view'),
             ]
+        )
+        inside = (view.columns >= 0) & (view.columns < len(self.input_ids))
+        if not bool(inside.all()) or bool((self.mask_ids[view.columns] >= 0).any()):
+            raise ValueError(
+                f'image {self.image_path!r}: view {number} has columns outside of the {len(self.input_ids)} tokens of '
+                'the sequence, or at tokens of phrases; expected those of its image tokens'
+            )
+
+    def _refuse(self, facts: list[tuple[str, Any, Any, str]]) -> None:
         for name, found, expected, why in facts:
             if found != expected:
                 raise ValueError(f'image {self.image_path!r}: {name} {found}, expected {expected} ({why})')
 
+    def with_outputs(self, **outputs: Any) -> 'GroundingSample':
+        """Return a copy with fields of the model filled in; the others were checked when the sample was made."""
+        made = copy.copy(self)
+        for name, value in outputs.items():
+            setattr(made, name, value)
+        return made
+
+    def shows_the_same(self, other: 'GroundingSample') -> bool:
+        """Say whether the LMM reads the same picture in ``other``: the same image by the same layouts."""
+        return (
+            self.image is other.image
+            and self.lmm_inputs.keys() == other.lmm_inputs.keys()
+            and all(torch.equal(value, other.lmm_inputs[name]) for name, value in self.lmm_inputs.items())
+            and len(self.views) == len(other.views)
+            and all(
+                torch.equal(own.layout.tokens, view.layout.tokens)
+                for own, view in zip(self.views, other.views, strict=True)
+            )
+        )
+
     def to(self, device: torch.device | str) -> 'GroundingSample':
-        """Return a copy whose tensors (and lists of tensors) lie on ``device``."""
+        """Return a copy whose tensors lie on ``device``, those in lists, dicts and views included."""
         return _moved(self, device)
 
 
+Item = TypeVar('Item')
+
+
+def distinct(items: Sequence[Item], *, same: Callable[[Item, Item], bool]) -> tuple[list[Item], list[int]]:
+    """Return the first of each kind of ``items``, and for every item the index of its kind."""
+    found: list[Item] = []
+    index = []
+    for item in items:
+        known = next((i for i, other in enumerate(found) if same(item, other)), len(found))
+        if known == len(found):
+            found.append(item)
+        index.append(known)
+    return found, index
+
+
 def _moved(value: Any, device: torch.device | str) -> Any:
-    """Move tensors, lists of tensors, and dataclasses of them; anything else stays."""
+    """Move tensors, and those in lists, dicts and dataclasses; anything else stays."""
     if isinstance(value, Tensor):
         return value.to(device)
-    if isinstance(value, list) and value and isinstance(value[0], Tensor):
-        return [tensor.to(device) for tensor in value]
-    if not isinstance(value, (GroundingSample, FrozenFeatures)):
+    if isinstance(value, list):
+        return [_moved(item, device) for item in value]
+    if isinstance(value, dict):
+        return {key: _moved(item, device) for key, item in value.items()}
+    if isinstance(value, TokenLayout):  # its cached properties lie where its tokens do
+        return TokenLayout(tokens=value.tokens.to(device), grid_size=value.grid_size)
+    if not is_dataclass(value):
         return value
     moved = copy.copy(value)
     for field in fields(value):

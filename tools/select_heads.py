@@ -3,7 +3,7 @@
     python tools/select_heads.py configs/shapes/demo.py --num-images 300 --top 8 16
 
 A head's score is the mean over phrases of the IoU of its map with the true mask, at the best threshold of each
-(flmm.evaluation.best_threshold_iou). Nothing is trained: the images are the first of the train loader, in the order
+(flmm.evaluation.best_threshold_iou), in the best view of the image where the LMM reads several. Nothing is trained: the images are the first of the train loader, in the order
 of --seed. Writes ``heads.json``, all heads with their scores, and ``<config>_heads_<k>.py`` to the work dir.
 """
 
@@ -84,7 +84,8 @@ def _scores(model: FrozenLMM, loader: torch.utils.data.DataLoader, num_images: i
             for sample, maps in zip(samples, model.run_lmm(samples)[0], strict=True):
                 if sample.masks is None:
                     raise ValueError(f'image {sample.image_path!r} has no truth masks to score the heads by')
-                yield best_threshold_iou(maps, area_coverage(sample.masks, sample.grid_size)).cpu()
+                scores = best_threshold_iou(maps, area_coverage(sample.masks, sample.grid_size)).cpu()
+                yield scores.unflatten(1, (model.num_views, -1)).amax(1)  # [M, heads]: of its views the best
             seen += len(samples)
             progress.update(len(samples))
             if seen == num_images:

@@ -5,37 +5,30 @@ import random
 import warnings
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 from transformers import ProcessorMixin
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 from flmm.apt.layout import TokenLayout
+from flmm.datasets.image_processor import ImageProcessorWrapper
 from flmm.geometry import frame_meta_data
-from flmm.pretrained import load_processor
 from flmm.qwen import AdaptiveQwen2VLImageProcessor
 from flmm.registry import TRANSFORMS
-
-# Takes the user's place while the chat template is rendered, so that the template alone decides what is special.
-PROMPT_SENTINEL = '\u241f'
+from flmm.structures import ImageView
 
 
 @TRANSFORMS.register_module()
-class QwenImageProcessorWrapper:
+class QwenImageProcessorWrapper(ImageProcessorWrapper):
     """A Qwen2-VL or Qwen2.5-VL processor for one image and one user turn.
 
-    Everything comes from the checkpoint: smart_resize, normalization, chat template. Image tokens may be pruned by
-    adaptive patches (:class:`flmm.qwen.AdaptiveQwen2VLImageProcessor`); by default they are the stock ones. Two things
-    are guarded: ``<image>`` placeholders, which users of LLaVA-style prompts write, are stripped, since the chat
-    template already places the one vision span; and text is tokenized as plain text, so a prompt or phrase with the
-    characters ``<|image_pad|>`` cannot change the number of image tokens.
+    Image tokens may be pruned by adaptive patches (:class:`flmm.qwen.AdaptiveQwen2VLImageProcessor`); by default they
+    are the stock ones.
 
     Args:
-        pretrained_model_name_or_path: a folder or a hub name, for :func:`flmm.pretrained.load_processor`; or a
-            processor already loaded.
+        pretrained_model_name_or_path: ImageProcessorWrapper's, as is ``prompt_template``.
         min_pixels: lower bound of smart_resize in px; None keeps the checkpoint's.
         max_pixels: upper bound of smart_resize in px; None keeps the checkpoint's.
         patch_selection_method: 'none', 'v1', 'v2' or 'budget': see :class:`flmm.apt.PatchTokenizer`, as for the rest.
@@ -55,6 +48,7 @@ class QwenImageProcessorWrapper:
         self,
         *,
         pretrained_model_name_or_path: str | os.PathLike | ProcessorMixin,
+        prompt_template: str | None = None,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         patch_selection_method: str = 'none',
@@ -65,11 +59,9 @@ class QwenImageProcessorWrapper:
         blur: int = 1,
         max_token_size: int = 4,
     ) -> None:
-        if isinstance(pretrained_model_name_or_path, (str, os.PathLike)):
-            pretrained_model_name_or_path = load_processor(pretrained_model_name_or_path)
-        self.processor = pretrained_model_name_or_path
-        self.tokenizer = self.processor.tokenizer
-        self.image_token_id: int = self.processor.image_token_id
+        super().__init__(
+            pretrained_model_name_or_path=pretrained_model_name_or_path, prompt_template=prompt_template
+        )
         bounds = tuple(alpha) if isinstance(alpha, Sequence) else (alpha, alpha)
         if len(bounds) != 2 or not all(isinstance(bound, Real) for bound in bounds) or bounds[0] > bounds[1]:
             raise ValueError(f'alpha is {alpha!r}, expected a number or a pair (low, high) with low <= high')
@@ -113,55 +105,25 @@ class QwenImageProcessorWrapper:
         fewest = TokenLayout.fewest_tokens(grid, max_token_size=self.image_processor.max_token_size)
         return max(fewest, round(self.alpha_range[1] * grid[0] * grid[1] * merged) // merged)
 
-    def encode_text(self, text: str) -> list[int]:
-        """Tokenize ``text`` as plain text: no special token is added, and none is read out of it."""
-        return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
-
-    def preprocess(self, images: Image.Image | list[Image.Image], *, prompt: str) -> dict[str, list[Any]]:
-        """Prepare each image with the same prompt. All lists have one entry for each image.
+    def read_image(self, image: Image.Image) -> tuple[dict[str, Tensor], int, list[ImageView]]:
+        """Resize, normalize and cut into patches; see :class:`flmm.datasets.image_processor.ImageProcessorWrapper`.
 
         Returns:
-            A dict of ``pixel_values`` ([P, 1176] float32), ``image_grid_thw`` ([1, 3] long, the dense grid),
-            ``image_layouts`` ([P / 4, 3] long, see :class:`flmm.apt.TokenLayout`), ``input_ids_with_vision`` ([S] long:
-            the rendered chat up to the start of the answer, one vision span of P / 4 image tokens), ``image_sizes``
-            ((height, width) of the original) and ``meta_datas`` (see ``flmm.geometry``).
+            ``pixel_values`` ([4 N, 1176] float32, the 2x2 patches of each token) and ``image_grid_thw`` ([1, 3] long, the
+            dense grid), N, and the one view.
 
         Raises:
             ValueError: an aspect ratio over 200 (smart_resize).
         """
-        images = images if isinstance(images, list) else [images]
-        keys = ('pixel_values', 'meta_datas', 'image_sizes', 'image_grid_thw', 'image_layouts', 'input_ids_with_vision')
-        results: dict[str, list[Any]] = {key: [] for key in keys}
-        for image in images:
-            drawn = {'alpha': random.uniform(*self.alpha_range)} if self.draws_alpha else {}
-            features = self.image_processor(images=image, size=self.size, return_tensors='pt', **drawn)
-            grid = features['image_grid_thw']
-            patch_size = self.image_processor.patch_size
-            processed_size = (int(grid[0, 1]) * patch_size, int(grid[0, 2]) * patch_size)
-            original_size = (image.height, image.width)
-            results['pixel_values'].append(features['pixel_values'])
-            results['image_grid_thw'].append(grid)
-            results['image_layouts'].append(features['image_layout'])
-            results['image_sizes'].append(original_size)
-            results['meta_datas'].append(frame_meta_data(original_size=original_size, image_size=processed_size))
-            results['input_ids_with_vision'].append(self._prompt_ids(prompt, len(features['image_layout'])))
-        return results
-
-    def _prompt_ids(self, prompt: str, num_image_tokens: int) -> torch.Tensor:
-        user_turn = [{'type': 'image'}, {'type': 'text', 'text': PROMPT_SENTINEL}]
-        rendered = self.processor.apply_chat_template(
-            [{'role': 'user', 'content': user_turn}], tokenize=False, add_generation_prompt=True
+        drawn = {'alpha': random.uniform(*self.alpha_range)} if self.draws_alpha else {}
+        read = self.image_processor(images=image, size=self.size, return_tensors='pt', **drawn)
+        _, rows, columns = read['image_grid_thw'][0].tolist()
+        patch_size, merge_size = self.image_processor.patch_size, self.image_processor.merge_size
+        tokens = read['image_layout']
+        view = ImageView(
+            columns=torch.arange(len(tokens)),
+            layout=TokenLayout(tokens=tokens, grid_size=(rows // merge_size, columns // merge_size)),
+            meta_data=frame_meta_data((image.height, image.width), (rows * patch_size, columns * patch_size)),
         )
-        before, found, after = rendered.partition(PROMPT_SENTINEL)
-        if not found or before.count(self.processor.image_token) != 1 or self.processor.image_token in after:
-            raise ValueError(
-                'the chat template does not render one image and one text once each; expected a template like '
-                f"Qwen2-VL's, got {rendered!r}"
-            )
-        before_ids, after_ids = (
-            np.array(self.tokenizer(part, add_special_tokens=False)['input_ids'], dtype=np.int64)
-            for part in (before, after)
-        )
-        repeats = np.where(before_ids == self.image_token_id, num_image_tokens, 1)
-        prompt_ids = np.array(self.encode_text(prompt.replace('<image>', '').strip()), dtype=np.int64)
-        return torch.from_numpy(np.concatenate([np.repeat(before_ids, repeats), prompt_ids, after_ids]))
+        inputs = {name: read[name] for name in ('pixel_values', 'image_grid_thw')}
+        return inputs, len(tokens), [view]

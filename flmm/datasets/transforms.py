@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from PIL import Image
 
-from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
+from flmm.datasets.image_processor import ImageProcessorWrapper, ProcessedImage
 from flmm.files import open_regular
 from flmm.geometry import image_to_processed
 from flmm.images import MAX_IMAGE_PIXELS, check_image_settings, read_rgb, to_rgb
@@ -77,7 +77,7 @@ class RefCOCO2PNG(BaseTransform):
     the special token. An item without ``gt_masks`` becomes samples without truth.
 
     Args:
-        image_processor: a QwenImageProcessorWrapper, or the config of one.
+        image_processor: the wrapper of the LMM's processor, such as QwenImageProcessorWrapper, or the config of one.
         prompt: the user's turn, before the phrases.
         concat: True puts all phrases of an image into one sequence, '.' between (F-LMM); a phrase then sees those
             before it. False makes one sample for each phrase, which is returned as a list.
@@ -95,7 +95,7 @@ class RefCOCO2PNG(BaseTransform):
     def __init__(
         self,
         *,
-        image_processor: QwenImageProcessorWrapper | dict,
+        image_processor: ImageProcessorWrapper | dict,
         prompt: str,
         concat: bool = True,
         lowercase: bool = True,
@@ -176,14 +176,14 @@ class RefCOCO2PNG(BaseTransform):
     def _sample(
         self,
         results: dict,
-        processed: dict,
+        processed: ProcessedImage,
         group: list[int],
         phrase_ids: list[list[int]],
         gt_masks: torch.Tensor | None,
     ) -> GroundingSample:
         phrases = [results['text'][index] for index in group]
-        prompt_ids = processed['input_ids_with_vision'][0]
-        input_ids, mask_ids = prompt_ids.tolist(), [-1] * len(prompt_ids)
+        input_ids = processed.input_ids.tolist()
+        mask_ids = [-1] * len(input_ids)
         for mask_id, index in enumerate(group):
             if mask_id > 0:
                 input_ids += self.separator_ids
@@ -202,15 +202,12 @@ class RefCOCO2PNG(BaseTransform):
         return GroundingSample(
             input_ids=torch.tensor(input_ids),
             mask_ids=torch.tensor(mask_ids),
-            pixel_values=processed['pixel_values'][0],
-            image_grid_thw=processed['image_grid_thw'][0],
-            image_layout=processed['image_layouts'][0],
-            image_token_id=self.image_processor.image_token_id,
+            lmm_inputs=processed.lmm_inputs,
+            views=processed.views,
             phrases=phrases,
-            masks=None if gt_masks is None else image_to_processed(gt_masks, processed['meta_datas'][0]),
+            masks=None if gt_masks is None else image_to_processed(gt_masks, processed.views[-1].meta_data),
             gt_masks=gt_masks,
             image=results['image'],
-            meta_data=processed['meta_datas'][0],
             image_path=results['img_path'],
             phrase_kinds=None if kinds is None else [kinds[index] for index in group],
             dataset_name=results.get('dataset_name', 'dataset'),

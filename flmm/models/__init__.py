@@ -1,7 +1,8 @@
 """The model: a frozen LMM, a mask head on its attention, SAM to refine."""
 
-from flmm.models.frozen_lmm import FrozenLMM, GroundingDataPreprocessor
+from flmm.models.frozen_lmm import FrozenLMM
 from flmm.models.frozen_qwen import FrozenQwenSAM
+from flmm.models.grounding_model import GroundingDataPreprocessor, GroundingModel
 from flmm.models.lmm_loading import LMMWithoutWeights, pretrained_lmm, random_lmm
 from flmm.models.mask_head.mask_decoder import UNetHead
 from flmm.models.mask_head.mask_refiner import SAMWrapper
@@ -10,6 +11,7 @@ __all__ = [
     'FrozenLMM',
     'FrozenQwenSAM',
     'GroundingDataPreprocessor',
+    'GroundingModel',
     'LMMWithoutWeights',
     'SAMWrapper',
     'UNetHead',

@@ -1,7 +1,7 @@
 """Read the attention of phrase tokens to image tokens while the frozen model runs, without eager attention.
 
-Letters: B samples, S tokens (padded), R phrase tokens of a sample, M its masks (= phrases), N its image tokens, A query
-heads, K key heads, D head dim, L layers run, C chosen heads.
+Letters: B samples, S tokens (padded), R phrase tokens of a sample, M its masks (= phrases), N the image tokens of all its
+views, A query heads, K key heads, D head dim, L layers run, C chosen heads.
 
 The attention function below runs SDPA and, given a capture, also softmax(q k^T) for the R phrase rows alone: R x S
 numbers a head in place of S x S, averaged over the tokens of a phrase at once, so M x N numbers a head are kept. This
@@ -28,7 +28,7 @@ class PhraseTokens:
     Args:
         rows: [R] long, positions of the phrase tokens, phrase by phrase.
         mask_ids: [R] long, ascending, the phrase each belongs to; every one of 0..num_masks-1 occurs.
-        image_columns: [N] long, positions of the image tokens.
+        image_columns: [N] long, positions of the image tokens, view after view.
         num_masks: M.
     """
 
@@ -38,11 +38,10 @@ class PhraseTokens:
     num_masks: int
 
     @classmethod
-    def from_ids(cls, *, input_ids: Tensor, mask_ids: Tensor, image_token_id: int, num_masks: int) -> 'PhraseTokens':
-        """Find phrase and image tokens in ``input_ids`` and ``mask_ids``, both [S]."""
+    def from_mask_ids(cls, mask_ids: Tensor, *, image_columns: Tensor, num_masks: int) -> 'PhraseTokens':
+        """Find the phrase tokens in ``mask_ids``, [S]."""
         rows = (mask_ids >= 0).nonzero().squeeze(1)
         rows = rows[mask_ids[rows].argsort(stable=True)]  # phrases may come in any order in the sequence
-        image_columns = (input_ids == image_token_id).nonzero().squeeze(1)
         return cls(rows=rows, mask_ids=mask_ids[rows], image_columns=image_columns, num_masks=num_masks)
 
     def merge(self, values: Tensor, *, how: str) -> Tensor:
@@ -101,7 +100,7 @@ class AttentionCapture:
 
     def maps(self) -> list[Tensor]:
         """Return one [M, C, N] float32 tensor for each sample; channels by layer, then by head."""
-        return [torch.cat(of_sample, dim=0).transpose(0, 1) for of_sample in zip(*self.layers, strict=True)]
+        return [torch.cat(layers, dim=0).transpose(0, 1) for layers in zip(*self.layers, strict=True)]
 
 
 def capturing_sdpa(
@@ -168,4 +167,4 @@ class HiddenStateCapture:
 
     def states(self) -> list[Tensor]:
         """Return one [L, R, hidden] tensor for each sample."""
-        return [torch.stack(of_sample) for of_sample in zip(*self._states, strict=True)]
+        return [torch.stack(layers) for layers in zip(*self._states, strict=True)]

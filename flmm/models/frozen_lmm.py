@@ -1,179 +1,122 @@
-"""F-LMM: a frozen LMM, a mask head on its attention maps, SAM to refine ("Grounding Frozen LMMs", CVPR 2025).
+"""The frozen LMM of F-LMM: what its attention and its hidden states say of phrases, whatever its family.
 
-Letters: M masks (= phrases) of a sample, C chosen attention heads, (h, w) the grid in units, (IH, IW) the image in px.
+Letters: S tokens (padded), M masks (= phrases) of a sample, R their tokens, V views of an image, N tokens of a view,
+C chosen attention heads, (h, w) the grid of the last view.
 """
 
-import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from mmengine.dist import all_reduce
-from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from flmm.geometry import area_coverage, processed_to_image
-from flmm.models.fingerprints import different_part, weights_fingerprint
-from flmm.models.finite import check_finite
+from flmm.families import check_lmm
+from flmm.geometry import resample_view
+from flmm.models.attention_capture import (
+    CAPTURING_SDPA,
+    AttentionCapture,
+    HiddenStateCapture,
+    PhraseTokens,
+    first_layers,
+)
+from flmm.models.grounding_model import GroundingModel
 from flmm.models.head_selection import choose_heads
-from flmm.models.trainable_state import keep_trainable_state
+from flmm.models.lmm_loading import LMMWithoutWeights
 from flmm.registry import MODELS
-from flmm.structures import FrozenFeatures, GroundingSample
+from flmm.structures import GroundingSample, distinct
 
-COMPILED = ('mask_head', 'sam.model.image_encoder', 'sam.model.mask_decoder')
-"""Modules that may be compiled."""
-FROZEN = ('lmm', 'sam.model.image_encoder')
-"""Modules that are never trained, nor saved with the others."""
 MAX_FORWARD_TOKENS = 16_384
 """So many tokens, padding included, go through the LMM together; one item may be hundreds of sentences."""
 
 
-@MODELS.register_module()
-class GroundingDataPreprocessor(BaseDataPreprocessor):
-    """Moves samples to the model's device."""
+class FrozenLMM(GroundingModel):
+    """A frozen LMM of transformers, and what is trained on it.
 
-    def cast_data(self, data: Any) -> Any:
-        """Move ``data``, where samples may lie in the lists and dicts that mmengine knows."""
-        return data.to(self.device) if isinstance(data, GroundingSample) else super().cast_data(data)
-
-
-class FrozenLMM(BaseModel):
-    """What F-LMM is on any LMM. A subclass says how to prepare the LMM and how to read phrases from it.
-
-    The LMM is frozen: in eval mode whatever ``train()`` is called, without gradient, in its own dtype (no autocast).
-    Trained are ``mask_head``, ``text_proj``, ``text_layer_weights`` and what ``sam`` leaves trainable, and only those
-    are in the state dict.
+    A family says how images are encoded (:meth:`image_features`), what its forward takes beside the text
+    (:meth:`text_inputs`), and how many views of an image it reads (``num_views``). It runs without gradient, in eval
+    mode and in its own dtype, up to the last layer that is read.
 
     Args:
         lmm: the LMM, or the config of a function that loads it.
-        mask_head: config of the mask head, without ``in_channels``: it is the number of chosen attention heads.
-        sam: the SAMWrapper, or its config.
-        loss_mask: config of the per-pixel loss, of coarse and of refined masks.
-        loss_dice: config of the region loss, of coarse and of refined masks.
         merge: how the maps of a phrase's tokens become one: 'mean' or 'max'.
         layers: the mask head reads the attention of all heads of these layers, counted from 0.
         heads: or of these (layer, head) pairs, such as tools/select_heads.py finds. The LMM is run up to the last
-            layer that is read. Neither: of all heads of all layers.
-        compiled: options of ``torch.compile`` for those of :data:`COMPILED` that are to be compiled, such as
-            ``{'mask_head': {'dynamic': True}}``. None by default.
-        data_preprocessor: defaults to GroundingDataPreprocessor.
+            layer that is read. Neither: of all heads of all layers that have attention.
+        coarse_attention: how the attention that a token of several cells of its grid gets is laid onto them: 'spread'
+            divides it over its cells, so that the total is conserved; 'copy' gives all of it to each.
+        **kwargs: GroundingModel's.
 
     Attributes:
-        heads: the chosen heads of each layer, both ascending; channels are in this order.
+        heads: the chosen heads of each layer, both ascending; channels are in this order, view after view.
         depth: how many layers of the LMM are run.
+
+    Raises:
+        ValueError: an LMM of another family, an unknown setting, or heads that are not there.
     """
 
-    num_layers: int
-    num_heads: int
-    hidden_size: int
+    num_views: ClassVar[int] = 1
+    """How many views of an image the mask head reads; where a sample has fewer, its last stands for the others."""
+    lmm: PreTrainedModel | LMMWithoutWeights
 
     def __init__(
         self,
         *,
         lmm: nn.Module | dict,
-        mask_head: dict,
-        sam: nn.Module | dict,
-        loss_mask: dict,
-        loss_dice: dict,
         merge: str = 'mean',
         layers: Sequence[int] | None = None,
         heads: Sequence[tuple[int, int]] | None = None,
-        compiled: dict[str, dict[str, Any]] | None = None,
-        data_preprocessor: dict | None = None,
+        coarse_attention: str = 'spread',
+        **kwargs: Any,
     ) -> None:
-        super().__init__(data_preprocessor=data_preprocessor or {'type': 'flmm.GroundingDataPreprocessor'})
         if merge not in ('mean', 'max'):
             raise ValueError(f"merge is {merge!r}, expected 'mean' or 'max'")
-        self.merge = merge
-        self.lmm = MODELS.build(lmm) if isinstance(lmm, dict) else lmm
-        self._prepare_lmm()
-        self.lmm.requires_grad_(requires_grad=False)
-        self.heads = choose_heads(num_layers=self.num_layers, num_heads=self.num_heads, layers=layers, heads=heads)
-        self.depth = max(self.heads) + 1
-        self.mask_head = MODELS.build({**mask_head, 'in_channels': sum(map(len, self.heads.values()))})
-        self.sam = MODELS.build(sam) if isinstance(sam, dict) else sam
-        self.text_proj = nn.Linear(self.hidden_size, self.sam.text_dim)
-        self.text_layer_weights = nn.Parameter(torch.zeros(self.depth))
-        self.loss_mask = MODELS.build(loss_mask)
-        self.loss_dice = MODELS.build(loss_dice)
-        self._compile(compiled or {})
-        keep_trainable_state(self, frozen=FROZEN)
-        self.train()
-
-    def _prepare_lmm(self) -> None:
-        """Check ``self.lmm``, make it capture attention, set ``num_layers``, ``num_heads`` and ``hidden_size``."""
-        raise NotImplementedError
-
-    def _run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the first ``depth`` layers of the LMM on a batch, without gradient; returns what ``run_lmm`` does."""
-        raise NotImplementedError
-
-    def _compile(self, options: dict[str, dict[str, Any]]) -> None:
-        for name, of_module in options.items():
-            if name not in COMPILED:
-                raise ValueError(f'compiled names {name!r}, expected some of {COMPILED}')
-            self.get_submodule(name).compile(**of_module)  # in place: names in checkpoints stay
-
-    def train(self, mode: bool = True) -> 'FrozenLMM':  # noqa: FBT001, FBT002 (torch's signature)
-        """Set the trainable part to training or evaluation; the LMM stays in evaluation."""
-        super().train(mode)
-        self.lmm.eval()
-        return self
-
-    def __deepcopy__(self, memo: dict) -> 'FrozenLMM':
-        """Copy all but the frozen modules, which the copy shares: an average of weights (EMA) needs no second LMM."""
-        for name in FROZEN:
-            module = self.get_submodule(name)
-            memo[id(module)] = module
-        made = memo[id(self)] = type(self).__new__(type(self))
-        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return made
-
-    def frozen_parts(self) -> dict[str, str | None]:
-        """Say what the trained part reads, for its checkpoints: what would fit another model of the same shape.
-
-        Returns:
-            Fingerprints of the weights (None where unknown: an LMM without weights), and how attention is read.
-        """
-        return {
-            **self._fingerprints,
-            'choice of attention heads': str(self.heads),
-            'merge of tokens': self.merge,
-        }
-
-    @cached_property
-    def _fingerprints(self) -> dict[str, str | None]:
-        encoder = self.sam.model.image_encoder
-        return {'LMM': weights_fingerprint(self.lmm), 'image encoder of SAM': weights_fingerprint(encoder)}
-
-    def _check_made_by(self, image: str, made_by: dict[str, str | None]) -> None:
-        own = self.frozen_parts()
-        name = different_part(made_by, own)
-        if name is not None:
-            raise ValueError(
-                f'features of image {image!r} were made by another {name} ({made_by[name]}) than the model has '
-                f'({own[name]}); make them again'
-            )
-        # An LMM without weights stands for the one that made the features.
-        self._fingerprints.update(
-            {name: made_by.get(name) for name, value in self._fingerprints.items() if value is None}
+        if coarse_attention not in ('spread', 'copy'):
+            raise ValueError(f"coarse_attention is {coarse_attention!r}, expected 'spread' or 'copy'")
+        lmm = MODELS.build(lmm) if isinstance(lmm, dict) else lmm
+        check_lmm(lmm, reader=type(self))
+        text_config = lmm.config.get_text_config()
+        self.num_layers: int = text_config.num_hidden_layers
+        self.num_heads: int = text_config.num_attention_heads
+        heads = choose_heads(
+            num_heads=self.num_heads, attention_layers=attention_layers(text_config), layers=layers, heads=heads
         )
+        depth = max(heads) + 1
+        super().__init__(
+            lmm=lmm,
+            num_channels=self.num_views * sum(map(len, heads.values())),
+            hidden_size=text_config.hidden_size,
+            depth=depth,
+            **kwargs,
+        )
+        self.heads, self.depth = heads, depth
+        self.merge, self.coarse_attention = merge, coarse_attention
+        if not isinstance(lmm, LMMWithoutWeights):
+            lmm.set_attn_implementation({'text_config': CAPTURING_SDPA})
 
-    def init_weights(self) -> None:
-        """Do nothing: every part comes initialised or loaded, and the frozen ones must stay as they are."""
+    @property
+    def reading(self) -> dict[str, str]:
+        """How attention is read, for checkpoints: another way would fit the mask head, too."""
+        return {'choice of attention heads': str(self.heads), 'merge of tokens': self.merge}
 
-    @torch.no_grad()
-    def encode(self, samples: list[GroundingSample]) -> list[FrozenFeatures]:
-        """Return what the frozen parts say of each sample: what it carries already, or else computed."""
-        for sample in samples:
-            sample.validate()
-            if sample.features is not None and sample.features.made_by is not None:
-                self._check_made_by(sample.image_path, sample.features.made_by)
-        unknown = [sample for sample in samples if sample.features is None]
-        computed = iter(self._frozen_features(unknown)) if unknown else iter(())
-        return [next(computed) if sample.features is None else sample.features for sample in samples]
+    def image_features(self, samples: list[GroundingSample]) -> Sequence[Any]:
+        """Run the vision part on the images of ``samples``: for each what :meth:`image_outputs` takes."""
+        raise NotImplementedError
+
+    def image_outputs(self, features: list[Any]) -> BaseModelOutputWithPooling:
+        """Put the features of the images of a batch together, as the inner model takes them from its encoder."""
+        return BaseModelOutputWithPooling(pooler_output=tuple(features))
+
+    def text_inputs(self, samples: list[GroundingSample], text: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Say what the inner model takes beside ``input_ids``, such as positions.
+
+        Args:
+            samples: the batch.
+            text: ``input_ids`` and ``attention_mask``, [B, S] each, padded on the right.
+        """
+        return {}
 
     @torch.no_grad()
     def run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
@@ -181,138 +124,102 @@ class FrozenLMM(BaseModel):
 
         Returns:
             For each sample the ``attentions`` and the ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`.
+
+        Raises:
+            ValueError: the LMM has no weights, or a sample was processed for another one.
         """
         attentions, hidden_states = [], []
         with torch.autocast(device_type=self.text_layer_weights.device.type, enabled=False):
             for chunk in _chunks(samples):
-                maps, states = self._run_lmm(chunk)
+                maps, states = self._run_chunk(chunk)
                 attentions += maps
                 hidden_states += states
         return attentions, hidden_states
 
-    def _frozen_features(self, samples: list[GroundingSample]) -> list[FrozenFeatures]:
-        attentions, hidden_states = self.run_lmm(samples)
-        # One image in several samples (a phrase each) is the same object, and SAM's encoder is what costs most.
-        images = {id(sample.image): sample.image for sample in samples}
-        embeddings = dict(zip(images, self.sam.encode_images(list(images.values())), strict=True))
-        return [
-            FrozenFeatures(attentions=maps, hidden_states=states, image_embedding=embeddings[id(sample.image)])
-            for sample, maps, states in zip(samples, attentions, hidden_states, strict=True)
-        ]
-
-    def forward(
-        self, data_samples: list[GroundingSample], mode: str = 'tensor'
-    ) -> dict[str, Tensor] | list[GroundingSample]:
-        """Ground the phrases of a batch.
-
-        Args:
-            data_samples: the samples.
-            mode: 'loss' returns the losses of coarse and refined masks; 'tensor' returns the samples with every field
-                of the model filled in (``mask_attentions``, ``text_embeds``, ``pred_masks``, ``sam_pred_masks``);
-                'predict' returns the same without gradient.
-
-        Raises:
-            NonFiniteError: a prediction, or what it was made from, is not finite; 'loss' leaves that to training
-                (:class:`flmm.engine.FiniteCheckHook`).
-            ValueError: another mode, or a loss of a sample without truth.
-        """
-        if mode not in ('loss', 'predict', 'tensor'):
-            raise ValueError(f"mode is {mode!r}, expected 'loss', 'predict' or 'tensor'")
-        for sample in data_samples:
-            if mode == 'loss' and sample.gt_masks is None:
-                raise ValueError(f'image {sample.image_path!r} has no truth masks; there is no loss without them')
-        with torch.set_grad_enabled(mode != 'predict' and torch.is_grad_enabled()):
-            features = self.encode(data_samples)
-            grounded, coarse_logits = self._ground(data_samples, features)
-        if mode == 'loss':
-            return self._losses(grounded, coarse_logits)
-        check_finite(
-            (sample.image_path, stage, tensor)
-            for sample, read, coarse in zip(grounded, features, coarse_logits, strict=True)
-            for stage, tensor in (
-                ("the LMM's attention", read.attentions),
-                ("the LMM's hidden states", read.hidden_states),
-                ("SAM's image encoder", read.image_embedding),
-                ('the mask head', coarse),
-                ('the projection of text', torch.cat(sample.text_embeds)),
-                ("SAM's mask decoder", sample.sam_pred_masks),
+    def _run_chunk(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
+        for sample in samples:
+            self._check_sample(sample)
+        phrases = [
+            PhraseTokens.from_mask_ids(
+                sample.mask_ids,
+                image_columns=torch.cat([view.columns for view in sample.views]),
+                num_masks=sample.num_masks,
             )
-        )
-        return grounded
-
-    def _ground(
-        self, samples: list[GroundingSample], features: list[FrozenFeatures]
-    ) -> tuple[list[GroundingSample], list[Tensor]]:
-        """Return the samples with every model field filled, and the coarse logits on the mask head's grid."""
-        coarse_logits = self._mask_logits([read.attentions for read in features])
-        text_embeds = [
-            self._text_embeds(sample, read.hidden_states) for sample, read in zip(samples, features, strict=True)
+            for sample in samples
         ]
-        pred_masks = [
-            processed_to_image(coarse, sample.meta_data) for sample, coarse in zip(samples, coarse_logits, strict=True)
-        ]
-        refined = self.sam.refine(
-            [read.image_embedding for read in features],
-            [sample.image_size for sample in samples],
-            pred_masks,
-            text_embeds,
-        )
-        grounded = [
-            replace(
-                sample,
-                mask_attentions=features[i].attentions,
-                text_embeds=text_embeds[i],
-                pred_masks=pred_masks[i],
-                sam_pred_masks=refined[i],
+        text = _padded_text(samples, image_token_id=self.lmm.config.image_token_id)
+        images, index = distinct(samples, same=GroundingSample.shows_the_same)
+        features = self.image_features(images)
+        capture = AttentionCapture(phrases=phrases, merge=self.merge, heads=self.heads)
+        with (
+            first_layers(self.lmm.model.language_model, self.depth) as outputs,
+            HiddenStateCapture(modules=outputs, phrases=phrases) as hidden,
+        ):
+            # The inner model: logits over the vocabulary are not needed, so lm_head does not run.
+            # Nor is a mask of the padding: it is behind everything that is read. Without one SDPA takes its causal
+            # kernel, which needs no S x S mask in memory.
+            self.lmm.model(
+                input_ids=text['input_ids'],
+                mm_encoder_outputs={'image': self.image_outputs([features[i] for i in index])},
+                use_cache=False,
+                attention_capture=capture,
+                **self.text_inputs(samples, text),
             )
-            for i, sample in enumerate(samples)
+        maps = [self._on_grid(sample, tokens) for sample, tokens in zip(samples, capture.maps(), strict=True)]
+        return maps, hidden.states()
+
+    def _check_sample(self, sample: GroundingSample) -> None:
+        if isinstance(self.lmm, LMMWithoutWeights):
+            raise ValueError(
+                f'the sample of {sample.image_path!r} carries no features, and the LMM was built without weights; '
+                'read stored features (CachedFeatures), or load the LMM'
+            )
+        expected = self.lmm.config.image_token_id
+        found = set(sample.input_ids[torch.cat([view.columns for view in sample.views])].tolist())
+        if found != {expected}:
+            raise ValueError(
+                f'image {sample.image_path!r} was processed with image tokens {sorted(found)}, the model has {expected}; '
+                "use the model's own processor"
+            )
+
+    def _on_grid(self, sample: GroundingSample, maps: Tensor) -> Tensor:
+        """Lay attention to the tokens of all views onto the grid of the last: [M, C, sum of N] -> [M, V * C, h, w]."""
+        counts = [len(view.columns) for view in sample.views]
+        dense = [
+            view.layout.to_dense(part, mode=self.coarse_attention)  # [M, C, rows, columns] of the view's grid
+            for view, part in zip(sample.views, maps.split(counts, dim=-1), strict=True)
         ]
-        return grounded, coarse_logits
-
-    def _mask_logits(self, attentions: list[Tensor]) -> list[Tensor]:
-        """Run the mask head once for each grid size: [M_i, C, h_i, w_i] -> [M_i, h'_i, w'_i] for each sample i."""
-        logits: list[Tensor | None] = [None] * len(attentions)
-        for grid in dict.fromkeys(maps.shape[-2:] for maps in attentions):
-            members = [i for i, maps in enumerate(attentions) if maps.shape[-2:] == grid]
-            together = self.mask_head(torch.cat([attentions[i] for i in members]))
-            for i, part in zip(members, together.split([len(attentions[i]) for i in members]), strict=True):
-                logits[i] = part
-        return logits
-
-    def _text_embeds(self, sample: GroundingSample, hidden_states: Tensor) -> list[Tensor]:
-        """Average the layers with learned weights, project to SAM's prompt space: one [tokens_i, sam_dim] a phrase."""
-        weights = self.text_layer_weights.softmax(dim=0)
-        mixed = torch.einsum('l,lrh->rh', weights, hidden_states.to(weights.dtype))
-        return list(self.text_proj(mixed).split(sample.tokens_per_mask))
-
-    def _losses(self, grounded: list[GroundingSample], coarse_logits: list[Tensor]) -> dict[str, Tensor]:
-        """Average over all masks of the batch: coarse on the mask head's grid, refined in the image frame.
-
-        In a distributed run the sums are divided by the mean number of masks of a process: gradients, which are
-        averaged over processes, then weigh each mask of the whole batch alike, however images are spread.
-        """
-        num_masks = torch.tensor(float(sum(sample.num_masks for sample in grounded)), device=coarse_logits[0].device)
-        all_reduce(num_masks, op='mean')
-        coarse_targets = [
-            area_coverage(sample.masks, logits.shape[-2:])
-            for sample, logits in zip(grounded, coarse_logits, strict=True)
+        last = sample.views[-1]
+        resampled = [
+            resample_view(part, view.meta_data, last.meta_data, sample.grid_size)
+            for view, part in zip(sample.views[:-1], dense[:-1], strict=True)
         ]
-        refined_logits = [sample.sam_pred_masks for sample in grounded]
-        refined_targets = [sample.gt_masks.float() for sample in grounded]
-        coarse_mask, coarse_dice = self._mean_losses(coarse_logits, coarse_targets, num_masks)
-        refined_mask, refined_dice = self._mean_losses(refined_logits, refined_targets, num_masks)
-        return {
-            'loss_mask': coarse_mask,
-            'loss_dice': coarse_dice,
-            'sam_loss_mask': refined_mask,
-            'sam_loss_dice': refined_dice,
-        }
+        missing = self.num_views - len(dense)
+        return torch.cat([*resampled, *[dense[-1]] * (missing + 1)], dim=1)
 
-    def _mean_losses(self, logits: list[Tensor], targets: list[Tensor], num_masks: Tensor) -> tuple[Tensor, Tensor]:
-        pairs = list(zip(logits, targets, strict=True))
-        mask = sum(self.loss_mask(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
-        dice = sum(self.loss_dice(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
-        return mask, dice
+
+def attention_layers(text_config: Any) -> list[int]:
+    """Tell which layers of a language model have attention whose maps can be read.
+
+    Raises:
+        ValueError: attention is within sliding windows, which the capture does not know.
+    """
+    types = getattr(text_config, 'layer_types', None) or ['full_attention'] * text_config.num_hidden_layers
+    windowed = getattr(text_config, 'sliding_window', None) is not None and 'layer_types' not in text_config.to_dict()
+    if windowed or 'sliding_attention' in types:
+        raise ValueError('lmm uses sliding-window attention; set use_sliding_window=False in its text_config')
+    return [layer for layer, kind in enumerate(types) if kind == 'full_attention']
+
+
+def _padded_text(samples: list[GroundingSample], *, image_token_id: int) -> dict[str, Tensor]:
+    # Padding goes to the right, behind everything that a phrase attends to. Its id is any but the image token's.
+    padding = int(image_token_id == 0)
+    input_ids = pad_sequence([sample.input_ids for sample in samples], batch_first=True, padding_value=padding)
+    lengths = torch.tensor([len(sample.input_ids) for sample in samples], device=input_ids.device)
+    return {
+        'input_ids': input_ids,
+        'attention_mask': (torch.arange(input_ids.shape[1], device=input_ids.device) < lengths[:, None]).long(),
+    }
 
 
 def _chunks(samples: list[GroundingSample]) -> Iterator[list[GroundingSample]]:

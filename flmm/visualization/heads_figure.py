@@ -9,7 +9,7 @@ FONT_SIZE = 8
 
 
 def draw_heads(sample: GroundingSample, *, heads: dict[int, list[int]], mask_id: int = 0) -> Figure:
-    """Draw the attention of one phrase, each head on its own: a row for each layer.
+    """Draw the attention of one phrase, each head on its own: a row for each layer, view after view.
 
     Args:
         sample: a predicted sample.
@@ -23,7 +23,9 @@ def draw_heads(sample: GroundingSample, *, heads: dict[int, list[int]], mask_id:
         raise ValueError(f"sample of {sample.image_path!r} holds no attention; draw what mode='tensor' returns")
     maps = iter(sample.mask_attentions[mask_id].detach().float().cpu().numpy())
     height, width = sample.mask_attentions.shape[-2:]
-    num_rows, num_columns = len(heads), max(map(len, heads.values()))
+    num_views = sample.mask_attentions.shape[1] // sum(map(len, heads.values()))
+    rows = [(view, layer, chosen) for view in range(num_views) for layer, chosen in heads.items()]
+    num_rows, num_columns = len(rows), max(map(len, heads.values()))
     figure = TextFigure(figsize=(num_columns, num_rows * max(height / width, 0.5) + 0.5), layout='constrained')
     title = f'"{sample.phrases[mask_id]}": attention by layer and head'
     title = fit_text(title, width=num_columns - 0.1, fontsize=FONT_SIZE, max_lines=2)
@@ -31,8 +33,9 @@ def draw_heads(sample: GroundingSample, *, heads: dict[int, list[int]], mask_id:
     axes = figure.subplots(num_rows, num_columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
-    for row, (layer, of_layer) in zip(axes, heads.items(), strict=True):
-        for axis, head in zip(row, of_layer, strict=False):  # a layer may have fewer heads than there are columns
+    for row, (view, layer, chosen) in zip(axes, rows, strict=True):
+        for axis, head in zip(row, chosen, strict=False):  # a layer may have fewer heads than there are columns
             axis.imshow(next(maps), cmap='inferno')
-            axis.set_title(f'{layer}.{head}', fontsize=6, pad=2)
+            name = f'{layer}.{head}' if num_views == 1 else f'view {view}: {layer}.{head}'
+            axis.set_title(name, fontsize=6, pad=2)
     return figure

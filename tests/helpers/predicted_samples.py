@@ -5,8 +5,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from flmm.apt.layout import TokenLayout
 from flmm.geometry import frame_meta_data
-from flmm.structures import GroundingSample
+from flmm.structures import GroundingSample, ImageView
 
 IMAGE_TOKEN = 7
 
@@ -29,14 +30,18 @@ def predicted_sample(
     return GroundingSample(
         input_ids=torch.tensor([1, IMAGE_TOKEN, *range(10, 10 + num_masks)]),
         mask_ids=torch.tensor([-1, -1, *range(num_masks)]),
-        pixel_values=torch.zeros(4, 1176),
-        image_grid_thw=torch.tensor([[1, 2, 2]]),
-        image_token_id=IMAGE_TOKEN,
+        lmm_inputs={'pixel_values': torch.zeros(4, 1176), 'image_grid_thw': torch.tensor([[1, 2, 2]])},
+        views=[
+            ImageView(
+                columns=torch.tensor([1]),
+                layout=TokenLayout.dense((1, 1)),
+                meta_data=frame_meta_data((height, width), (28, 28)),
+            )
+        ],
         phrases=[f'phrase {index}' for index in range(num_masks)],
         masks=torch.zeros(num_masks, 28, 28, dtype=torch.bool),
         gt_masks=truths,
         image=Image.fromarray(pixels),
-        meta_data=frame_meta_data((height, width), (28, 28)),
         image_path=image_path,
         phrase_kinds=kinds,
         dataset_name=dataset_name,

@@ -50,10 +50,22 @@ def stock_inputs(sample: GroundingSample) -> dict[str, torch.Tensor]:
     """What the stock model is called with for one sample."""
     return {
         'input_ids': sample.input_ids[None],
-        'pixel_values': sample.pixel_values,
-        'image_grid_thw': sample.image_grid_thw,
-        'mm_token_type_ids': (sample.input_ids == sample.image_token_id).int()[None],
+        **sample.lmm_inputs,
+        'mm_token_type_ids': is_image(sample).int()[None],
     }
+
+
+def is_image(sample: GroundingSample) -> torch.Tensor:
+    """[S] bool: the image tokens."""
+    found = torch.zeros(len(sample.input_ids), dtype=torch.bool)
+    for view in sample.views:
+        found[view.columns] = True
+    return found
+
+
+def with_inputs(sample: GroundingSample, **lmm_inputs: torch.Tensor) -> GroundingSample:
+    """The same sample with other tensors for the LMM."""
+    return replace(sample, lmm_inputs={**sample.lmm_inputs, **lmm_inputs})
 
 
 def pruned(sample: GroundingSample, layout: TokenLayout) -> GroundingSample:
@@ -67,14 +79,15 @@ def pruned(sample: GroundingSample, layout: TokenLayout) -> GroundingSample:
                 square = image[:, y : y + 14 * size, x : x + 14 * size]
                 patch = square.unflatten(2, (14, size)).unflatten(1, (14, size)).mean(dim=(2, 4))
                 rows.append(torch.stack([patch, patch], dim=1).flatten())
-    is_image = sample.input_ids == sample.image_token_id
-    keep = ~is_image | (is_image.cumsum(0) <= len(layout))
+    image = is_image(sample)
+    keep = ~image | (image.cumsum(0) <= len(layout))
+    (view,) = sample.views
     return replace(
         sample,
         input_ids=sample.input_ids[keep],
         mask_ids=sample.mask_ids[keep],
-        pixel_values=torch.stack(rows),
-        image_layout=layout.tokens,
+        lmm_inputs={**sample.lmm_inputs, 'pixel_values': torch.stack(rows)},
+        views=[replace(view, columns=view.columns[: len(layout)], layout=layout)],
     )
 
 
@@ -82,7 +95,7 @@ def processed_image(sample: GroundingSample) -> torch.Tensor:
     """[3, H, W]: the normalized pixels that a dense sample's patches hold."""
     h, w = sample.grid_size
     image = torch.zeros(3, 28 * h, 28 * w)
-    for index, row in enumerate(sample.pixel_values):
+    for index, row in enumerate(sample.lmm_inputs['pixel_values']):
         unit, within = divmod(index, 4)
         y, x = 28 * (unit // w) + 14 * (within // 2), 28 * (unit % w) + 14 * (within % 2)
         image[:, y : y + 14, x : x + 14] = row.reshape(3, 2, 14, 14)[:, 0]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_grounder import tiny_grounder
 from tiny_models import FAMILIES, tiny_lmm, tiny_processor
-from tiny_samples import stock_inputs, tiny_batch
+from tiny_samples import is_image, stock_inputs, tiny_batch
 
 from flmm.models.attention_capture import AttentionCapture, PhraseTokens
 
@@ -21,7 +21,7 @@ def test_features_equal_the_eager_model_with_everything_kept(family, merge):
         with torch.no_grad():
             outputs = eager(**stock_inputs(sample), output_attentions=True, output_hidden_states=True)
         attentions = torch.cat(outputs.attentions, dim=1)[0]
-        image_columns = sample.input_ids == sample.image_token_id
+        image_columns = is_image(sample)
         for mask_id in range(sample.num_masks):
             of_tokens = attentions[:, sample.mask_ids == mask_id][:, :, image_columns]
             expected = of_tokens.mean(dim=1) if merge == 'mean' else of_tokens.amax(dim=1)
@@ -39,7 +39,7 @@ def test_channel_is_layer_times_heads_plus_head_and_grid_is_row_major():
     with torch.no_grad():
         attentions = eager(**stock_inputs(sample), output_attentions=True).attentions
     layer, head, row, column = 1, 2, 3, 4
-    first_image_token = (sample.input_ids == sample.image_token_id).nonzero()[0].item()
+    first_image_token = is_image(sample).nonzero()[0].item()
     token = first_image_token + row * sample.grid_size[1] + column
     (phrase_row,) = (sample.mask_ids == 0).nonzero()[0].tolist()
     expected = attentions[layer][0, head, phrase_row, token]
@@ -60,11 +60,8 @@ def test_the_model_output_is_that_of_plain_sdpa():
 def test_capture_against_a_float64_oracle(heads):
     generator = torch.Generator().manual_seed(0)
     query, key = (torch.randn(1, count, 7, 8, generator=generator) for count in (6, 2))
-    tokens = PhraseTokens.from_ids(
-        input_ids=torch.tensor([9, 5, 5, 5, 1, 2, 3]),
-        mask_ids=torch.tensor([-1, -1, -1, -1, 0, 0, 1]),
-        image_token_id=5,
-        num_masks=2,
+    tokens = PhraseTokens.from_mask_ids(
+        torch.tensor([-1, -1, -1, -1, 0, 0, 1]), image_columns=torch.tensor([1, 2, 3]), num_masks=2
     )
     capture = AttentionCapture(phrases=[tokens], merge='mean', heads={0: heads})
     capture.record(0, query, key, 0.5)

@@ -30,7 +30,7 @@ def test_predicting_names_image_and_stage(parameter, stage, value):
 
 def test_the_second_image_is_named_if_it_is_the_first_that_fails():
     model, samples = tiny_grounder().eval(), tiny_batch()
-    samples[1].pixel_values = samples[1].pixel_values * torch.nan
+    samples[1].lmm_inputs['pixel_values'] *= torch.nan
     with pytest.raises(NonFiniteError, match=r"image 'random_2\.jpg': the LMM's attention gave"):
         model(samples, mode='predict')
 

@@ -12,7 +12,7 @@ from flmm.models.head_selection import choose_heads
 
 
 def test_choose_heads():
-    sizes = {'num_layers': 3, 'num_heads': 2}
+    sizes = {'attention_layers': [0, 1, 2], 'num_heads': 2}
     assert choose_heads(**sizes) == {0: [0, 1], 1: [0, 1], 2: [0, 1]}
     assert choose_heads(**sizes, layers=[2, 0]) == {0: [0, 1], 2: [0, 1]}
     assert choose_heads(**sizes, heads=[[2, 1], (0, 1), (0, 0)]) == {0: [0, 1], 2: [1]}
@@ -24,7 +24,7 @@ def test_choose_heads():
         ({'layers': [0], 'heads': [(0, 0)]}, 'layers and heads are both given'),
         ({'layers': []}, 'no head is chosen'),
         ({'heads': []}, 'no head is chosen'),
-        ({'layers': [3]}, 'head (3, 0) does not exist; expected (layer, head) with layer below 3 and head below 2'),
+        ({'layers': [3]}, 'head (3, 0) does not exist; expected (layer, head) with layer one of [0, 1, 2] and head below 2'),
         ({'layers': [-1]}, 'head (-1, 0) does not exist'),
         ({'heads': [(0, 2)]}, 'head (0, 2) does not exist'),
         ({'heads': [(0, 1, 1)]}, 'head (0, 1, 1) does not exist'),
@@ -34,7 +34,7 @@ def test_choose_heads():
 )
 def test_what_cannot_be_chosen_is_named(chosen, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        choose_heads(num_layers=3, num_heads=2, **chosen)
+        choose_heads(attention_layers=[0, 1, 2], num_heads=2, **chosen)
 
 
 @pytest.mark.parametrize('family', FAMILIES)

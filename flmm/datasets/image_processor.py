@@ -1,0 +1,135 @@
+"""An image and a user's turn -> what an LMM reads. Every family has a wrapper of its processor with this contract."""
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import ProcessorMixin
+
+from flmm.families import check_processor
+from flmm.pretrained import load_processor
+from flmm.structures import ImageView
+
+# Takes the user's place while the chat template is rendered, so that the template alone decides what is special.
+PROMPT_SENTINEL = '\u241f'
+
+
+@dataclass(kw_only=True)
+class ProcessedImage:
+    """What an LMM reads of one image and the user's turn.
+
+    Args:
+        input_ids: [S] long, the rendered chat up to the start of the answer, with the placeholders of the image.
+        lmm_inputs: tensors that the LMM takes beside the text, under its own names.
+        views: the renderings of the image, coarse before fine; their columns are positions in ``input_ids``.
+    """
+
+    input_ids: Tensor
+    lmm_inputs: dict[str, Tensor]
+    views: list[ImageView]
+
+
+class ImageProcessorWrapper(ABC):
+    """The processor of a family of LMMs, for one image and one user turn.
+
+    Everything comes from the checkpoint: sizes, normalization, chat template. Two things are guarded: ``<image>``
+    placeholders in a prompt are stripped, since the template already places the image; and text is tokenized as plain
+    text, so a prompt or phrase with the characters of a special token cannot change the number of image tokens.
+
+    A family says what it reads of an image (:meth:`read_image`) and how many tokens that takes at most
+    (:meth:`num_image_tokens`).
+
+    Args:
+        pretrained_model_name_or_path: a folder or a hub name, for :func:`flmm.pretrained.load_processor`; or a
+            processor already loaded.
+        prompt_template: the chat up to the start of the answer, with ``<image>`` and ``{prompt}`` where they belong,
+            such as ``'USER: <image>\\n{prompt} ASSISTANT:'``. None takes the chat template of the checkpoint.
+
+    Raises:
+        ValueError: the processor is of another family, or a template without exactly one image and one prompt.
+    """
+
+    def __init__(
+        self,
+        *,
+        pretrained_model_name_or_path: str | os.PathLike | ProcessorMixin,
+        prompt_template: str | None = None,
+    ) -> None:
+        if isinstance(pretrained_model_name_or_path, (str, os.PathLike)):
+            pretrained_model_name_or_path = load_processor(pretrained_model_name_or_path)
+        self.processor = pretrained_model_name_or_path
+        check_processor(self.processor, wrapper=type(self))
+        self.tokenizer = self.processor.tokenizer
+        self.image_token_id: int = self.processor.image_token_id
+        self.chat = self._chat_template() if prompt_template is None else self._given_template(prompt_template)
+
+    @abstractmethod
+    def read_image(self, image: Image.Image) -> tuple[dict[str, Tensor], int, list[ImageView]]:
+        """Prepare an image.
+
+        Returns:
+            The tensors that the LMM takes beside the text, the number of placeholders, and the views; their columns
+            count from the first placeholder.
+
+        Raises:
+            ValueError: an image that the LMM's processor refuses.
+        """
+
+    @abstractmethod
+    def num_image_tokens(self, height: int, width: int) -> int:
+        """How many tokens an image of this size in px has, at most."""
+
+    def encode_text(self, text: str) -> list[int]:
+        """Tokenize ``text`` as plain text: no special token is added, and none is read out of it."""
+        return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
+
+    def preprocess(self, image: Image.Image, *, prompt: str) -> ProcessedImage:
+        """Prepare an image with the user's words about it.
+
+        Raises:
+            ValueError: an image that the LMM's processor refuses.
+        """
+        lmm_inputs, num_placeholders, views = self.read_image(image)
+        ids = self._prompt_ids(prompt.replace('<image>', '').strip())
+        start = ids.index(self.image_token_id)
+        return ProcessedImage(
+            input_ids=torch.tensor([*ids[:start], *[self.image_token_id] * num_placeholders, *ids[start + 1 :]]),
+            lmm_inputs=lmm_inputs,
+            views=[replace(view, columns=view.columns + start) for view in views],
+        )
+
+    def _prompt_ids(self, prompt: str) -> list[int]:
+        """Tokenize the chat with one placeholder for the image."""
+        before, after = self.chat
+        # As apply_chat_template does: some templates write the token that begins a text, some leave it to the tokenizer.
+        starts = not (self.tokenizer.bos_token and before.startswith(self.tokenizer.bos_token))
+        if not any(token in prompt for token in self.tokenizer.get_added_vocab()):
+            # In one piece: there are tokenizers that treat a text's first word otherwise than the words within it.
+            return self.tokenizer(before + prompt + after, add_special_tokens=starts)['input_ids']
+        ids = self.tokenizer(before, add_special_tokens=starts)['input_ids']
+        return [*ids, *self.encode_text(prompt), *self.tokenizer(after, add_special_tokens=False)['input_ids']]
+
+    def _chat_template(self) -> tuple[str, str]:
+        user_turn = [{'type': 'image'}, {'type': 'text', 'text': PROMPT_SENTINEL}]
+        rendered = self.processor.apply_chat_template(
+            [{'role': 'user', 'content': user_turn}], tokenize=False, add_generation_prompt=True
+        )
+        before, found, after = rendered.partition(PROMPT_SENTINEL)
+        if not found or before.count(self.processor.image_token) != 1 or self.processor.image_token in after:
+            raise ValueError(
+                'the chat template does not render one image and one text once each, in this order; expected a template '
+                f"like Qwen2-VL's, got {rendered!r}"
+            )
+        return before, after
+
+    def _given_template(self, template: str) -> tuple[str, str]:
+        before, found, after = template.partition('{prompt}')
+        if not found or '{prompt}' in after or before.count('<image>') != 1 or '<image>' in after:
+            raise ValueError(
+                f"prompt_template is {template!r}, expected one '<image>' and, behind it, one '{{prompt}}', such as "
+                "'USER: <image>\\n{prompt} ASSISTANT:'"
+            )
+        return before.replace('<image>', self.processor.image_token), after

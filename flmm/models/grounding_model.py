@@ -1,0 +1,275 @@
+"""F-LMM: a frozen LMM, a mask head on its attention maps, SAM to refine ("Grounding Frozen LMMs", CVPR 2025).
+
+Letters: M masks (= phrases) of a sample, C attention maps of each, (h, w) their grid, (IH, IW) the image in px.
+"""
+
+import copy
+import operator
+from functools import cached_property
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.model import BaseDataPreprocessor, BaseModel
+from torch import Tensor, nn
+
+from flmm.geometry import area_coverage, processed_to_image
+from flmm.models.fingerprints import different_part, weights_fingerprint
+from flmm.models.finite import check_finite
+from flmm.models.trainable_state import keep_trainable_state
+from flmm.registry import MODELS
+from flmm.structures import FrozenFeatures, GroundingSample, distinct
+
+COMPILED = ('mask_head', 'sam.model.image_encoder', 'sam.model.mask_decoder')
+"""Modules that may be compiled."""
+FROZEN = ('lmm', 'sam.model.image_encoder')
+"""Modules that are never trained, nor saved with the others."""
+
+
+@MODELS.register_module()
+class GroundingDataPreprocessor(BaseDataPreprocessor):
+    """Moves samples to the model's device."""
+
+    def cast_data(self, data: Any) -> Any:
+        """Move ``data``, where samples may lie in the lists and dicts that mmengine knows."""
+        return data.to(self.device) if isinstance(data, GroundingSample) else super().cast_data(data)
+
+
+class GroundingModel(BaseModel):
+    """From what the frozen parts say of an image and its phrases to masks and losses; what of F-LMM is trained.
+
+    Nothing here knows how the LMM is read: a subclass says that (:meth:`run_lmm`, :attr:`reading`). Frozen are ``lmm``
+    and SAM's image encoder. Trained are ``mask_head``, ``text_proj``, ``text_layer_weights`` and what ``sam`` leaves
+    trainable, and only those are in the state dict.
+
+    Args:
+        lmm: the LMM.
+        num_channels: C, how many attention maps the mask head reads.
+        hidden_size: of the LMM's hidden states.
+        depth: of how many layers hidden states are read.
+        mask_head: config of the mask head, without ``in_channels``, which is ``num_channels``.
+        sam: the SAMWrapper, or its config.
+        loss_mask: config of the per-pixel loss, of coarse and of refined masks.
+        loss_dice: config of the region loss, of coarse and of refined masks.
+        compiled: options of ``torch.compile`` for those of :data:`COMPILED` that are to be compiled, such as
+            ``{'mask_head': {'dynamic': True}}``. None by default.
+        data_preprocessor: defaults to GroundingDataPreprocessor.
+    """
+
+    def __init__(
+        self,
+        *,
+        lmm: nn.Module,
+        num_channels: int,
+        hidden_size: int,
+        depth: int,
+        mask_head: dict,
+        sam: nn.Module | dict,
+        loss_mask: dict,
+        loss_dice: dict,
+        compiled: dict[str, dict[str, Any]] | None = None,
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor or {'type': 'flmm.GroundingDataPreprocessor'})
+        self.lmm = lmm.requires_grad_(requires_grad=False)
+        self.mask_head = MODELS.build({**mask_head, 'in_channels': num_channels})
+        self.sam = MODELS.build(sam) if isinstance(sam, dict) else sam
+        self.text_proj = nn.Linear(hidden_size, self.sam.text_dim)
+        self.text_layer_weights = nn.Parameter(torch.zeros(depth))
+        self.loss_mask = MODELS.build(loss_mask)
+        self.loss_dice = MODELS.build(loss_dice)
+        self._compile(compiled or {})
+        keep_trainable_state(self, frozen=FROZEN)
+        self.train()
+
+    def run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return for each sample ``attentions`` and ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`."""
+        raise NotImplementedError
+
+    @property
+    def reading(self) -> dict[str, str]:
+        """How :meth:`run_lmm` reads the LMM, for checkpoints: another way would fit the mask head, too."""
+        raise NotImplementedError
+
+    def _compile(self, options: dict[str, dict[str, Any]]) -> None:
+        for name, setting in options.items():
+            if name not in COMPILED:
+                raise ValueError(f'compiled names {name!r}, expected some of {COMPILED}')
+            self.get_submodule(name).compile(**setting)  # in place: names in checkpoints stay
+
+    def train(self, mode: bool = True) -> 'GroundingModel':  # noqa: FBT001, FBT002 (torch's signature)
+        """Set the trainable part to training or evaluation; the LMM stays in evaluation."""
+        super().train(mode)
+        self.lmm.eval()
+        return self
+
+    def __deepcopy__(self, memo: dict) -> 'GroundingModel':
+        """Copy all but the frozen modules, which the copy shares: an average of weights (EMA) needs no second LMM."""
+        for name in FROZEN:
+            module = self.get_submodule(name)
+            memo[id(module)] = module
+        made = memo[id(self)] = type(self).__new__(type(self))
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return made
+
+    def frozen_parts(self) -> dict[str, str | None]:
+        """Say what the trained part reads, for its checkpoints: what would fit another model of the same shape.
+
+        Returns:
+            Fingerprints of the weights (None where unknown: an LMM without weights), and how attention is read.
+        """
+        return {**self._fingerprints, **self.reading}
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, str | None]:
+        encoder = self.sam.model.image_encoder
+        return {'LMM': weights_fingerprint(self.lmm), 'image encoder of SAM': weights_fingerprint(encoder)}
+
+    def _check_made_by(self, image: str, made_by: dict[str, str | None]) -> None:
+        own = self.frozen_parts()
+        name = different_part(made_by, own)
+        if name is not None:
+            raise ValueError(
+                f'features of image {image!r} were made by another {name} ({made_by[name]}) than the model has '
+                f'({own[name]}); make them again'
+            )
+        # An LMM without weights stands for the one that made the features.
+        self._fingerprints.update(
+            {name: made_by.get(name) for name, value in self._fingerprints.items() if value is None}
+        )
+
+    def init_weights(self) -> None:
+        """Do nothing: every part comes initialised or loaded, and the frozen ones must stay as they are."""
+
+    @torch.no_grad()
+    def encode(self, samples: list[GroundingSample]) -> list[FrozenFeatures]:
+        """Return what the frozen parts say of each sample: what it carries already, or else computed."""
+        for sample in samples:
+            if sample.features is not None and sample.features.made_by is not None:
+                self._check_made_by(sample.image_path, sample.features.made_by)
+        unknown = [sample for sample in samples if sample.features is None]
+        computed = iter(self._frozen_features(unknown)) if unknown else iter(())
+        return [next(computed) if sample.features is None else sample.features for sample in samples]
+
+    def _frozen_features(self, samples: list[GroundingSample]) -> list[FrozenFeatures]:
+        attentions, hidden_states = self.run_lmm(samples)
+        # One image in several samples (a phrase each) is the same object, and SAM's encoder is what costs most.
+        images, index = distinct([sample.image for sample in samples], same=operator.is_)
+        embeddings = self.sam.encode_images(images)
+        return [
+            FrozenFeatures(attentions=maps, hidden_states=states, image_embedding=embeddings[i])
+            for i, maps, states in zip(index, attentions, hidden_states, strict=True)
+        ]
+
+    def forward(
+        self, data_samples: list[GroundingSample], mode: str = 'tensor'
+    ) -> dict[str, Tensor] | list[GroundingSample]:
+        """Ground the phrases of a batch.
+
+        Args:
+            data_samples: the samples.
+            mode: 'loss' returns the losses of coarse and refined masks; 'tensor' returns the samples with every field
+                of the model filled in (``mask_attentions``, ``text_embeds``, ``pred_masks``, ``sam_pred_masks``);
+                'predict' returns the same without gradient.
+
+        Raises:
+            NonFiniteError: a prediction, or what it was made from, is not finite; 'loss' leaves that to training
+                (:class:`flmm.engine.FiniteCheckHook`).
+            ValueError: another mode, or a loss of a sample without truth.
+        """
+        if mode not in ('loss', 'predict', 'tensor'):
+            raise ValueError(f"mode is {mode!r}, expected 'loss', 'predict' or 'tensor'")
+        for sample in data_samples:
+            if mode == 'loss' and sample.gt_masks is None:
+                raise ValueError(f'image {sample.image_path!r} has no truth masks; there is no loss without them')
+        with torch.set_grad_enabled(mode != 'predict' and torch.is_grad_enabled()):
+            features = self.encode(data_samples)
+            grounded, coarse_logits = self._ground(data_samples, features)
+        if mode == 'loss':
+            return self._losses(grounded, coarse_logits)
+        check_finite(
+            (sample.image_path, stage, tensor)
+            for sample, read, coarse in zip(grounded, features, coarse_logits, strict=True)
+            for stage, tensor in (
+                ("the LMM's attention", read.attentions),
+                ("the LMM's hidden states", read.hidden_states),
+                ("SAM's image encoder", read.image_embedding),
+                ('the mask head', coarse),
+                ('the projection of text', torch.cat(sample.text_embeds)),
+                ("SAM's mask decoder", sample.sam_pred_masks),
+            )
+        )
+        return grounded
+
+    def _ground(
+        self, samples: list[GroundingSample], features: list[FrozenFeatures]
+    ) -> tuple[list[GroundingSample], list[Tensor]]:
+        """Return the samples with every model field filled, and the coarse logits on the mask head's grid."""
+        coarse_logits = self._mask_logits([read.attentions for read in features])
+        text_embeds = [
+            self._text_embeds(sample, read.hidden_states) for sample, read in zip(samples, features, strict=True)
+        ]
+        pred_masks = [
+            processed_to_image(coarse, sample.meta_data) for sample, coarse in zip(samples, coarse_logits, strict=True)
+        ]
+        refined = self.sam.refine(
+            [read.image_embedding for read in features],
+            [sample.image_size for sample in samples],
+            pred_masks,
+            text_embeds,
+        )
+        grounded = [
+            sample.with_outputs(
+                mask_attentions=features[i].attentions,
+                text_embeds=text_embeds[i],
+                pred_masks=pred_masks[i],
+                sam_pred_masks=refined[i],
+            )
+            for i, sample in enumerate(samples)
+        ]
+        return grounded, coarse_logits
+
+    def _mask_logits(self, attentions: list[Tensor]) -> list[Tensor]:
+        """Run the mask head once for each grid size: [M_i, C, h_i, w_i] -> [M_i, h'_i, w'_i] for each sample i."""
+        logits: list[Tensor | None] = [None] * len(attentions)
+        for grid in dict.fromkeys(maps.shape[-2:] for maps in attentions):
+            members = [i for i, maps in enumerate(attentions) if maps.shape[-2:] == grid]
+            together = self.mask_head(torch.cat([attentions[i] for i in members]))
+            for i, part in zip(members, together.split([len(attentions[i]) for i in members]), strict=True):
+                logits[i] = part
+        return logits
+
+    def _text_embeds(self, sample: GroundingSample, hidden_states: Tensor) -> list[Tensor]:
+        """Average the layers with learned weights, project to SAM's prompt space: one [tokens_i, sam_dim] a phrase."""
+        weights = self.text_layer_weights.softmax(dim=0)
+        mixed = torch.einsum('l,lrh->rh', weights, hidden_states.to(weights.dtype))
+        return list(self.text_proj(mixed).split(sample.tokens_per_mask))
+
+    def _losses(self, grounded: list[GroundingSample], coarse_logits: list[Tensor]) -> dict[str, Tensor]:
+        """Average over all masks of the batch: coarse on the mask head's grid, refined in the image frame.
+
+        In a distributed run the sums are divided by the mean number of masks of a process: gradients, which are
+        averaged over processes, then weigh each mask of the whole batch alike, however images are spread.
+        """
+        num_masks = torch.tensor(float(sum(sample.num_masks for sample in grounded)), device=coarse_logits[0].device)
+        all_reduce(num_masks, op='mean')
+        coarse_targets = [
+            area_coverage(sample.masks, logits.shape[-2:])
+            for sample, logits in zip(grounded, coarse_logits, strict=True)
+        ]
+        refined_logits = [sample.sam_pred_masks for sample in grounded]
+        refined_targets = [sample.gt_masks.float() for sample in grounded]
+        coarse_mask, coarse_dice = self._mean_losses(coarse_logits, coarse_targets, num_masks)
+        refined_mask, refined_dice = self._mean_losses(refined_logits, refined_targets, num_masks)
+        return {
+            'loss_mask': coarse_mask,
+            'loss_dice': coarse_dice,
+            'sam_loss_mask': refined_mask,
+            'sam_loss_dice': refined_dice,
+        }
+
+    def _mean_losses(self, logits: list[Tensor], targets: list[Tensor], num_masks: Tensor) -> tuple[Tensor, Tensor]:
+        pairs = list(zip(logits, targets, strict=True))
+        mask = sum(self.loss_mask(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
+        dice = sum(self.loss_dice(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
+        return mask, dice
