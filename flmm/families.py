@@ -1,4 +1,4 @@
-"""The families of LMMs: for each model type of transformers, the class that runs it and the one that reads images for it.
+"""The families of LMMs: for each model type of transformers, what runs it and what reads images for it.
 
 docs/add_an_lmm.md adds a family step by step; here that takes an entry for each of its model types.
 """
@@ -65,7 +65,7 @@ def check_processor(processor: Any, *, wrapper: type) -> None:
     names = _names_of(type(processor))
     what = f'the processor is a {type(processor).__name__}'
     candidates = [family for family in FAMILIES.values() if family.processor in names]
-    family = _known(candidates[0] if candidates else None, what)
+    _known(candidates[0] if candidates else None, what)
     fitting = [_class_name(candidate.image_processor) for candidate in candidates]
     if not set(fitting) & _names_of(wrapper):
         raise ValueError(f'{what}; {wrapper.__name__} does not wrap it, {fitting[0]} does')
@@ -74,8 +74,8 @@ def check_processor(processor: Any, *, wrapper: type) -> None:
 def _known(family: Family | None, what: str) -> Family:
     if family is None:
         raise ValueError(
-            f'{what}, which belongs to no known family of LMMs. Known are {", ".join(FAMILIES)}; docs/add_an_lmm.md says '
-            'how to add one'
+            f'{what}, which belongs to no known family of LMMs. Known are {", ".join(FAMILIES)}; docs/add_an_lmm.md '
+            'says how to add one'
         )
     return family
 

@@ -100,8 +100,8 @@ def processed_to_image(logits: Tensor, meta_data: FrameMetaData) -> Tensor:
     """Bring logits from the processed frame to the image frame.
 
     Padding is cut off before the final resampling, so none of it bleeds into the image. Where its border falls between
-    two grid cells, the grid is first resampled to the px of the processed frame. Where the frame cuts the image off, the
-    logits at its border are repeated.
+    two grid cells, the grid is first resampled to the px of the processed frame. Where the frame cuts the image off,
+    the logits at its border are repeated.
 
     Args:
         logits: [N, h, w], a grid of any resolution that covers the whole processed frame, padding included.

@@ -6,7 +6,7 @@ frame of the last view in px, (h, w) the same frame in cells of its grid, (IH, I
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -242,7 +242,7 @@ def _moved(value: Any, device: torch.device | str) -> Any:
     if isinstance(value, dict):
         return {key: _moved(item, device) for key, item in value.items()}
     if isinstance(value, TokenLayout):  # its cached properties lie where its tokens do
-        return TokenLayout(tokens=value.tokens.to(device), grid_size=value.grid_size)
+        return replace(value, tokens=value.tokens.to(device))
     if not is_dataclass(value):
         return value
     moved = copy.copy(value)

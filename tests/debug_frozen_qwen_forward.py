@@ -23,14 +23,11 @@ from flmm.visualization import draw_heads, draw_phrases, save_figure
 SAMPLE_FIELDS = {
     'input_ids': 'tokens: chat prompt, image tokens, phrases',
     'mask_ids': 'which phrase each token belongs to; -1 is context',
-    'pixel_values': 'patches: 3 channels x 2 frames x 14 x 14 px, normalized',
-    'image_grid_thw': 'frames, rows and columns of the dense patch grid',
-    'image_layout': 'top, left and size in units of the square that each image token covers',
-    'masks': 'truth in the processed frame',
+    'masks': 'truth in the frame of the last view',
     'gt_masks': 'truth in the image frame',
 }
 FORWARD_FIELDS = {
-    'mask_attentions': 'phrase -> image attention: mask, attention head, row, column of the unit grid',
+    'mask_attentions': 'phrase -> image attention: mask, attention head, row, column of the grid',
     'text_embeds': "each phrase token's hidden state, projected for SAM",
     'pred_masks': 'coarse logits in the image frame',
     'sam_pred_masks': 'refined logits in the image frame',
@@ -80,8 +77,14 @@ def main() -> None:
         for mask_id, phrase in enumerate(sample.phrases):
             tokens = (sample.mask_ids == mask_id).sum().item()
             print(f'  phrase {mask_id}: {phrase!r}, {tokens} tokens, {sample.gt_masks[mask_id].sum().item()} px')
-        print(f'  meta_data: {sample.meta_data}\n from the pipeline')
+        print(' from the pipeline')
         print_sample(sample, SAMPLE_FIELDS)
+        for name, tensor in sample.lmm_inputs.items():
+            print(describe(name, tensor, 'what the LMM takes beside the text, under its own name'))
+        for index, view in enumerate(sample.views):
+            print(f' view {index}: a grid of {view.layout.grid_size} cells over {view.meta_data}')
+            print(describe('columns', view.columns, 'where its tokens lie in the sequence'))
+            print(describe('layout', view.layout.tokens, 'top, left and size of each token in cells of the grid'))
         print(' from the model')
         print_sample(sample, FORWARD_FIELDS)
         out_dir = Path(args.out_dir)

@@ -16,6 +16,7 @@ from flmm.geometry import (
     logits_to_sam,
     masks_to_boxes,
     processed_to_image,
+    resample_view,
     sam_content_size,
     sam_to_image,
 )
@@ -40,8 +41,49 @@ def test_meta_data_describes_the_frame():
 def test_meta_data_refuses_impossible_sizes():
     with pytest.raises(ValueError, match='at least 1 px, got original_size=\\(0, 5\\)'):
         frame_meta_data((0, 5), (28, 28))
-    with pytest.raises(ValueError, match='must not be negative, got \\(0, -1, 0, 0\\)'):
-        frame_meta_data((28, 28), (28, 28), padding=(0, -1, 0, 0))
+    with pytest.raises(ValueError, match=r'padding \(-20, -8, 0, 0\) leaves nothing of an image of .* \(28, 28\)'):
+        frame_meta_data((28, 28), (28, 28), padding=(-20, -8, 0, 0))
+
+
+@pytest.mark.parametrize('padding', [(-10, -4, 6, 9), (5, -3, -8, 0), (-2, -2, -2, -2)])
+def test_a_frame_that_cuts_the_image_shows_the_rest_of_it(padding):
+    top, bottom, left, right = padding
+    meta_data = frame_meta_data((40, 60), (80, 120), padding=padding)
+    height, width = 80 + top + bottom, 120 + left + right
+    assert meta_data['padded_shape'] == {'height': height, 'width': width}
+    masks = torch.rand(2, 40, 60, generator=torch.Generator().manual_seed(0)) < 0.5
+    enlarged = masks.repeat_interleave(2, 1).repeat_interleave(2, 2)  # [2, 80, 120]
+    expected = torch.zeros(2, height, width, dtype=torch.bool)
+    for row in range(height):
+        for column in range(width):
+            if 0 <= row - top < 80 and 0 <= column - left < 120:
+                expected[:, row, column] = enlarged[:, row - top, column - left]
+    assert torch.equal(image_to_processed(masks, meta_data), expected)
+
+    # And back: a ramp along an axis survives where the frame shows it; what it does not show repeats its border.
+    ramp = torch.arange(height).float()[None, :, None].expand(1, height, width)
+    found = processed_to_image(ramp, meta_data)
+    shown = (torch.arange(80) + top).clamp(max(top, 0), height - 1 - max(bottom, 0)).float()
+    torch.testing.assert_close(found[0, :, 0], (shown[::2] + shown[1::2]) / 2, atol=1e-4, rtol=0)
+
+
+def test_one_view_resampled_to_another_that_shows_the_whole_image_is_an_interpolation():
+    values = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    source, target = frame_meta_data((90, 60), (336, 336)), frame_meta_data((90, 60), (672, 448))
+    for grid in ((48, 32), (7, 50), (24, 24)):
+        expected = F.interpolate(values, size=grid, mode='bilinear', align_corners=False)
+        torch.testing.assert_close(resample_view(values, source, target, grid), expected, atol=1e-5, rtol=0)
+
+
+def test_views_with_padding_meet_at_the_same_place_of_the_image():
+    source = frame_meta_data((100, 50), (200, 100), padding=(0, 0, 50, 50))  # 200 x 200 px
+    target = frame_meta_data((100, 50), (60, 30), padding=(-5, 0, 0, 3))  # 55 x 33 px
+    columns = torch.arange(20).float().expand(1, 1, 20, 20)
+    found = resample_view(columns, source, target, (11, 33))
+    for column in range(33):
+        in_image = (column + 0.5) / 30  # of the width of the image
+        in_source = (in_image * 100 + 50) / 200 * 20 - 0.5
+        torch.testing.assert_close(found[0, 0, :, column], torch.full((11,), in_source), atol=1e-4, rtol=0)
 
 
 def test_processed_to_image_without_padding_is_one_bilinear_resize():

@@ -1,18 +1,27 @@
 """GroundingSample: how its fields must fit together, and its copies on another device."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from flmm.apt.layout import TokenLayout
 from flmm.geometry import frame_meta_data
-from flmm.structures import FrozenFeatures, GroundingSample
+from flmm.structures import FrozenFeatures, GroundingSample, ImageView, distinct
 
 IMAGE_TOKEN = 9
 IMAGE_HEIGHT, IMAGE_WIDTH = 50, 90
-GRID = (2, 3)  # units: 56 x 84 px, 24 patches, 6 image tokens
+GRID = (2, 3)  # units: 56 x 84 px, 6 image tokens
+FRAME = frame_meta_data((IMAGE_HEIGHT, IMAGE_WIDTH), (56, 84))
+
+
+def view(**changes):
+    return ImageView(
+        **{'columns': torch.arange(1, 7), 'layout': TokenLayout.dense(GRID), 'meta_data': FRAME, **changes}
+    )
 
 
 def fields(**changes):
@@ -20,14 +29,12 @@ def fields(**changes):
     return {
         'input_ids': torch.tensor([1, *[IMAGE_TOKEN] * 6, 2, 3, 4, 5, 6]),
         'mask_ids': torch.tensor([-1] * 8 + [0, 0, -1, 1]),
-        'pixel_values': torch.zeros(24, 1176),
-        'image_grid_thw': torch.tensor([[1, 4, 6]]),
-        'image_token_id': IMAGE_TOKEN,
+        'lmm_inputs': {'pixel_values': torch.zeros(24, 1176)},
+        'views': [view()],
         'phrases': ['left', 'cat'],
         'masks': torch.zeros(2, 56, 84, dtype=torch.bool),
         'gt_masks': torch.zeros(2, IMAGE_HEIGHT, IMAGE_WIDTH, dtype=torch.bool),
         'image': Image.fromarray(np.zeros((IMAGE_HEIGHT, IMAGE_WIDTH, 3), dtype=np.uint8)),
-        'meta_data': frame_meta_data((IMAGE_HEIGHT, IMAGE_WIDTH), (56, 84)),
         'image_path': 'folder/cats.jpg',
         **changes,
     }
@@ -65,31 +72,46 @@ def test_order_of_phrases_in_the_sequence_is_free():
             {'mask_ids': torch.tensor([-2] * 8 + [0, 0, -1, 1])},
             'its phrases have mask ids [-2, 0, 1], expected [0, 1] (each phrase needs tokens of its own)',
         ),
-        ({'image_token_id': 7}, 'its image tokens number 0, expected 6 (its layout of a grid of 2x3 units)'),
+        ({'views': []}, 'has no view; give at least one, with its tokens'),
         (
-            {'input_ids': torch.tensor([IMAGE_TOKEN] * 7 + [2, 3, 4, 5, 6])},
-            'its image tokens number 7, expected 6 (its layout of a grid of 2x3 units)',
+            {'views': [view(columns=torch.arange(1, 6))]},
+            'view 0 has columns (5,), expected (6,) (one for each token)',
         ),
         (
-            {'pixel_values': torch.zeros(6, 1176)},
-            'pixel_values has rows 6, expected 24 (the patches of its layout)',
-        ),
-        ({'image_grid_thw': torch.tensor([1, 4, 6])}, 'image_grid_thw has shape (3,), expected (1, 3) (one image)'),
-        (
-            {'image_grid_thw': torch.tensor([[1, 4, 6], [1, 4, 6]])},
-            'image_grid_thw has shape (2, 3), expected (1, 3) (one image)',
+            {'views': [view(), view(columns=torch.arange(6)[None])]},
+            'view 1 has columns (1, 6), expected (6,) (one for each token)',
         ),
         (
-            {'image_grid_thw': torch.tensor([[1, 4, 4]])},
-            'its image tokens number 6, expected 4 (its layout of a grid of 2x2 units)',
+            {'views': [view(meta_data=frame_meta_data((9, 9), (56, 84))), view()]},
+            "view 0 is of an image {'height': 9, 'width': 9}, expected {'height': 50, 'width': 90} (as the last view)",
         ),
+        (
+            {'views': [view(columns=torch.arange(7, 13))]},
+            'view 0 has columns outside of the 12 tokens of the sequence, or at tokens of phrases; expected those of '
+            'its image tokens',
+        ),
+        (
+            {'views': [view(columns=torch.arange(3, 9))]},
+            'view 0 has columns outside of the 12 tokens of the sequence, or at tokens of phrases; expected those of '
+            'its image tokens',
+        ),
+        (
+            {'views': [view(columns=torch.arange(-1, 5))]},
+            'view 0 has columns outside of the 12 tokens of the sequence, or at tokens of phrases; expected those of '
+            'its image tokens',
+        ),
+        (
+            {'views': [view(meta_data=frame_meta_data((9, 9), (56, 84)))]},
+            'image has size (50, 90), expected (9, 9) (the original shape of its views)',
+        ),
+        ({'lmm_inputs': None}, 'image and lmm_inputs may be absent only where features are known'),
         (
             {'masks': torch.zeros(2, 84, 56, dtype=torch.bool)},
-            'masks has shape (2, 84, 56), expected (2, 56, 84) (a mask each, processed frame)',
+            'masks has shape (2, 84, 56), expected (2, 56, 84) (a mask each, frame of the last view)',
         ),
         (
             {'masks': torch.zeros(1, 56, 84, dtype=torch.bool)},
-            'masks has shape (1, 56, 84), expected (2, 56, 84) (a mask each, processed frame)',
+            'masks has shape (1, 56, 84), expected (2, 56, 84) (a mask each, frame of the last view)',
         ),
         (
             {'gt_masks': torch.zeros(2, 56, 84, dtype=torch.bool)},
@@ -102,7 +124,7 @@ def test_order_of_phrases_in_the_sequence_is_free():
     ],
 )
 def test_fields_that_do_not_fit_name_image_found_and_expected(changes, message):
-    with pytest.raises(ValueError, match=re.escape(f"image 'folder/cats.jpg': {message}") + '$'):
+    with pytest.raises(ValueError, match=re.escape("image 'folder/cats.jpg'") + ':? ' + re.escape(message) + '$'):
         GroundingSample(**fields(**changes))
 
 
@@ -126,12 +148,12 @@ def test_a_sample_without_phrases_is_refused():
         GroundingSample(**fields(**changes))
 
 
-def test_validate_sees_later_changes():
+def test_outputs_are_filled_into_a_copy():
     sample = GroundingSample(**fields())
-    sample.phrases = ['left']
-
-    with pytest.raises(ValueError, match=r'mask ids \[0, 1\], expected \[0\]'):
-        sample.validate()
+    found = sample.with_outputs(pred_masks=torch.zeros(2, IMAGE_HEIGHT, IMAGE_WIDTH))
+    assert found.pred_masks.shape == (2, IMAGE_HEIGHT, IMAGE_WIDTH)
+    assert sample.pred_masks is None
+    assert found.views is sample.views
 
 
 def test_to_moves_every_tensor_and_list_of_tensors_of_a_copy():
@@ -141,7 +163,11 @@ def test_to_moves_every_tensor_and_list_of_tensors_of_a_copy():
 
     moved = sample.to('meta')
 
-    tensors = ('input_ids', 'mask_ids', 'pixel_values', 'image_grid_thw', 'masks', 'gt_masks', 'mask_attentions')
+    assert moved.lmm_inputs['pixel_values'].device.type == 'meta'
+    assert moved.views[0].columns.device.type == moved.layout.tokens.device.type == 'meta'
+    assert sample.views[0].columns.device.type == sample.layout.tokens.device.type == 'cpu'
+    assert (moved.meta_data, moved.grid_size) == (FRAME, GRID)
+    tensors = ('input_ids', 'mask_ids', 'masks', 'gt_masks', 'mask_attentions')
     for name in tensors:
         assert getattr(moved, name).device.type == 'meta', name
         assert getattr(moved, name).shape == getattr(sample, name).shape, name
@@ -168,31 +194,43 @@ def test_to_moves_carried_features():
     assert features.image_embedding.device.type == 'cpu'
 
 
-def test_without_a_layout_a_sample_is_dense():
-    sample = GroundingSample(**fields())
+def test_the_last_view_is_the_one_that_masks_are_predicted_in():
+    base = view(
+        columns=torch.tensor([7, 5]),
+        layout=TokenLayout.dense((1, 2)),
+        meta_data=frame_meta_data((IMAGE_HEIGHT, IMAGE_WIDTH), (50, 90), (20, 20, 0, 0)),
+    )
+    fine = view(columns=torch.tensor([1, 2, 3, 4, 0, 6]))
+    sample = GroundingSample(**fields(views=[base, fine]))
+    assert (sample.meta_data, sample.layout, sample.grid_size) == (FRAME, fine.layout, GRID)
+    assert sample.image_size == (IMAGE_HEIGHT, IMAGE_WIDTH)
 
-    assert sample.image_layout.tolist() == [[row, column, 1] for row in range(2) for column in range(3)]
-    assert sample.layout.grid_size == GRID
 
-
-def test_a_pruned_sample_has_as_many_tokens_as_its_layout():
-    pruned = {
-        'input_ids': torch.tensor([1, *[IMAGE_TOKEN] * 3, 2, 3, 4, 5, 6]),
-        'mask_ids': torch.tensor([-1] * 5 + [0, 0, -1, 1]),
-        'pixel_values': torch.zeros(12, 1176),
-        'image_layout': torch.tensor([[0, 0, 2], [0, 2, 1], [1, 2, 1]]),
-    }
-    assert len(GroundingSample(**fields(**pruned)).layout) == 3
-
-    with pytest.raises(
-        ValueError, match=r'its image tokens number 6, expected 3 \(its layout of a grid of 2x3 units\)'
-    ):
-        GroundingSample(**fields(image_layout=pruned['image_layout']))
-    with pytest.raises(ValueError, match=r'pixel_values has rows 24, expected 12 \(the patches of its layout\)'):
-        GroundingSample(**fields(**{**pruned, 'pixel_values': torch.zeros(24, 1176)}))
+def test_a_layout_that_is_none_is_named_with_its_image():
+    layout = TokenLayout(tokens=torch.tensor([[0, 0, 2], [0, 2, 1]]), grid_size=GRID)
     message = r"image 'folder/cats\.jpg': image layout covers unit \(row 1, column 2\) 0 times"
     with pytest.raises(ValueError, match=message):
-        GroundingSample(**fields(**{**pruned, 'image_layout': pruned['image_layout'][:2]}))
+        GroundingSample(**fields(views=[view(columns=torch.arange(1, 3), layout=layout)]))
+
+
+def test_two_samples_show_the_same_picture():
+    sample = GroundingSample(**fields())
+    pixels = {'pixel_values': torch.zeros(24, 1176)}
+    assert sample.shows_the_same(replace(sample, lmm_inputs=pixels, phrases=['a', 'b']))
+    assert not sample.shows_the_same(replace(sample, image=sample.image.copy()))
+    assert not sample.shows_the_same(replace(sample, lmm_inputs={'pixel_values': torch.ones(24, 1176)}))
+    assert not sample.shows_the_same(replace(sample, lmm_inputs={**pixels, 'image_sizes': torch.zeros(2)}))
+    assert not sample.shows_the_same(replace(sample, views=[view(), view()]))
+    pruned = TokenLayout(tokens=torch.tensor([[0, 0, 2], [0, 2, 1], [1, 2, 1]]), grid_size=GRID)
+    assert not sample.shows_the_same(replace(sample, views=[view(columns=torch.arange(1, 4), layout=pruned)]))
+
+
+def test_distinct_keeps_the_first_of_each_kind():
+    assert distinct(['a', 'B', 'A', 'b', 'c'], same=lambda one, other: one.lower() == other.lower()) == (
+        ['a', 'B', 'c'],
+        [0, 1, 0, 1, 2],
+    )
+    assert distinct([], same=lambda one, other: True) == ([], [])
 
 
 def test_to_the_same_device_still_copies_the_sample():

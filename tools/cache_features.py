@@ -143,7 +143,7 @@ def _with_features(model: FrozenLMM, of_images: list[StoredSample], batch_size: 
                 image_embedding=embeddings[id(stored.sample.image)],
                 made_by=model.frozen_parts(),
             )
-            stored.sample.image = stored.sample.pixel_values = None  # a shard of them would fill the memory
+            stored.sample.image = stored.sample.lmm_inputs = None  # a shard of them would fill the memory
     return of_images
 
 

@@ -3,8 +3,9 @@
     python tools/select_heads.py configs/shapes/demo.py --num-images 300 --top 8 16
 
 A head's score is the mean over phrases of the IoU of its map with the true mask, at the best threshold of each
-(flmm.evaluation.best_threshold_iou), in the best view of the image where the LMM reads several. Nothing is trained: the images are the first of the train loader, in the order
-of --seed. Writes ``heads.json``, all heads with their scores, and ``<config>_heads_<k>.py`` to the work dir.
+(flmm.evaluation.best_threshold_iou), in the best view of the image where the LMM reads several. Nothing is trained:
+the images are the first of the train loader, in the order of --seed. Writes ``heads.json``, all heads with their
+scores, and ``<config>_heads_<k>.py`` to the work dir.
 """
 
 import argparse

@@ -104,7 +104,7 @@ class ImageProcessorWrapper(ABC):
     def _prompt_ids(self, prompt: str) -> list[int]:
         """Tokenize the chat with one placeholder for the image."""
         before, after = self.chat
-        # As apply_chat_template does: some templates write the token that begins a text, some leave it to the tokenizer.
+        # As apply_chat_template does: a template may write the token that begins a text, or leave it to the tokenizer.
         starts = not (self.tokenizer.bos_token and before.startswith(self.tokenizer.bos_token))
         if not any(token in prompt for token in self.tokenizer.get_added_vocab()):
             # In one piece: there are tokenizers that treat a text's first word otherwise than the words within it.
@@ -120,8 +120,8 @@ class ImageProcessorWrapper(ABC):
         before, found, after = rendered.partition(PROMPT_SENTINEL)
         if not found or before.count(self.processor.image_token) != 1 or self.processor.image_token in after:
             raise ValueError(
-                'the chat template does not render one image and one text once each, in this order; expected a template '
-                f"like Qwen2-VL's, got {rendered!r}"
+                'the chat template does not render one image and one text once each, in this order; expected a '
+                f"template like Qwen2-VL's, got {rendered!r}"
             )
         return before, after
 

@@ -59,9 +59,7 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
         blur: int = 1,
         max_token_size: int = 4,
     ) -> None:
-        super().__init__(
-            pretrained_model_name_or_path=pretrained_model_name_or_path, prompt_template=prompt_template
-        )
+        super().__init__(pretrained_model_name_or_path=pretrained_model_name_or_path, prompt_template=prompt_template)
         bounds = tuple(alpha) if isinstance(alpha, Sequence) else (alpha, alpha)
         if len(bounds) != 2 or not all(isinstance(bound, Real) for bound in bounds) or bounds[0] > bounds[1]:
             raise ValueError(f'alpha is {alpha!r}, expected a number or a pair (low, high) with low <= high')
@@ -109,8 +107,8 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
         """Resize, normalize and cut into patches; see :class:`flmm.datasets.image_processor.ImageProcessorWrapper`.
 
         Returns:
-            ``pixel_values`` ([4 N, 1176] float32, the 2x2 patches of each token) and ``image_grid_thw`` ([1, 3] long, the
-            dense grid), N, and the one view.
+            ``pixel_values`` ([4 N, 1176] float32, the 2x2 patches of each token) and ``image_grid_thw`` ([1, 3] long,
+            the dense grid), N, and the one view.
 
         Raises:
             ValueError: an aspect ratio over 200 (smart_resize).

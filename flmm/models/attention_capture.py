@@ -1,7 +1,7 @@
 """Read the attention of phrase tokens to image tokens while the frozen model runs, without eager attention.
 
-Letters: B samples, S tokens (padded), R phrase tokens of a sample, M its masks (= phrases), N the image tokens of all its
-views, A query heads, K key heads, D head dim, L layers run, C chosen heads.
+Letters: B samples, S tokens (padded), R phrase tokens of a sample, M its masks (= phrases), N the image tokens of all
+its views, A query heads, K key heads, D head dim, L layers run, C chosen heads.
 
 The attention function below runs SDPA and, given a capture, also softmax(q k^T) for the R phrase rows alone: R x S
 numbers a head in place of S x S, averaged over the tokens of a phrase at once, so M x N numbers a head are kept. This

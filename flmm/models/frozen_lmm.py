@@ -178,8 +178,8 @@ class FrozenLMM(GroundingModel):
         found = set(sample.input_ids[torch.cat([view.columns for view in sample.views])].tolist())
         if found != {expected}:
             raise ValueError(
-                f'image {sample.image_path!r} was processed with image tokens {sorted(found)}, the model has {expected}; '
-                "use the model's own processor"
+                f'image {sample.image_path!r} was processed with image tokens {sorted(found)}, the model has '
+                f"{expected}; use the model's own processor"
             )
 
     def _on_grid(self, sample: GroundingSample, maps: Tensor) -> Tensor:

@@ -33,8 +33,8 @@ def choose_heads(
     for pair in pairs:
         if len(pair) != 2 or not (pair[0] in attention_layers and 0 <= pair[1] < num_heads):
             raise ValueError(
-                f'head {pair} does not exist; expected (layer, head) with layer one of {list(attention_layers)} and head '
-                f'below {num_heads}'
+                f'head {pair} does not exist; expected (layer, head) with layer one of {list(attention_layers)} and '
+                f'head below {num_heads}'
             )
     twice = sorted({pair for pair in pairs if pairs.count(pair) > 1})
     if twice:

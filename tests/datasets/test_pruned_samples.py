@@ -60,21 +60,21 @@ def test_the_wrapper_gives_what_the_adaptive_processor_gives(family, settings):
     text = adaptive.apply_chat_template([{'role': 'user', 'content': turn}], tokenize=False, add_generation_prompt=True)
     expected = adaptive(text=[text], images=[image], return_tensors='pt', images_kwargs=settings)
     found = wrapped(family, **settings).preprocess(image, prompt='Where?')
-    assert torch.equal(found['pixel_values'][0], expected['pixel_values'])
-    assert torch.equal(found['image_layouts'][0], expected['image_layout'])
-    assert torch.equal(found['image_grid_thw'][0], expected['image_grid_thw'])
-    assert torch.equal(found['input_ids_with_vision'][0], expected['input_ids'][0])
-    assert len(found['image_layouts'][0]) < found['image_grid_thw'][0].prod() // 4
+    assert torch.equal(found.lmm_inputs['pixel_values'], expected['pixel_values'])
+    assert torch.equal(found.views[0].layout.tokens, expected['image_layout'])
+    assert torch.equal(found.lmm_inputs['image_grid_thw'], expected['image_grid_thw'])
+    assert torch.equal(found.input_ids, expected['input_ids'][0])
+    assert len(found.views[0].layout.tokens) < found.lmm_inputs['image_grid_thw'].prod() // 4
 
 
 @pytest.mark.parametrize('settings', SETTINGS, ids=str)
 def test_a_pruned_sample_is_the_dense_one_read_by_its_layout(settings):
     image = half_smooth_image()
     found, dense = sample_of(image, **settings), sample_of(image)
-    assert torch.equal(dense.image_layout, TokenLayout.dense(dense.grid_size).tokens)
+    assert torch.equal(dense.layout.tokens, TokenLayout.dense(dense.grid_size).tokens)
     assert not found.layout.is_dense
     expected = pruned(dense, found.layout)
-    torch.testing.assert_close(found.pixel_values, expected.pixel_values, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.lmm_inputs['pixel_values'], expected.lmm_inputs['pixel_values'], atol=1e-5, rtol=0)
     assert torch.equal(found.input_ids, expected.input_ids)
     assert torch.equal(found.mask_ids, expected.mask_ids)
     assert torch.equal(found.masks, dense.masks)  # truth stays on the dense frame
@@ -96,9 +96,9 @@ def test_a_range_of_alpha_is_drawn_anew_for_each_image():
     random.seed(0)
     alphas = [random.uniform(0.2, 0.9) for _ in range(4)]
     random.seed(0)
-    found = wrapper.preprocess([image] * 4, prompt='Where?')['image_layouts']
+    found = [wrapper.preprocess(image, prompt='Where?').views[0].layout.tokens for _ in range(4)]
     expected = [
-        wrapped(patch_selection_method='budget', alpha=alpha).preprocess(image, prompt='Where?')['image_layouts'][0]
+        wrapped(patch_selection_method='budget', alpha=alpha).preprocess(image, prompt='Where?').views[0].layout.tokens
         for alpha in alphas
     ]
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
@@ -110,7 +110,8 @@ def test_a_range_of_alpha_that_is_not_used_is_told_once():
         wrapper = wrapped(patch_selection_method='v1', thresholds=(3.0, 2.0), alpha=(0.2, 0.9))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter('always')
-        wrapper.preprocess([half_smooth_image()] * 3, prompt='Where?')
+        for _ in range(3):
+            wrapper.preprocess(half_smooth_image(), prompt='Where?')
     assert len({str(warning.message) for warning in told}) == 1  # Python shows a message once
 
 
@@ -118,7 +119,7 @@ def test_the_default_has_nothing_to_tell():
     _warn_that_v1_keeps_photographs.cache_clear()
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        assert len(wrapped().preprocess(half_smooth_image(), prompt='Where?')['pixel_values']) == 1
+        assert wrapped().preprocess(half_smooth_image(), prompt='Where?').views[0].layout.is_dense
 
 
 def test_alpha_without_a_method_is_told():
@@ -133,7 +134,7 @@ def test_alpha_may_be_a_number_of_numpy(alpha):
         wrapped(patch_selection_method='budget', alpha=alpha).preprocess(half_smooth_image(), prompt='Where?')
         for alpha in (0.5, alpha)
     )
-    assert torch.equal(expected['image_layouts'][0], found['image_layouts'][0])
+    assert torch.equal(expected.views[0].layout.tokens, found.views[0].layout.tokens)
 
 
 def test_one_alpha_draws_nothing():

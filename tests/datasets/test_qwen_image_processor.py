@@ -5,10 +5,11 @@ import pytest
 import torch
 from PIL import Image
 from tiny_models import FAMILIES, SPECIAL_TOKENS, tiny_processor
-from transformers import Qwen2VLImageProcessor
+from transformers import CLIPImageProcessor, LlavaProcessor, Qwen2VLImageProcessor
 
+from flmm.apt.layout import TokenLayout
 from flmm.datasets import QwenImageProcessorWrapper
-from flmm.datasets.qwen_image_processor import PROMPT_SENTINEL
+from flmm.datasets.image_processor import PROMPT_SENTINEL
 from flmm.geometry import frame_meta_data
 
 
@@ -41,23 +42,17 @@ def plain_ids(tokenizer, text):
 def test_sizes(wrapper, size, processed, patches, grid):
     result = wrapper.preprocess(random_image(*size), prompt='Where?')
 
-    assert set(result) == {
-        'pixel_values',
-        'meta_datas',
-        'image_sizes',
-        'image_grid_thw',
-        'image_layouts',
-        'input_ids_with_vision',
-    }
-    assert all(len(values) == 1 for values in result.values())
-    assert result['pixel_values'][0].shape == (patches, 1176)
-    assert result['pixel_values'][0].dtype == torch.float32
-    assert result['image_grid_thw'][0].tolist() == [grid]
-    assert result['image_grid_thw'][0].dtype == torch.long
-    assert result['image_sizes'] == [size]
-    assert result['meta_datas'] == [frame_meta_data(size, processed)]
-    assert result['input_ids_with_vision'][0].dtype == torch.long
-    assert (result['input_ids_with_vision'][0] == wrapper.image_token_id).sum() == patches // 4
+    (view,) = result.views
+    assert set(result.lmm_inputs) == {'pixel_values', 'image_grid_thw'}
+    assert result.lmm_inputs['pixel_values'].shape == (patches, 1176)
+    assert result.lmm_inputs['pixel_values'].dtype == torch.float32
+    assert result.lmm_inputs['image_grid_thw'].tolist() == [grid]
+    assert result.lmm_inputs['image_grid_thw'].dtype == torch.long
+    assert view.meta_data == frame_meta_data(size, processed)
+    assert torch.equal(view.layout.tokens, TokenLayout.dense((grid[1] // 2, grid[2] // 2)).tokens)
+    assert torch.equal(view.columns, (result.input_ids == wrapper.image_token_id).nonzero()[:, 0])
+    assert result.input_ids.dtype == torch.long
+    assert (result.input_ids == wrapper.image_token_id).sum() == patches // 4
 
 
 @pytest.mark.parametrize('family', FAMILIES)
@@ -69,29 +64,16 @@ def test_equals_the_stock_call(family, size):
     for prompt in ('Please give me a description of the image.', 'Où est le chat ?\n„左边“ 🐱', 'two  spaces', ''):
         result, stock = wrapper.preprocess(image, prompt=prompt), stock_call(processor, image, prompt)
 
-        assert torch.equal(result['pixel_values'][0], stock['pixel_values'])
-        assert torch.equal(result['image_grid_thw'][0], stock['image_grid_thw'])
-        assert torch.equal(result['input_ids_with_vision'][0], stock['input_ids'][0])
-
-
-def test_each_image_of_a_list_is_prepared_as_if_alone(wrapper):
-    images = [random_image(60, 90, seed=1), random_image(120, 40, seed=2)]
-
-    together = wrapper.preprocess(images, prompt='Where?')
-
-    for index, image in enumerate(images):
-        alone = wrapper.preprocess(image, prompt='Where?')
-        assert together['image_sizes'][index] == alone['image_sizes'][0]
-        assert together['meta_datas'][index] == alone['meta_datas'][0]
-        for key in ('pixel_values', 'image_grid_thw', 'input_ids_with_vision'):
-            assert torch.equal(together[key][index], alone[key][0])
+        assert torch.equal(result.lmm_inputs['pixel_values'], stock['pixel_values'])
+        assert torch.equal(result.lmm_inputs['image_grid_thw'], stock['image_grid_thw'])
+        assert torch.equal(result.input_ids, stock['input_ids'][0])
 
 
 @pytest.mark.parametrize('prompt', ['<image>Where?', '<image>\nWhere?', ' Where?<image> ', '<image><image> Where?'])
 def test_image_placeholders_and_outer_blanks_are_stripped(wrapper, prompt):
     image = random_image(60, 90)
 
-    ids = wrapper.preprocess(image, prompt=prompt)['input_ids_with_vision'][0]
+    ids = wrapper.preprocess(image, prompt=prompt).input_ids
 
     assert torch.equal(ids, stock_call(wrapper.processor, image, 'Where?')['input_ids'][0])
 
@@ -101,7 +83,7 @@ def test_special_tokens_in_the_prompt_stay_text(wrapper, name):
     image, tokenizer = random_image(60, 90), wrapper.tokenizer
     prompt = f'left {name}{name} right'
 
-    ids = wrapper.preprocess(image, prompt=prompt)['input_ids_with_vision'][0].tolist()
+    ids = wrapper.preprocess(image, prompt=prompt).input_ids.tolist()
 
     # The stock ids of a placeholder, which is replaced here by the characters of the prompt.
     stock = stock_call(wrapper.processor, image, 'PLACEHOLDER')['input_ids'][0].tolist()
@@ -150,9 +132,9 @@ def test_bounds_on_pixels(bounds, size, processed):
         'longest_edge': bounds.get('max_pixels', 1280 * 28 * 28),
     }
     stock = stock_call(processor, image, 'Where?', size=edges)
-    assert result['meta_datas'] == [frame_meta_data(size, processed)]
-    assert torch.equal(result['pixel_values'][0], stock['pixel_values'])
-    assert torch.equal(result['input_ids_with_vision'][0], stock['input_ids'][0])
+    assert result.views[0].meta_data == frame_meta_data(size, processed)
+    assert torch.equal(result.lmm_inputs['pixel_values'], stock['pixel_values'])
+    assert torch.equal(result.input_ids, stock['input_ids'][0])
 
 
 @pytest.mark.parametrize(
@@ -180,9 +162,9 @@ def test_checkpoint_folder_gives_class_and_bounds(family, kind, tmp_path):
     assert type(wrapper.processor) is type(processor)
     assert wrapper.size == {'shortest_edge': 28 * 28, 'longest_edge': 10 * 28 * 28}
     result, stock = wrapper.preprocess(image, prompt='Where?'), stock_call(processor, image, 'Where?')
-    assert result['image_grid_thw'][0].tolist() == [[1, 4, 8]]
-    assert torch.equal(result['pixel_values'][0], stock['pixel_values'])
-    assert torch.equal(result['input_ids_with_vision'][0], stock['input_ids'][0])
+    assert result.lmm_inputs['image_grid_thw'].tolist() == [[1, 4, 8]]
+    assert torch.equal(result.lmm_inputs['pixel_values'], stock['pixel_values'])
+    assert torch.equal(result.input_ids, stock['input_ids'][0])
 
 
 @pytest.mark.parametrize(
@@ -197,7 +179,31 @@ def test_checkpoint_folder_gives_class_and_bounds(family, kind, tmp_path):
 def test_other_chat_templates_are_refused(template):
     processor = tiny_processor()
     processor.chat_template = template
-    wrapper = QwenImageProcessorWrapper(pretrained_model_name_or_path=processor)
 
     with pytest.raises(ValueError, match='does not render one image and one text once each'):
-        wrapper.preprocess(random_image(56, 56), prompt='Where?')
+        QwenImageProcessorWrapper(pretrained_model_name_or_path=processor)
+
+
+def test_a_given_template_takes_the_place_of_the_chat_template(wrapper):
+    image = random_image(56, 84)
+    given = QwenImageProcessorWrapper(
+        pretrained_model_name_or_path=wrapper.processor, prompt_template='USER: <image>\n{prompt} ASSISTANT:'
+    )
+    before, after = (plain_ids(wrapper.tokenizer, text) for text in ('USER: ', '\nWhere? ASSISTANT:'))
+    found = given.preprocess(image, prompt='<image>\nWhere?')
+    assert found.input_ids.tolist() == [*before, *[wrapper.image_token_id] * 6, *after]
+    assert found.views[0].columns.tolist() == list(range(6, 12))
+
+
+@pytest.mark.parametrize(
+    'template', ['{prompt}', '<image>', '{prompt}<image>', '<image><image>{prompt}', '<image>{prompt}{prompt}']
+)
+def test_a_template_without_one_image_and_one_prompt_is_refused(wrapper, template):
+    with pytest.raises(ValueError, match=r"expected one '<image>' and, behind it, one '\{prompt\}'"):
+        QwenImageProcessorWrapper(pretrained_model_name_or_path=wrapper.processor, prompt_template=template)
+
+
+def test_a_processor_of_another_family_is_refused():
+    other = LlavaProcessor(image_processor=CLIPImageProcessor(), tokenizer=tiny_processor().tokenizer, patch_size=14)
+    with pytest.raises(ValueError, match='the processor is a LlavaProcessor'):
+        QwenImageProcessorWrapper(pretrained_model_name_or_path=other)

@@ -150,7 +150,7 @@ def test_tokens_counted_by_size_bound_those_of_the_image(settings):
         image = Image.fromarray(pixels[:height, :width].astype(np.uint8))
         bound = processor.num_image_tokens(height, width)
         found = processor.preprocess(image, prompt='')
-        (layout,), ((_, rows, columns),) = found['image_layouts'], found['image_grid_thw'][0].tolist()
+        layout, ((_, rows, columns),) = found.views[0].layout, found.lmm_inputs['image_grid_thw'].tolist()
         if 'alpha' not in settings:
             assert bound == len(layout)
         elif settings['patch_selection_method'] == 'v2':
@@ -169,8 +169,7 @@ def test_a_config_trains_on_batches_of_like_sizes(tmp_path, monkeypatch):
     counts = DATASETS.build(loader['dataset']).num_image_tokens()
     assert counts == [6, 6, 16, 8]  # of 56x84, 84x56, 112x112 and 100x70 px
     batches = [
-        [len(sample.image_layout) for sample in batch['data_samples']]
-        for batch in Runner.build_dataloader(loader, seed=0)
+        [len(sample.layout) for sample in batch['data_samples']] for batch in Runner.build_dataloader(loader, seed=0)
     ]
     assert sorted(map(sorted, batches)) == [[6, 6], [8, 16]]
 

@@ -294,7 +294,6 @@ def test_joint_layout_token_by_token(family):
     assert sample.phrase_kinds == ['name', 'name', 'clause']
     assert (sample.dataset_name, sample.sample_idx, sample.image_path) == ('refcoco_val', 17, 'train/cats.jpg')
     assert sample.image is results['image']
-    assert sample.image_token_id == wrapper.image_token_id
     assert sample.grid_size == (4, 6)
 
 
@@ -306,10 +305,10 @@ def test_masks_in_both_frames(wrapper, size):
     sample = RefCOCO2PNG(image_processor=wrapper, prompt='Where?').transform(results)
 
     processed = wrapper.preprocess(results['image'], prompt='Where?')
-    frame = processed['meta_datas'][0]['padded_shape']
-    assert sample.meta_data == processed['meta_datas'][0]
-    assert torch.equal(sample.pixel_values, processed['pixel_values'][0])
-    assert torch.equal(sample.image_grid_thw, processed['image_grid_thw'][0])
+    frame = processed.views[0].meta_data['padded_shape']
+    assert sample.meta_data == processed.views[0].meta_data
+    assert torch.equal(sample.lmm_inputs['pixel_values'], processed.lmm_inputs['pixel_values'])
+    assert torch.equal(sample.lmm_inputs['image_grid_thw'], processed.lmm_inputs['image_grid_thw'])
     assert sample.gt_masks.dtype == sample.masks.dtype == torch.bool
     assert np.array_equal(sample.gt_masks.numpy(), truth)
     assert np.array_equal(sample.masks.numpy(), processed_oracle(truth, frame['height'], frame['width']))

@@ -277,7 +277,10 @@ def test_bfloat16_lmm_feeds_a_float32_head():
         ({'merge': 'sum'}, "merge is 'sum', expected 'mean' or 'max'"),
         ({'coarse_attention': 'mean'}, "coarse_attention is 'mean', expected 'spread' or 'copy'"),
         ({'compiled': {'unet': {}}}, "compiled names 'unet', expected some of"),
-        ({'lmm': nn.Linear(2, 2)}, 'lmm is a Linear of model type None, which belongs to no known family of LMMs. Known are qwen2_vl, qwen2_5_vl'),
+        (
+            {'lmm': nn.Linear(2, 2)},
+            'lmm is a Linear of model type None, which belongs to no known family of LMMs. Known are qwen2_vl, ',
+        ),
     ],
 )
 def test_bad_arguments_are_named(changes, message):

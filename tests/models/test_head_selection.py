@@ -24,7 +24,10 @@ def test_choose_heads():
         ({'layers': [0], 'heads': [(0, 0)]}, 'layers and heads are both given'),
         ({'layers': []}, 'no head is chosen'),
         ({'heads': []}, 'no head is chosen'),
-        ({'layers': [3]}, 'head (3, 0) does not exist; expected (layer, head) with layer one of [0, 1, 2] and head below 2'),
+        (
+            {'layers': [3]},
+            'head (3, 0) does not exist; expected (layer, head) with layer one of [0, 1, 2] and head below 2',
+        ),
         ({'layers': [-1]}, 'head (-1, 0) does not exist'),
         ({'heads': [(0, 2)]}, 'head (0, 2) does not exist'),
         ({'heads': [(0, 1, 1)]}, 'head (0, 1, 1) does not exist'),

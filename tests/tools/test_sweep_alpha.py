@@ -46,9 +46,12 @@ def wrapper(**settings):
 
 
 def assert_same_sample(left, right):
-    for name in ('input_ids', 'mask_ids', 'image_layout', 'image_grid_thw', 'masks'):
+    for name in ('input_ids', 'mask_ids', 'masks'):
         assert torch.equal(getattr(left, name), getattr(right, name)), name
-    torch.testing.assert_close(left.pixel_values, right.pixel_values, rtol=0, atol=1e-5)
+    assert torch.equal(left.layout.tokens, right.layout.tokens)
+    assert torch.equal(left.views[0].columns, right.views[0].columns)
+    assert (left.meta_data, left.grid_size) == (right.meta_data, right.grid_size)
+    torch.testing.assert_close(left.lmm_inputs, right.lmm_inputs, rtol=0, atol=1e-5)
 
 
 # Controls
@@ -74,15 +77,13 @@ def test_pruned_sample_is_that_of_the_image_processor(settings):
 
 def _official(dense, processed):
     """What the wrapper makes of the sample's image, and behind the prompt the tokens of the phrases."""
-    prompt = processed['input_ids_with_vision'][0]
-    is_phrases = len(dense.input_ids) - len(
-        wrapper().preprocess(dense.image, prompt='What is it?')['input_ids_with_vision'][0]
-    )
+    prompt = processed.input_ids
+    is_phrases = len(dense.input_ids) - len(wrapper().preprocess(dense.image, prompt='What is it?').input_ids)
     return {
         'input_ids': torch.cat([prompt, dense.input_ids[-is_phrases:]]),
         'mask_ids': torch.cat([torch.full_like(prompt, -1), dense.mask_ids[-is_phrases:]]),
-        'pixel_values': processed['pixel_values'][0],
-        'image_layout': processed['image_layouts'][0],
+        'lmm_inputs': processed.lmm_inputs,
+        'views': processed.views,
     }
 
 
@@ -102,23 +103,23 @@ def test_nothing_dropped_is_dense():
 def test_dropped_tokens_get_no_attention_and_the_others_keep_their_place():
     dense = tiny_sample(['red', 'a b'], size=SIZE)
     half, few = (drop(dense, alpha, seed='seed') for alpha in (0.5, 0.2))
-    units = [set(map(tuple, sample.image_layout.tolist())) for sample in (few, half, dense)]
+    units = [set(map(tuple, sample.layout.tokens.tolist())) for sample in (few, half, dense)]
     assert units[0] < units[1] < units[2]
     assert [len(found) for found in units] == [len(budget_layout(torch.zeros(22, 14), a)) for a in (0.2, 0.5, 1.0)]
-    assert torch.equal(drop(dense, 0.2, seed='seed').image_layout, few.image_layout)
-    assert not torch.equal(drop(dense, 0.2, seed='other').image_layout, few.image_layout)
+    assert torch.equal(drop(dense, 0.2, seed='seed').layout.tokens, few.layout.tokens)
+    assert not torch.equal(drop(dense, 0.2, seed='other').layout.tokens, few.layout.tokens)
 
     (features,) = tiny_grounder().encode([few])
 
     attended = features.attentions.sum(dim=(0, 1)) > 0
     assert set(map(tuple, attended.nonzero().tolist())) == {(top, left) for top, left, _ in units[0]}
-    rows = dict(zip(_units(dense), dense.pixel_values.unflatten(0, (-1, 4)), strict=True))
-    for unit, found in zip(_units(few), few.pixel_values.unflatten(0, (-1, 4)), strict=True):
+    rows = dict(zip(_units(dense), dense.lmm_inputs['pixel_values'].unflatten(0, (-1, 4)), strict=True))
+    for unit, found in zip(_units(few), few.lmm_inputs['pixel_values'].unflatten(0, (-1, 4)), strict=True):
         assert torch.equal(found, rows[unit])
 
 
 def _units(sample):
-    return list(map(tuple, sample.image_layout.tolist()))
+    return list(map(tuple, sample.layout.tokens.tolist()))
 
 
 def test_even_tokens_are_of_one_size_but_at_the_borders():
@@ -126,7 +127,7 @@ def test_even_tokens_are_of_one_size_but_at_the_borders():
     found = even(dense)
     expected = [[top, left, 2] for top in range(0, 10, 2) for left in range(0, 6, 2)]
     expected += [[top, 6, 1] for top in range(11)] + [[10, left, 1] for left in range(6)]
-    assert found.image_layout.tolist() == sorted(expected)
+    assert found.layout.tokens.tolist() == sorted(expected)
     assert_same_sample(found, prune(dense, found.layout))
 
 
@@ -139,8 +140,8 @@ def test_down_sampled_image_has_the_tokens_and_masks_keep_their_frame():
     assert (found.meta_data['padded_shape']['height'], found.meta_data['padded_shape']['width']) == (196, 140)
     assert torch.equal(found.gt_masks, dense.gt_masks)
     # the same content: means over the image and over the places of masks hardly change
-    image = found.pixel_values.reshape(-1, 3, 392).mean(dim=(0, 2))
-    torch.testing.assert_close(image, dense.pixel_values.reshape(-1, 3, 392).mean(dim=(0, 2)), rtol=0, atol=0.05)
+    means = [sample.lmm_inputs['pixel_values'].reshape(-1, 3, 392).mean(dim=(0, 2)) for sample in (found, dense)]
+    torch.testing.assert_close(*means, rtol=0, atol=0.05)
     fractions = [sample.masks.float().mean(dim=(1, 2)) for sample in (found, dense)]
     torch.testing.assert_close(*fractions, rtol=0.05, atol=0)
 
@@ -178,14 +179,14 @@ def test_oracle_reads_objects_finely(kind, fine):
 
     found = oracle(dense, 0.35, objects=objects, kind=kind)
 
-    sizes = found.layout.to_dense(found.image_layout[:, 2].float(), mode='copy')
+    sizes = found.layout.to_dense(found.layout.tokens[:, 2].float(), mode='copy')
     on_border = torch.zeros(16, 16, dtype=torch.bool)
     on_border[4:12, :8] = True
     inner = torch.zeros(16, 16, dtype=torch.bool)
     inner[6:10, 2:6] = True
     assert (sizes[on_border & ~inner] == 1).float().mean() > 0.8
     assert bool((sizes[inner] == 1).all()) == fine
-    assert len(found.image_layout) == len(budget_layout(torch.zeros(patch_grid(dense)), 0.35))
+    assert len(found.layout) == len(budget_layout(torch.zeros(patch_grid(dense)), 0.35))
     assert_same_sample(found, pruned(dense, found.layout))
 
 
@@ -199,9 +200,9 @@ def test_oracle_sees_every_object_before_any_in_full():
     for num_tokens, fine in ((22, False), (28, True)):
         found = oracle(dense, 4 * num_tokens / 1024, objects=objects, kind='oracle_touch')
         of_size = {size: set() for size in (1, 2, 4)}
-        for top, left, size in found.image_layout.tolist():
+        for top, left, size in found.layout.tokens.tolist():
             of_size[size].add((top, left))
-        assert len(found.image_layout) == num_tokens
+        assert len(found.layout) == num_tokens
         assert len(of_size[4]) == 14
         assert of_size[4].isdisjoint({(0, 0), (12, 8)})
         expected = {(top + r, left + c) for top, left in ((2, 2), (12, 8)) for r in (0, 1) for c in (0, 1)}
@@ -275,9 +276,9 @@ def test_known_samples(noisy_dataset):
     assert [dense[i].phrases for i in range(3)] != [other[i].phrases for i in range(3)]
     assert dense.kept_fractions == [1, 1, 1]
     for sample, fraction in zip(budget.samples, budget.kept_fractions, strict=True):
-        assert fraction == len(sample.image_layout) / math.prod(sample.grid_size) <= 0.3
-        assert sample.pixel_values is None
-        sample.validate()
+        assert fraction == len(sample.layout) / math.prod(sample.grid_size) <= 0.3
+        assert sample.lmm_inputs is None
+        replace(sample)  # its fields fit together
         assert model.encode([sample])[0] is sample.features
     assert not torch.equal(dense[0].features.attentions, budget[0].features.attentions)
 

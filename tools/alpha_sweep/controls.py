@@ -15,7 +15,8 @@ Letters: (h, w) the dense grid in units, (H, W) = (28 h, 28 w) the processed fra
 """
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +27,11 @@ from torch import Tensor
 from flmm.apt.layout import SIZES, TokenLayout
 from flmm.apt.patch_tokenizer import PatchTokenizer
 from flmm.datasets import QwenImageProcessorWrapper
-from flmm.geometry import frame_meta_data, image_to_processed
-from flmm.structures import MERGE_SIZE, UNIT_PIXELS, GroundingSample
+from flmm.geometry import FrameMetaData, frame_meta_data, image_to_processed
+from flmm.structures import GroundingSample
+
+MERGE_SIZE, UNIT_PIXELS = 2, 28
+"""Of the demo's LMM: 2x2 patches of 14 px make a token."""
 
 
 class PartialLayout(TokenLayout):
@@ -46,24 +50,13 @@ class PartialLayout(TokenLayout):
         self._refuse(F.pad((top * w + left).diff() <= 0, (1, 0)), 'is out of order; sort by (top, left)')
 
 
-class PartialSample(GroundingSample):
-    """A sample in which some units of the image have no token."""
-
-    @property
-    def layout(self) -> TokenLayout:
-        """Where the image tokens lie on the dense grid."""
-        return PartialLayout(tokens=self.image_layout, grid_size=self.grid_size)
-
-
 def drop(sample: GroundingSample, alpha: float, *, seed: int | str) -> GroundingSample:
     """Keep tokens by lot; those of a lower alpha are among those of a higher one."""
     num_tokens = len(budget_layout(torch.zeros(patch_grid(sample)), alpha))
     seeds = np.random.SeedSequence(list(str(seed).encode()))
-    order = np.random.default_rng(seeds).permutation(len(sample.image_layout))
+    order = np.random.default_rng(seeds).permutation(len(sample.layout))
     kept = torch.from_numpy(order[:num_tokens]).sort().values
-    layout = PartialLayout(tokens=sample.image_layout[kept], grid_size=sample.grid_size)
-    own = {field.name: getattr(sample, field.name) for field in fields(sample)}
-    return prune(PartialSample(**own), layout)
+    return prune(sample, PartialLayout(tokens=sample.layout.tokens[kept], grid_size=sample.grid_size))
 
 
 def downsample(sample: GroundingSample, alpha: float, *, image_processor: QwenImageProcessorWrapper) -> GroundingSample:
@@ -75,14 +68,12 @@ def downsample(sample: GroundingSample, alpha: float, *, image_processor: QwenIm
     meta_data = frame_meta_data(
         original_size=(sample.image.height, sample.image.width), image_size=(small.height, small.width)
     )
-    return replace(
+    return _with_layout(
         sample,
-        **_shortened(sample, h * w),
-        pixel_values=processed['pixel_values'][0],
-        image_grid_thw=processed['image_grid_thw'][0],
-        image_layout=None,
-        masks=image_to_processed(sample.gt_masks, meta_data),
+        processed.views[0].layout,
+        lmm_inputs=processed.lmm_inputs,
         meta_data=meta_data,
+        masks=image_to_processed(sample.gt_masks, meta_data),
     )
 
 
@@ -154,12 +145,8 @@ def budget_layout(importance: Tensor, alpha: float, *, max_token_size: int = 4) 
 
 def prune(sample: GroundingSample, layout: TokenLayout) -> GroundingSample:
     """Give a dense sample the tokens of ``layout``: what the image processor makes of the image with that layout."""
-    return replace(
-        sample,
-        **_shortened(sample, len(layout)),
-        pixel_values=pixel_rows(sample.pixel_values, layout),
-        image_layout=layout.tokens,
-    )
+    pixels = pixel_rows(sample.lmm_inputs['pixel_values'], layout)
+    return _with_layout(sample, layout, lmm_inputs={**sample.lmm_inputs, 'pixel_values': pixels})
 
 
 def pixel_rows(dense_rows: Tensor, layout: TokenLayout) -> Tensor:
@@ -184,7 +171,24 @@ def pixel_rows(dense_rows: Tensor, layout: TokenLayout) -> Tensor:
     return rows.flatten(0, 1)
 
 
-def _shortened(sample: GroundingSample, num_tokens: int) -> dict[str, Tensor]:
-    is_image = sample.input_ids == sample.image_token_id
-    kept = ~is_image | (is_image.cumsum(0) <= num_tokens)
-    return {'input_ids': sample.input_ids[kept], 'mask_ids': sample.mask_ids[kept]}
+def _with_layout(
+    sample: GroundingSample,
+    layout: TokenLayout,
+    *,
+    lmm_inputs: dict[str, Tensor],
+    meta_data: FrameMetaData | None = None,
+    **changes: Any,
+) -> GroundingSample:
+    """The sample with as many of its image tokens as ``layout`` has."""
+    (view,) = sample.views
+    kept = torch.ones(len(sample.input_ids), dtype=torch.bool)
+    kept[view.columns[len(layout) :]] = False
+    view = replace(view, columns=view.columns[: len(layout)], layout=layout, meta_data=meta_data or view.meta_data)
+    return replace(
+        sample,
+        input_ids=sample.input_ids[kept],
+        mask_ids=sample.mask_ids[kept],
+        lmm_inputs=lmm_inputs,
+        views=[view],
+        **changes,
+    )

@@ -68,11 +68,11 @@ def known_samples(
             random.seed(f'{seed} {index}')
             original = items[index]
             batch.append(control(original))
-            kept_fractions.append(len(batch[-1].image_layout) / math.prod(original.grid_size))
+            kept_fractions.append(len(batch[-1].layout) / math.prod(original.grid_size))
         features = model.encode([sample.to(device) for sample in batch])
         for sample, of_sample in zip(batch, features, strict=True):
             sample.features = of_sample
-            sample.pixel_values = None  # would fill the memory
+            sample.lmm_inputs = None  # would fill the memory
         samples += batch
     return KnownSamples(samples, kept_fractions=kept_fractions)
 

@@ -95,7 +95,7 @@ def run_task(task: Task) -> Task:
         'condition': asdict(task.condition),
         'scenes': task.scenes,
         **task.origin(),
-        'tokens': fmean(len(sample.image_layout) for sample in val.samples),
+        'tokens': fmean(len(sample.layout) for sample in val.samples),
         'kept_fraction': fmean(val.kept_fractions),
         'metrics': {key.removeprefix(f'{PROTOCOL}/'): value for key, value in metrics.items()},
         'seconds': round(time.time() - start),

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             'flmm, half of the layers': (lambda batch=batch: half.run_lmm(batch[:1]), 1),
             f'flmm, batch of {len(batch)}': (lambda batch=batch: model.run_lmm(batch), len(batch)),
         }
-        results[f'{width}x{height}'] = _compare(model, ways, args) | {'image_tokens': len(batch[0].image_layout)}
+        results[f'{width}x{height}'] = _compare(model, ways, args) | {'image_tokens': len(batch[0].layout)}
     return results
 
 

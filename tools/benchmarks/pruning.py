@@ -68,7 +68,7 @@ def _of_image(
     grounder: FrozenQwenSAM, image: Image.Image, *, repeats: int, device: torch.device
 ) -> dict[str, dict[str, Any]]:
     makers = {name: SampleMaker(image, num_phrases=3, **settings) for name, settings in SETTINGS.items()}
-    tokens = {name: len(make_sample().image_layout) for name, make_sample in makers.items()}
+    tokens = {name: len(make_sample().layout) for name, make_sample in makers.items()}
     seconds = time_in_turn(
         {
             name: {
