@@ -28,7 +28,6 @@ def stock_inputs(model: FrozenQwenSAM, sample: GroundingSample) -> dict[str, Ten
         'attention_mask': torch.ones_like(input_ids),
         'mm_token_type_ids': (input_ids == model.lmm.config.image_token_id).int(),
         **sample.lmm_inputs,
-        'image_grid_thw': sample.image_grid_thw,
     }
 
 
