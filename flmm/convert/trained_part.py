@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from flmm.fingerprint import mappings_in
+from flmm.config import mappings_in
 from flmm.models import FrozenLMM, LMMWithoutWeights
 from flmm.models.frozen_lmm import FROZEN
 from flmm.registry import MODELS
