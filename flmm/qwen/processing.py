@@ -16,7 +16,8 @@ from transformers import (
 )
 from transformers.video_processing_utils import BaseVideoProcessor
 
-from flmm.qwen.image_processing import SETTINGS, AdaptiveQwen2VLImageProcessor
+from flmm.apt.patch_selection import SETTINGS
+from flmm.qwen.image_processing import AdaptiveQwen2VLImageProcessor
 from flmm.qwen.stock_interface import refuse_remote_code
 
 CLASS_CHOICES = ('backend', 'use_fast')

@@ -164,7 +164,7 @@ def test_one_alpha_draws_nothing():
         ),
         ({'patch_selection_method': 'v1', 'thresholds': 3.0}, 'thresholds are 3.0, expected two positive numbers'),
         ({'patch_selection_method': 'budget', 'method': 'sobel'}, "method is 'sobel'"),
-        ({'patch_selection_method': 'v1', 'thresholds': [3.0]}, 'thresholds are (3.0,)'),
+        ({'patch_selection_method': 'v1', 'thresholds': [3.0]}, 'thresholds are [3.0], expected two positive numbers'),
     ],
 )
 def test_settings_out_of_range_are_named(settings, message):
