@@ -49,7 +49,8 @@ class PatchSelection:
         alpha: for 'budget' the share to keep, in (0, 1]; for 'v2' the factor of the threshold, at least 0. 'v1' and
             'none' don't use it.
         thresholds: for 'v1', of patches of twice and of four times the patch size (28 and 56 px in Qwen2-VL), in the
-            unit of the measure. None takes those of ``DEFAULT_THRESHOLDS``.
+            unit of the measure. None takes those of ``DEFAULT_THRESHOLDS``, which were set on 28 and 56 px and are the
+            same for any patch size.
         method: what importance is: 'entropy', 'laplacian' or 'upsample_mse'. See ``flmm.apt.importance``.
         laplacian_aggregate: what stands for a patch under 'laplacian': 'mean', 'max' or 'std'.
         blur: side in px of the box that smooths the image before importance is measured, odd; 1 smooths nothing.
@@ -70,9 +71,8 @@ class PatchSelection:
     max_token_size: int = 4
 
     def __post_init__(self) -> None:
-        how, alpha, thresholds, largest = (
-            getattr(self, name) for name in ('patch_selection_method', 'alpha', 'thresholds', 'max_token_size')
-        )
+        how, alpha = self.patch_selection_method, self.alpha
+        thresholds, largest = self.thresholds, self.max_token_size
         if not isinstance(how, str) or how not in SELECTION_METHODS:
             raise ValueError(f'patch_selection_method is {how!r}, expected one of {SELECTION_METHODS}')
         is_number = _is_number(alpha)
