@@ -20,9 +20,9 @@ def _child_of(parent: Registry, *locations: str) -> Registry:
 
 DATASETS = _child_of(
     mmengine_registry.DATASETS,
-    'flmm.datasets.cached_features',
     'flmm.datasets.refcoco',
     'flmm.datasets.refcoco_test_sets',
+    'flmm.features',
 )
 TRANSFORMS = _child_of(
     mmengine_registry.TRANSFORMS,

@@ -7,7 +7,6 @@ for them.
 from flmm.lazy_exports import lazy_exports
 
 _MODULE_OF = {
-    'CachedFeatures': 'cached_features',
     'LoadMasks': 'load_masks',
     'PILLoadImageFromFile': 'transforms',
     'QwenImageProcessorWrapper': 'qwen_image_processor',
@@ -15,7 +14,6 @@ _MODULE_OF = {
     'RefCocoDataset': 'refcoco',
     'RefCocoTestSets': 'refcoco_test_sets',
     'TokenBatchSampler': 'token_batch_sampler',
-    'cached_features_in': 'cached_features',
     'collate_grounding': 'collate',
     'keep_torch_seed': 'worker_seeds',
     'unlabelled_item': 'transforms',

@@ -15,8 +15,7 @@ from PIL import Image, ImageOps
 from safetensors import safe_open
 from tiny_refcoco import REPOSITORY, run_tool
 
-from flmm.datasets.feature_store import FeatureStore
-from flmm.datasets.made_with import MadeWith
+from flmm.features import FeatureStore, MadeWith
 from flmm.registry import DATASETS, MODELS, TRANSFORMS
 
 CACHED = """
@@ -42,7 +41,8 @@ ENDINGS = ('json', 'pictures.json', 'safetensors')
 def cached(config, tmp_path, monkeypatch):
     """Config and folder of features that are not stored yet, two images to a shard."""
     monkeypatch.chdir(REPOSITORY)
-    monkeypatch.setattr('flmm.datasets.feature_store.IMAGES_PER_SHARD', 2)
+    for module in ('shards', 'store'):  # as the tool and as the store know it
+        monkeypatch.setattr(f'flmm.features.{module}.IMAGES_PER_SHARD', 2)
     init_default_scope('flmm')
     folder = tmp_path / 'features'
     path = config.with_name('cached.py')

@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from flmm.apt.layout import SIZES, TokenLayout
+from flmm.apt.patch_selection import PatchSelection
 from flmm.apt.patch_tokenizer import PatchTokenizer
 from flmm.datasets import QwenImageProcessorWrapper
 from flmm.geometry import FrameMetaData, frame_meta_data, image_to_processed
@@ -136,9 +137,8 @@ def budget_layout(importance: Tensor, alpha: float, *, max_token_size: int = 4) 
         14 * size: F.avg_pool2d(base, size, ceil_mode=True, count_include_pad=False) if size > 1 else base
         for size in SIZES
     }
-    tokenizer = PatchTokenizer(
-        patch_selection_method='budget', alpha=alpha, max_token_size=max_token_size, merge_size=MERGE_SIZE
-    )
+    selection = PatchSelection(patch_selection_method='budget', alpha=alpha, max_token_size=max_token_size)
+    tokenizer = PatchTokenizer(selection=selection, merge_size=MERGE_SIZE)
     masks = tokenizer.construct_masks(maps)
     return TokenLayout.from_masks(masks, merge_size=MERGE_SIZE)[0]
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from benchmarks.images import benchmark_image, image_size
 from benchmarks.measure import peak_memory, time_in_turn
 from flmm.apt import compute_importance_maps
-from flmm.apt.importance import BINS, LAPLACIAN_AGGREGATES, METHODS, PATCH_SIZES
+from flmm.apt.importance import BINS, LAPLACIAN_AGGREGATES, METHODS
 
+PATCH_SIZES = (14, 28, 56)
 BLURS = (1, 5)
 MIB = 2**20
 

@@ -18,8 +18,7 @@ from benchmarks.measure import in_turn, peak_memory
 from benchmarks.presets import PRESETS, build_grounder
 from benchmarks.samples import EDGES, SampleMaker
 from benchmarks.stages import StageTimer
-from flmm.datasets.feature_store import FeatureStore, StoredSample
-from flmm.datasets.made_with import MadeWith
+from flmm.features import FeatureStore, MadeWith, StoredSample
 from flmm.models import FrozenQwenSAM
 from flmm.models.attention_capture import AttentionCapture
 from flmm.structures import GroundingSample

@@ -14,6 +14,7 @@ from flmm.datasets.shapes.captions import describe
 from flmm.datasets.shapes.contours import KINDS
 from flmm.datasets.shapes.generate import SceneSample
 from flmm.datasets.shapes.scene import Shape
+from flmm.rle import encode_masks
 
 POLYGON_IOU = 0.98  # a polygon stands for a mask if its raster agrees with it this well
 JPEG_QUALITY = 95
@@ -155,13 +156,13 @@ def write_png(root: str | Path, split: str, samples: Iterable[SceneSample], *, i
 def encode_mask(mask: np.ndarray, shape: Shape) -> list[list[float]] | dict[str, Any]:
     """Give the COCO ``segmentation`` of a shape's visible mask [H, W] bool: one polygon, or RLE with str counts."""
     height, width = mask.shape
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    (rle,) = encode_masks(mask[None])
     if len(shape.contours) == 1:
         polygon = shape.contours[0].round(2).ravel().tolist()
         raster = coco_mask.frPyObjects([polygon], height, width)
         if coco_mask.iou(raster, [rle], [0]).item() >= POLYGON_IOU:
             return [polygon]
-    return {'size': [height, width], 'counts': rle['counts'].decode('ascii')}
+    return rle
 
 
 def _annotation(annotation_id: int, image_id: int, shape: Shape, mask: np.ndarray) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 
+from flmm.models.key_problems import key_problems
 from flmm.models.sam.attention import use_sdpa
 from flmm.registry import MODELS
 
@@ -32,23 +33,9 @@ def load_weights(module: nn.Module, checkpoint: str | Path) -> None:
         state_dict = load_file(path)
     else:
         state_dict = torch.load(path, map_location='cpu', weights_only=True)
-    expected = module.state_dict()
-    problems = {
-        'missing': sorted(expected.keys() - state_dict.keys()),
-        'unexpected': sorted(state_dict.keys() - expected.keys()),
-        'of another shape': sorted(
-            f'{key} {tuple(state_dict[key].shape)} for {tuple(expected[key].shape)}'
-            for key in expected.keys() & state_dict.keys()
-            if state_dict[key].shape != expected[key].shape
-        ),
-    }
-    if any(problems.values()):
-        found = '; '.join(
-            f'{len(keys)} {kind}: {", ".join(keys[:4])}{", ..." if len(keys) > 4 else ""}'
-            for kind, keys in problems.items()
-            if keys
-        )
-        raise ValueError(f'checkpoint {path} does not fit {type(module).__name__}: keys {found}')
+    problems = key_problems(module.state_dict(), state_dict)
+    if problems:
+        raise ValueError(f'checkpoint {path} does not fit {type(module).__name__}: {problems}')
     module.load_state_dict(state_dict)
 
 

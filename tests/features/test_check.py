@@ -3,51 +3,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from flmm.config import check_config_keys
-from flmm.datasets import CachedFeatures
-from flmm.engine import check_stored_features
-
-CONFIGS = sorted((Path(__file__).parents[2] / 'configs').glob('[!_]*/*.py'))
-
-
-@pytest.mark.parametrize(
-    ('misspelt', 'meant'),
-    [
-        ('train_dataloder', 'train_dataloader'),
-        ('optim_wraper', 'optim_wrapper'),
-        ('param_schedulers', 'param_scheduler'),
-        ('custom_hook', 'custom_hooks'),
-        ('val_evaluater', 'val_evaluator'),
-        ('load_form', 'load_from'),
-        ('find_unused_parameter', 'find_unused_parameters'),
-        ('model_wraper_cfg', 'model_wrapper_cfg'),
-        ('activation_checkpoint', 'activation_checkpointing'),
-    ],
-)
-def test_near_misses_are_refused(misspelt, meant):
-    message = rf"unknown config key '{misspelt}' \(did you mean '{meant}'\?\); rename it, as it would have no effect"
-    with pytest.raises(ValueError, match=message):
-        check_config_keys(['model', misspelt])
-
-
-def test_all_near_misses_are_named():
-    with pytest.raises(ValueError, match=r"'val_cgf' \(.*'val_cfg'\?\), 'test_cgf' \(.*'test_cfg'\?\); rename"):
-        check_config_keys({'val_cgf': {}, 'test_cgf': {}})
-
-
-def test_keys_of_the_runner_and_variables_pass():
-    runner = ['model', 'work_dir', 'train_cfg', 'auto_scale_lr', 'sync_bn', 'compile', 'efficient_conv_bn_eval']
-    variables = ['lmm', 'pipeline', 'image_processor', 'refcoco', 'train_pipeline']
-    assert check_config_keys([*runner, *variables]) is None  # and raises nothing
-
-
-def test_there_are_configs():
-    assert CONFIGS
-
-
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_published_configs_pass(path):
-    assert check_config_keys(Config.fromfile(path)) is None
+from flmm.features import CachedFeatures, check_stored_features
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,24 @@
 """Samples from stored features, which the frozen parts need not compute again."""
 
-import json
 import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import transformers
 from torch.utils.data import Dataset
 
-import flmm
-from flmm.datasets.feature_store import DTYPES, IMAGES_PER_SHARD, FeatureStore
-from flmm.datasets.made_with import MadeWith, backend_args_in, data_roots_in, without_places
-from flmm.fingerprint import frozen_part, mappings_in
+from flmm.config import mappings_in
+from flmm.features.made_with import MadeWith
+from flmm.features.store import FeatureStore
 from flmm.registry import DATASETS, is_type
 from flmm.structures import GroundingSample
-
-FEATURES_VERSION = 3
-"""Changes when the same model, processor and data give other features than before."""
 
 
 @DATASETS.register_module()
 class CachedFeatures(Dataset):
     """Another dataset, as tools/cache_features.py has stored it with the features of its samples.
 
-    Samples are those of ``dataset``, with ``features`` and without ``image`` and ``pixel_values``. Where ``dataset``
+    Samples are those of ``dataset``, with ``features`` and without ``image`` and ``lmm_inputs``. Where ``dataset``
     draws at random (sentences, alpha), ``draws`` of each item are stored, and each access takes one of them, drawn from
     Python's ``random``.
 
@@ -42,6 +36,10 @@ class CachedFeatures(Dataset):
     Raises:
         ValueError: no features, or not all; or they were made with another model, processor, dataset or version, or
             from other pictures.
+
+    >>> config = read_config('configs/shapes/demo_cached.py')
+    >>> dataset = DATASETS.build(config.train_dataloader.dataset)
+    >>> dataset[0].features.attentions  # [M, C, h, w]
     """
 
     metainfo: ClassVar[dict] = {}
@@ -58,8 +56,8 @@ class CachedFeatures(Dataset):
         seed: int = 0,
         pictures: str = 'stat',
     ) -> None:
-        found_with = made_with(dataset=dataset, model=model, draws=draws, dtype=dtype, seed=seed)
-        self.store = FeatureStore(folder, made_with=found_with, pictures=pictures)
+        made_with = MadeWith.from_configs(dataset=dataset, model=model, draws=draws, dtype=dtype, seed=seed)
+        self.store = FeatureStore(folder, made_with=made_with, pictures=pictures)
         self.store.check()
         found: dict[int, dict[int, list[dict[str, Any]]]] = {}
         for record in self.store.records():
@@ -81,39 +79,3 @@ class CachedFeatures(Dataset):
 def cached_features_in(config: Any) -> Iterator[Mapping[str, Any]]:
     """Find the configs of every CachedFeatures in a config, those within wrappers included."""
     yield from (mapping for mapping in mappings_in(config) if is_type(mapping, CachedFeatures))
-
-
-def made_with(*, dataset: dict, model: dict, draws: int, dtype: str, seed: int) -> MadeWith:
-    """Collect what features depend on. For the arguments see :class:`CachedFeatures`.
-
-    Raises:
-        ValueError: an argument is out of range, or an annotation file is not on this machine.
-    """
-    if dtype not in DTYPES:
-        raise ValueError(f'dtype is {dtype!r}, expected one of {sorted(DTYPES)}')
-    if draws < 1:
-        raise ValueError(f'draws is {draws}, expected 1 or more')
-    files: dict[str, str] = {}
-    backend_args = backend_args_in(dataset)
-    data_roots = data_roots_in(dataset, backend_args=backend_args)
-    versions = {'flmm': flmm.__version__, 'transformers': transformers.__version__, 'features': FEATURES_VERSION}
-    settings = {
-        'versions': {**versions, 'images_per_shard': IMAGES_PER_SHARD},
-        'model': without_places(frozen_part(model), key='model', files=files),
-        'dataset': without_places(dataset, key='dataset', files=files, data_roots=data_roots),
-        'draws': draws,
-        'dtype': dtype,
-        'seed': seed,
-    }
-    return MadeWith(
-        settings=json.loads(json.dumps(settings, default=_plain)),  # tuples as the lists that JSON gives back
-        files=files,
-        data_roots=data_roots,
-        backend_args=backend_args,
-    )
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Path):
-        return str(value)
-    raise ValueError(f'{value!r} of type {type(value).__name__} cannot stand in a config whose features are stored')

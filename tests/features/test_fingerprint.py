@@ -1,6 +1,6 @@
 import pytest
 
-from flmm.fingerprint import BLOCK, NUM_BLOCKS, fingerprint, first_difference, frozen_part, large_weights
+from flmm.features.fingerprint import BLOCK, NUM_BLOCKS, fingerprint, large_weights
 
 
 def test_names_sizes_and_contents_count_and_nothing_else(tmp_path):
@@ -118,17 +118,3 @@ def test_what_is_not_there_is_named():
         fingerprint('some/where/else')
     with pytest.raises(ValueError, match="'nobody/nothing' is neither"):
         fingerprint('nobody/nothing')
-
-
-def test_first_difference():
-    assert first_difference({'a': [1, {'b': 2}], 'c': None}, {'a': [1, {'b': 2}]}) is None
-    assert first_difference({'a': {'b': 1, 'c': 2}}, {'a': {'b': 1, 'c': 3}}) == 'a.c (2, not 3)'
-    assert first_difference({'a': 1}, {'a': 1, 'b': 0}) == 'b (None, not 0)'
-    assert first_difference({'b': 1, 'a': 1}, {'a': 2, 'b': 2}) == 'b (1, not 2)'
-    assert first_difference([1, {'x': 'y'}], [1, {'x': 'z'}]) == "1.x ('y', not 'z')"
-    assert first_difference([1], [1, 2]) == '([1], not [1, 2])'
-
-
-def test_frozen_part():
-    model = {'type': 'M', 'lmm': {'a': 1}, 'mask_head': {}, 'sam': {'sam': {'b': 2}, 'use_text': True}, 'merge': 'max'}
-    assert frozen_part(model) == {'type': 'M', 'lmm': {'a': 1}, 'sam': {'b': 2}, 'merge': 'max'}

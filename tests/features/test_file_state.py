@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from flmm import file_state
-from flmm.file_state import FileState, compare_files
+from flmm.features import file_state
+from flmm.features.file_state import FileState, compare_files
 
 
 @pytest.fixture

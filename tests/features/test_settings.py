@@ -1,6 +1,6 @@
 import pytest
 
-from flmm.datasets.made_with import CONTENT, MadeWith, backend_args_in, data_roots_in, without_places
+from flmm.features.settings import CONTENT, backend_args_in, data_roots_in, frozen_part, without_places
 
 
 def test_places_are_taken_out_of_a_config(tmp_path):
@@ -39,27 +39,6 @@ def test_places_are_taken_out_of_a_config(tmp_path):
     }
 
 
-def test_pictures_keep_their_names_when_their_data_roots_move():
-    config = {
-        'datasets': [{'data_root': 'data'}, {'data_root': 'data/coco/'}, {'data_root': 'data/'}, {'data_root': ''}]
-    }
-    roots = data_roots_in(config)
-    assert roots == ('data/', 'data/coco/')
-    here = MadeWith(settings={}, data_roots=roots)
-    there = MadeWith(settings={}, data_roots=('/a/', '/b/'))
-    moved = {
-        'data/x/1.png': '/a/x/1.png',
-        'data/coco//1.png': '/b//1.png',
-        'database/1.png': 'database/1.png',
-        '/abs/1.png': '/abs/1.png',
-    }
-    for path, elsewhere in moved.items():
-        assert here.path_of(here.name_of(path)) == path
-        assert there.path_of(here.name_of(path)) == elsewhere
-    both = without_places(config, key='dataset', files={}, data_roots=roots)
-    assert [one['data_root'] for one in both['datasets']] == ['<data_root 0>', '<data_root 1>', '<data_root 0>', '']
-
-
 @pytest.mark.parametrize(('root', 'backend'), [('s3://bucket/coco', None), ('data/coco', 'petrel')])
 def test_a_remote_data_root_is_a_setting(root, backend):
     config = {'data_root': root, 'pipeline': [{'backend_args': backend and {'backend': backend}}]}
@@ -80,3 +59,8 @@ def test_file_backends_of_pipelines():
             ValueError, match=r"different backend_args, .*'petrel'.*; store the features of each dataset"
         ):
             backend_args_in({'datasets': [{'pipeline': pipeline} for pipeline in differing]})
+
+
+def test_frozen_part():
+    model = {'type': 'M', 'lmm': {'a': 1}, 'mask_head': {}, 'sam': {'sam': {'b': 2}, 'use_text': True}, 'merge': 'max'}
+    assert frozen_part(model) == {'type': 'M', 'lmm': {'a': 1}, 'sam': {'b': 2}, 'merge': 'max'}

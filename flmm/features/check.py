@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flmm.datasets import cached_features_in
-from flmm.fingerprint import first_difference, frozen_part
+from flmm.features.dataset import cached_features_in
+from flmm.features.made_with import first_difference
+from flmm.features.settings import frozen_part
 from flmm.models.lmm_loading import LMMWithoutWeights
 from flmm.registry import is_type
 

@@ -1,16 +1,12 @@
-"""What features depend on, and what tells one checkpoint from another without reading all of its gigabytes."""
+"""What tells one checkpoint or file from another, without reading all of its gigabytes."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-CHECKPOINT_KEYS = ('name_or_path', 'pretrained_model_name_or_path', 'checkpoint')
-"""Keys of a config whose values name a checkpoint."""
-NOT_FROZEN = ('mask_head', 'loss_mask', 'loss_dice', 'data_preprocessor', 'compiled')
 WEIGHTS = ('.bin', '.pt', '.pth', '.safetensors')
 SUFFIXES = (*WEIGHTS, '.jinja', '.json', '.model', '.spm', '.tiktoken', '.txt')
 """What transformers reads in the folder of a checkpoint: weights, settings, tokenizer and chat templates."""
@@ -44,39 +40,6 @@ def fingerprint(name_or_path: str | Path) -> str:
 def large_weights(name_or_path: str | Path) -> dict[str, Path]:
     """Find the files that :func:`fingerprint` reads in part, by their names below the folder."""
     return {name: file for name, file in _files(name_or_path).items() if _is_large(file)}
-
-
-def frozen_part(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a config of the model what its features depend on: all but what is trained or is about training."""
-    frozen = {key: value for key, value in model.items() if key not in NOT_FROZEN}
-    return {**frozen, 'sam': model['sam']['sam']}
-
-
-def first_difference(first: Any, second: Any, *, path: str = '') -> str | None:
-    """Describe where two JSON documents differ first, as 'key.key (one, not other)'; None where they do not.
-
-    Keys are compared in the order of ``first``.
-    """
-    if isinstance(first, dict) and isinstance(second, dict):
-        for key in dict.fromkeys([*first, *second]):
-            below = f'{path}.{key}' if path else str(key)
-            found = first_difference(first.get(key), second.get(key), path=below)
-            if found:
-                return found
-        return None
-    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        return first_difference(dict(enumerate(first)), dict(enumerate(second)), path=path)
-    return None if first == second else f'{path} ({first!r}, not {second!r})'.strip()
-
-
-def mappings_in(config: Any) -> Iterator[Mapping[str, Any]]:
-    """Go through a config and all that are nested in it, outer before inner."""
-    if isinstance(config, Mapping):
-        yield config
-        config = list(config.values())
-    if isinstance(config, Sequence) and not isinstance(config, str):
-        for value in config:
-            yield from mappings_in(value)
 
 
 def _block_starts(size: int) -> Iterator[int]:
