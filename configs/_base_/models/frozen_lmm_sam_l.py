@@ -1,7 +1,6 @@
 """F-LMM's model with SAM ViT-L. A config adds the LMM."""
 
 model = dict(
-    type='FrozenQwenSAM',
     mask_head=dict(type='UNetHead', base_channels=64, upsample_input=64),
     sam=dict(
         type='SAMWrapper',

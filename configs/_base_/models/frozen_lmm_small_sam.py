@@ -1,6 +1,6 @@
 """F-LMM's model, small: a quarter of the mask head's width, half of its grid, and the small Sam of assets/."""
 
-_base_ = './frozen_qwen_sam_l.py'
+_base_ = './frozen_lmm_sam_l.py'
 model = dict(
     mask_head=dict(base_channels=16, upsample_input=32),
     sam=dict(
