@@ -124,7 +124,9 @@ def test_the_model_of_a_qwen_config_builds_at_full_size(path, flmm_scope):
 def test_the_model_of_a_qwen_config_grounds_a_sample_at_reduced_depth(lmm, sam, monkeypatch, flmm_scope):
     config = Config.fromfile(ROOT / 'qwen' / f'{lmm}_{sam}_refcoco.py')
     sample = tiny_sample(['a', 'b c'], size=(56, 84))
-    published = published_config(LMMS[lmm], vocab_size=300, image_token_id=sample.image_token_id, depth=1)
+    published = published_config(
+        LMMS[lmm], vocab_size=300, image_token_id=int(sample.input_ids[sample.views[0].columns[0]]), depth=1
+    )
     builders = importlib.import_module('segment_anything.build_sam')  # the package hides it behind a function
     full_build = builders._build_sam
     monkeypatch.setattr(

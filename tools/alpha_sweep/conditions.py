@@ -24,7 +24,7 @@ MEASURES = {
 }
 """Name of an importance measure -> its settings of QwenImageProcessorWrapper, all given, whatever a config says."""
 RECOMMENDED = 'laplacian_mean_blur5'
-"""The measure of configs/_base_/image_processor.py."""
+"""The measure of configs/_base_/qwen_image_processor.py."""
 VARIANTS = {
     'random_budget': {'train_settings': {'alpha': (0.2, 1.0)}},
     'copy': {'model': {'coarse_attention': 'copy'}},

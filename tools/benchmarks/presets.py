@@ -43,11 +43,11 @@ def build_grounder(preset: str, *, device: torch.device, whole: bool = False) ->
     lmm = _build_lmm(preset, device=device)
     if not whole:
         return lmm_alone(lmm).to(device)
-    name = 'frozen_qwen_sam_l' if preset in PUBLISHED else 'frozen_qwen_small_sam'
+    name = 'frozen_lmm_sam_l' if preset in PUBLISHED else 'frozen_lmm_small_sam'
     config = Config.fromfile(ROOT / 'configs' / '_base_' / 'models' / f'{name}.py').model
     config.sam.sam.checkpoint = None
     init_default_scope('flmm')
-    return MODELS.build({**config, 'lmm': lmm}).to(device)
+    return MODELS.build({**config, 'type': 'FrozenQwenSAM', 'lmm': lmm}).to(device)
 
 
 def lmm_alone(lmm: PreTrainedModel, *, layers: Sequence[int] | None = None) -> FrozenQwenSAM:
