@@ -28,13 +28,14 @@ class FrozenFeatures:
     Args:
         attentions: [M, C, h, w] float32, attention of each phrase to the image, by layer, then by head.
         hidden_states: [layers, R, hidden], of the R phrase tokens, phrase by phrase.
-        image_embedding: [sam_dim, e, e], what SAM's image encoder makes of the image.
+        image_embedding: what SAM's image encoder makes of the image: 'image' [sam_dim, e, e], and what else SAM's
+            decoder reads of it, by name (:attr:`flmm.models.sam.SamBackend.embedding_shapes`).
         made_by: which frozen parts made them, as ``FrozenLMM.frozen_parts`` says it; None where a model's own did.
     """
 
     attentions: Tensor
     hidden_states: Tensor
-    image_embedding: Tensor
+    image_embedding: dict[str, Tensor]
     made_by: dict[str, str | None] | None = None
 
 
@@ -189,11 +190,13 @@ class GroundingSample:
 
 
 def _moved(value: Any, device: torch.device | str) -> Any:
-    """Move tensors, lists of tensors, and dataclasses of them; anything else stays."""
+    """Move tensors, lists and dicts of tensors, and dataclasses of them; anything else stays."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, list) and value and isinstance(value[0], Tensor):
         return [tensor.to(device) for tensor in value]
+    if isinstance(value, dict):
+        return {name: _moved(inner, device) for name, inner in value.items()}
     if not isinstance(value, (GroundingSample, FrozenFeatures)):
         return value
     moved = copy.copy(value)

@@ -130,5 +130,11 @@ def test_first_difference():
 
 
 def test_frozen_part():
-    model = {'type': 'M', 'lmm': {'a': 1}, 'mask_head': {}, 'sam': {'sam': {'b': 2}, 'use_text': True}, 'merge': 'max'}
+    model = {
+        'type': 'M',
+        'lmm': {'a': 1},
+        'mask_head': {},
+        'sam': {'sam': {'b': 2}, 'detach_mask_prompt': True},
+        'merge': 'max',
+    }
     assert frozen_part(model) == {'type': 'M', 'lmm': {'a': 1}, 'sam': {'b': 2}, 'merge': 'max'}

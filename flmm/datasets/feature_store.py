@@ -124,7 +124,7 @@ class FeatureStore:
         Args:
             shard: its number.
             samples: all samples of the shard's images. The embedding of an image is stored once, for all samples that
-                hold the same tensor.
+                hold the same one.
             pictures: states of the files of these images, from before they were read, by path.
             dtype: precision of attentions and image embeddings; hidden states stay as they are.
 
@@ -133,15 +133,16 @@ class FeatureStore:
                 state was read.
         """
         tensors: dict[str, Tensor] = {}
-        embeddings: dict[int, str] = {}
+        embeddings: dict[int, dict[str, str]] = {}
         records = []
         for number, stored in enumerate(samples):
             sample, features = stored.sample, stored.sample.features
             if sample.gt_masks is None:
                 raise ValueError(f'image {sample.image_path!r} has no truth masks; features are stored to train with')
             if id(features.image_embedding) not in embeddings:
-                embeddings[id(features.image_embedding)] = f'{number}.image_embedding'
-                tensors[f'{number}.image_embedding'] = features.image_embedding.to(DTYPES[dtype])
+                names = {part: f'{number}.image_embedding.{part}' for part in features.image_embedding}
+                embeddings[id(features.image_embedding)] = names
+                tensors |= {names[part]: tensor.to(DTYPES[dtype]) for part, tensor in features.image_embedding.items()}
             tensors[f'{number}.attentions'] = (features.attentions * ATTENTION_SCALE).to(DTYPES[dtype])
             tensors[f'{number}.hidden_states'] = features.hidden_states
             tensors |= {f'{number}.{name}': getattr(sample, name) for name in TENSOR_FIELDS}
@@ -252,7 +253,9 @@ class FeatureStore:
             features=FrozenFeatures(
                 attentions=file.get_tensor(f'{number}.attentions').float() / ATTENTION_SCALE,
                 hidden_states=file.get_tensor(f'{number}.hidden_states'),
-                image_embedding=file.get_tensor(record['image_embedding']).float(),
+                image_embedding={
+                    part: file.get_tensor(name).float() for part, name in record['image_embedding'].items()
+                },
                 made_by=record['made_by'],
             ),
         )

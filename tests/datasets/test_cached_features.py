@@ -137,7 +137,7 @@ def test_a_narrow_dtype_rounds_and_no_more(config, tmp_path, dtype, tolerance):
     narrow = DATASETS.build(Config.fromfile(path).val_dataloader.dataset)
     for item in range(len(wide)):
         one, other = wide[item].features, narrow[item].features
-        assert other.attentions.dtype == other.image_embedding.dtype == torch.float32
+        assert other.attentions.dtype == other.image_embedding['image'].dtype == torch.float32
         torch.testing.assert_close(other.attentions, one.attentions, rtol=tolerance, atol=1e-9)
         torch.testing.assert_close(other.image_embedding, one.image_embedding, rtol=tolerance, atol=1e-7)
         assert torch.equal(other.hidden_states, one.hidden_states)
@@ -160,7 +160,7 @@ def test_another_model_processor_dataset_or_seed_is_refused(config):
     for message, change in changes.items():
         with pytest.raises(ValueError, match=re.escape(f'were made with {message}') + '.*; make them again in another'):
             DATASETS.build(dict(settings, **change))
-    for not_read in ({'mask_head': {'base_channels': 8}}, {'sam': {'use_text': False}}, {'compiled': {}}):
+    for not_read in ({'mask_head': {'base_channels': 8}}, {'sam': {'detach_mask_prompt': True}}, {'compiled': {}}):
         changed = Config({'model': settings.model})
         changed.merge_from_dict({'model': not_read})
         assert len(DATASETS.build(dict(settings, model=changed.model))) == len(DATASETS.build(settings))
@@ -234,7 +234,7 @@ def test_attention_far_below_one_keeps_its_digits(config, tmp_path):
 def test_numbers_too_large_for_the_dtype_are_refused(config, tmp_path):
     sample = DATASETS.build(config.val_dataloader.dataset)[0]
     store = FeatureStore(tmp_path, made_with=MadeWith(settings={}))
-    sample.features.image_embedding[0, 0, 0] = 1e5
+    sample.features.image_embedding['image'][0, 0, 0] = 1e5
     with pytest.raises(
         ValueError, match=r"image_embedding of '.*5\.png' are not finite in torch.float16; take a wider"
     ):
