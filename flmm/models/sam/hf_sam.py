@@ -21,7 +21,11 @@ class HfSam(SamBackend):
 
     def pixels(self, image: np.ndarray) -> Tensor:
         """Bring an image into the SAM frame as transformers' image processor does, on the CPU."""
-        return self.image_processor(image, return_tensors='pt')['pixel_values'][0]
+        # A copy, since what PIL gives may not be written to, of which torch warns. That the channels come last would
+        # else be guessed, and wrongly for an image 3 px high.
+        return self.image_processor(image.copy(), input_data_format='channels_last', return_tensors='pt').pixel_values[
+            0
+        ]
 
     def prompts(self, boxes: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`SamBackend.prompts`."""

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_hf_sams import KINDS, tiny_hf_backend, tiny_hf_sam
 from transformers import Sam2ImageProcessor, SamImageProcessor
 
@@ -80,6 +81,20 @@ def test_without_text_it_is_transformers_own_forward(kind, size):
     assert refined.shape == (3, *size)
     assert expected.std() > 1e-2
     torch.testing.assert_close(refined, expected[:, 0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@torch.no_grad()
+def test_an_image_3_px_high_is_no_row_of_channels(kind):
+    wrapper, image = make_wrapper(kind), make_image((3, 80))
+    (embedding,) = wrapper.encode_images([image])
+
+    pixels = wrapper.model.pixels(image)
+
+    assert pixels.shape == (3, 64, 64)
+    assert (pixels[0] - pixels[2]).std() > 0.1  # three colours
+    (same,) = wrapper.encode_images([Image.fromarray(image)])
+    assert all(torch.equal(same[name], part) for name, part in embedding.items())
 
 
 @pytest.mark.parametrize('kind', KINDS)
