@@ -6,12 +6,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_hf_sams import KINDS, tiny_hf_sam
-from transformers import Sam2VideoConfig, Sam2VideoModel, SamConfig, SamModel
+from transformers import EdgeTamVideoConfig, EdgeTamVideoModel, Sam2VideoConfig, Sam2VideoModel, SamConfig, SamModel
 
 from flmm.models.mask_head.mask_refiner import SAMWrapper
 from flmm.models.sam import HfSam2, HfSamHQ, build_hf_sam
 from flmm.registry import MODELS
 
+VIDEO = {'sam2': (Sam2VideoConfig, Sam2VideoModel), 'edgetam': (EdgeTamVideoConfig, EdgeTamVideoModel)}
+MEMORY = {
+    'image_size': 64, 'memory_attention_hidden_size': 32, 'memory_attention_num_layers': 1,
+    'memory_encoder_hidden_size': 32, 'memory_encoder_output_channels': 8, 'memory_fuser_embed_dim': 32,
+    'memory_fuser_intermediate_dim': 16, 'mask_downsampler_embed_dim': 32,
+}  # fmt: skip
+PERCEIVER = {'perceiver_resampler_hidden_size': 8, 'perceiver_resampler_num_layers': 1}
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 
 
@@ -35,30 +42,31 @@ def test_a_folder_is_loaded_as_it_was_saved(kind, tmp_path):
     torch.testing.assert_close(refine(wrapper), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize('kind', KINDS[1:])
 @torch.no_grad()
-def test_of_a_checkpoint_for_video_the_part_for_images_is_loaded(tmp_path):
-    """Published SAM 2.1 is one."""
-    image_model = tiny_hf_sam('sam2', seed=3)
-    settings = image_model.config.to_dict()
-    parts = {name: settings[name] for name in ('vision_config', 'prompt_encoder_config', 'mask_decoder_config')}
-    for part in parts.values():
-        part.pop('model_type')
-    parts['vision_config']['model_type'] = 'sam2_vision_model'
-    sizes = {'image_size': 64, 'memory_attention_hidden_size': 32, 'memory_attention_feed_forward_hidden_size': 16}
-    memory = {'memory_encoder_hidden_size': 32, 'memory_fuser_embed_dim': 32, 'mask_downsampler_embed_dim': 32}
-    config = Sam2VideoConfig(
-        **parts, **sizes, **memory, memory_encoder_output_channels=8, memory_fuser_intermediate_dim=16,
-        memory_attention_num_layers=1, memory_attention_rope_feat_sizes=[4, 4],
-    )  # fmt: skip
-    video_model = Sam2VideoModel(config)
+def test_of_a_checkpoint_for_video_the_part_for_images_is_loaded(kind, tmp_path):
+    """Published SAM 2.1 and EdgeTAM are such."""
+    image_model = tiny_hf_sam(kind, seed=3)
+    parts = {
+        name: {**getattr(image_model.config, name).to_dict(), 'model_type': f'{kind}_{model_type}'}
+        for name, model_type in (
+            ('vision_config', 'vision_model'),
+            ('prompt_encoder_config', 'video_prompt_encoder'),
+            ('mask_decoder_config', 'video_mask_decoder'),
+        )
+    }
+    config_class, model_class = VIDEO[kind]
+    video_model = model_class(config_class(**parts, **MEMORY, **(PERCEIVER if kind == 'edgetam' else {})))
     _, unexpected = video_model.load_state_dict(image_model.state_dict(), strict=False)
     assert unexpected == []
+    assert any(key.startswith('memory_') for key in video_model.state_dict())
     video_model.save_pretrained(tmp_path)
-    assert json.loads((tmp_path / 'config.json').read_text())['model_type'] == 'sam2_video'
+    assert json.loads((tmp_path / 'config.json').read_text())['model_type'] == f'{kind}_video'
 
     wrapper = SAMWrapper(sam=build_hf_sam(name_or_path=str(tmp_path)))
 
-    assert torch.equal(refine(wrapper), refine(SAMWrapper(sam=HfSam2(model=image_model))))
+    expected = refine(SAMWrapper(sam=HfSam2(model=image_model)))
+    torch.testing.assert_close(refine(wrapper), expected, rtol=0, atol=1e-6)
 
 
 def test_a_checkpoint_without_some_weights_is_refused(tmp_path):
