@@ -132,7 +132,10 @@ def _flattened(images: list[list[StoredSample]]) -> list[StoredSample]:
 @torch.no_grad()
 def _with_features(model: FrozenLMM, samples: list[StoredSample], batch_size: int) -> list[StoredSample]:
     images = {id(stored.sample.image): stored.sample.image for stored in samples}
-    embeddings = dict(zip(images, model.sam.encode_images(list(images.values())).cpu(), strict=True))
+    embeddings = {
+        key: {name: part.cpu() for name, part in embedding.items()}
+        for key, embedding in zip(images, model.sam.encode_images(list(images.values())), strict=True)
+    }
     for start in range(0, len(samples), batch_size):
         batch = samples[start : start + batch_size]
         read = zip(*model.run_lmm([stored.sample.to(get_device()) for stored in batch]), strict=True)

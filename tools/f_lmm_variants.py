@@ -25,9 +25,10 @@ from flmm.config import read_config
 from flmm.datasets import RefCOCO2PNG
 from flmm.engine.runner_from_args import build_runner
 from flmm.evaluation import align_rows, write_metrics
-from flmm.geometry import masks_to_boxes, resize_logits, sam_content_size
+from flmm.geometry import masks_to_boxes, resize_logits
 from flmm.models import FrozenLMM, UNetHead, frozen_lmm
 from flmm.models.mask_head import mask_refiner
+from flmm.models.sam import SamFrame
 from flmm.structures import GroundingSample
 
 CONFIG = 'configs/shapes/demo.py'
@@ -86,9 +87,9 @@ def boxes_one_past(_: Callable) -> Callable:
 
 
 def padded_with_lowest_of_all(_: Callable) -> Callable:
-    def changed(logits: Tensor, sam_size: int, grid_size: tuple[int, int]) -> Tensor:
-        height, width = sam_content_size(logits.shape[-2:], sam_size)
-        square = logits.new_full((len(logits), sam_size, sam_size), min(-1.0, logits.min().item()))
+    def changed(self: SamFrame, logits: Tensor, grid_size: tuple[int, int]) -> Tensor:
+        height, width = self.content_size(logits.shape[-2:])
+        square = logits.new_full((len(logits), self.side, self.side), min(-1.0, logits.min().item()))
         square[:, :height, :width] = resize_logits(logits, (height, width))
         return resize_logits(square, grid_size)
 
@@ -121,7 +122,7 @@ VARIANTS = {
     ),
     'padding': Variant(
         what='mask prompt padded with the lowest logit of all masks',
-        patch=patched(mask_refiner, 'logits_to_sam', padded_with_lowest_of_all),
+        patch=patched(SamFrame, 'logits_from_image', padded_with_lowest_of_all),
     ),
     'last_dot': Variant(
         what="'.' behind the last phrase, too", patch=patched(RefCOCO2PNG, '_sample', with_last_separator)

@@ -43,7 +43,7 @@ def to_records(samples: Sequence[StoredSample], *, dtype: str) -> tuple[list[dic
 
     Args:
         samples: all samples of the shard's images. The embedding of an image is stored once, for all samples that hold
-            the same tensor.
+            the same one.
         dtype: precision of attentions and image embeddings, a key of ``DTYPES``; hidden states stay as they are.
 
     Returns:
@@ -54,7 +54,7 @@ def to_records(samples: Sequence[StoredSample], *, dtype: str) -> tuple[list[dic
     """
     records: list[dict[str, Any]] = []
     tensors: dict[str, Tensor] = {}
-    embeddings: dict[int, str] = {}
+    embeddings: dict[int, dict[str, str]] = {}
     for number, stored in enumerate(samples):
         sample, features = stored.sample, stored.sample.features
         if sample.gt_masks is None:
@@ -67,8 +67,10 @@ def to_records(samples: Sequence[StoredSample], *, dtype: str) -> tuple[list[dic
             **{f'view_{index}.layout': view.layout.tokens for index, view in enumerate(sample.views)},
         }
         if id(features.image_embedding) not in embeddings:
-            embeddings[id(features.image_embedding)] = f'{number}.image_embedding'
-            own['image_embedding'] = features.image_embedding.to(DTYPES[dtype])
+            parts = {f'image_embedding.{part}': tensor for part, tensor in features.image_embedding.items()}
+            names = zip(features.image_embedding, parts, strict=True)
+            embeddings[id(features.image_embedding)] = {part: f'{number}.{name}' for part, name in names}
+            own |= {name: tensor.to(DTYPES[dtype]) for name, tensor in parts.items()}
         for name, tensor in own.items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise ValueError(f'{name} of {sample.image_path!r} are not finite in {tensor.dtype}; take a wider one')
@@ -120,7 +122,7 @@ def from_record(record: dict[str, Any], tensor: Callable[[str], Tensor]) -> Grou
         features=FrozenFeatures(
             attentions=tensor(f'{number}.attentions').float() / ATTENTION_SCALE,
             hidden_states=tensor(f'{number}.hidden_states'),
-            image_embedding=tensor(record['image_embedding']).float(),
+            image_embedding={part: tensor(name).float() for part, name in record['image_embedding'].items()},
             made_by=record['made_by'],
         ),
     )

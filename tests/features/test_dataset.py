@@ -96,7 +96,7 @@ def test_a_narrow_dtype_rounds_and_no_more(config, tmp_path, dtype, tolerance):
     narrow = DATASETS.build(Config.fromfile(path).val_dataloader.dataset)
     for item in range(len(wide)):
         one, other = wide[item].features, narrow[item].features
-        assert other.attentions.dtype == other.image_embedding.dtype == torch.float32
+        assert other.attentions.dtype == other.image_embedding['image'].dtype == torch.float32
         torch.testing.assert_close(other.attentions, one.attentions, rtol=tolerance, atol=1e-9)
         torch.testing.assert_close(other.image_embedding, one.image_embedding, rtol=tolerance, atol=1e-7)
         assert torch.equal(other.hidden_states, one.hidden_states)

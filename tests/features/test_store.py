@@ -26,9 +26,9 @@ def test_attention_far_below_one_keeps_its_digits(config, tmp_path):
 def test_numbers_too_large_for_the_dtype_are_refused(config, tmp_path):
     sample = DATASETS.build(config.val_dataloader.dataset)[0]
     store = FeatureStore(tmp_path, made_with=MadeWith(settings={}))
-    sample.features.image_embedding[0, 0, 0] = 1e5
+    sample.features.image_embedding['image'][0, 0, 0] = 1e5
     with pytest.raises(
-        ValueError, match=r"image_embedding of '.*5\.png' are not finite in torch.float16; take a wider"
+        ValueError, match=r"image_embedding.image of '.*5\.png' are not finite in torch.float16; take a wider"
     ):
         store.write(0, [StoredSample(item=0, draw=0, is_list=False, sample=sample)], pictures={}, dtype='float16')
     assert list(tmp_path.iterdir()) == []

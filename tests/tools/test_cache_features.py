@@ -177,7 +177,7 @@ def test_each_draw_has_the_features_of_its_own_image(cached):
         source = DATASETS.build(settings.dataset)
     store = FeatureStore(folder, made_with=MadeWith(settings={}))
     with safe_open(folder / 'shard_00000.safetensors', framework='pt') as file:
-        num_embeddings = sum(name.endswith('image_embedding') for name in file.offset_keys())
+        num_embeddings = sum(name.endswith('image_embedding.image') for name in file.offset_keys())
     assert num_embeddings == 4  # two images and their mirror images
     model = MODELS.build(settings.model)
     mirrored = set()

@@ -92,5 +92,5 @@ class _NoSam(nn.Module):
 
     text_dim = 1
 
-    def encode_images(self, images: list) -> list[Tensor]:
-        return [torch.empty(0)] * len(images)
+    def encode_images(self, images: list) -> list[dict[str, Tensor]]:
+        return [{}] * len(images)

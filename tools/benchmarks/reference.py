@@ -74,14 +74,14 @@ def stock_encoder(model: FrozenQwenSAM) -> ImageEncoderViT:
     return encoder
 
 
-def embed(model: FrozenQwenSAM, encoder: ImageEncoderViT, sample: GroundingSample) -> Tensor:
-    """What ``encoder`` makes of the image of a sample: [C, e, e]."""
+def embed(model: FrozenQwenSAM, encoder: ImageEncoderViT, sample: GroundingSample) -> dict[str, Tensor]:
+    """What ``encoder`` makes of the image of a sample: 'image' [C, e, e]."""
     with mock.patch.object(model.sam.model, 'image_encoder', encoder):
         return model.sam.encode_images([sample.image])[0]
 
 
 def losses(
-    model: FrozenQwenSAM, sample: GroundingSample, maps: list[Tensor], states: Tensor, embedding: Tensor
+    model: FrozenQwenSAM, sample: GroundingSample, maps: list[Tensor], states: Tensor, embedding: dict[str, Tensor]
 ) -> Tensor:
     """The sum of all losses of a sample, mask by mask."""
     texts = model._text_embeds(sample, states)

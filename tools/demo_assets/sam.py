@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from flmm.datasets.shapes import DIFFICULTY, SceneConfig, render_scene, sample_scene
 from flmm.datasets.shapes.expressions import referable_shapes
-from flmm.geometry import boxes_to_sam, logits_to_sam, masks_to_boxes, sam_content_size
-from flmm.models.sam import Sam, build_small_sam
+from flmm.geometry import masks_to_boxes
+from flmm.models.sam import SegmentAnythingSam, build_small_sam
 
 ARCHITECTURE = {
     'image_size': 256,
@@ -100,22 +100,27 @@ class PromptedScenes(IterableDataset):
             index += step
 
 
-def embed_image(sam: Sam, image: Tensor) -> Tensor:
+def embed_image(sam: SegmentAnythingSam, image: Tensor) -> Tensor:
     """[3, IH, IW] uint8 -> [1, 3, L, L], resized and normalized as SAM's encoder takes it."""
-    size = sam_content_size(image.shape[1:], sam.image_encoder.img_size)
+    size = sam.frame.content_size(image.shape[1:])
     array = cv2.resize(image.permute(1, 2, 0).numpy(), size[::-1], interpolation=cv2.INTER_LINEAR)
     return sam.preprocess(torch.from_numpy(array).permute(2, 0, 1).float())[None]
 
 
 def predict(
-    sam: Sam, embedding: Tensor, image_size: tuple[int, int], *, boxes: Tensor | None, coarse: Tensor | None
+    sam: SegmentAnythingSam,
+    embedding: Tensor,
+    image_size: tuple[int, int],
+    *,
+    boxes: Tensor | None,
+    coarse: Tensor | None,
 ) -> Tensor:
     """Masks of one image from boxes [M, 4] (image frame) and coarse logits [M, IH, IW]: [M, g, g] logits, SAM frame."""
-    encoder, side = sam.prompt_encoder, sam.image_encoder.img_size
+    encoder = sam.prompt_encoder
     sparse, dense = encoder(
         points=None,
-        boxes=None if boxes is None else boxes_to_sam(boxes, image_size, side),
-        masks=None if coarse is None else logits_to_sam(coarse, side, encoder.mask_input_size)[:, None],
+        boxes=None if boxes is None else sam.frame.boxes_from_image(boxes, image_size),
+        masks=None if coarse is None else sam.frame.logits_from_image(coarse, encoder.mask_input_size)[:, None],
     )
     count = len(boxes if boxes is not None else coarse)
     low_res, _ = sam.mask_decoder(
@@ -128,7 +133,9 @@ def predict(
     return low_res[:, 0]
 
 
-def train_sam(*, steps: int, seed: int, images_per_step: int = 4, lr: float = 1e-3, workers: int = 1) -> Sam:
+def train_sam(
+    *, steps: int, seed: int, images_per_step: int = 4, lr: float = 1e-3, workers: int = 1
+) -> SegmentAnythingSam:
     """Train a new small SAM on medium scenes and, one time in four, hard ones; the kind of prompt is drawn by lot.
 
     The loss is binary cross entropy plus dice on the logits at half of SAM's resolution.
@@ -162,14 +169,16 @@ def _learning_rate(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
 
-def _image_loss(sam: Sam, embedding: Tensor, item: dict[str, Tensor], rng: np.random.Generator) -> Tensor:
+def _image_loss(
+    sam: SegmentAnythingSam, embedding: Tensor, item: dict[str, Tensor], rng: np.random.Generator
+) -> Tensor:
     masks, coarse = item['masks'], item['coarse']
     prompt = PROMPTS[rng.choice(len(PROMPTS), p=(0.3, 0.1, 0.4, 0.2))]
     tight = masks_to_boxes(coarse > 0 if prompt == 'mask and its box' else masks)
     boxes = None if prompt == 'mask' else jitter_boxes(tight, rng.uniform(0, 0.15), rng)
     logits = predict(sam, embedding, tuple(masks.shape[1:]), boxes=boxes, coarse=None if prompt == 'box' else coarse)
-    side = sam.image_encoder.img_size // 2
-    target = (logits_to_sam(masks.float() * 2 - 1, 2 * side, (side, side)) + 1) / 2
+    side = sam.frame.side // 2
+    target = (sam.frame.logits_from_image(masks.float() * 2 - 1, (side, side)) + 1) / 2
     logits = F.interpolate(logits[:, None], size=(side, side), mode='bilinear', align_corners=False)[:, 0]
     share = logits.sigmoid()
     overlap = 2 * (share * target).sum((1, 2)) + 1
@@ -179,7 +188,7 @@ def _image_loss(sam: Sam, embedding: Tensor, item: dict[str, Tensor], rng: np.ra
 
 
 @torch.no_grad()
-def evaluate_sam(sam: Sam, *, config: SceneConfig, seed: int, num_scenes: int) -> dict[str, float]:
+def evaluate_sam(sam: SegmentAnythingSam, *, config: SceneConfig, seed: int, num_scenes: int) -> dict[str, float]:
     """Mean IoU in percent, at image size, by prompt; boxes are jittered by 10 % of their sides.
 
     'coarse' is the IoU of the imitated coarse masks that prompt the others.
@@ -198,7 +207,7 @@ def evaluate_sam(sam: Sam, *, config: SceneConfig, seed: int, num_scenes: int) -
             'coarse mask': (None, coarse),
             'coarse mask and its box': (coarse_boxes, coarse),
         }
-        content = sam_content_size(size, sam.image_encoder.img_size)
+        content = sam.frame.content_size(size)
         for name, (prompt_boxes, prompt_masks) in prompts.items():
             low_res = predict(sam, embedding, size, boxes=prompt_boxes, coarse=prompt_masks)
             refined = sam.postprocess_masks(low_res[:, None], content, size)[:, 0]
@@ -212,7 +221,7 @@ def _iou(predicted: Tensor, truth: Tensor) -> list[float]:
     return (overlap / (predicted | truth).sum((1, 2))).tolist()
 
 
-def save_sam(sam: Sam, folder: Path) -> None:
+def save_sam(sam: SegmentAnythingSam, folder: Path) -> None:
     """Write model.safetensors (half precision) and config.json, the arguments of ``build_small_sam``."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.half().contiguous() for name, value in sam.state_dict().items()}

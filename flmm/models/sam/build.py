@@ -12,6 +12,7 @@ from torch import nn
 
 from flmm.models.key_problems import key_problems
 from flmm.models.sam.attention import use_sdpa
+from flmm.models.sam.segment_anything_sam import SegmentAnythingSam
 from flmm.registry import MODELS
 
 
@@ -40,7 +41,7 @@ def load_weights(module: nn.Module, checkpoint: str | Path) -> None:
 
 
 @MODELS.register_module()
-def build_sam(*, model_type: str = 'vit_l', checkpoint: str | Path | None = None) -> Sam:
+def build_sam(*, model_type: str = 'vit_l', checkpoint: str | Path | None = None) -> SegmentAnythingSam:
     """Build a published SAM: L = 1024, C = 256, e = 64.
 
     Args:
@@ -70,7 +71,7 @@ def build_small_sam(
     decoder_num_heads: int = 4,
     decoder_mlp_dim: int = 256,
     checkpoint: str | Path | None = None,
-) -> Sam:
+) -> SegmentAnythingSam:
     """Build a SAM small enough for a CPU, from segment_anything's own parts; for tests and the demo.
 
     Args:
@@ -127,8 +128,11 @@ def build_small_sam(
     return _ready(small, checkpoint)
 
 
-def _ready(sam: Sam, checkpoint: str | Path | None) -> Sam:
+def _ready(sam: Sam, checkpoint: str | Path | None) -> SegmentAnythingSam:
     if checkpoint is not None:
         load_weights(sam, checkpoint)
     use_sdpa(sam.image_encoder)
-    return sam.eval()
+    made = SegmentAnythingSam(
+        image_encoder=sam.image_encoder, prompt_encoder=sam.prompt_encoder, mask_decoder=sam.mask_decoder
+    )
+    return made.eval()
