@@ -9,8 +9,7 @@ from tiny_grounder import tiny_grounder
 from tiny_hf_sams import KINDS, tiny_hf_backend
 from tiny_samples import tiny_batch
 
-from flmm.datasets.feature_store import FeatureStore, StoredSample
-from flmm.datasets.made_with import MadeWith
+from flmm.features import FeatureStore, MadeWith, StoredSample
 from flmm.models.checkpoints import load_trained
 from flmm.models.finite import NonFiniteError
 
