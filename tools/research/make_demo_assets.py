@@ -1,7 +1,7 @@
 """Grow the demo weights: a small Qwen2.5-VL and a small SAM, trained on synthetic shapes.
 
-    python tools/make_demo_assets.py lmm --output assets/demo_lmm --work-dir work_dirs/demo_lmm
-    python tools/make_demo_assets.py sam --output assets/demo_sam
+    python tools/research/make_demo_assets.py lmm --output assets/demo_lmm --work-dir work_dirs/demo_lmm
+    python tools/research/make_demo_assets.py sam --output assets/demo_sam
 
 Every scene, batch and initial weight follows from --seed. assets/README.md tells how long it takes and what comes out.
 """

@@ -1,9 +1,9 @@
 """Measure speed and memory. Every benchmark compares ways to do the same thing, in one run on one machine.
 
-    python tools/benchmark.py importance
-    python tools/benchmark.py pruning --preset small --image photo.jpg
-    python tools/benchmark.py frozen --preset 7b --device cuda
-    python tools/benchmark.py training --preset small
+    python tools/research/benchmark.py importance
+    python tools/research/benchmark.py pruning --preset small --image photo.jpg
+    python tools/research/benchmark.py frozen --preset 7b --device cuda
+    python tools/research/benchmark.py training --preset small
 
 Writes <work dir>/<benchmark>.json, with every single time and what it was measured on, and prints a table. Numbers of
 two machines, or of two runs beside other work, do not compare; ratios within a run do.

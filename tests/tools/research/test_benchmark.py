@@ -1,4 +1,4 @@
-"""tools/benchmark.py: what each benchmark writes and prints, at sizes that take no time; times are only positive."""
+"""The benchmarks: what each writes and prints, at sizes that take no time; times are only positive."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The published sizes of the LMMs that configs/qwen name, without a hub."""
+"""The sizes of published LMMs, to build one with random weights where there is no hub."""
 
 from transformers import PreTrainedConfig, Qwen2_5_VLConfig, Qwen2VLConfig
 
@@ -25,7 +25,14 @@ TEXT_SIZES = {
 def published_config(
     name: str, *, image_token_id: int = 151655, vocab_size: int = 151936, depth: int | None = None
 ) -> PreTrainedConfig:
-    """The true widths and head counts; ``depth`` layers of text and of vision, or all of them."""
+    """Return a config of the published widths and head counts.
+
+    Args:
+        name: one of :data:`TEXT_SIZES`.
+        image_token_id: the tokenizer's; the video token's is the next.
+        vocab_size: rows of the embedding.
+        depth: layers of text and of vision; None for all of them.
+    """
     text = {
         **TEXT_SIZES[name],
         **({'num_hidden_layers': depth} if depth else {}),

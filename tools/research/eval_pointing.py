@@ -1,6 +1,6 @@
 """Score how well the raw attention of a demo model points at what phrases mean, against an untrained model.
 
-python tools/eval_pointing.py assets/demo_lmm --scenes 300
+python tools/research/eval_pointing.py assets/demo_lmm --scenes 300
 """
 
 import argparse

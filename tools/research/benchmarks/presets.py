@@ -14,12 +14,12 @@ from transformers import (
     Qwen2_5_VLProcessor,
 )
 
-from benchmarks.published_configs import published_config
 from flmm.models import FrozenQwenSAM
+from flmm.models.published_lmms import published_config
 from flmm.pretrained import load_lmm, load_processor
 from flmm.registry import MODELS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DEMO = ROOT / 'assets' / 'demo_lmm'
 PUBLISHED = {'3b': 'Qwen/Qwen2.5-VL-3B-Instruct', '7b': 'Qwen/Qwen2.5-VL-7B-Instruct'}
 PRESETS = ('demo', 'small', *PUBLISHED)

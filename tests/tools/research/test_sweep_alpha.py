@@ -1,4 +1,4 @@
-"""tools/sweep_alpha.py: controls against plain references, training against tools/train.py, and a whole sweep."""
+"""The sweep over alpha: controls against plain references, training against tools/train.py, and a whole sweep."""
 
 import json
 import math
@@ -300,8 +300,8 @@ def test_a_random_budget_is_drawn_in_training_alone(noisy_dataset):
 
 def sweep(config, scenes, work_dir, *arguments):
     run_tool(
-        'sweep_alpha', '--config', config, '--data-root', scenes, '--work-dir', work_dir, '--train-images', '4',
-        '--val-images', '2', '--seed', '3', *arguments,
+        'research/sweep_alpha', '--config', config, '--data-root', scenes, '--work-dir', work_dir,
+        '--train-images', '4', '--val-images', '2', '--seed', '3', *arguments,
     )  # fmt: skip
 
 
@@ -358,7 +358,7 @@ def test_sweep_resumes(scenes, config, tmp_path, capsys, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {'noisy', 'table.txt', 'table.md', 'plot.png'}
     with pytest.raises(ValueError, match=r"noisy/drop-0\.3\.json has num_images .*'val': 2.*, not .*'val': 3"):
         run_tool(
-            'sweep_alpha', '--config', config, '--data-root', tmp_path / 'other', '--work-dir', tmp_path,
+            'research/sweep_alpha', '--config', config, '--data-root', tmp_path / 'other', '--work-dir', tmp_path,
             '--train-images', '4', '--val-images', '3', '--seed', '3', '--only', 'dense', '--scenes', 'noisy',
         )  # fmt: skip
 
@@ -383,13 +383,13 @@ def test_a_result_of_another_config_or_lmm_is_refused(changed, tmp_path, monkeyp
 
 
 def test_list_and_patterns(capsys):
-    run_tool('sweep_alpha', '--list', '--only', 'dense', 'v2-*_blur5-1.0')
+    run_tool('research/sweep_alpha', '--list', '--only', 'dense', 'v2-*_blur5-1.0')
     assert capsys.readouterr().out.split() == [
         'dense', 'v2-entropy_blur5-1.0', 'v2-laplacian_mean_blur5-1.0', 'v2-laplacian_max_blur5-1.0',
         'v2-laplacian_std_blur5-1.0', 'v2-upsample_mse_blur5-1.0',
     ]  # fmt: skip
     with pytest.raises(ValueError, match="--only 'desne' names no condition; --list prints them"):
-        run_tool('sweep_alpha', '--list', '--only', 'desne')
+        run_tool('research/sweep_alpha', '--list', '--only', 'desne')
 
 
 def test_conditions():

@@ -1,6 +1,6 @@
 """What single differences from F-LMM's own code do: the demo trained and tested with one of them undone at a time.
 
-    python tools/f_lmm_variants.py --seeds 0 1 2
+    python tools/research/f_lmm_variants.py --seeds 0 1 2
 
 Needs data/shapes, as `make demo` draws it. Results lie in <work-dir>/<variant>_<seed>/metrics.json; those that are
 there already are not made again. The table has means over the test sets and seeds: docs/coming_from_f_lmm.md.

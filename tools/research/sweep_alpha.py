@@ -1,7 +1,7 @@
 """Mask quality against image tokens: trains and tests the demo under many ways to give the model fewer tokens.
 
-    python tools/sweep_alpha.py --list
-    python tools/sweep_alpha.py --jobs 2 --only 'dense' 'budget-*' --scenes noisy
+    python tools/research/sweep_alpha.py --list
+    python tools/research/sweep_alpha.py --jobs 2 --only 'dense' 'budget-*' --scenes noisy
 
 Scenes go to <data root>/shapes_<scenes>, a JSON for each condition to <work dir>/<scenes>/; what is there already is
 not run again. After that, everything found there becomes table.txt, table.md and plot.png.
@@ -26,7 +26,7 @@ from alpha_sweep.training import Task, run_task
 
 from flmm.visualization import save_figure
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def parse_args() -> argparse.Namespace:
