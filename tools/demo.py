@@ -19,10 +19,10 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from flmm.config import read_config
-from flmm.datasets.shapes import build_dataset
 from flmm.evaluation import format_table, write_metrics
 from flmm.models.checkpoints import load_trained
 from flmm.registry import MODELS
+from flmm.shapes import build_dataset
 from flmm.structures import GroundingSample
 from flmm.visualization import draw_phrases, save_figure
 

@@ -11,7 +11,8 @@ from mmengine.evaluator import BaseMetric
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from flmm.evaluation.grounding_metric import SOURCES, phrase_scores, samples_by_item
+from flmm.evaluation.grounding_metric import samples_by_item
+from flmm.phrase_scores import SOURCES, phrase_scores
 from flmm.registry import METRICS
 from flmm.structures import GroundingSample
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from flmm.evaluation.grounding_metric import SOURCES, phrase_scores
+from flmm.phrase_scores import SOURCES, phrase_scores
 from flmm.structures import GroundingSample
 from flmm.visualization.text import TextFigure, fit_text, text_style
 

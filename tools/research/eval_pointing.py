@@ -9,8 +9,8 @@ import torch
 from demo_assets.model import use_fast_layers
 from demo_assets.pointing import phrase_maps, pointing_accuracy
 
-from flmm.datasets.shapes import DIFFICULTY, EXPRESSION_KINDS
 from flmm.pretrained import lmm_from_config, load_lmm, load_processor
+from flmm.shapes import DIFFICULTY, EXPRESSION_KINDS
 
 
 def parse_args() -> argparse.Namespace:

@@ -15,8 +15,8 @@ from demo_assets.probes import ProbedModel
 from demo_assets.sam import ARCHITECTURE, evaluate_sam, save_sam, train_sam
 from demo_assets.tokenizer import build_processor
 
-from flmm.datasets.shapes import DIFFICULTY, VOCABULARY
 from flmm.models.sam import build_small_sam
+from flmm.shapes import DIFFICULTY, VOCABULARY
 
 HELD_OUT_SEED = 1_000_003
 

@@ -35,7 +35,7 @@ from tiny_refcoco import REPOSITORY, run_tool
 from tiny_samples import pruned, tiny_batch, tiny_sample
 
 from flmm.datasets import QwenImageProcessorWrapper
-from flmm.datasets.shapes import DIFFICULTY, generate_sample
+from flmm.shapes import DIFFICULTY, generate_sample
 
 SIZE = (300, 200)
 """Of an image whose grid of 11x7 units is no multiple of the largest token."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from flmm.datasets.shapes import DIFFICULTY, GENERATOR_VERSION, generate_split, write_refcoco
+from flmm.shapes import DIFFICULTY, GENERATOR_VERSION, generate_split, write_refcoco
 
 NOISE = {'clean': 0.0, 'noisy': 5.0}
 """Name of the scenes -> standard deviation of their pixel noise in grey levels."""

@@ -6,8 +6,8 @@ import re
 import numpy as np
 from PIL import Image
 
-from flmm.datasets.shapes import DIFFICULTY, render_scene, sample_scene
 from flmm.images import read_rgb
+from flmm.shapes import DIFFICULTY, render_scene, sample_scene
 
 
 def image_size(text: str) -> tuple[int, int]:

@@ -18,10 +18,10 @@ from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 from demo_assets.tokenizer import NUM_BINS, X_TOKENS, Y_TOKENS
 from flmm.apt import TokenLayout
-from flmm.datasets.shapes import COLOURS, KINDS, Scene, SceneConfig, describe, refer, render_scene, sample_scene
 from flmm.finetune import ChatCollator, Conversation
 from flmm.qwen import AdaptiveQwen2_5_VLProcessor
 from flmm.qwen.layout_inputs import layouts_from_inputs
+from flmm.shapes import COLOURS, KINDS, Scene, SceneConfig, describe, refer, render_scene, sample_scene
 
 LOCATE_PROMPT = 'Locate the shapes.'
 DESCRIBE_PROMPT = 'Describe the shapes.'

@@ -12,7 +12,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 from demo_assets.data import SceneCollator, SceneConversations, SizeBatches
 from demo_assets.model import build_config, build_model, use_fast_layers
 from demo_assets.probes import ProbedModel
-from flmm.datasets.shapes import DIFFICULTY
+from flmm.shapes import DIFFICULTY
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from demo_assets.data import Phrase, SceneCollator, SceneConversation, SceneConversations
-from flmm.datasets.shapes import SceneConfig
+from flmm.shapes import SceneConfig
 
 
 @dataclass(frozen=True, kw_only=True)

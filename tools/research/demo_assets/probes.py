@@ -10,8 +10,8 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from demo_assets.tokenizer import NUM_BINS
-from flmm.datasets.shapes import COLOURS, KINDS
 from flmm.qwen.layout_inputs import image_features, layouts_from_inputs, position_ids
+from flmm.shapes import COLOURS, KINDS
 
 WEIGHTS = {
     'words': 1.0,

@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from flmm.datasets.shapes import DIFFICULTY, SceneConfig, render_scene, sample_scene
-from flmm.datasets.shapes.expressions import referable_shapes
 from flmm.geometry import boxes_to_sam, logits_to_sam, masks_to_boxes, sam_content_size
 from flmm.models.sam import Sam, build_small_sam
+from flmm.shapes import DIFFICULTY, SceneConfig, render_scene, sample_scene
+from flmm.shapes.expressions import referable_shapes
 
 ARCHITECTURE = {
     'image_size': 256,

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flmm.datasets.shapes.expressions import Reference, refer
-from flmm.datasets.shapes.render import render_scene
-from flmm.datasets.shapes.scene import Scene, SceneConfig, sample_scene
+from flmm.shapes.expressions import Reference, refer
+from flmm.shapes.render import render_scene
+from flmm.shapes.scene import Scene, SceneConfig, sample_scene
 
 GENERATOR_VERSION = 3  # raise it with any change of what a seed gives
 SPLITS = ('train', 'val', 'testA', 'testB')

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from flmm.datasets.shapes.captions import describe
-from flmm.datasets.shapes.contours import KINDS
-from flmm.datasets.shapes.generate import SceneSample
-from flmm.datasets.shapes.scene import Shape
+from flmm.shapes.captions import describe
+from flmm.shapes.contours import KINDS
+from flmm.shapes.generate import SceneSample
+from flmm.shapes.scene import Shape
 
 POLYGON_IOU = 0.98  # a polygon stands for a mask if its raster agrees with it this well
 JPEG_QUALITY = 95

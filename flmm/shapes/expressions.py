@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flmm.datasets.shapes.render import visible_fractions
-from flmm.datasets.shapes.scene import Scene, Shape
+from flmm.shapes.render import visible_fractions
+from flmm.shapes.scene import Scene, Shape
 
 EXPRESSION_KINDS = ('colour', 'kind', 'size', 'position', 'comparison')
 MIN_VISIBLE = 0.5  # share of a shape that must be visible for it to be referred to

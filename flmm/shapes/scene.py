@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from flmm.datasets.shapes.contours import KINDS, kind_contours, polygon_area
+from flmm.shapes.contours import KINDS, kind_contours, polygon_area
 
 COLOURS = MappingProxyType(
     {

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flmm.datasets.shapes.contours import KINDS
-from flmm.datasets.shapes.expressions import RELATIONS, SIDES, SIZE_WORDS, referable_shapes
-from flmm.datasets.shapes.scene import COLOURS, Scene, Shape
+from flmm.shapes.contours import KINDS
+from flmm.shapes.expressions import RELATIONS, SIDES, SIZE_WORDS, referable_shapes
+from flmm.shapes.scene import COLOURS, Scene, Shape
 
 _PLURALS = {kind: 'crosses' if kind == 'cross' else f'{kind}s' for kind in KINDS}
 _NUMBERS = {2: 'two', 3: 'three', 4: 'four', 5: 'five', 6: 'six'}

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from flmm.datasets.shapes import (
+from flmm.shapes import (
     COLOURS,
     DIFFICULTY,
     EXPRESSION_KINDS,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flmm.datasets.shapes import (
+from flmm.shapes import (
     COLOURS,
     DIFFICULTY,
     KINDS,

@@ -3,11 +3,11 @@
 Needs numpy, scipy, OpenCV, Pillow and pycocotools only.
 """
 
-from flmm.datasets.shapes.build import build_dataset
-from flmm.datasets.shapes.captions import VOCABULARY, CaptionSegment, describe
-from flmm.datasets.shapes.contours import KINDS
-from flmm.datasets.shapes.expressions import EXPRESSION_KINDS, Expression, Reference, Sentence, refer, resolve
-from flmm.datasets.shapes.generate import (
+from flmm.shapes.build import build_dataset
+from flmm.shapes.captions import VOCABULARY, CaptionSegment, describe
+from flmm.shapes.contours import KINDS
+from flmm.shapes.expressions import EXPRESSION_KINDS, Expression, Reference, Sentence, refer, resolve
+from flmm.shapes.generate import (
     GENERATOR_VERSION,
     SPLITS,
     SceneSample,
@@ -15,9 +15,9 @@ from flmm.datasets.shapes.generate import (
     generate_split,
     split_config,
 )
-from flmm.datasets.shapes.render import render_scene, visible_fractions
-from flmm.datasets.shapes.scene import COLOURS, DIFFICULTY, Scene, SceneConfig, Shape, sample_scene
-from flmm.datasets.shapes.writers import write_png, write_refcoco
+from flmm.shapes.render import render_scene, visible_fractions
+from flmm.shapes.scene import COLOURS, DIFFICULTY, Scene, SceneConfig, Shape, sample_scene
+from flmm.shapes.writers import write_png, write_refcoco
 
 __all__ = [
     'COLOURS',

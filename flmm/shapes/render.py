@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from scipy.special import ndtri
 
-from flmm.datasets.shapes.scene import Scene, Shape
+from flmm.shapes.scene import Scene, Shape
 
 _SUPERSAMPLING = 4  # subpixels per side of a pixel
 _SHIFT = 4  # fractional bits of the polygon coordinates given to OpenCV

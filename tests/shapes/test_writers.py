@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from flmm.datasets.shapes import DIFFICULTY, KINDS, SPLITS, build_dataset, generate_split, write_png, write_refcoco
+from flmm.shapes import DIFFICULTY, KINDS, SPLITS, build_dataset, generate_split, write_png, write_refcoco
 
 NUM_IMAGES = {'train': 8, 'val': 3, 'testA': 2, 'testB': 2}
 SEED = 4

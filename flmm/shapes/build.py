@@ -11,9 +11,9 @@ from typing import Any
 
 import cv2
 
-from flmm.datasets.shapes.generate import GENERATOR_VERSION, SPLITS, SceneSample, generate_sample
-from flmm.datasets.shapes.scene import DIFFICULTY
-from flmm.datasets.shapes.writers import write_png, write_refcoco
+from flmm.shapes.generate import GENERATOR_VERSION, SPLITS, SceneSample, generate_sample
+from flmm.shapes.scene import DIFFICULTY
+from flmm.shapes.writers import write_png, write_refcoco
 
 PARAMETER_FILE = 'shapes.json'
 PNG_SPLITS = ('train', 'val')
