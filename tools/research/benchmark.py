@@ -11,27 +11,49 @@ two machines, or of two runs beside other work, do not compare; ratios within a 
 
 import argparse
 import json
+import re
 from pathlib import Path
 
-import torch
-from benchmarks import frozen, importance, pruning, training
-from benchmarks.measure import environment
+BENCHMARKS = {
+    'importance': 'importance maps: flmm.apt against the plain formulation of entropy, and all measures in turn',
+    'pruning': 'the frozen part, from the image to attention maps, with adaptive patches against all image tokens',
+    'frozen': 'the frozen LMM alone: flmm against a plain forward that gives no maps, and against eager attention',
+    'training': 'a training step, from the image to the gradients, stage by stage: flmm against the reference',
+}
+PRESETS = ('demo', 'small', '3b', '7b')
+SIZES = ((644, 476), (1176, 812))
+LARGE_SIZES = ((1568, 1176), (1960, 1568))
 
-from flmm.evaluation import align_rows
 
-BENCHMARKS = {'importance': importance, 'pruning': pruning, 'frozen': frozen, 'training': training}
+def image_size(text: str) -> tuple[int, int]:
+    """Parse '1176x812', width and height in px; for argparse."""
+    if not re.fullmatch(r'[1-9]\d*x[1-9]\d*', text):
+        raise argparse.ArgumentTypeError(f'{text!r} is no size such as 1176x812, width x height in px')
+    width, height = map(int, text.split('x'))
+    return width, height
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest='benchmark', required=True)
-    for name, module in BENCHMARKS.items():
-        command = commands.add_parser(name, help=module.__doc__, description=module.__doc__)
+    subparsers = parser.add_subparsers(dest='benchmark', required=True)
+    commands = {name: subparsers.add_parser(name, help=what, description=what) for name, what in BENCHMARKS.items()}
+    for command in commands.values():
         command.add_argument('--image', help='photo to read, resized; without it a synthetic scene is drawn')
-        command.add_argument('--device', type=torch.device, default=torch.device('cpu'))
+        command.add_argument('--device', default='cpu')
         command.add_argument('--repeats', type=int, default=5, help='rounds that count')
         command.add_argument('--work-dir', type=Path, default=Path('work_dirs/benchmark'))
-        module.add_arguments(command)
+    commands['importance'].add_argument('--size', type=image_size, default=SIZES[1], help='width x height in px')
+    for name, sizes in (('pruning', SIZES), ('frozen', SIZES + LARGE_SIZES), ('training', SIZES)):
+        commands[name].add_argument(
+            '--preset', choices=PRESETS, default='small', help='which LMM; 3b and 7b are for a GPU'
+        )
+        commands[name].add_argument(
+            '--sizes', type=image_size, nargs='+', default=list(sizes), help='width x height in px'
+        )
+    commands['frozen'].add_argument('--num-phrases', type=int, default=3)
+    commands['training'].add_argument('--num-phrases', type=int, nargs='+', default=[1, 3, 8])
+    for name in ('frozen', 'training'):
+        commands[name].add_argument('--batch-size', type=int, default=4)
     args = parser.parse_args()
     if args.repeats < 1:
         parser.error('--repeats must be at least 1')
@@ -40,7 +62,16 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    benchmark = BENCHMARKS[args.benchmark]
+    # Not above: --help answers at once.
+    import torch
+    from benchmarks import frozen, importance, pruning, training
+    from benchmarks.measure import environment
+
+    from flmm.evaluation import align_rows
+
+    args.device = torch.device(args.device)
+    modules = {'importance': importance, 'pruning': pruning, 'frozen': frozen, 'training': training}
+    benchmark = modules[args.benchmark]
     results = benchmark.run(args)
     document = {
         'benchmark': args.benchmark,

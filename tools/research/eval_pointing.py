@@ -5,11 +5,6 @@ python tools/research/eval_pointing.py assets/demo_lmm --scenes 300
 
 import argparse
 
-import torch
-from demo_assets.model import use_fast_layers
-from demo_assets.pointing import phrase_maps, pointing_accuracy
-
-from flmm.pretrained import lmm_from_config, load_lmm, load_processor
 from flmm.shapes import DIFFICULTY, EXPRESSION_KINDS
 
 
@@ -24,6 +19,13 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    # Not above: --help answers at once.
+    import torch
+    from demo_assets.model import use_fast_layers
+    from demo_assets.pointing import phrase_maps, pointing_accuracy
+
+    from flmm.pretrained import lmm_from_config, load_lmm, load_processor
+
     processor = load_processor(args.model)
     trained = load_lmm(args.model, dtype=torch.float32, attn_implementation='eager').eval()
     torch.manual_seed(0)

@@ -9,133 +9,44 @@ there already are not made again. The table has means over the test sets and see
 import argparse
 import json
 import statistics
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
-from unittest import mock
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-from flmm.config import read_config
-from flmm.datasets import RefCOCO2PNG
-from flmm.engine.runner_from_args import build_runner
-from flmm.evaluation import align_rows, write_metrics
-from flmm.geometry import masks_to_boxes, resize_logits, sam_content_size
-from flmm.models import FrozenLMM, UNetHead, frozen_lmm
-from flmm.models.mask_head import mask_refiner
-from flmm.structures import GroundingSample
 
 CONFIG = 'configs/shapes/demo.py'
 COLUMNS = ('coarse/cIoU', 'coarse/mIoU', 'refined/cIoU', 'refined/mIoU')
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """A difference, undone.
-
-    Args:
-        what: how F-LMM does it.
-        overrides: of the config.
-        patch: makes what puts F-LMM's way in place of this package's.
-    """
-
-    what: str
-    overrides: dict[str, Any] = field(default_factory=dict)
-    patch: Callable[[], AbstractContextManager] = nullcontext
-
-
-def patched(target: object, name: str, make: Callable[..., Any]) -> Callable[[], AbstractContextManager]:
-    """Replace ``target.name`` by ``make`` of what stands there."""
-    return partial(mock.patch.object, target, name, make(getattr(target, name)))
-
-
-def nearest_coverage(_: Callable) -> Callable:
-    return lambda masks, size: F.interpolate(masks[None].float(), size=tuple(size))[0]
-
-
-def losses_on_resized_truth(losses: Callable) -> Callable:
-    def changed(self: FrozenLMM, grounded: list[GroundingSample], coarse: list[Tensor]) -> dict[str, Tensor]:
-        resized = [
-            replace(sample, gt_masks=F.interpolate(sample.masks[None].float(), size=sample.gt_masks.shape[-2:])[0] > 0)
-            for sample in grounded
-        ]
-        return losses(self, resized, coarse)
-
-    return changed
-
-
-def with_last_separator(sample: Callable) -> Callable:
-    def changed(self: RefCOCO2PNG, *args: Any) -> GroundingSample:
-        made, dot = sample(self, *args), torch.tensor(self.separator_ids)
-        return replace(
-            made,
-            input_ids=torch.cat([made.input_ids, dot]),
-            mask_ids=torch.cat([made.mask_ids, torch.full_like(dot, -1)]),
-        )
-
-    return changed
-
-
-def boxes_one_past(_: Callable) -> Callable:
-    return lambda masks: masks_to_boxes(masks) + torch.tensor([0.0, 0.0, 1.0, 1.0], device=masks.device)
-
-
-def padded_with_lowest_of_all(_: Callable) -> Callable:
-    def changed(logits: Tensor, sam_size: int, grid_size: tuple[int, int]) -> Tensor:
-        height, width = sam_content_size(logits.shape[-2:], sam_size)
-        square = logits.new_full((len(logits), sam_size, sam_size), min(-1.0, logits.min().item()))
-        square[:, :height, :width] = resize_logits(logits, (height, width))
-        return resize_logits(square, grid_size)
-
-    return changed
-
-
-def starting_near_zero(init_weights: Callable) -> Callable:
-    def changed(self: UNetHead) -> None:
-        init_weights(self)
-        torch.nn.init.normal_(self.conv_seg.weight, std=0.01)
-
-    return changed
-
-
 VARIANTS = {
-    'default': Variant(what='this package'),
-    'detached': Variant(what='(the mask prompt detached)', overrides={'+model.sam.detach_mask_prompt': True}),
-    'scale_factor': Variant(
-        what='maps enlarged by a scale factor', overrides={'+model.mask_head.upsample_by': 'scale_factor'}
-    ),
-    'near_zero': Variant(what='conv_seg starts near zero', patch=patched(UNetHead, 'init_weights', starting_near_zero)),
-    'coarse_nearest': Variant(
-        what='coarse target by nearest neighbour', patch=patched(frozen_lmm, 'area_coverage', nearest_coverage)
-    ),
-    'refined_resized': Variant(
-        what='refined target from the resized mask', patch=patched(FrozenLMM, '_losses', losses_on_resized_truth)
-    ),
-    'box_one_past': Variant(
-        what='box ends one pixel past the mask', patch=patched(mask_refiner, 'masks_to_boxes', boxes_one_past)
-    ),
-    'padding': Variant(
-        what='mask prompt padded with the lowest logit of all masks',
-        patch=patched(mask_refiner, 'logits_to_sam', padded_with_lowest_of_all),
-    ),
-    'last_dot': Variant(
-        what="'.' behind the last phrase, too", patch=patched(RefCOCO2PNG, '_sample', with_last_separator)
-    ),
-    'bfloat16': Variant(what='the LMM in bfloat16', overrides={'model.lmm.dtype': 'bfloat16'}),
+    'default': 'this package',
+    'detached': '(the mask prompt detached)',
+    'scale_factor': 'maps enlarged by a scale factor',
+    'near_zero': 'conv_seg starts near zero',
+    'coarse_nearest': 'coarse target by nearest neighbour',
+    'refined_resized': 'refined target from the resized mask',
+    'box_one_past': 'box ends one pixel past the mask',
+    'padding': 'mask prompt padded with the lowest logit of all masks',
+    'last_dot': "'.' behind the last phrase, too",
+    'bfloat16': 'the LMM in bfloat16',
+}
+"""Name -> how F-LMM does it: by the config (below), or by a patch of this package (f_lmm_ways.PATCHES)."""
+OVERRIDES = {
+    'detached': {'+model.sam.detach_mask_prompt': True},
+    'scale_factor': {'+model.mask_head.upsample_by': 'scale_factor'},
+    'bfloat16': {'model.lmm.dtype': 'bfloat16'},
 }
 
 
 def run(name: str, seed: int, work_dir: Path) -> None:
     """Train and test a variant."""
+    # Not above, here and below: --help answers at once.
+    from f_lmm_ways import PATCHES
+
+    from flmm.config import read_config
+    from flmm.engine.runner_from_args import build_runner
+    from flmm.evaluation import write_metrics
+
     overrides = {'randomness.seed': seed, 'work_dir': str(work_dir), 'launcher': 'none', 'log_level': 'WARNING'}
-    config = read_config(CONFIG, {**overrides, 'experiment_name': work_dir.name, **VARIANTS[name].overrides})
+    config = read_config(CONFIG, {**overrides, 'experiment_name': work_dir.name, **OVERRIDES.get(name, {})})
     config.val_dataloader = config.val_cfg = config.val_evaluator = None
-    with VARIANTS[name].patch():
+    with PATCHES[name]() if name in PATCHES else nullcontext():
         runner = build_runner(config)
         runner.train()
         write_metrics(runner.test(), work_dir / 'metrics.json')
@@ -143,6 +54,8 @@ def run(name: str, seed: int, work_dir: Path) -> None:
 
 def table(names: list[str], seeds: list[int], work_dir: Path) -> str:
     """Average over the test sets and seeds."""
+    from flmm.evaluation import align_rows
+
     rows = [['F-LMM', *COLUMNS, 'refined mIoU of the seeds']]
     for name in names:
         per_seed = []
@@ -153,7 +66,7 @@ def table(names: list[str], seeds: list[int], work_dir: Path) -> str:
                 {column: statistics.mean(metrics[f'{each}/{column}'] for each in sets) for column in COLUMNS}
             )
         means = [f'{statistics.mean(seed[column] for seed in per_seed):.1f}' for column in COLUMNS]
-        rows.append([VARIANTS[name].what, *means, ' '.join(f'{seed["refined/mIoU"]:.1f}' for seed in per_seed)])
+        rows.append([VARIANTS[name], *means, ' '.join(f'{seed["refined/mIoU"]:.1f}' for seed in per_seed)])
     return align_rows(rows)
 
 

@@ -9,13 +9,8 @@ Every scene, batch and initial weight follows from --seed. assets/README.md tell
 import argparse
 from pathlib import Path
 
-import torch
-from demo_assets.lmm import STAGES, new_lmm, run_stage, save_lmm
-from demo_assets.probes import ProbedModel
-from demo_assets.sam import ARCHITECTURE, evaluate_sam, save_sam, train_sam
-from demo_assets.tokenizer import build_processor
+from demo_assets.stages import STAGES
 
-from flmm.models.sam import build_small_sam
 from flmm.shapes import DIFFICULTY, VOCABULARY
 
 HELD_OUT_SEED = 1_000_003
@@ -39,6 +34,13 @@ def parse_args() -> argparse.Namespace:
 
 
 def make_lmm(args: argparse.Namespace) -> None:
+    # Not above, here and below: --help answers at once.
+    import torch
+    from demo_assets.lmm import new_lmm, run_stage, save_lmm
+    from demo_assets.probes import ProbedModel
+    from demo_assets.tokenizer import build_processor
+
+    torch.set_num_threads(args.threads)
     processor = build_processor(VOCABULARY)
     lmm = new_lmm(processor, seed=args.seed)
     probes = ProbedModel(lmm)
@@ -55,6 +57,12 @@ def make_lmm(args: argparse.Namespace) -> None:
 
 
 def make_sam(args: argparse.Namespace) -> None:
+    import torch
+    from demo_assets.sam import ARCHITECTURE, evaluate_sam, save_sam, train_sam
+
+    from flmm.models.sam import build_small_sam
+
+    torch.set_num_threads(args.threads)
     save_sam(
         train_sam(steps=args.sam_steps // args.shorten, seed=args.seed, workers=max(1, args.workers // 2)), args.output
     )
@@ -66,7 +74,6 @@ def make_sam(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    torch.set_num_threads(args.threads)
     {'lmm': make_lmm, 'sam': make_sam}[args.what](args)
 
 

@@ -6,25 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import reference
-from benchmarks.images import benchmark_image, image_size
+from benchmarks.images import benchmark_image
 from benchmarks.measure import peak_memory, time_in_turn
-from benchmarks.presets import PRESETS, build_grounder, lmm_alone
+from benchmarks.presets import build_grounder, lmm_alone
 from benchmarks.samples import SampleMaker
 from flmm.models import FrozenQwenSAM
 
 STOCK, REFERENCE = 'stock forward', 'reference'
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--preset', choices=PRESETS, default='small', help='which LMM; 3b and 7b are for a GPU')
-    sizes = [(644, 476), (1176, 812), (1568, 1176), (1960, 1568)]
-    parser.add_argument('--sizes', type=image_size, nargs='+', default=sizes, help='width x height in px')
-    parser.add_argument('--num-phrases', type=int, default=3)
-    parser.add_argument('--batch-size', type=int, default=4)
-
-
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure; ``args`` has what ``add_arguments`` adds, and ``image``, ``repeats`` and ``device``."""
+    """Measure; ``args`` are those of the command line."""
     model = build_grounder(args.preset, device=args.device)
     half = lmm_alone(model.lmm, layers=range(model.num_layers // 2))
     results = {}

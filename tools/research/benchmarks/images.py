@@ -1,21 +1,10 @@
 """The image that a benchmark reads: a photo, or else a synthetic scene."""
 
-import argparse
-import re
-
 import numpy as np
 from PIL import Image
 
 from flmm.images import read_rgb
 from flmm.shapes import DIFFICULTY, render_scene, sample_scene
-
-
-def image_size(text: str) -> tuple[int, int]:
-    """Parse '1176x812', width and height in px; for argparse."""
-    if not re.fullmatch(r'[1-9]\d*x[1-9]\d*', text):
-        raise argparse.ArgumentTypeError(f'{text!r} is no size such as 1176x812, width x height in px')
-    width, height = map(int, text.split('x'))
-    return width, height
 
 
 def benchmark_image(path: str | None, *, size: tuple[int, int]) -> Image.Image:

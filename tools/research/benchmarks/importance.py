@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.images import benchmark_image, image_size
+from benchmarks.images import benchmark_image
 from benchmarks.measure import peak_memory, time_in_turn
 from flmm.apt import compute_importance_maps
 from flmm.apt.importance import BINS, LAPLACIAN_AGGREGATES, METHODS, PATCH_SIZES
@@ -19,12 +19,8 @@ BLURS = (1, 5)
 MIB = 2**20
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--size', type=image_size, default=(1176, 812), help='width x height in px')
-
-
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure; ``args`` has ``image``, ``size``, ``repeats`` and ``device``."""
+    """Measure; ``args`` are those of the command line."""
     pixels = np.array(benchmark_image(args.image, size=args.size))
     images = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous().to(args.device)
     formulations = {'flmm.apt': compute_importance_maps, 'one-hot': one_hot_entropy}

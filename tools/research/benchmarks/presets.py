@@ -22,7 +22,6 @@ from flmm.registry import MODELS
 ROOT = Path(__file__).parents[3]
 DEMO = ROOT / 'assets' / 'demo_lmm'
 PUBLISHED = {'3b': 'Qwen/Qwen2.5-VL-3B-Instruct', '7b': 'Qwen/Qwen2.5-VL-7B-Instruct'}
-PRESETS = ('demo', 'small', *PUBLISHED)
 
 
 def build_processor() -> Qwen2_5_VLProcessor:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from PIL import Image
 
-from benchmarks.images import benchmark_image, image_size
+from benchmarks.images import benchmark_image
 from benchmarks.measure import median_total, time_in_turn
-from benchmarks.presets import PRESETS, build_grounder
+from benchmarks.presets import build_grounder
 from benchmarks.samples import EDGES, SampleMaker
 from flmm.models import FrozenQwenSAM
 
@@ -32,15 +32,8 @@ SETTINGS |= {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--preset', choices=PRESETS, default='small', help='which LMM; 3b and 7b are for a GPU')
-    parser.add_argument(
-        '--sizes', type=image_size, nargs='+', default=[(644, 476), (1176, 812)], help='width x height in px'
-    )
-
-
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure; ``args`` has ``image``, ``preset``, ``sizes``, ``repeats`` and ``device``."""
+    """Measure; ``args`` are those of the command line."""
     grounder = build_grounder(args.preset, device=args.device)
     return {
         f'{width}x{height}': _of_image(

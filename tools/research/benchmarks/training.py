@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks import reference
-from benchmarks.images import benchmark_image, image_size
+from benchmarks.images import benchmark_image
 from benchmarks.measure import in_turn, peak_memory
-from benchmarks.presets import PRESETS, build_grounder
+from benchmarks.presets import build_grounder
 from benchmarks.samples import EDGES, SampleMaker
 from benchmarks.stages import StageTimer
 from flmm.datasets.feature_store import FeatureStore, StoredSample
@@ -31,17 +31,8 @@ STAGES = (
 )  # fmt: skip
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--preset', choices=PRESETS, default='small', help='which LMM; 3b and 7b are for a GPU')
-    parser.add_argument(
-        '--sizes', type=image_size, nargs='+', default=[(644, 476), (1176, 812)], help='width x height in px'
-    )
-    parser.add_argument('--num-phrases', type=int, nargs='+', default=[1, 3, 8])
-    parser.add_argument('--batch-size', type=int, default=4)
-
-
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure; ``args`` has what ``add_arguments`` adds, and ``image``, ``repeats`` and ``device``."""
+    """Measure; ``args`` are those of the command line."""
     model = build_grounder(args.preset, device=args.device, whole=True)
     results = {}
     for width, height in args.sizes:
