@@ -42,8 +42,8 @@ class GroundingMetric(RefSegMetric):
         """Return the metrics, in percent."""
         scores = list(itertools.chain.from_iterable(results))
         metrics = {}
-        for (name,), of_name in _grouped(scores, 'dataset_name'):
-            percent = {source: self._percent(members) for (source,), members in _grouped(of_name, 'source')}
+        for (name,), dataset_scores in _grouped(scores, 'dataset_name'):
+            percent = {source: self._percent(members) for (source,), members in _grouped(dataset_scores, 'source')}
             for source, metric in itertools.product(('refined', 'coarse'), ('mIoU', 'cIoU')):  # the best one first
                 if metric in self.metrics:
                     metrics[f'{name}/{source}/{metric}'] = percent[source][metric]

@@ -31,8 +31,8 @@ def draw_heads(sample: GroundingSample, *, heads: dict[int, list[int]], mask_id:
     axes = figure.subplots(num_rows, num_columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
-    for row, (layer, of_layer) in zip(axes, heads.items(), strict=True):
-        for axis, head in zip(row, of_layer, strict=False):  # a layer may have fewer heads than there are columns
+    for row, (layer, layer_heads) in zip(axes, heads.items(), strict=True):
+        for axis, head in zip(row, layer_heads, strict=False):  # a layer may have fewer heads than there are columns
             axis.imshow(next(maps), cmap='inferno')
             axis.set_title(f'{layer}.{head}', fontsize=6, pad=2)
     return figure

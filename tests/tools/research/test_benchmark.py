@@ -42,10 +42,10 @@ def test_importance(run, capsys):
     assert document['environment']['torch'] == torch.__version__
     results = document['results']
     assert list(results['entropy']) == ['flmm.apt', 'one-hot']
-    for of_name in results['entropy'].values():
-        assert len(of_name['seconds']) == 2
-        assert 0 < min(of_name['seconds']) <= of_name['median_s']
-        assert 0 < of_name['max_difference_bits'] < 1e-5
+    for result in results['entropy'].values():
+        assert len(result['seconds']) == 2
+        assert 0 < min(result['seconds']) <= result['median_s']
+        assert 0 < result['max_difference_bits'] < 1e-5
     # 48 patches of 196 px, 512 bins of 8 bytes: the one-hot rows of all pixels of the image at a time
     assert (
         results['entropy']['one-hot']['peak_bytes'] > 48 * 196 * 512 * 8 > results['entropy']['flmm.apt']['peak_bytes']
@@ -70,18 +70,18 @@ def test_pruning(run, capsys, tmp_path):
 
     assert document['settings']['sizes'] == [[112, 140], [56, 84]]
     assert list(document['results']) == ['112x140', '56x84']
-    of_size = document['results']['112x140']
-    assert len(of_size) == WAYS
-    for name, of_way in of_size.items():
-        stages = sum(of_way[f'{stage}_median_s'] for stage in ('processing', 'frozen'))
-        assert of_way['total_median_s'] == pytest.approx(stages)  # one round
-        assert of_way['speed_up'] == pytest.approx(of_size['dense']['total_median_s'] / of_way['total_median_s'])
-        assert 0 < of_way['tokens'] <= 20
-        assert of_way['kept_fraction'] == of_way['tokens'] / 20, name
-    assert of_size['dense']['tokens'] == 20
+    case = document['results']['112x140']
+    assert len(case) == WAYS
+    for name, result in case.items():
+        stages = sum(result[f'{stage}_median_s'] for stage in ('processing', 'frozen'))
+        assert result['total_median_s'] == pytest.approx(stages)  # one round
+        assert result['speed_up'] == pytest.approx(case['dense']['total_median_s'] / result['total_median_s'])
+        assert 0 < result['tokens'] <= 20
+        assert result['kept_fraction'] == result['tokens'] / 20, name
+    assert case['dense']['tokens'] == 20
     # of 20 tokens 10 may stay; the fewest are 5 and each split adds 3
-    assert of_size['budget 0.5, entropy']['tokens'] == 8
-    assert of_size['budget 0.5, laplacian, blur 5']['settings'] == {
+    assert case['budget 0.5, entropy']['tokens'] == 8
+    assert case['budget 0.5, laplacian, blur 5']['settings'] == {
         'patch_selection_method': 'budget', 'alpha': 0.5, 'method': 'laplacian', 'blur': 5,
     }  # fmt: skip
     lines = capsys.readouterr().out.splitlines()
@@ -93,17 +93,16 @@ def test_frozen(run, capsys):
     document = run('frozen', '--preset', 'demo', '--sizes', '112x140', '224x168', '--repeats', '2', '--batch-size', '2')
 
     assert list(document['results']) == ['112x140', '224x168']
-    for of_size, num_tokens in zip(document['results'].values(), (20, 48), strict=True):
-        assert of_size['image_tokens'] == num_tokens
-        assert list(of_size['ways']) == [
+    for case, num_tokens in zip(document['results'].values(), (20, 48), strict=True):
+        assert case['image_tokens'] == num_tokens
+        assert list(case['ways']) == [
             'stock forward', 'reference', 'flmm', 'flmm, half of the layers', 'flmm, batch of 2',
         ]  # fmt: skip
-        for of_way in of_size['ways'].values():
-            assert len(of_way['seconds']) == 2
-            assert 0 < min(of_way['seconds']) <= of_way['median_s']
+        for result in case['ways'].values():
+            assert len(result['seconds']) == 2
+            assert 0 < min(result['seconds']) <= result['median_s']
     small, large = (
-        {way: of_way['peak_bytes'] for way, of_way in of_size['ways'].items()}
-        for of_size in document['results'].values()
+        {way: result['peak_bytes'] for way, result in case['ways'].items()} for case in document['results'].values()
     )
     assert large['flmm'] < large['reference']
     # All attention weights are kept, of 4 layers with 6 heads each; the sequence is longer than the image.
@@ -119,16 +118,16 @@ def test_training(run, capsys):
     document = run('training', *arguments, '--batch-size', '2')
 
     assert list(document['results']) == ['112x140, 1 phrases', '112x140, 2 phrases']
-    of_size = document['results']['112x140, 2 phrases']
+    case = document['results']['112x140, 2 phrases']
     trained = {'mask head', 'SAM decoder', 'losses', 'backward', 'other'}
     frozen = {'vision tower', 'LLM', 'SAM encoder', 'image processing'}
-    assert set(of_size.pop('reference')['stages']) == trained | frozen
-    assert set(of_size.pop('stock forward')['stages']) == {'image processing', 'vision tower', 'LLM'}
-    for way, of_way in of_size.items():
+    assert set(case.pop('reference')['stages']) == trained | frozen
+    assert set(case.pop('stock forward')['stages']) == {'image processing', 'vision tower', 'LLM'}
+    for way, result in case.items():
         expected = trained | ({'reading'} if 'stored' in way else {*frozen, 'capture'})
-        assert set(of_way['stages']) == expected, way
-        assert of_way['median_s'] == pytest.approx(sum(of_way['stages'].values()))
-        assert of_way['peak_bytes'] > 0
+        assert set(result['stages']) == expected, way
+        assert result['median_s'] == pytest.approx(sum(result['stages'].values()))
+        assert result['peak_bytes'] > 0
     assert len(capsys.readouterr().out.splitlines()) == 1 + 2 * 8
 
 
@@ -167,11 +166,11 @@ def test_the_formulations_of_entropy_agree():
     images = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     ours, plain, truth = compute_importance_maps(images), one_hot_entropy(images), oracle_entropy(pixels)
 
-    assert {size: of_size.shape for size, of_size in truth.items()} == {14: (4, 5), 28: (2, 2), 56: (1, 1)}
-    for size, of_size in truth.items():
-        rows, columns = of_size.shape
-        np.testing.assert_allclose(plain[size][0], of_size, atol=1e-5)
-        np.testing.assert_allclose(ours[size][0, :rows, :columns], of_size, atol=1e-5)
+    assert {size: expected.shape for size, expected in truth.items()} == {14: (4, 5), 28: (2, 2), 56: (1, 1)}
+    for size, expected in truth.items():
+        rows, columns = expected.shape
+        np.testing.assert_allclose(plain[size][0], expected, atol=1e-5)
+        np.testing.assert_allclose(ours[size][0, :rows, :columns], expected, atol=1e-5)
 
 
 def test_rounds_alternate_and_the_first_does_not_count():

@@ -198,14 +198,14 @@ def test_oracle_sees_every_object_before_any_in_full():
     # 16 tokens of 4x4 units; 22 allow two splits, 28 four
     for num_tokens, fine in ((22, False), (28, True)):
         found = oracle(dense, 4 * num_tokens / 1024, objects=objects, kind='oracle_touch')
-        of_size = {size: set() for size in (1, 2, 4)}
+        places = {size: set() for size in (1, 2, 4)}
         for top, left, size in found.image_layout.tolist():
-            of_size[size].add((top, left))
+            places[size].add((top, left))
         assert len(found.image_layout) == num_tokens
-        assert len(of_size[4]) == 14
-        assert of_size[4].isdisjoint({(0, 0), (12, 8)})
+        assert len(places[4]) == 14
+        assert places[4].isdisjoint({(0, 0), (12, 8)})
         expected = {(top + r, left + c) for top, left in ((2, 2), (12, 8)) for r in (0, 1) for c in (0, 1)}
-        assert of_size[1] == (expected if fine else set())
+        assert places[1] == (expected if fine else set())
 
 
 # Scenes and samples
@@ -376,8 +376,8 @@ def test_a_result_of_another_config_or_lmm_is_refused(changed, tmp_path, monkeyp
     task.result_file.write_text(json.dumps(origin))
     assert task.is_done()
     for value in ('another', None):
-        present = {key: value if key == changed else of_key for key, of_key in origin.items()}
-        task.result_file.write_text(json.dumps({key: of_key for key, of_key in present.items() if of_key is not None}))
+        present = {key: known for key, known in {**origin, changed: value}.items() if known is not None}
+        task.result_file.write_text(json.dumps(present))
         with pytest.raises(ValueError, match=f'dense.json has {changed} {value}, not [0-9a-f]{{16}}; choose another'):
             task.is_done()
 

@@ -68,9 +68,9 @@ def draw(results: list[dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(13, 5.5 * len(scenes)), layout='constrained')
     oracle = best_oracle(results)
     for row, name in zip(figure.subplots(len(scenes), 2, squeeze=False), scenes, strict=True):
-        of_scenes = [result for result in results if result['scenes'] == name]
+        members = [result for result in results if result['scenes'] == name]
         for axes, source in zip(row, ('refined', 'coarse'), strict=True):
-            _draw_lines(axes, of_scenes, metric=f'{source}/mIoU', oracle=oracle)
+            _draw_lines(axes, members, metric=f'{source}/mIoU', oracle=oracle)
             axes.set(title=f'{name} scenes', xlabel='image tokens kept, %', ylabel=f'{source} mIoU, %')
             axes.grid(alpha=0.3)
     handles, labels = figure.axes[0].get_legend_handles_labels()

@@ -70,8 +70,8 @@ def known_samples(
             batch.append(control(original))
             kept_fractions.append(len(batch[-1].image_layout) / math.prod(original.grid_size))
         features = model.encode([sample.to(device) for sample in batch])
-        for sample, of_sample in zip(batch, features, strict=True):
-            sample.features = of_sample
+        for sample, found in zip(batch, features, strict=True):
+            sample.features = found
             sample.pixel_values = None  # would fill the memory
         samples += batch
     return KnownSamples(samples, kept_fractions=kept_fractions)

@@ -37,15 +37,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> list[list[str]]:
     """The rows to print; milliseconds and memory are those of a sample."""
     rows = [['image, tokens, way', 'ms', 'fastest', 'of stock', 'peak MiB', 'reference: time', 'memory']]
-    for size, of_size in results.items():
-        for way, of_way in of_size['ways'].items():
-            time, memory = (of_way[key] for key in ('median_s', 'peak_bytes'))
-            stock, plain = (of_size['ways'][name] for name in (STOCK, REFERENCE))
+    for size, case in results.items():
+        for way, result in case['ways'].items():
+            time, memory = (result[key] for key in ('median_s', 'peak_bytes'))
+            stock, plain = (case['ways'][name] for name in (STOCK, REFERENCE))
             rows.append(
                 [
-                    f'{size}, {of_size["image_tokens"]}, {way}',
+                    f'{size}, {case["image_tokens"]}, {way}',
                     f'{1e3 * time:.0f}',
-                    f'{1e3 * min(of_way["seconds"]):.0f}',
+                    f'{1e3 * min(result["seconds"]):.0f}',
                     f'{time / stock["median_s"]:.2f}',
                     f'{memory / 2**20:.1f}',
                     f'{plain["median_s"] / time:.2f}x',
@@ -63,7 +63,7 @@ def _compare(model: FrozenQwenSAM, ways: dict, args: argparse.Namespace) -> dict
     )
     found = {}
     for way, (call, num_samples) in ways.items():
-        per_sample = [of_round / num_samples for of_round in seconds[way]['frozen']]
+        per_sample = [duration / num_samples for duration in seconds[way]['frozen']]
         found[way] = {
             'seconds': per_sample,
             'median_s': statistics.median(per_sample),

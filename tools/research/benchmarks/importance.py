@@ -51,13 +51,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> list[list[str]]:
     """The rows to print."""
     rows = [['importance', 'ms', 'peak MiB', 'max difference']]
-    for name, of_name in results['entropy'].items():
-        cells = (of_name['median_s'] * 1e3, of_name['peak_bytes'] / MIB)
-        rows.append([f'entropy, {name}', *(f'{cell:.1f}' for cell in cells), f'{of_name["max_difference_bits"]:.1e}'])
+    for name, result in results['entropy'].items():
+        cells = (result['median_s'] * 1e3, result['peak_bytes'] / MIB)
+        rows.append([f'entropy, {name}', *(f'{cell:.1f}' for cell in cells), f'{result["max_difference_bits"]:.1e}'])
     rows.append(['  one-hot / flmm.apt', f'{results["faster"]:.0f}x', f'{results["smaller"]:.0f}x', ''])
-    for of_measure in results['measures']:
-        name = f'{of_measure["name"]}, blur {of_measure["blur"]}'
-        rows.append([name, f'{of_measure["median_s"] * 1e3:.1f}', f'{of_measure["peak_bytes"] / MIB:.1f}', ''])
+    for measure in results['measures']:
+        name = f'{measure["name"]}, blur {measure["blur"]}'
+        rows.append([name, f'{measure["median_s"] * 1e3:.1f}', f'{measure["peak_bytes"] / MIB:.1f}', ''])
     return rows
 
 
@@ -125,6 +125,8 @@ def oracle_entropy(pixels: np.ndarray) -> dict[int, np.ndarray]:
 def _max_difference(maps: dict[int, Tensor], truth: dict[int, np.ndarray]) -> float:
     """In bits, over the patches that lie inside the image."""
     return max(
-        float(np.abs(maps[size][0, : len(of_size), : of_size.shape[1]].double().cpu().numpy() - of_size).max(initial=0))
-        for size, of_size in truth.items()
+        float(
+            np.abs(maps[size][0, : len(expected), : expected.shape[1]].double().cpu().numpy() - expected).max(initial=0)
+        )
+        for size, expected in truth.items()
     )

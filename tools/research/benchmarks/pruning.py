@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure; ``args`` are those of the command line."""
     grounder = build_grounder(args.preset, device=args.device)
     return {
-        f'{width}x{height}': _of_image(
+        f'{width}x{height}': _compare(
             grounder,
             benchmark_image(args.image, size=(width, height)),
             repeats=args.repeats,
@@ -49,15 +49,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> list[list[str]]:
     """The rows to print."""
     rows = [['image, patches', 'tokens', 'kept %', 'processing ms', 'frozen ms', 'total ms', 'speed-up']]
-    for size, of_size in results.items():
-        for name, of_way in of_size.items():
-            times = (of_way[key] * 1e3 for key in ('processing_median_s', 'frozen_median_s', 'total_median_s'))
-            counts = (str(of_way['tokens']), f'{of_way["kept_fraction"] * 100:.1f}')
-            rows.append([f'{size} {name}', *counts, *(f'{time:.0f}' for time in times), f'{of_way["speed_up"]:.2f}'])
+    for size, case in results.items():
+        for name, result in case.items():
+            times = (result[key] * 1e3 for key in ('processing_median_s', 'frozen_median_s', 'total_median_s'))
+            counts = (str(result['tokens']), f'{result["kept_fraction"] * 100:.1f}')
+            rows.append([f'{size} {name}', *counts, *(f'{time:.0f}' for time in times), f'{result["speed_up"]:.2f}'])
     return rows
 
 
-def _of_image(
+def _compare(
     grounder: FrozenQwenSAM, image: Image.Image, *, repeats: int, device: torch.device
 ) -> dict[str, dict[str, Any]]:
     makers = {name: SampleMaker(image, num_phrases=3, **settings) for name, settings in SETTINGS.items()}

@@ -87,8 +87,8 @@ def losses(
     """The sum of all losses of a sample, mask by mask."""
     texts = model._text_embeds(sample, states)
     coarse, refined = [], []
-    for of_phrase, text in zip(maps, texts, strict=True):
-        coarse.append(model.mask_head(of_phrase[None]))
+    for attention, text in zip(maps, texts, strict=True):
+        coarse.append(model.mask_head(attention[None]))
         in_image = processed_to_image(coarse[-1], sample.meta_data)
         refined.append(model.sam(embedding, sample.image_size, in_image, [text]))
     grounded = copy.copy(sample)

@@ -48,16 +48,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> list[list[str]]:
     """The rows to print: milliseconds for each sample."""
     rows = [['image, way', 'samples/s', 'ms', *STAGES, 'peak MiB', 'reference takes']]
-    for size, of_size in results.items():
-        for way, of_way in of_size.items():
+    for size, case in results.items():
+        for way, result in case.items():
             rows.append(
                 [
                     f'{size}, {way}',
-                    f'{1 / of_way["median_s"]:.2f}',
-                    f'{1e3 * of_way["median_s"]:.0f}',
-                    *(f'{1e3 * of_way["stages"].get(stage, 0):.0f}' for stage in STAGES),
-                    f'{of_way["peak_bytes"] / 2**20:.0f}',
-                    f'{of_size[REFERENCE]["median_s"] / of_way["median_s"]:.2f}x',
+                    f'{1 / result["median_s"]:.2f}',
+                    f'{1e3 * result["median_s"]:.0f}',
+                    *(f'{1e3 * result["stages"].get(stage, 0):.0f}' for stage in STAGES),
+                    f'{result["peak_bytes"] / 2**20:.0f}',
+                    f'{case[REFERENCE]["median_s"] / result["median_s"]:.2f}x',
                 ]
             )
     return rows
