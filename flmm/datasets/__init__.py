@@ -1,14 +1,13 @@
 """From files on disk to GroundingSample."""
 
 from flmm.datasets.cached_features import CachedFeatures, cached_features_in
-from flmm.datasets.collate import collate_grounding
+from flmm.datasets.data_loader import collate_grounding, keep_torch_seed
 from flmm.datasets.load_masks import LoadMasks
 from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
 from flmm.datasets.refcoco import RefCocoDataset
 from flmm.datasets.refcoco_test_sets import RefCocoTestSets
 from flmm.datasets.token_batch_sampler import TokenBatchSampler
 from flmm.datasets.transforms import PILLoadImageFromFile, RefCOCO2PNG, unlabelled_item
-from flmm.datasets.worker_seeds import keep_torch_seed
 
 __all__ = [
     'CachedFeatures',

@@ -7,23 +7,10 @@ from tokenizers import AddedToken
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import Qwen2_5_VLProcessor, Qwen2Tokenizer, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
-# The special tokens of Qwen2.5-VL that a demo can meet.
-SPECIAL_TOKENS = (
-    '<|endoftext|>',
-    '<|im_start|>',
-    '<|im_end|>',
-    '<|object_ref_start|>',
-    '<|object_ref_end|>',
-    '<|box_start|>',
-    '<|box_end|>',
-    '<|quad_start|>',
-    '<|quad_end|>',
-    '<|vision_start|>',
-    '<|vision_end|>',
-    '<|vision_pad|>',
-    '<|image_pad|>',
-    '<|video_pad|>',
-)
+from flmm.finetune.special_tokens import IMAGE_TOKENS, PLACE_TOKENS, TURN_TOKENS
+
+# Those that a demo can meet, in the order of their ids in Qwen2.5-VL.
+SPECIAL_TOKENS = (*TURN_TOKENS, *PLACE_TOKENS, *IMAGE_TOKENS)
 NUM_BINS = 16
 X_TOKENS = tuple(f'<x{i}>' for i in range(NUM_BINS))
 Y_TOKENS = tuple(f'<y{i}>' for i in range(NUM_BINS))

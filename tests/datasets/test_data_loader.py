@@ -1,3 +1,5 @@
+"""Batches are flat lists of samples; workers draw anew in every epoch."""
+
 import random
 from pathlib import Path
 
@@ -8,7 +10,38 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
+from flmm.datasets import collate_grounding
+from flmm.registry import FUNCTIONS
+
 CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+@pytest.mark.parametrize(
+    ('items', 'samples'),
+    [
+        (['a', 'b'], ['a', 'b']),
+        ([['a', 'b'], ['c']], ['a', 'b', 'c']),
+        (['a', ['b', 'c'], 'd'], ['a', 'b', 'c', 'd']),
+        ([[], ['a']], ['a']),
+    ],
+)
+def test_lists_are_flattened_in_order(items, samples):
+    assert collate_grounding(items) == {'data_samples': samples}
+
+
+def test_samples_are_passed_on_and_items_left_as_they_are():
+    first, second = object(), object()
+    items = [[first], second]
+
+    samples = collate_grounding(items)['data_samples']
+
+    assert samples[0] is first
+    assert samples[1] is second
+    assert items == [[first], second]
+
+
+def test_configs_name_it():
+    assert FUNCTIONS.get('flmm.collate_grounding') is collate_grounding
 
 
 class RandomNumbers(Dataset):
