@@ -119,7 +119,13 @@ def write_png(root: str | Path, split: str, samples: Iterable[SceneSample], *, i
         Image.fromarray(channels.astype(np.uint8)).save(maps / file_name)
         category_ids = [_CATEGORY_IDS[shape.kind] for shape in sample.scene.shapes] + [_BACKGROUND_CATEGORY['id']]
         segments_info = [
-            _segment(segment_id, category_id, panoptic == segment_id)
+            {
+                'id': segment_id,
+                'category_id': category_id,
+                'iscrowd': 0,
+                'bbox': _bbox(panoptic == segment_id),
+                'area': int((panoptic == segment_id).sum()),
+            }
             for segment_id, category_id in zip([*segment_ids, background_id], category_ids, strict=True)
             if (panoptic == segment_id).any()
         ]
@@ -174,11 +180,6 @@ def _annotation(annotation_id: int, image_id: int, shape: Shape, mask: np.ndarra
         'category_id': _CATEGORY_IDS[shape.kind],
         'id': annotation_id,
     }
-
-
-def _segment(segment_id: int, category_id: int, mask: np.ndarray) -> dict[str, Any]:
-    bbox = _bbox(mask)
-    return {'id': segment_id, 'category_id': category_id, 'iscrowd': 0, 'bbox': bbox, 'area': int(mask.sum())}
 
 
 def _panoptic_map(sample: SceneSample) -> tuple[list[int], int, np.ndarray]:

@@ -167,8 +167,9 @@ def pixel_rows(dense_rows: Tensor, layout: TokenLayout) -> Tensor:
     h, w = layout.grid_size
     patch = UNIT_PIXELS // MERGE_SIZE
     # Rows come unit by unit, the 2x2 patches of a unit row by row; a row is 3 channels x 2 equal frames x 14 x 14.
-    patches = dense_rows.reshape(h, w, MERGE_SIZE, MERGE_SIZE, 3, 2, patch, patch)[..., 0, :, :]
-    image = patches.permute(4, 0, 2, 5, 1, 3, 6).reshape(3, h * UNIT_PIXELS, w * UNIT_PIXELS)
+    patches = dense_rows.reshape(h, w, MERGE_SIZE, MERGE_SIZE, 3, 2, patch, patch)
+    patches = patches[..., 0, :, :]  # [h, w, 2, 2, 3, 14, 14]: the first of the two frames
+    image = patches.permute(4, 0, 2, 5, 1, 3, 6).reshape(3, h * UNIT_PIXELS, w * UNIT_PIXELS)  # [3, H, W]
     rows = dense_rows.new_empty(len(layout), MERGE_SIZE**2, dense_rows.shape[1])
     for size in SIZES:
         members = layout.tokens[:, 2] == size
@@ -176,10 +177,9 @@ def pixel_rows(dense_rows: Tensor, layout: TokenLayout) -> Tensor:
         small = F.avg_pool2d(image, size)
         # The last units of the grid may not fill a unit of this size.
         small = small[:, : h // size * UNIT_PIXELS, : w // size * UNIT_PIXELS]
-        units = small.reshape(3, h // size, MERGE_SIZE, patch, w // size, MERGE_SIZE, patch).permute(
-            1, 4, 2, 5, 0, 3, 6
-        )
-        tokens = units[top, left].unsqueeze(4).expand(-1, -1, -1, -1, 2, -1, -1)
+        units = small.reshape(3, h // size, MERGE_SIZE, patch, w // size, MERGE_SIZE, patch)
+        units = units.permute(1, 4, 2, 5, 0, 3, 6)  # [h // s, w // s, 2, 2, 3, 14, 14]
+        tokens = units[top, left].unsqueeze(4).expand(-1, -1, -1, -1, 2, -1, -1)  # [tokens, 2, 2, 3, 2, 14, 14]
         rows[members] = tokens.reshape(len(top), MERGE_SIZE**2, dense_rows.shape[1])
     return rows.flatten(0, 1)
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor, Trainer, TrainingArguments
 
-from demo_assets.data import SceneCollator, SceneConversations, SizeBatches
+from demo_assets.collator import SceneCollator
+from demo_assets.conversations import SceneConversations, SizeBatches
 from demo_assets.model import build_config, build_model, use_fast_layers
 from demo_assets.probes import ProbedModel
 from demo_assets.stages import Stage

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
-from demo_assets.data import Phrase, SceneCollator, SceneConversation, SceneConversations
+from demo_assets.collator import SceneCollator
+from demo_assets.conversations import Phrase, SceneConversation, SceneConversations
 from flmm.shapes import SceneConfig
 
 

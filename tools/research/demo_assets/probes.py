@@ -27,7 +27,7 @@ IMAGE_LAYER = 2  # the layer of the language model whose image tokens are probed
 
 
 class ProbedModel(nn.Module):
-    """The model with its probes; called by ``Trainer`` with a batch of :class:`~demo_assets.data.SceneCollator`.
+    """The model with its probes; called by ``Trainer`` with a batch of :class:`~demo_assets.collator.SceneCollator`.
 
     Probes on image features ask every token for the colour, kind and box of its shape; in the language model they ask
     image tokens for their place, and the last token of a phrase for the place and the mask of what it means. One more
