@@ -19,9 +19,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from flmm.config import read_config
-from flmm.datasets.shapes import build_dataset
 from flmm.evaluation import format_table, write_metrics
 from flmm.models.build import build_model
+from flmm.shapes import build_dataset
 from flmm.structures import GroundingSample
 from flmm.visualization import draw_phrases, save_figure
 

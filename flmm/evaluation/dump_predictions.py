@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mmengine.evaluator import BaseMetric
 
-from flmm.evaluation.grounding_metric import SOURCES, phrase_scores, samples_by_item
+from flmm.evaluation.grounding_metric import samples_by_item
+from flmm.phrase_scores import SOURCES, phrase_scores
 from flmm.registry import METRICS
 from flmm.rle import encode_masks
 from flmm.structures import GroundingSample

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.published_configs import published_config
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from tiny_samples import tiny_sample
 from transformers import AutoModelForImageTextToText, Sam2Config, Sam2HieraDetConfig, Sam2Model
 
 from flmm.engine import check_config_keys
+from flmm.models.published_lmms import published_config
 from flmm.models.sam import SamFrame, hf_build
 from flmm.registry import MODELS
 
