@@ -1,4 +1,4 @@
-"""F-LMM's model with SAM-HQ ViT-L."""
+"""Qwen2.5-VL-3B with SAM-HQ ViT-L on RefCOCO."""
 
-_base_ = './frozen_qwen_sam_l.py'
+_base_ = './qwen2_5_vl_3b_sam_l_refcoco.py'
 model = dict(sam=dict(sam=dict(_delete_=True, type='build_hf_sam', name_or_path='syscv-community/sam-hq-vit-large')))
