@@ -80,6 +80,7 @@ class FrozenLMM(GroundingModel):
         text_config = lmm.config.get_text_config()
         self.num_layers: int = text_config.num_hidden_layers
         self.num_heads: int = text_config.num_attention_heads
+        self.hidden_size: int = text_config.hidden_size
         heads = choose_heads(
             num_heads=self.num_heads, attention_layers=attention_layers(text_config), layers=layers, heads=heads
         )
@@ -87,7 +88,7 @@ class FrozenLMM(GroundingModel):
         super().__init__(
             lmm=lmm,
             num_channels=self.num_views * sum(map(len, heads.values())),
-            hidden_size=text_config.hidden_size,
+            hidden_size=self.hidden_size,
             depth=depth,
             **kwargs,
         )
