@@ -8,6 +8,8 @@ from flmm.lazy_exports import lazy_exports
 
 _MODULE_OF = {
     'CachedFeatures': 'cached_features',
+    'LlavaImageProcessorWrapper': 'llava_image_processor',
+    'LlavaNextImageProcessorWrapper': 'llava_image_processor',
     'LoadMasks': 'load_masks',
     'PILLoadImageFromFile': 'transforms',
     'QwenImageProcessorWrapper': 'qwen_image_processor',

@@ -1,5 +1,6 @@
 """The model: a frozen LMM, a mask head on its attention, SAM to refine."""
 
+from flmm.models.frozen_llava import FrozenLlavaNextSAM, FrozenLlavaSAM
 from flmm.models.frozen_lmm import FrozenLMM
 from flmm.models.frozen_qwen import FrozenQwenSAM
 from flmm.models.grounding_model import GroundingDataPreprocessor, GroundingModel
@@ -9,6 +10,8 @@ from flmm.models.mask_head.mask_refiner import SAMWrapper
 
 __all__ = [
     'FrozenLMM',
+    'FrozenLlavaNextSAM',
+    'FrozenLlavaSAM',
     'FrozenQwenSAM',
     'GroundingDataPreprocessor',
     'GroundingModel',

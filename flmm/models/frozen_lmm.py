@@ -207,7 +207,10 @@ def attention_layers(text_config: Any) -> list[int]:
     types = getattr(text_config, 'layer_types', None) or ['full_attention'] * text_config.num_hidden_layers
     windowed = getattr(text_config, 'sliding_window', None) is not None and 'layer_types' not in text_config.to_dict()
     if windowed or 'sliding_attention' in types:
-        raise ValueError('lmm uses sliding-window attention; set use_sliding_window=False in its text_config')
+        raise ValueError(
+            'lmm uses sliding-window attention; in its text_config set sliding_window to None (Mistral) or '
+            'use_sliding_window to False (Qwen)'
+        )
     return [layer for layer, kind in enumerate(types) if kind == 'full_attention']
 
 
