@@ -13,7 +13,8 @@ from tiny_models import tiny_lmm as tiny_qwen
 from tiny_models import tiny_sam
 
 from flmm.geometry import image_to_processed
-from flmm.models import FrozenLlavaNextSAM, FrozenLlavaSAM, SAMWrapper
+from flmm.models import FrozenLlavaNextSAM, FrozenLlavaSAM, SAMWrapper, pretrained_lmm
+from flmm.models.attention_capture import CAPTURING_SDPA
 
 SIDE = 56
 """Squares of 4 x 4 patches, where the real size would only take longer."""
@@ -256,8 +257,21 @@ def test_a_bfloat16_lmm_feeds_a_float32_head(model_type):
     model.lmm.bfloat16()
     for found, high in zip(model.encode(samples), expected, strict=True):
         assert found.attentions.dtype == torch.float32
-        torch.testing.assert_close(found.attentions.sum(dim=(2, 3)), high.attentions.sum(dim=(2, 3)), atol=0.3, rtol=0)
+        torch.testing.assert_close(found.attentions.sum(dim=(2, 3)), high.attentions.sum(dim=(2, 3)), atol=0.05, rtol=0)
     assert all(loss.dtype == torch.float32 for loss in model(samples, mode='loss').values())
+
+
+@pytest.mark.parametrize('model_type', MODEL_TYPES)
+def test_a_checkpoint_folder_gives_the_same_maps(model_type, tmp_path):
+    wrapper, model = tiny_wrapper(model_type, side=SIDE), tiny_grounder(model_type, side=SIDE, text='mistral')
+    expected = model.encode([llava_sample(wrapper, ['cat'], size=(84, 112))])
+    wrapper.processor.save_pretrained(tmp_path)
+    tiny_lmm(model_type, side=SIDE, text='mistral').save_pretrained(tmp_path)
+    loaded = type(wrapper)(pretrained_model_name_or_path=tmp_path, prompt_template='USER: <image>\n{prompt} ASSISTANT:')
+    model.lmm = pretrained_lmm(name_or_path=tmp_path, dtype='float32')
+    model.lmm.set_attn_implementation({'text_config': CAPTURING_SDPA})
+    found = model.encode([llava_sample(loaded, ['cat'], size=(84, 112))])
+    torch.testing.assert_close(found[0].attentions, expected[0].attentions, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize(
