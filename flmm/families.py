@@ -31,6 +31,18 @@ _QWEN = {
 FAMILIES: dict[str, Family] = {
     'qwen2_vl': Family(lmm='Qwen2VLForConditionalGeneration', processor='Qwen2VLProcessor', **_QWEN),
     'qwen2_5_vl': Family(lmm='Qwen2_5_VLForConditionalGeneration', processor='Qwen2_5_VLProcessor', **_QWEN),
+    'llava': Family(
+        lmm='LlavaForConditionalGeneration',
+        processor='LlavaProcessor',
+        model='flmm.models.frozen_llava.FrozenLlavaSAM',
+        image_processor='flmm.datasets.llava_image_processor.LlavaImageProcessorWrapper',
+    ),
+    'llava_next': Family(
+        lmm='LlavaNextForConditionalGeneration',
+        processor='LlavaNextProcessor',
+        model='flmm.models.frozen_llava.FrozenLlavaNextSAM',
+        image_processor='flmm.datasets.llava_image_processor.LlavaNextImageProcessorWrapper',
+    ),
 }
 """By ``model_type``, as the ``config.json`` of a checkpoint has it."""
 

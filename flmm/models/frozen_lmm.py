@@ -26,7 +26,7 @@ from flmm.models.grounding_model import GroundingModel
 from flmm.models.head_selection import choose_heads
 from flmm.models.lmm_loading import LMMWithoutWeights
 from flmm.registry import MODELS
-from flmm.structures import GroundingSample, distinct
+from flmm.structures import GroundingSample, ImageView, distinct
 
 MAX_FORWARD_TOKENS = 16_384
 """So many tokens, padding included, go through the LMM together; one item may be hundreds of sentences."""
@@ -119,6 +119,10 @@ class FrozenLMM(GroundingModel):
         """
         return {}
 
+    def to_last_view(self, maps: Tensor, view: ImageView, last: ImageView) -> Tensor:
+        """Bring maps from the grid of a view to that of the last, each cell to its place in the image."""
+        return resample_view(maps, view.meta_data, last.meta_data, last.layout.grid_size)
+
     @torch.no_grad()
     def run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
         """Run the LMM alone, in its own precision even under AMP, on at most ``MAX_FORWARD_TOKENS`` at a time.
@@ -190,9 +194,8 @@ class FrozenLMM(GroundingModel):
             view.layout.to_dense(part, mode=self.coarse_attention)  # [M, C, rows, columns] of the view's grid
             for view, part in zip(sample.views, maps.split(counts, dim=-1), strict=True)
         ]
-        last = sample.views[-1]
         resampled = [
-            resample_view(part, view.meta_data, last.meta_data, sample.grid_size)
+            self.to_last_view(part, view, sample.views[-1])
             for view, part in zip(sample.views[:-1], dense[:-1], strict=True)
         ]
         missing = self.num_views - len(dense)
@@ -208,7 +211,10 @@ def attention_layers(text_config: Any) -> list[int]:
     types = getattr(text_config, 'layer_types', None) or ['full_attention'] * text_config.num_hidden_layers
     windowed = getattr(text_config, 'sliding_window', None) is not None and 'layer_types' not in text_config.to_dict()
     if windowed or 'sliding_attention' in types:
-        raise ValueError('lmm uses sliding-window attention; set use_sliding_window=False in its text_config')
+        raise ValueError(
+            'lmm uses sliding-window attention; in its text_config set sliding_window to None (Mistral) or '
+            'use_sliding_window to False (Qwen)'
+        )
     return [layer for layer, kind in enumerate(types) if kind == 'full_attention']
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import tiny_llava
 import tiny_models
 import torch
 from mmdet.structures.mask import BitmapMasks
@@ -40,7 +41,8 @@ class TinyFamily:
 
 
 _QWEN = TinyFamily(processor=tiny_models.tiny_processor, lmm=tiny_models.tiny_lmm, needs_token_types=True)
-TINY = {'qwen2_vl': _QWEN, 'qwen2_5_vl': _QWEN}
+_LLAVA = TinyFamily(processor=tiny_llava.tiny_processor, lmm=tiny_llava.tiny_lmm)
+TINY = {'qwen2_vl': _QWEN, 'qwen2_5_vl': _QWEN, 'llava': _LLAVA, 'llava_next': _LLAVA}
 
 
 def build_wrapper(model_type: str, **settings: Any) -> Any:

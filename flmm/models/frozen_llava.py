@@ -1,0 +1,56 @@
+"""LLaVA-1.5 and LLaVA-NeXT (LLaVA-1.6) as the frozen model, on Llama (Vicuna), Mistral or another language model."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flmm.models.frozen_lmm import FrozenLMM
+from flmm.registry import MODELS
+from flmm.structures import GroundingSample, ImageView
+
+
+@MODELS.register_module()
+class FrozenLlavaSAM(FrozenLMM):
+    """F-LMM on LLaVA-1.5, which reads the image once, padded to a square.
+
+    Args:
+        **kwargs: FrozenLMM's.
+    """
+
+    def image_features(self, samples: list[GroundingSample]) -> Sequence[Tensor]:
+        """Run the vision tower and the projector: [tokens, hidden] each."""
+        pixels = torch.cat([sample.lmm_inputs['pixel_values'] for sample in samples])
+        return self.lmm.model.get_image_features(pixels, return_dict=True).pooler_output
+
+
+@MODELS.register_module()
+class FrozenLlavaNextSAM(FrozenLMM):
+    """F-LMM on LLaVA-NeXT, which reads the squashed image and then its tiles.
+
+    The attention to the squashed image is resized to the grid of the tiles: channels are all heads of the former, then
+    all heads of the latter.
+
+    Args:
+        **kwargs: FrozenLMM's.
+    """
+
+    num_views: ClassVar[int] = 2
+
+    def image_features(self, samples: list[GroundingSample]) -> Sequence[Tensor]:
+        """Run the vision tower and the projector, remove the padding, end rows: [tokens, hidden] each."""
+        return self.lmm.model.get_image_features(
+            # The squares of all images in a row: stacked by image they would have to be as many for each.
+            torch.cat([sample.lmm_inputs['pixel_values'][0] for sample in samples]),
+            torch.cat([sample.lmm_inputs['image_sizes'] for sample in samples]),
+            return_dict=True,
+        ).pooler_output
+
+    def to_last_view(self, maps: Tensor, view: ImageView, last: ImageView) -> Tensor:
+        """Resize from grid to grid, as F-LMM does, whose checkpoints were trained on that.
+
+        Where the model leaves padding at the tiles or cuts too much of it, this is off by less than half a cell.
+        """
+        return F.interpolate(maps, size=last.layout.grid_size, mode='bilinear', align_corners=False)
