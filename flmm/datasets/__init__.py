@@ -8,6 +8,7 @@ from flmm.lazy_exports import lazy_exports
 
 _MODULE_OF = {
     'CachedFeatures': 'cached_features',
+    'DeepseekVLImageProcessorWrapper': 'deepseek_vl_image_processor',
     'LoadMasks': 'load_masks',
     'PILLoadImageFromFile': 'transforms',
     'QwenImageProcessorWrapper': 'qwen_image_processor',
