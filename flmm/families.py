@@ -35,9 +35,7 @@ _DEEPSEEK_VL = {
 FAMILIES: dict[str, Family] = {
     'qwen2_vl': Family(lmm='Qwen2VLForConditionalGeneration', processor='Qwen2VLProcessor', **_QWEN),
     'qwen2_5_vl': Family(lmm='Qwen2_5_VLForConditionalGeneration', processor='Qwen2_5_VLProcessor', **_QWEN),
-    'deepseek_vl': Family(
-        lmm='DeepseekVLForConditionalGeneration', processor='DeepseekVLProcessor', **_DEEPSEEK_VL
-    ),
+    'deepseek_vl': Family(lmm='DeepseekVLForConditionalGeneration', processor='DeepseekVLProcessor', **_DEEPSEEK_VL),
     'deepseek_vl_hybrid': Family(
         lmm='DeepseekVLHybridForConditionalGeneration', processor='DeepseekVLHybridProcessor', **_DEEPSEEK_VL
     ),

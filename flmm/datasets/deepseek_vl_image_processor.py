@@ -50,7 +50,7 @@ class DeepseekVLImageProcessorWrapper(ImageProcessorWrapper):
             raise ValueError(f'the processor has num_image_tokens={tokens}, expected a square number such as 576')
         for name in ('do_resize', 'do_pad'):
             if not getattr(self.image_processor, name):
-                raise ValueError(f'the image processor has {name}=False, so images do not fill a square; set it to True')
+                raise ValueError(f'the image processor has {name}=False, so images would be no squares; set it to True')
 
     def num_image_tokens(self, height: int, width: int) -> int:
         """How many tokens an image of this size in px has: the same for every size."""

@@ -1,10 +1,12 @@
 """DeepseekVLImageProcessorWrapper against the stock processors, and its frame against the pixels they make."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 from tiny_deepseek_vl import BOS, DEEPSEEK_VL_FAMILIES, EOS, IMAGE_TOKEN, PROMPT_TEMPLATE, tiny_processor
 from tiny_models import tiny_processor as tiny_qwen_processor
@@ -19,6 +21,7 @@ SIZES = [
     (125, 1000), (1000, 125), (131, 1037), (1037, 131), (768, 257), (257, 768), (768, 769), (2048, 3), (3, 2048),
     (768, 1), (1, 768), (500, 333), (640, 427), (427, 640),
 ]  # fmt: skip
+LMMS = Path(__file__).parents[2] / 'configs' / '_base_' / 'lmms'
 PROMPT = 'Please give me a description of the image.'
 
 
@@ -61,11 +64,10 @@ def test_what_the_frame_calls_padding_is_padding_and_nothing_else_is(family, siz
         found = colours(inputs['pixel_values'], processor.image_mean, processor.image_std)
     else:
         side, background = 1024, (122, 116, 104)
-        found = colours(
-            inputs['high_res_pixel_values'], processor.high_res_image_mean, processor.high_res_image_std
-        )
+        found = colours(inputs['high_res_pixel_values'], processor.high_res_image_mean, processor.high_res_image_std)
     expected = torch.tensor(background, dtype=torch.float32)[:, None, None].repeat(1, side, side)
-    expected[:, *inner(view.meta_data)] = 255
+    rows, columns = inner(view.meta_data)
+    expected[:, rows, columns] = 255
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
     frame, padding = view.meta_data['padded_shape'], view.meta_data['padding']
     assert frame == {'height': side, 'width': side}
@@ -109,6 +111,17 @@ def test_equals_the_stock_call(family, size, prompt):
     joined = f'User: {IMAGE_TOKEN * 576}{prompt}\n\nAssistant:'
     assert result.input_ids.tolist() == wrapper.tokenizer(joined)['input_ids']
     assert result.input_ids[0] == wrapper.tokenizer.convert_tokens_to_ids(BOS)
+
+
+@pytest.mark.parametrize(('config', 'size'), [('deepseek_vl_1_3b', '1.3b'), ('deepseek_vl_7b', '7b')])
+def test_a_config_names_one_checkpoint_and_has_the_template_of_f_lmm(config, size):
+    config, name = Config.fromfile(LMMS / f'{config}.py'), f'deepseek-community/deepseek-vl-{size}-chat'
+    assert config.lmm == {'type': 'pretrained_lmm', 'name_or_path': name, 'dtype': 'bfloat16'}
+    assert config.image_processor == {
+        'type': 'DeepseekVLImageProcessorWrapper',
+        'pretrained_model_name_or_path': name,
+        'prompt_template': PROMPT_TEMPLATE,
+    }
 
 
 @pytest.mark.parametrize('family', DEEPSEEK_VL_FAMILIES)
@@ -184,7 +197,7 @@ def test_a_tokenizer_that_calls_itself_llama_keeps_its_blanks(family, tmp_path):
 def test_a_processor_that_makes_no_square_is_refused(name):
     processor = tiny_processor()
     setattr(processor.image_processor, name, False)
-    with pytest.raises(ValueError, match=f'the image processor has {name}=False, so images do not fill a square'):
+    with pytest.raises(ValueError, match=f'the image processor has {name}=False, so images would be no squares'):
         DeepseekVLImageProcessorWrapper(pretrained_model_name_or_path=processor)
 
 
@@ -203,6 +216,6 @@ def test_processors_of_other_families_are_refused_by_name():
         DeepseekVLImageProcessorWrapper(pretrained_model_name_or_path=tiny_qwen_processor())
     with pytest.raises(
         ValueError,
-        match='a DeepseekVLHybridProcessor; QwenImageProcessorWrapper does not wrap it, DeepseekVLImageProcessorWrapper',
+        match='a DeepseekVLHybridProcessor; QwenImageProcessorWrapper does not wrap it, DeepseekVLImageProcessor',
     ):
         QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor('deepseek_vl_hybrid'))

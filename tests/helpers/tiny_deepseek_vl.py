@@ -17,7 +17,7 @@ from transformers import (
 )
 
 DEEPSEEK_VL_FAMILIES = ('deepseek_vl', 'deepseek_vl_hybrid')
-BOS, EOS = '<｜begin▁of▁sentence｜>', '<｜end▁of▁sentence｜>'
+BOS, EOS = '<｜begin▁of▁sentence｜>', '<｜end▁of▁sentence｜>'  # noqa: RUF001 (DeepSeek's bars)
 IMAGE_TOKEN = '<image_placeholder>'
 PROMPT_TEMPLATE = 'User: <image>{prompt}\n\nAssistant:'
 CHAT_TEMPLATE = (
