@@ -1,7 +1,17 @@
-"""Masks for the words a frozen large multimodal model (LMM) reads."""
+"""Masks for the words a frozen large multimodal model (LMM) reads.
+
+``import flmm`` costs nothing: torch, transformers, mmengine and mmdet come with the module that needs them.
+
+- ``flmm.inference`` has PhraseGrounder: masks for phrases of any image, from a config and a checkpoint.
+- ``flmm.datasets`` and ``flmm.models`` hold what configs name; ``flmm.engine`` and ``flmm.evaluation`` run it.
+- ``flmm.visualization`` draws samples; ``flmm.shapes`` draws scenes to try all of this on.
+- ``flmm.qwen`` has Qwen2-VL and Qwen2.5-VL with adaptive patches, ``flmm.apt`` the patches alone.
+- ``flmm.finetune`` turns conversations into batches for transformers' Trainer.
+"""
 
 from flmm.mmcv_ops import install_placeholder
 
+__all__ = ['__version__']
 __version__ = '0.1.0'
 
 # Before any module of ours imports mmdet. Costs nothing: mmcv itself is not imported here.

@@ -11,8 +11,6 @@ from mmengine.config import Config
 from mmengine.fileio import YamlHandler, register_handler
 from mmengine.runner import Runner
 
-from flmm.fingerprint import CHECKPOINT_KEYS, mappings_in
-
 # What Runner reads from a config beside its own arguments.
 OTHER_KEYS = (
     'activation_checkpointing',
@@ -24,6 +22,8 @@ OTHER_KEYS = (
 )
 KNOWN_KEYS = (*inspect.signature(Runner.__init__).parameters, *OTHER_KEYS)
 """Every top-level key that mmengine knows."""
+CHECKPOINT_KEYS = ('name_or_path', 'pretrained_model_name_or_path', 'checkpoint')
+"""Keys of a config whose values name a checkpoint, at any depth."""
 
 
 @register_handler(['yaml', 'yml'])
@@ -159,3 +159,13 @@ def find_checkpoints(config: Config, path: str | Path) -> None:
             if found is None and repository is not None and (repository / Path(name).parts[0]).exists():
                 found = repository / name
             mapping[key] = name if found is None else str(found)
+
+
+def mappings_in(config: Any) -> Iterator[Mapping[str, Any]]:
+    """Go through a config and all that are nested in it, outer before inner."""
+    if isinstance(config, Mapping):
+        yield config
+        config = list(config.values())
+    if isinstance(config, Sequence) and not isinstance(config, str):
+        for value in config:
+            yield from mappings_in(value)

@@ -1,24 +1,21 @@
 """Frames, and the boxes of masks.
 
-Three kinds of frames describe the same picture:
+Frames describe the same picture:
 
 - the *processed frame* [H, W] is what the LMM's image processor makes: the resized image, padded where the processor
   pads. The attention maps and the coarse logits cover it, padding included, with a grid of any size.
 - the *image frame* [IH, IW] is the original image. Final masks and ground truth live here.
-- the *SAM frame* [L, L] is the image resized so that its longer side is L, at the top left of a square.
+- the *SAM frame* is what a SAM reads: :class:`flmm.models.sam.SamFrame`.
 
-Letters: N masks, (H, W) and (IH, IW) and L as above in px, (h, w) any grid over the processed frame. Sizes are (height,
+Letters: N masks, (H, W) and (IH, IW) as above in px, (h, w) any grid over the processed frame. Sizes are (height,
 width), boxes are XYXY in px. All resampling takes a pixel as an area (``align_corners=False``).
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TypedDict
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 from torch import Tensor
 
 
@@ -215,99 +212,6 @@ def area_coverage(masks: Tensor, grid_size: Sequence[int]) -> Tensor:
     return F.interpolate(masks[None].float(), size=tuple(grid_size), mode='area')[0]
 
 
-def sam_content_size(image_size: Sequence[int], sam_size: int) -> tuple[int, int]:
-    """(height, width) that an image takes up at the top left of the SAM frame.
-
-    Rounds as ``segment_anything.utils.transforms.ResizeLongestSide`` does.
-
-    Args:
-        image_size: (IH, IW).
-        sam_size: L, the side of the SAM frame.
-
-    Raises:
-        ValueError: the image is so thin that nothing of it is left.
-    """
-    scale = sam_size * 1.0 / max(image_size)
-    height, width = (int(side * scale + 0.5) for side in image_size)
-    if min(height, width) < 1:
-        raise ValueError(
-            f'an image of (height, width) {tuple(image_size)} is less than half a pixel thick in a SAM frame of '
-            f'{sam_size} px; crop it to an aspect ratio below {2 * sam_size}:1'
-        )
-    return height, width
-
-
-def boxes_to_sam(boxes: Tensor, image_size: Sequence[int], sam_size: int) -> Tensor:
-    """Bring boxes from the image frame to the SAM frame.
-
-    Args:
-        boxes: [N, 4] XYXY in px of the image frame.
-        image_size: (IH, IW).
-        sam_size: L, the side of the SAM frame.
-
-    Returns:
-        [N, 4] float32 XYXY in px of the SAM frame, as SAM's prompt encoder takes them.
-    """
-    height, width = sam_content_size(image_size, sam_size)
-    scale_x, scale_y = width / image_size[1], height / image_size[0]
-    return boxes.float() * boxes.new_tensor([scale_x, scale_y, scale_x, scale_y], dtype=torch.float32)
-
-
-def logits_to_sam(logits: Tensor, sam_size: int, grid_size: Sequence[int]) -> Tensor:
-    """Bring logits from the image frame to a grid over the SAM frame.
-
-    They go the way of the image itself: resized to the image's place in the SAM frame, padded to the square, then
-    resampled to the grid, so that cell and image content coincide for every aspect ratio. The padding of a mask is
-    filled with the lower of -1 and its own lowest logit: background to SAM, even if the mask is foreground everywhere,
-    and independent of the other masks.
-
-    Args:
-        logits: [N, IH, IW].
-        sam_size: L, the side of the SAM frame.
-        grid_size: (height, width) of the grid, e.g. (256, 256) for SAM's mask prompt with L = 1024.
-
-    Returns:
-        [N, *grid_size] float32.
-    """
-    height, width = sam_content_size(logits.shape[-2:], sam_size)
-    fill = logits.float().amin(dim=(1, 2)).clamp(max=-1.0)
-    square = fill[:, None, None].repeat(1, sam_size, sam_size)
-    square[:, :height, :width] = resize_logits(logits, (height, width))
-    return resize_logits(square, grid_size)
-
-
-def sam_to_image(logits: Tensor, sam_size: int, image_size: Sequence[int]) -> Tensor:
-    """Bring logits from a grid over the SAM frame to the image frame.
-
-    What ``segment_anything.modeling.Sam.postprocess_masks`` does in three steps (resample to the SAM frame, cut the
-    padding off, resample to the image) is linear along each axis: one matrix for the rows and one for the columns do
-    the same, without the px of the SAM frame in memory, and several times faster backward.
-
-    Args:
-        logits: [N, h, w], the whole SAM frame.
-        sam_size: L, the side of the SAM frame.
-        image_size: (IH, IW).
-
-    Returns:
-        [N, IH, IW] float32, differentiable in ``logits``.
-    """
-    contents = sam_content_size(image_size, sam_size)
-    rows, columns = (
-        _from_sam_axis(cells, sam_size, content, side).to(logits.device)
-        for cells, content, side in zip(logits.shape[-2:], contents, image_size, strict=True)
-    )
-    with torch.autocast(logits.device.type, enabled=False):
-        return rows @ logits.float() @ columns.T
-
-
-@lru_cache(maxsize=256)
-def _from_sam_axis(cells: int, sam_size: int, content: int, side: int) -> Tensor:
-    """[side, cells] float32: resample along one axis to the SAM frame, cut its content out, resample to the image."""
-    with torch.inference_mode(mode=False):  # what is kept must serve training, too
-        to_frame = F.interpolate(torch.eye(cells)[None], size=sam_size, mode='linear', align_corners=False)
-        return F.interpolate(to_frame[..., :content], size=side, mode='linear', align_corners=False)[0].T.contiguous()
-
-
 def masks_to_boxes(masks: Tensor) -> Tensor:
     """Tight boxes around masks.
 
@@ -333,27 +237,3 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
         dim=1,
     )
     return boxes.float()
-
-
-def largest_component(logits: Tensor) -> Tensor:
-    """Keep the best connected component of each predicted mask.
-
-    Foreground is ``logits > 0``; pixels that touch at an edge or a corner are connected. The best component has the
-    greatest sum of sigmoid(logits): its area, weighted with the model's confidence. Ties go to the first in raster
-    order. Not differentiable; runs on the CPU.
-
-    Args:
-        logits: [N, H, W].
-
-    Returns:
-        [N, H, W] bool; all False where a mask has no foreground.
-    """
-    probabilities = logits.detach().float().sigmoid().cpu().numpy()
-    foreground = (logits > 0).cpu().numpy()
-    kept = np.zeros_like(foreground)
-    for index, mask in enumerate(foreground):
-        labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
-        if count:
-            scores = np.bincount(labels.ravel(), weights=probabilities[index].ravel())
-            kept[index] = labels == 1 + scores[1:].argmax()
-    return torch.from_numpy(kept).to(logits.device)

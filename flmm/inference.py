@@ -11,13 +11,13 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 from torch import Tensor
 
-from flmm.config import read_config
-from flmm.datasets import RefCOCO2PNG, cached_features_in, unlabelled_item
-from flmm.fingerprint import mappings_in
+from flmm.config import mappings_in, read_config
+from flmm.datasets import RefCOCO2PNG, unlabelled_item
+from flmm.features import cached_features_in
 from flmm.images import read_rgb
 from flmm.models import FrozenLMM, LMMWithoutWeights
-from flmm.models.checkpoints import load_trained
-from flmm.registry import MODELS, TRANSFORMS, is_type
+from flmm.models.build import build_model
+from flmm.registry import TRANSFORMS, is_type
 from flmm.structures import GroundingSample
 
 LOADERS = ('val_dataloader', 'test_dataloader', 'train_dataloader')
@@ -97,9 +97,8 @@ class PhraseGrounder:
         if to_sample is None:
             raise ValueError(f'{str(config)!r} has no RefCOCO2PNG in {", ".join(LOADERS)}; add it to a pipeline of one')
         with DefaultScope.overwrite_default_scope(settings.get('default_scope')):
-            model = MODELS.build(settings.model)
             to_sample = TRANSFORMS.build({**to_sample, 'concat': True})
-        load_trained(model, checkpoint)
+        model = build_model(settings, checkpoint=checkpoint)
         return cls(model=model.to(device).eval(), to_sample=to_sample, group_size=group_size, batch_size=batch_size)
 
     @torch.no_grad()

@@ -16,6 +16,7 @@ from transformers import (
     PROCESSOR_MAPPING,
     AutoConfig,
     AutoModelForImageTextToText,
+    AutoModelForMaskGeneration,
     AutoProcessor,
     PreTrainedConfig,
     PreTrainedModel,
@@ -79,19 +80,15 @@ def load_lmm(
             that lacks weights of the model or has others.
     """
     source = checkpoint_source(name_or_path, needs=MODEL_FILES)
-    model, info = _load(
-        AutoModelForImageTextToText.from_pretrained,
-        source,
-        config=load_lmm_config(source),  # AutoModel's own reading prefers the checkpoint's '_attn_implementation'
-        dtype=dtype,
-        attn_implementation=attn_implementation,
-        output_loading_info=True,
-        **kwargs,
+    return _load_whole(
+        AutoModelForImageTextToText, source, dtype=dtype, attn_implementation=attn_implementation, **kwargs
     )
-    problems = {what: sorted(map(str, keys)) for what, keys in info.items() if keys}
-    if problems:
-        raise ValueError(f'checkpoint {source!r} does not fit {type(model).__name__}: {problems}')
-    return model
+
+
+def load_sam(name_or_path: str | os.PathLike) -> PreTrainedModel:
+    """Load a SAM of transformers with its weights, all of them, in float32; errors as in :func:`load_lmm`."""
+    source = checkpoint_source(name_or_path, needs=MODEL_FILES)
+    return _load_whole(AutoModelForMaskGeneration, source, dtype=torch.float32, attn_implementation='sdpa')
 
 
 def lmm_from_config(
@@ -135,6 +132,20 @@ def checkpoint_source(name_or_path: str | os.PathLike, *, needs: tuple[str, ...]
             'are owner/name and no folder here has the name of the owner'
         )
     return source
+
+
+def _load_whole(auto_class: Any, source: str, **kwargs: Any) -> PreTrainedModel:
+    model, info = _load(
+        auto_class.from_pretrained,
+        source,
+        config=load_lmm_config(source),  # AutoModel's own reading prefers the checkpoint's '_attn_implementation'
+        output_loading_info=True,
+        **kwargs,
+    )
+    problems = {what: sorted(map(str, keys)) for what, keys in info.items() if keys}
+    if problems:
+        raise ValueError(f'checkpoint {source!r} does not fit {type(model).__name__}: {problems}')
+    return model
 
 
 def _load(loader: Callable[..., Loaded], source: str, **kwargs: Any) -> Loaded:

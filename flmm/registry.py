@@ -1,7 +1,7 @@
 """flmm's registries, children of mmengine's: configs say ``default_scope = 'flmm'`` and name upstream types by scope.
 
 ``dict(type='RefCOCO2PNG')`` is ours, ``dict(type='mmdet.DiceLoss')`` is mmdet's, and what neither has, such as
-``dict(type='DefaultSampler')``, is mmengine's. Each registry imports the modules that its types live in on the first
+``dict(type='DefaultSampler')``, is mmengine's. Each registry imports the package that its types live in on the first
 build, so no config needs ``custom_imports``.
 """
 
@@ -18,26 +18,16 @@ def _child_of(parent: Registry, *locations: str) -> Registry:
     return Registry(parent.name, parent=parent, scope='flmm', locations=list(locations))
 
 
-DATASETS = _child_of(
-    mmengine_registry.DATASETS,
-    'flmm.datasets.cached_features',
-    'flmm.datasets.refcoco',
-    'flmm.datasets.refcoco_test_sets',
-)
-TRANSFORMS = _child_of(
-    mmengine_registry.TRANSFORMS,
-    'flmm.datasets.load_masks',
-    'flmm.datasets.transforms',
-    *modules_of('image_processor'),
-)
-FUNCTIONS = _child_of(mmengine_registry.FUNCTIONS, 'flmm.datasets.collate', 'flmm.datasets.worker_seeds')
-DATA_SAMPLERS = _child_of(mmengine_registry.DATA_SAMPLERS, 'flmm.datasets.token_batch_sampler')
+DATASETS = _child_of(mmengine_registry.DATASETS, 'flmm.datasets', 'flmm.features')
+TRANSFORMS = _child_of(mmengine_registry.TRANSFORMS, 'flmm.datasets', *modules_of('image_processor'))
+FUNCTIONS = _child_of(mmengine_registry.FUNCTIONS, 'flmm.datasets')
+DATA_SAMPLERS = _child_of(mmengine_registry.DATA_SAMPLERS, 'flmm.datasets')
 MODELS = _child_of(mmengine_registry.MODELS, 'flmm.models', *modules_of('model'))
 METRICS = _child_of(mmengine_registry.METRICS, 'flmm.evaluation')
 HOOKS = _child_of(mmengine_registry.HOOKS, 'flmm.engine')
-LOOPS = _child_of(mmengine_registry.LOOPS, 'flmm.engine.loops')
-PARAM_SCHEDULERS = _child_of(mmengine_registry.PARAM_SCHEDULERS, 'flmm.engine.schedulers')
-RUNNERS = _child_of(mmengine_registry.RUNNERS, 'flmm.engine.runner')
+LOOPS = _child_of(mmengine_registry.LOOPS, 'flmm.engine')
+PARAM_SCHEDULERS = _child_of(mmengine_registry.PARAM_SCHEDULERS, 'flmm.engine')
+RUNNERS = _child_of(mmengine_registry.RUNNERS, 'flmm.engine')
 
 # Nothing of ours is in these yet; mmengine looks for a default scope's child in each registry that it builds from.
 EVALUATOR = _child_of(mmengine_registry.EVALUATOR)

@@ -10,5 +10,5 @@ import flmm  # noqa: F401 (stands in for mmcv's compiled ops before a test impor
 # tests/helpers, not tests: transformers would take tests/datasets for Hugging Face's package of that name.
 sys.path.insert(0, str(Path(__file__).parent / 'helpers'))
 # Last, as tools/test.py has the name of a standard module.
-sys.path.append(str(Path(__file__).parents[1] / 'tools'))
+sys.path += [str(Path(__file__).parents[1] / 'tools'), str(Path(__file__).parents[1] / 'tools' / 'research')]
 torch.set_num_threads(2)

@@ -15,8 +15,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from flmm.config import read_config
-from flmm.models.checkpoints import load_trained
-from flmm.registry import MODELS
+from flmm.models.build import build_model
 from flmm.structures import GroundingSample
 from flmm.visualization import draw_heads, draw_phrases, save_figure
 
@@ -64,9 +63,7 @@ def main() -> None:
     if not 0 <= args.index < len(dataloader):
         raise ValueError(f'--index is {args.index}, the {args.loader} loader has {len(dataloader)} batches')
     batch = next(data for index, data in enumerate(dataloader) if index == args.index)
-    model = MODELS.build(config.model)
-    if args.checkpoint:
-        load_trained(model, args.checkpoint)
+    model = build_model(config, checkpoint=args.checkpoint)
     if torch.cuda.is_available():
         model.cuda()
 

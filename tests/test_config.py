@@ -1,4 +1,4 @@
-"""Reading configs: overrides, YAML, weights above the config."""
+"""Reading configs: keys, overrides, YAML, weights above the config."""
 
 import re
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from flmm.config import find_checkpoints, read_config
+from flmm.config import check_config_keys, find_checkpoints, mappings_in, read_config
 from flmm.pretrained import load_lmm_config
 
 REPOSITORY = Path(__file__).parents[1]
 DEMO = REPOSITORY / 'configs' / 'shapes' / 'demo.py'
+CONFIGS = sorted((REPOSITORY / 'configs').glob('[!_]*/*.py'))
 
 
 @pytest.mark.parametrize(
@@ -185,3 +186,50 @@ def test_read_config_finds_checkpoints(tmp_path, monkeypatch):
     config = read_config(tmp_path / 'repo' / 'config.py', {'model.sam.checkpoint': 'sam.pth'})
     assert config.model.sam.checkpoint == str(tmp_path / 'repo' / 'sam.pth')
     assert config.model.lmm.name_or_path == str(tmp_path / 'repo' / 'assets')
+
+
+@pytest.mark.parametrize(
+    ('misspelt', 'meant'),
+    [
+        ('train_dataloder', 'train_dataloader'),
+        ('optim_wraper', 'optim_wrapper'),
+        ('param_schedulers', 'param_scheduler'),
+        ('custom_hook', 'custom_hooks'),
+        ('val_evaluater', 'val_evaluator'),
+        ('load_form', 'load_from'),
+        ('find_unused_parameter', 'find_unused_parameters'),
+        ('model_wraper_cfg', 'model_wrapper_cfg'),
+        ('activation_checkpoint', 'activation_checkpointing'),
+    ],
+)
+def test_near_misses_are_refused(misspelt, meant):
+    message = rf"unknown config key '{misspelt}' \(did you mean '{meant}'\?\); rename it, as it would have no effect"
+    with pytest.raises(ValueError, match=message):
+        check_config_keys(['model', misspelt])
+
+
+def test_all_near_misses_are_named():
+    with pytest.raises(ValueError, match=r"'val_cgf' \(.*'val_cfg'\?\), 'test_cgf' \(.*'test_cfg'\?\); rename"):
+        check_config_keys({'val_cgf': {}, 'test_cgf': {}})
+
+
+def test_keys_of_the_runner_and_variables_pass():
+    runner = ['model', 'work_dir', 'train_cfg', 'auto_scale_lr', 'sync_bn', 'compile', 'efficient_conv_bn_eval']
+    variables = ['lmm', 'pipeline', 'image_processor', 'refcoco', 'train_pipeline']
+    assert check_config_keys([*runner, *variables]) is None  # and raises nothing
+
+
+def test_there_are_configs():
+    assert CONFIGS
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_published_configs_pass(path):
+    assert check_config_keys(Config.fromfile(path)) is None
+
+
+def test_mappings_are_found_at_any_depth_outer_before_inner():
+    inner, deep, other = {'c': 1}, {'d': 'text'}, {'f': None}
+    outer = {'a': [inner, (deep,)], 'b': {'e': other}}
+    assert list(mappings_in([outer, 'text', 3])) == [outer, inner, deep, {'e': other}, other]
+    assert list(mappings_in(None)) == []

@@ -1,24 +1,15 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import Sam
-from segment_anything.utils.transforms import ResizeLongestSide
 from torchvision.ops import masks_to_boxes as torchvision_masks_to_boxes
 
 from flmm.geometry import (
     area_coverage,
-    boxes_to_sam,
     frame_meta_data,
     image_to_processed,
-    largest_component,
-    logits_to_sam,
     masks_to_boxes,
     processed_to_image,
     resample_view,
-    sam_content_size,
-    sam_to_image,
 )
 
 
@@ -195,80 +186,3 @@ def test_box_of_an_empty_mask_is_that_of_a_full_one():
 
     assert masks_to_boxes(masks).tolist() == [[0, 0, 6, 4]] * 2
     assert masks_to_boxes(masks[:0]).shape == (0, 4)
-
-
-@pytest.mark.parametrize('image_size', [(480, 640), (640, 480), (333, 500), (1200, 1199), (256, 256), (37, 911)])
-@pytest.mark.parametrize('sam_size', [256, 1024])
-def test_sam_frame_equals_segment_anythings(image_size, sam_size):
-    reference = ResizeLongestSide(sam_size)
-    height, width = image_size
-    boxes = torch.tensor([[0.0, 0, width - 1, height - 1], [3, 5, width / 2, height / 3]])
-
-    assert sam_content_size(image_size, sam_size) == reference.get_preprocess_shape(*image_size, sam_size)
-    torch.testing.assert_close(
-        boxes_to_sam(boxes, image_size, sam_size), reference.apply_boxes_torch(boxes, image_size), rtol=0, atol=1e-4
-    )
-
-
-def test_sam_frame_refuses_an_image_that_vanishes():
-    with pytest.raises(ValueError, match=r'\(1, 600\) is less than half a pixel thick .* below 512:1'):
-        sam_content_size((1, 600), 256)
-
-
-@pytest.mark.parametrize('image_size', [(60, 80), (80, 60), (200, 333), (64, 64)])
-def test_logits_to_sam_places_content_like_the_image(image_size):
-    logits = random_logits(2, *image_size)
-    height, width = sam_content_size(image_size, 64)
-
-    prompts = logits_to_sam(logits, 64, (64, 64))
-
-    expected = F.interpolate(logits[None], size=(height, width), mode='bilinear', align_corners=False)[0]
-    torch.testing.assert_close(prompts[:, :height, :width], expected, rtol=0, atol=1e-6)
-    fill = logits.amin(dim=(1, 2)).clamp(max=-1)[:, None, None].expand_as(prompts)
-    assert torch.equal(prompts[:, height:], fill[:, height:])
-    assert torch.equal(prompts[:, :, width:], fill[:, :, width:])
-
-
-@pytest.mark.parametrize('image_size', [(60, 80), (80, 60), (200, 333), (64, 64), (7, 300)])
-@pytest.mark.parametrize(('sam_size', 'cells'), [(64, 16), (256, 64)])
-def test_sam_to_image_is_segment_anythings_postprocessing(image_size, sam_size, cells):
-    logits = random_logits(3, cells, cells).requires_grad_()
-    weights = random_logits(3, *image_size)
-    # The only thing that the method reads of its object is the side of the SAM frame.
-    sam = SimpleNamespace(image_encoder=SimpleNamespace(img_size=sam_size))
-    content = sam_content_size(image_size, sam_size)
-    expected = Sam.postprocess_masks(sam, logits[:, None], content, image_size)[:, 0]
-
-    found = sam_to_image(logits, sam_size, image_size)
-
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
-    expected_gradient, gradient = (torch.autograd.grad((x * weights).sum(), logits)[0] for x in (expected, found))
-    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-4)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        assert torch.equal(sam_to_image(logits, sam_size, image_size), found)
-
-
-def test_logits_to_sam_pads_confident_foreground_with_minus_one():
-    logits = torch.stack([torch.full((32, 64), 5.0), torch.full((32, 64), -7.0)])
-
-    prompts = logits_to_sam(logits, 64, (16, 16))
-
-    assert prompts.shape == (2, 16, 16)
-    assert prompts[0, :8].unique().tolist() == [5.0]
-    assert prompts[0, 8:].unique().tolist() == [-1.0]
-    assert prompts[1].unique().tolist() == [-7.0]
-
-
-def test_largest_component_weighs_area_with_confidence():
-    logits = torch.full((3, 6, 8), -1.0)
-    logits[0, :2, :3] = 0.01  # 6 px at 0.50 against 4 px at 1.0
-    logits[0, 4:, 4:6] = 9.0
-    logits[1, 0, 0] = logits[1, 1, 1] = 1.0  # connected through a corner: 2 px against 1
-    logits[1, 5, 5] = 1.0
-
-    kept = largest_component(logits)
-
-    expected = torch.zeros(3, 6, 8, dtype=torch.bool)
-    expected[0, 4:, 4:6] = True
-    expected[1, 0, 0] = expected[1, 1, 1] = True
-    assert torch.equal(kept, expected)

@@ -185,13 +185,18 @@ def test_to_moves_every_tensor_and_list_of_tensors_of_a_copy():
 
 def test_to_moves_carried_features():
     features = FrozenFeatures(
-        attentions=torch.zeros(2, 8, *GRID), hidden_states=torch.zeros(4, 3, 8), image_embedding=torch.zeros(4, 2, 2)
+        attentions=torch.zeros(2, 8, *GRID),
+        hidden_states=torch.zeros(4, 3, 8),
+        image_embedding={'image': torch.zeros(4, 2, 2), 'early': torch.zeros(6, 2, 2)},
     )
     moved = GroundingSample(**fields(features=features)).to('meta')
 
     assert {moved.features.attentions.device.type, moved.features.hidden_states.device.type} == {'meta'}
-    assert moved.features.image_embedding.device.type == 'meta'
-    assert features.image_embedding.device.type == 'cpu'
+    assert {name: part.device.type for name, part in moved.features.image_embedding.items()} == {
+        'image': 'meta',
+        'early': 'meta',
+    }
+    assert {part.device.type for part in features.image_embedding.values()} == {'cpu'}
 
 
 def test_the_last_view_is_the_one_that_masks_are_predicted_in():

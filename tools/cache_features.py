@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from flmm.config import read_config
-from flmm.datasets.cached_features import CachedFeatures, cached_features_in, made_with
-from flmm.datasets.feature_store import IMAGES_PER_SHARD, FeatureStore, StoredSample
+from flmm.features import CachedFeatures, FeatureStore, MadeWith, StoredSample, cached_features_in
+from flmm.features.shards import IMAGES_PER_SHARD
 from flmm.models import FrozenLMM
 from flmm.registry import DATASETS, MODELS
 from flmm.structures import FrozenFeatures
@@ -106,16 +106,16 @@ def _store(cached: dict, args: argparse.Namespace) -> None:
     images = ImageSamples(DATASETS.build(cached.dataset), draws=options['draws'], seed=options['seed'])
     # Before its files are looked at: of a checkpoint of the hub they are all here only when it has been loaded.
     model = MODELS.build(cached.model).to(get_device()).eval()
-    store = FeatureStore(folder, made_with=made_with(**options), pictures=pictures)
+    store = FeatureStore(folder, made_with=MadeWith.from_configs(**options), pictures=pictures)
     missing = store.open_to_write(num_images=len(images))
     mine = [shard for shard in missing if shard % args.world_size == args.rank]
     with tqdm(total=len(mine), unit='shard', desc=str(folder)) as progress:
         for shard in mine:
             first = shard * IMAGES_PER_SHARD
-            of_shard = torch.utils.data.Subset(images, range(first, min(first + IMAGES_PER_SHARD, len(images))))
+            subset = torch.utils.data.Subset(images, range(first, min(first + IMAGES_PER_SHARD, len(images))))
             states = store.read_pictures(images.paths[first : first + IMAGES_PER_SHARD])
             loader = DataLoader(
-                of_shard,
+                subset,
                 batch_size=args.batch_size,
                 num_workers=args.num_workers,
                 collate_fn=_flattened,
@@ -125,16 +125,19 @@ def _store(cached: dict, args: argparse.Namespace) -> None:
             progress.update()
 
 
-def _flattened(of_images: list[list[StoredSample]]) -> list[StoredSample]:
-    return [stored for of_image in of_images for stored in of_image]
+def _flattened(images: list[list[StoredSample]]) -> list[StoredSample]:
+    return [stored for samples in images for stored in samples]
 
 
 @torch.no_grad()
-def _with_features(model: FrozenLMM, of_images: list[StoredSample], batch_size: int) -> list[StoredSample]:
-    images = {id(stored.sample.image): stored.sample.image for stored in of_images}
-    embeddings = dict(zip(images, model.sam.encode_images(list(images.values())).cpu(), strict=True))
-    for start in range(0, len(of_images), batch_size):
-        batch = of_images[start : start + batch_size]
+def _with_features(model: FrozenLMM, samples: list[StoredSample], batch_size: int) -> list[StoredSample]:
+    images = {id(stored.sample.image): stored.sample.image for stored in samples}
+    embeddings = {
+        key: {name: part.cpu() for name, part in embedding.items()}
+        for key, embedding in zip(images, model.sam.encode_images(list(images.values())), strict=True)
+    }
+    for start in range(0, len(samples), batch_size):
+        batch = samples[start : start + batch_size]
         read = zip(*model.run_lmm([stored.sample.to(get_device()) for stored in batch]), strict=True)
         for stored, (attentions, hidden_states) in zip(batch, read, strict=True):
             stored.sample.features = FrozenFeatures(
@@ -144,7 +147,7 @@ def _with_features(model: FrozenLMM, of_images: list[StoredSample], batch_size: 
                 made_by=model.frozen_parts(),
             )
             stored.sample.image = stored.sample.lmm_inputs = None  # a shard of them would fill the memory
-    return of_images
+    return samples
 
 
 if __name__ == '__main__':

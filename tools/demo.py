@@ -19,10 +19,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from flmm.config import read_config
-from flmm.datasets.shapes import build_dataset
 from flmm.evaluation import format_table, write_metrics
-from flmm.models.checkpoints import load_trained
-from flmm.registry import MODELS
+from flmm.models.build import build_model
+from flmm.shapes import build_dataset
 from flmm.structures import GroundingSample
 from flmm.visualization import draw_phrases, save_figure
 
@@ -126,9 +125,8 @@ def main() -> None:
     announce('drawing pictures')
     config = read_config(CONFIG)
     init_default_scope(config.default_scope)
-    model = MODELS.build(config.model)
-    load_trained(model, checkpoint)
-    grounded = model.eval()(pick_samples(config), mode='predict')
+    model = build_model(config, checkpoint=checkpoint).eval()
+    grounded = model(pick_samples(config), mode='predict')
     save_figure(draw_phrases(grounded), work_dir / 'pictures.png')
     announce(f'done: {work_dir}/metrics.json, table.txt, pictures.png')
     print(table)

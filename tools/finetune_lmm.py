@@ -2,7 +2,7 @@
 
     python tools/finetune_lmm.py --model Qwen/Qwen2.5-VL-3B-Instruct --data train.jsonl --output work_dirs/sft
 
-The data format is described in flmm/finetune/chat_dataset.py. All conversations and the headers of
+The data format is described in flmm/finetune/chat_format.py. All conversations and the headers of
 all images are checked before training. The output folder is a checkpoint for `from_pretrained`.
 """
 

@@ -5,7 +5,7 @@ python tools/make_shapes.py --out data/shapes --train 1500 --val 100 --test 100 
 
 import argparse
 
-from flmm.datasets.shapes import DIFFICULTY, build_dataset
+from flmm.shapes import DIFFICULTY, build_dataset
 
 
 def parse_args() -> argparse.Namespace:

@@ -21,8 +21,8 @@ from mmengine.runner import Runner, set_random_seed
 from tqdm import tqdm
 
 from flmm.config import read_config
-from flmm.datasets import cached_features_in
 from flmm.evaluation import best_threshold_iou
+from flmm.features import cached_features_in
 from flmm.geometry import area_coverage
 from flmm.models import FrozenLMM
 from flmm.registry import MODELS

@@ -9,8 +9,10 @@ own: everything has the same place on the page. --no-pictures counts only.
 
 import argparse
 import csv
+import inspect
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +24,12 @@ from PIL import Image
 from transformers import Qwen2VLImageProcessor
 
 from flmm.apt.layout import SIZES
+from flmm.apt.patch_selection import SETTINGS, PatchSelection
 from flmm.apt.patch_tokenizer import PatchTokenizer
 from flmm.images import read_rgb
 from flmm.visualization import draw_selection, save_figure
-from flmm.visualization.selection_figure import IMPORTANCE_SCALES
 
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
-SETTINGS = (
-    'patch_selection_method', 'alpha', 'thresholds', 'method', 'laplacian_aggregate', 'blur', 'max_token_size',
-    'merge_size',
-)  # fmt: skip
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,24 +37,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('images', help='an image, or a folder of images (not of folders)')
     parser.add_argument('--out-dir', required=True, help='folder for pictures and statistics')
     parser.add_argument('--no-pictures', action='store_true', help='write the statistics alone')
-    parser.add_argument('--patch-selection-method', default='v1', help='none, v1, v2 or budget (default: %(default)s)')
-    parser.add_argument(
-        '--alpha',
-        type=float,
-        default=1.0,
-        help='budget: share of the patches to keep; v2: times the mean importance is the threshold (default: 1)',
-    )
-    parser.add_argument(
-        '--thresholds',
-        type=float,
-        nargs=2,
-        metavar=('T28', 'T56'),
-        help="v1's for 28 and 56 px (default: the method's)",
-    )
-    parser.add_argument('--method', default='entropy', help=f'{", ".join(IMPORTANCE_SCALES)} (default: %(default)s)')
-    parser.add_argument('--laplacian-aggregate', default='mean', help='mean, max or std (default: %(default)s)')
-    parser.add_argument('--blur', type=int, default=1, help='smooth over this odd number of px (default: 1, none)')
-    parser.add_argument('--max-token-size', type=int, default=4, help='largest token in units: 4, 2 or 1 (default: 4)')
+    selection = parser.add_argument_group('selection', inspect.getdoc(PatchSelection).partition('\n\nRaises:')[0])
+    for name, default in SETTINGS.items():
+        option = '--' + name.replace('_', '-')
+        if name == 'thresholds':
+            selection.add_argument(option, type=float, nargs=2, metavar=('T28', 'T56'), help="(default: the measure's)")
+        else:
+            selection.add_argument(option, type=type(default), default=default, help='(default: %(default)s)')
     parser.add_argument('--merge-size', type=int, default=2, help='m x m patches make a token (default: 2, as in Qwen)')
     parser.add_argument('--min-pixels', type=int, help="smallest size to read at (default: Qwen2VLImageProcessor's)")
     parser.add_argument('--max-pixels', type=int, help="largest size to read at (default: Qwen2VLImageProcessor's)")
@@ -115,9 +102,10 @@ def visualize(
 
     Returns:
         The figure, None unless ``draw``, and the statistics: sizes are [width, height] in px; ``tokens_per_scale``
-        counts the tokens made from patches of 14, 28 and 56 px; ``budget_info``, with the budget only, is in patches as
+        counts the tokens made from patches of each size in px; ``budget_info``, with the budget only, is in patches as
         ``PatchTokenizer`` has it.
     """
+    selection = tokenizer.selection
     image = read_rgb(path, name=str(path), orientation='apply')
     pixels = resize_image(image, processor=processor, name=str(path))
     importance_maps = tokenizer.compute_importance_maps(pixels)
@@ -127,9 +115,9 @@ def visualize(
         'file': path.name,
         'size': [image.width, image.height],
         'processed_size': [width, height],
-        'patch_selection_method': tokenizer.patch_selection_method,
-        'alpha': tokenizer.alpha,
-        'tokens_per_scale': {processor.patch_size * s: int((layout.tokens[:, 2] == s).sum()) for s in SIZES},
+        'patch_selection_method': selection.patch_selection_method,
+        'alpha': selection.alpha,
+        'tokens_per_scale': {tokenizer.patch_size * s: int((layout.tokens[:, 2] == s).sum()) for s in SIZES},
         'tokens': len(layout),
         'dense_tokens': h * w,
         'kept_fraction': len(layout) / (h * w),
@@ -143,29 +131,29 @@ def visualize(
             layout,
             patches=patches,
             importance_maps={size: maps[0] for size, maps in importance_maps.items()},
-            method=tokenizer.method,
+            method=selection.method,
             title=f'{path.name}, {image.width}x{image.height} px read at {width}x{height}',
-            settings=describe(tokenizer),
-            thresholds=dict(zip((28, 56), tokenizer.thresholds, strict=True))
-            if tokenizer.patch_selection_method == 'v1'
+            settings=describe(selection),
+            thresholds=dict(zip(list(importance_maps)[1:], selection.v1_thresholds, strict=True))
+            if selection.patch_selection_method == 'v1'
             else None,
         )
     return figure, statistics
 
 
-def describe(tokenizer: PatchTokenizer) -> str:
+def describe(selection: PatchSelection) -> str:
     """Name the settings that matter in a few words, such as 'budget, alpha 0.3, laplacian mean, blur 5'."""
-    words = [tokenizer.patch_selection_method]
+    words = [selection.patch_selection_method]
     if words != ['none']:
         if words != ['v1']:
-            words.append(f'alpha {tokenizer.alpha:g}')
+            words.append(f'alpha {selection.alpha:g}')
         words.append(
-            f'laplacian {tokenizer.laplacian_aggregate}' if tokenizer.method == 'laplacian' else tokenizer.method
+            f'laplacian {selection.laplacian_aggregate}' if selection.method == 'laplacian' else selection.method
         )
-        if tokenizer.blur > 1:
-            words.append(f'blur {tokenizer.blur}')
-        if tokenizer.max_token_size < max(SIZES):
-            words.append(f'tokens up to {tokenizer.max_token_size}x{tokenizer.max_token_size}')
+        if selection.blur > 1:
+            words.append(f'blur {selection.blur}')
+        if selection.max_token_size < max(SIZES):
+            words.append(f'tokens up to {selection.max_token_size}x{selection.max_token_size}')
     return ', '.join(words)
 
 
@@ -174,9 +162,9 @@ def write_statistics(statistics: list[dict[str, Any]], settings: dict[str, Any],
     document = {'settings': settings, 'images': statistics}
     (out_dir / 'statistics.json').write_text(json.dumps(document, indent=2) + '\n')
     rows = []
-    for of_image in statistics:
+    for image in statistics:
         row = {}
-        for key, value in of_image.items():
+        for key, value in image.items():
             if key.endswith('size'):
                 value = dict(zip(('width', 'height'), value, strict=True))
             row |= (
@@ -193,21 +181,22 @@ def main() -> None:
     args = parse_args()
     out_dir = Path(args.out_dir)
     images = find_images(Path(args.images), out_dir=out_dir)
-    tokenizer = PatchTokenizer(**{name: getattr(args, name) for name in SETTINGS})
+    selection = PatchSelection(**{name: getattr(args, name) for name in SETTINGS})
     processor = build_image_processor(
         merge_size=args.merge_size, min_pixels=args.min_pixels, max_pixels=args.max_pixels
     )
+    tokenizer = PatchTokenizer(selection=selection, patch_size=processor.patch_size, merge_size=args.merge_size)
     out_dir.mkdir(parents=True, exist_ok=True)
     statistics = []
     for path in track_iter_progress(images, file=sys.stderr) if len(images) > 1 else images:
-        figure, of_image = visualize(path, tokenizer=tokenizer, processor=processor, draw=not args.no_pictures)
+        figure, counts = visualize(path, tokenizer=tokenizer, processor=processor, draw=not args.no_pictures)
         if figure is not None:
             save_figure(figure, out_dir / f'{path.name}.png')  # the whole name: photo.jpg and photo.png stay apart
-        statistics.append(of_image)
-    settings = {name: getattr(tokenizer, name) for name in SETTINGS}
+        statistics.append(counts)
+    settings = asdict(selection) | {'thresholds': selection.v1_thresholds, 'merge_size': args.merge_size}
     settings |= {'min_pixels': processor.size['shortest_edge'], 'max_pixels': processor.size['longest_edge']}
     write_statistics(statistics, settings, out_dir)
-    tokens, dense = (sum(of_image[key] for of_image in statistics) for key in ('tokens', 'dense_tokens'))
+    tokens, dense = (sum(image[key] for image in statistics) for key in ('tokens', 'dense_tokens'))
     plural = 's' if len(images) > 1 else ''
     print(f'{out_dir}: {len(images)} image{plural}, {tokens:,} of {dense:,} tokens kept ({tokens / dense:.1%}).')
 

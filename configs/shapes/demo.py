@@ -4,15 +4,10 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/schedules/adamw_1e.py',
     '../_base_/datasets/shapes.py',
-    '../_base_/models/frozen_qwen_small_sam.py',
+    '../_base_/models/frozen_lmm_small_sam.py',
     '../_base_/lmms/demo.py',
 ]
-model = dict(lmm=_base_.lmm)
-to_sample = dict(
-    type='RefCOCO2PNG',
-    image_processor=_base_.image_processor,
-    prompt='Locate the shapes.',
-)
-pipeline = [*_base_.loading, to_sample]
-train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(pipeline=pipeline))
+from flmm.assembly import assemble
+
+model, train_dataloader, val_dataloader, test_dataloader = assemble(_base_)
 default_hooks = dict(logger=dict(interval=20))

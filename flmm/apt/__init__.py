@@ -2,6 +2,7 @@
 
 from flmm.apt.importance import compute_importance_maps
 from flmm.apt.layout import TokenLayout
+from flmm.apt.patch_selection import PatchSelection
 from flmm.apt.patch_tokenizer import PatchTokenizer
 from flmm.apt.selection import (
     select_patches_by_budget,
@@ -10,6 +11,7 @@ from flmm.apt.selection import (
 )
 
 __all__ = [
+    'PatchSelection',
     'PatchTokenizer',
     'TokenLayout',
     'compute_importance_maps',

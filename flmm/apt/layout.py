@@ -1,8 +1,9 @@
 """Which square of the image each image token covers, and what follows from it: positions, windows, dense maps.
 
 Letters: T tokens of an image, (h, w) its grid in units, m merge_size (m x m patches make one token), s the size of a
-token. A *unit* is the square of m x m patches that one dense token covers: 28x28 px in Qwen2-VL (m = 2), 14x14 px for
-m = 1. A token of size s covers s x s units and is read from m x m patches of 14*s px, each brought down to 14x14.
+token, P the patch size that the model reads in px. A *unit* is the square of m x m patches that one dense token covers.
+A token of size s covers s x s units and is read from m x m patches of s * P px, each brought down to P x P. Nothing
+here depends on P.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 SIZES = (1, 2, 4)
-"""The token sizes that patches of 14, 28 and 56 px make, in units."""
+"""The token sizes in units: what patches of P, 2 P and 4 P px make."""
 
 
 @dataclass(kw_only=True, frozen=True, eq=False)
@@ -123,13 +124,13 @@ class TokenLayout:
         return self.tokens[:, :2] + (self.tokens[:, 2:] - 1) / 2
 
     def patch_centres(self, *, merge_size: int) -> Tensor:
-        """[T * m * m, 2] float32: row and column of each patch's centre in patches of 14 px, token by token.
+        """[T * m * m, 2] float32: row and column of each patch's centre in patches of P px, token by token.
 
         They are the rotary positions of the vision tower; the patches of a token come row by row.
         """
         top_left, size = self.tokens[:, None, :2], self.tokens[:, None, 2:]
         within = torch.arange(merge_size, device=self.tokens.device)
-        within = torch.cartesian_prod(within, within).reshape(1, merge_size**2, 2)
+        within = torch.cartesian_prod(within, within).reshape(1, merge_size**2, 2)  # [1, m * m, 2]
         return (top_left * merge_size + within * size + (size - 1) / 2).flatten(0, 1)
 
     def windows(self, window_size: int) -> tuple[Tensor, Tensor]:

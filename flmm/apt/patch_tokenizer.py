@@ -1,22 +1,21 @@
-"""Adaptive patch tokenization: images -> patches of 14, 28 and 56 px, each brought down to 14x14, and their layout.
+"""Adaptive patch tokenization: images -> patches of P, 2 P and 4 P px, each brought down to P x P, and their layout.
 
-Letters: B images of one size, (H, W) that size in px, T tokens of an image, m merge_size (m x m patches of one
-size make one token). Maps and masks are dictionaries {14: [B, rows, columns], 28: ..., 56: ...} on ceil-sized grids.
+Letters: B images of one size, (H, W) that size in px, P the patch size that the model reads in px, S one of P, 2 P and
+4 P, T tokens of an image, m merge_size (m x m patches of one size make one token). Maps and masks are dictionaries
+{P: [B, rows, columns], 2 P: ..., 4 P: ...} on ceil-sized grids.
 
 Source: Choudhury et al., "Accelerating Vision Transformers with Adaptive Patch Sizes", ICLR 2026.
 """
 
 import math
-import warnings
-from collections.abc import Sequence
-from numbers import Integral, Real
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flmm.apt.importance import PATCH_SIZES, check_importance_settings, compute_importance_maps
+from flmm.apt.importance import check_patch_size, compute_importance_maps
 from flmm.apt.layout import SIZES, TokenLayout
+from flmm.apt.patch_selection import PatchSelection
 from flmm.apt.selection import (
     budget_splits,
     select_patches_by_budget,
@@ -25,42 +24,13 @@ from flmm.apt.selection import (
 )
 from flmm.apt.selection_info import BudgetInfo, SelectionInfo, budget_info, selection_info
 
-SELECTION_METHODS = ('none', 'v1', 'v2', 'budget')
-
-# Entropy is the yardstick: the others make about as many of the complete patches of photographs coarse. Measured on
-# the colour photos that come with scikit-image (astronaut, chelsea, coffee, rocket, motorcycle_left) at half, full and
-# twice their size (bicubic). Mean share over the 15 pictures, of patches below the threshold, before larger ones win:
-#                       28 px   56 px
-#   entropy              5.9 %   0.7 %
-#   laplacian, mean      6.1 %   0.8 %
-#   laplacian, max       5.4 %   0.8 %
-#   laplacian, std       6.1 %   0.8 %
-#   upsample_mse         5.6 %   0.5 %
-# A blur leaves entropy's shares as they are (5.4 and 0.6 % at 5 px) and raises the others', as it is meant to: what is
-# noise no longer counts (laplacian, mean, at 5 px: 33 and 17 %; upsample_mse: 21 and 9 %).
-DEFAULT_THRESHOLDS = {
-    ('entropy', None): (3.0, 2.0),
-    ('laplacian', 'mean'): (1.0, 0.5),
-    ('laplacian', 'max'): (4.0, 3.3),
-    ('laplacian', 'std'): (1.3, 0.8),
-    ('upsample_mse', None): (0.1, 0.1),
-}
-"""For each method and aggregate the thresholds of 'v1', for patches of 28 and of 56 px."""
-
 
 class PatchTokenizer:
     """Read smooth parts of images with fewer patches.
 
     Args:
-        patch_selection_method: 'none', all patches are 14 px; 'v1', fixed ``thresholds``; 'v2', a threshold that
-            follows from the image; 'budget', a share of the dense number of patches. See ``flmm.apt.selection``.
-        alpha: for 'budget' that share, in (0, 1]; for 'v2' the factor of the threshold, at least 0. 'v1' and 'none'
-            don't use it.
-        thresholds: of 'v1', for patches of 28 and of 56 px; None takes those of ``DEFAULT_THRESHOLDS``.
-        method: what importance is: 'entropy', 'laplacian' or 'upsample_mse'. See ``flmm.apt.importance``.
-        laplacian_aggregate: 'mean', 'max' or 'std'.
-        blur: side in px of the box that smooths the image before importance is measured, odd; 1 smooths nothing.
-        max_token_size: the largest token, in units (m x m patches of 14 px): 4 or 2, or 1 for none that is coarse.
+        selection: which patches are read coarsely.
+        patch_size: P, the side in px of the patches that the model reads, at least 2.
         merge_size: m, 1 or 2.
 
     Attributes:
@@ -68,59 +38,17 @@ class PatchTokenizer:
         last_budget_info: one :class:`BudgetInfo` for each image, or None where the method is not 'budget'.
 
     Raises:
-        ValueError: a setting outside of what is allowed.
+        ValueError: a size outside of what is allowed.
+
+    >>> tokenizer = PatchTokenizer(selection=PatchSelection(patch_selection_method='budget', alpha=0.3), merge_size=2)
     """
 
-    def __init__(
-        self,
-        *,
-        patch_selection_method: str = 'v1',
-        alpha: float = 1.0,
-        thresholds: Sequence[float] | None = None,
-        method: str = 'entropy',
-        laplacian_aggregate: str = 'mean',
-        blur: int = 1,
-        max_token_size: int = 4,
-        merge_size: int = 1,
-    ) -> None:
-        if not isinstance(patch_selection_method, str) or patch_selection_method not in SELECTION_METHODS:
-            raise ValueError(
-                f'patch_selection_method is {patch_selection_method!r}, expected one of {SELECTION_METHODS}'
-            )
-        number = isinstance(alpha, Real) and not isinstance(alpha, bool)
-        if patch_selection_method == 'budget' and not (number and 0 < alpha <= 1):
-            raise ValueError(f'alpha is {alpha!r}, expected a share of the dense patches in (0, 1] for the budget')
-        if patch_selection_method == 'v2' and not (number and 0 <= alpha < math.inf):
-            raise ValueError(f'alpha is {alpha!r}, expected a finite factor of the mean importance, at least 0, for v2')
-        if not number:
-            raise ValueError(f'alpha is {alpha!r}, expected a number')
-        if patch_selection_method in ('none', 'v1') and alpha != 1.0:
-            warnings.warn(
-                f'alpha is {alpha}, but patch_selection_method {patch_selection_method!r} does not use it; '
-                "'v2' and 'budget' do",
-                UserWarning,
-                stacklevel=2,
-            )
-        check_importance_settings(method=method, laplacian_aggregate=laplacian_aggregate, blur=blur)
-        if thresholds is None:
-            thresholds = DEFAULT_THRESHOLDS[method, laplacian_aggregate if method == 'laplacian' else None]
-        two = isinstance(thresholds, Sequence) and len(thresholds) == 2
-        numbers = two and all(isinstance(each, Real) and not isinstance(each, bool) for each in thresholds)
-        if not numbers or not all(each > 0 for each in thresholds):
-            raise ValueError(
-                f'thresholds are {thresholds}, expected two positive numbers: for patches of 28 and of 56 px'
-            )
-        if not isinstance(max_token_size, Integral) or isinstance(max_token_size, bool) or max_token_size not in SIZES:
-            raise ValueError(f'max_token_size is {max_token_size!r}, expected one of {SIZES}')
+    def __init__(self, *, selection: PatchSelection, patch_size: int = 14, merge_size: int = 1) -> None:
+        check_patch_size(patch_size)
         if merge_size not in (1, 2):
             raise ValueError(f'merge_size is {merge_size!r}, expected 1 or 2')
-        self.patch_selection_method = patch_selection_method
-        self.alpha = float(alpha)
-        self.thresholds = tuple(float(threshold) for threshold in thresholds)
-        self.method = method
-        self.laplacian_aggregate = laplacian_aggregate
-        self.blur = blur
-        self.max_token_size = int(max_token_size)
+        self.selection = selection
+        self.patch_size = patch_size
         self.merge_size = merge_size
         self.last_selection_info: list[SelectionInfo] | None = None
         self.last_budget_info: list[BudgetInfo] | None = None
@@ -133,7 +61,7 @@ class PatchTokenizer:
             pixels: [B, 3, H, W], what the patches are taken from, such as the images normalised; None takes ``images``.
 
         Returns:
-            For each image its patches, [T * m * m, 3, 14, 14] floating point, token by token in the order of its
+            For each image its patches, [T * m * m, 3, P, P] floating point, token by token in the order of its
             layout, the m x m patches of a token row by row; and its layout.
 
         Raises:
@@ -156,40 +84,45 @@ class PatchTokenizer:
         Raises:
             ValueError: images smaller than one patch, or of another shape, type or range.
         """
-        if min(images.shape[-2:]) < PATCH_SIZES[0]:
+        if min(images.shape[-2:]) < self.patch_size:
             raise ValueError(
                 f'images of (height, width) {tuple(images.shape[-2:])} are smaller than one patch; '
-                f'resize them to at least {PATCH_SIZES[0]} px'
+                f'resize them to at least {self.patch_size} px'
             )
         return compute_importance_maps(
-            images, method=self.method, laplacian_aggregate=self.laplacian_aggregate, blur=self.blur
+            images,
+            patch_size=self.patch_size,
+            method=self.selection.method,
+            laplacian_aggregate=self.selection.laplacian_aggregate,
+            blur=self.selection.blur,
         )
 
     def construct_masks(self, importance_maps: dict[int, Tensor]) -> dict[int, Tensor]:
         """Select patches; fills in ``last_selection_info`` and ``last_budget_info``.
 
         Args:
-            importance_maps: {14: [B, rows, columns], 28: ..., 56: ...}.
+            importance_maps: {P: [B, rows, columns], 2 P: ..., 4 P: ...}.
 
         Returns:
-            {14: [B, rows, columns], 28: ..., 56: ...} bool, disjoint, covering each 14 px patch once.
+            {P: [B, rows, columns], 2 P: ..., 4 P: ...} bool, disjoint, covering each P px patch once.
 
         Raises:
             ValueError: maps that don't fit together, or a grid that ``merge_size`` does not divide.
         """
-        sizes = {'merge_size': self.merge_size, 'max_token_size': self.max_token_size}
-        if self.patch_selection_method == 'v2':
-            masks = select_patches_by_threshold_v2(importance_maps, self.alpha, **sizes)
-        elif self.patch_selection_method == 'budget':
+        method = self.selection.patch_selection_method
+        sizes = {'merge_size': self.merge_size, 'max_token_size': self.selection.max_token_size}
+        if method == 'v2':
+            masks = select_patches_by_threshold_v2(importance_maps, self.selection.alpha, **sizes)
+        elif method == 'budget':
             budget = self._budget(importance_maps)
             masks = select_patches_by_budget(importance_maps, budget, **sizes)
         else:  # nothing is below -inf
-            thresholds = self.thresholds if self.patch_selection_method == 'v1' else (-math.inf, -math.inf)
+            thresholds = self.selection.v1_thresholds if method == 'v1' else (-math.inf, -math.inf)
             masks = select_patches_by_threshold(importance_maps, thresholds, **sizes)
 
         self.last_selection_info = selection_info(masks)
         self.last_budget_info = None
-        if self.patch_selection_method == 'budget':
+        if method == 'budget':
             self.last_budget_info = budget_info(importance_maps, self.last_selection_info, budget=budget, **sizes)
         return masks
 
@@ -197,48 +130,48 @@ class PatchTokenizer:
         """How many patches an image is read by, where that follows from its size alone.
 
         Args:
-            grid_size: (rows, columns) of its 14 px patches, each a multiple of ``merge_size``.
+            grid_size: (rows, columns) of its P px patches, each a multiple of ``merge_size``.
 
         Returns:
             None where it depends on what the image shows, as it does for 'v1' and 'v2' if any patch may be coarse.
         """
         rows, columns = grid_size
-        even = {
-            size: torch.zeros(1, -(-rows * PATCH_SIZES[0] // size), -(-columns * PATCH_SIZES[0] // size))
-            for size in PATCH_SIZES
-        }
-        sizes = {'merge_size': self.merge_size, 'max_token_size': self.max_token_size}
-        fewest, splits = (int(number) for number in budget_splits(even, self._budget(even), **sizes))
-        if self.patch_selection_method == 'budget':
-            return fewest + 3 * self.merge_size**2 * splits
-        # 'v2' has no threshold without a whole 56 px patch, and nothing is below a threshold of 0.
-        unused = self.patch_selection_method == 'v2' and (self.alpha == 0 or min(grid_size) < 4)
-        dense = self.patch_selection_method == 'none' or unused or fewest == rows * columns
+        method = self.selection.patch_selection_method
+        even = {self.patch_size * s: torch.zeros(1, -(-rows // s), -(-columns // s)) for s in SIZES}
+        sizes = {'merge_size': self.merge_size, 'max_token_size': self.selection.max_token_size}
+        fewest, num_splits = (int(number) for number in budget_splits(even, self._budget(even), **sizes))
+        if method == 'budget':
+            return fewest + 3 * self.merge_size**2 * num_splits
+        # 'v2' has no threshold without a whole 4 P px patch, and nothing is below a threshold of 0.
+        unused = method == 'v2' and (self.selection.alpha == 0 or min(grid_size) < SIZES[-1])
+        dense = method == 'none' or unused or fewest == rows * columns
         return rows * columns if dense else None
 
     def _budget(self, importance_maps: dict[int, Tensor]) -> int:
         """The patches that an alpha of 'budget' stands for."""
-        return round(self.alpha * math.prod(importance_maps[min(importance_maps)].shape[1:]))
+        return round(self.selection.alpha * math.prod(importance_maps[min(importance_maps)].shape[1:]))
 
     def construct_patch_groups(self, images: Tensor, masks: dict[int, Tensor]) -> dict[int, Tensor]:
-        """Take the selected patches out of images and bring them down to 14x14 by area means.
+        """Take the selected patches out of images and bring them down to P x P by area means.
 
         Args:
             images: [B, 3, H, W], of any range; integers become float32. Where a patch sticks out, the border pixels
                 are repeated.
-            masks: {14: [B, rows, columns], 28: ..., 56: ...} bool, of images of this size.
+            masks: {P: [B, rows, columns], 2 P: ..., 4 P: ...} bool, of images of this size.
 
         Returns:
-            {14: [n, 3, 14, 14], 28: ..., 56: ...}, the patches in the order of ``masks[size].nonzero()``.
+            {P: [n, 3, P, P], 2 P: ..., 4 P: ...}, the patches in the order of ``masks[size].nonzero()``.
 
         Raises:
-            ValueError: masks of images of another size.
+            ValueError: masks of images of another size, or of another patch size.
         """
-        patch, (height, width) = PATCH_SIZES[0], images.shape[-2:]
-        expected = (len(images), -(-height // patch), -(-width // patch))
-        if masks[patch].shape != expected:
+        base, (height, width) = self.patch_size, images.shape[-2:]
+        if min(masks) != base:
+            raise ValueError(f'masks are of patches of {min(masks)} px, the tokenizer has a patch_size of {base}')
+        expected = (len(images), -(-height // base), -(-width // base))
+        if masks[base].shape != expected:
             raise ValueError(
-                f'masks lie on grids {tuple(masks[patch].shape)}, images of shape {tuple(images.shape)} have {expected}'
+                f'masks lie on grids {tuple(masks[base].shape)}, images of shape {tuple(images.shape)} have {expected}'
             )
         images = images if images.is_floating_point() else images.float()
         groups = {}
@@ -248,10 +181,11 @@ class PatchTokenizer:
                 _, rows, columns = selected.shape
                 pixels = F.pad(images, (0, columns * size - width, 0, rows * size - height), mode='replicate')
             pixels = pixels[..., : rows * size, : columns * size]
-            grid = pixels.unflatten(3, (columns, size)).unflatten(2, (rows, size)).permute(0, 2, 4, 1, 3, 5)
-            groups[size] = grid[selected[:, :rows, :columns]]
-            if size > patch:
-                groups[size] = F.avg_pool2d(groups[size], size // patch)
+            grid = pixels.unflatten(3, (columns, size)).unflatten(2, (rows, size))  # [B, 3, rows, S, columns, S]
+            grid = grid.permute(0, 2, 4, 1, 3, 5)  # [B, rows, columns, 3, S, S]
+            groups[size] = grid[selected[:, :rows, :columns]]  # [n, 3, S, S]
+            if size > base:
+                groups[size] = F.avg_pool2d(groups[size], size // base)
         return groups
 
     def _layout_order(self, masks: dict[int, Tensor]) -> Tensor:

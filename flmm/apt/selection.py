@@ -1,7 +1,8 @@
 """Which patches of an image are read coarsely: importance maps -> masks of the patches of each size.
 
-Letters: B images, P the base patch size in px (14), m merge_size (m x m patches of one size make one token), (h, w) the
-grid in units (a unit is the square of one dense token, m x m base patches), s the size of a token in units: 1, 2 or 4.
+Letters: B images, P the base patch size in px (14 in Qwen2-VL), m merge_size (m x m patches of one size make one
+token), (h, w) the grid in units (a unit is the square of one dense token, m x m base patches), s the size of a token in
+units: 1, 2 or 4.
 
 Maps and masks are dictionaries {P: [B, rows, columns], 2 P: ..., 4 P: ...}; the grids are ceil-sized, so patches of 2 P
 and 4 P may stick out of the grid of base patches. Such *incomplete* patches, and those whose importance is not finite,
@@ -25,13 +26,13 @@ def select_patches_by_threshold(
     """Select the patches whose importance is below a threshold; larger ones win over smaller ones ('v1').
 
     Args:
-        importance_maps: {14: [B, rows, columns], 28: ..., 56: ...} from ``flmm.apt.importance``.
-        thresholds: the one for patches of 28 px and the one for patches of 56 px.
+        importance_maps: {P: [B, rows, columns], 2 P: ..., 4 P: ...} from ``flmm.apt.importance``.
+        thresholds: the one for patches of 2 P px and the one for patches of 4 P px.
         merge_size: with 2, a token is coarse where all its four patches are below the threshold.
         max_token_size: the largest token, in units: 4, 2, or 1 for none that is coarse.
 
     Returns:
-        {14: [B, rows, columns], 28: ..., 56: ...} bool, for ``TokenLayout.from_masks``.
+        {P: [B, rows, columns], 2 P: ..., 4 P: ...} bool, for ``TokenLayout.from_masks``.
 
     Raises:
         ValueError: maps that don't fit together, a grid that ``merge_size`` does not divide, or not two thresholds.
@@ -50,14 +51,14 @@ def select_patches_by_threshold_v2(
     """Select the patches below a threshold that follows from the image ('v2'); larger ones win over smaller ones.
 
     Args:
-        importance_maps: {14: [B, rows, columns], 28: ..., 56: ...} from ``flmm.apt.importance``.
-        alpha: the threshold of both sizes is ``alpha`` times the mean importance of the image's complete 56 px patches;
-            the higher, the more is coarse. Without a complete 56 px patch nothing is.
+        importance_maps: {P: [B, rows, columns], 2 P: ..., 4 P: ...} from ``flmm.apt.importance``.
+        alpha: the threshold of both sizes is ``alpha`` times the mean importance of the image's complete 4 P px
+            patches; the higher, the more is coarse. Without a complete 4 P px patch nothing is.
         merge_size: with 2, a token is coarse where all its four patches are below the threshold.
         max_token_size: the largest token, in units: 4, 2, or 1 for none that is coarse.
 
     Returns:
-        {14: [B, rows, columns], 28: ..., 56: ...} bool, for ``TokenLayout.from_masks``.
+        {P: [B, rows, columns], 2 P: ..., 4 P: ...} bool, for ``TokenLayout.from_masks``.
 
     Raises:
         ValueError: maps that don't fit together, a grid that ``merge_size`` does not divide, or an ``alpha`` that is
@@ -87,8 +88,8 @@ def select_patches_by_budget(
     only adds splits.
 
     Args:
-        importance_maps: {14: [B, rows, columns], 28: ..., 56: ...} from ``flmm.apt.importance``. Scores derive from the
-            14 px map; the others only say which patches are complete.
+        importance_maps: {P: [B, rows, columns], 2 P: ..., 4 P: ...} from ``flmm.apt.importance``. Scores derive from
+            the map of P; the others only say which patches are complete.
         budget: number of patches for each image, an int or [B] long. Below the fewest possible it is exceeded, with
             nothing split.
         merge_size: with 2, the budget buys ``budget // 4`` tokens, and the importance of a unit is the mean of its
@@ -96,34 +97,34 @@ def select_patches_by_budget(
         max_token_size: the largest token, in units: 4, 2, or 1 for none that is coarse.
 
     Returns:
-        {14: [B, rows, columns], 28: ..., 56: ...} bool, for ``TokenLayout.from_masks``.
+        {P: [B, rows, columns], 2 P: ..., 4 P: ...} bool, for ``TokenLayout.from_masks``.
 
     Raises:
-        ValueError: maps that don't fit together, a grid that ``merge_size`` does not divide, a 14 px map that is not
+        ValueError: maps that don't fit together, a grid that ``merge_size`` does not divide, a map of P that is not
             finite, or a ``budget`` of another shape or type.
     """
     base = _check(importance_maps, merge_size, max_token_size)
     values = importance_maps[base]
     if not bool(values.isfinite().all()):
         raise ValueError(f'importance of the {base} px patches is not finite everywhere; scores need it')
-    of_images = isinstance(budget, Tensor) and budget.shape == values.shape[:1] and not budget.is_floating_point()
-    if not (of_images or isinstance(budget, Integral)):
+    one_each = isinstance(budget, Tensor) and budget.shape == values.shape[:1] and not budget.is_floating_point()
+    if not (one_each or isinstance(budget, Integral)):
         found = f'{tuple(budget.shape)} {budget.dtype}' if isinstance(budget, Tensor) else repr(budget)
         raise ValueError(f'budget is {found}, expected an int or one integer for each of the {len(values)} images')
 
     whole = _coarsest_tokens(importance_maps, merge_size, max_token_size)
-    _, splits = budget_splits(importance_maps, budget, merge_size=merge_size, max_token_size=max_token_size)
-    units = _blocks(values.double(), merge_size).mean(-1)
-    score = {2: _blocks(F.pad(units, _missing(units, 2)), 2).mean(-1)}
+    _, num_splits = budget_splits(importance_maps, budget, merge_size=merge_size, max_token_size=max_token_size)
+    units = _blocks(values.double(), merge_size).mean(-1)  # [B, h, w]
+    score = {2: _blocks(_pad(units, 2), 2).mean(-1)}  # [B, ceil(h / 2), ceil(w / 2)]
     score[2] = score[2].masked_fill(~whole[2], -torch.inf)
-    score[4] = _blocks(F.pad(score[2], _missing(score[2], 2), value=-torch.inf), 2).amax(-1)
+    score[4] = _blocks(_pad(score[2], 2, value=-torch.inf), 2).amax(-1)  # [B, ceil(h / 4), ceil(w / 4)]
     score[4] = score[4].masked_fill(~whole[4], -torch.inf)
     ranking = torch.cat([score[4].flatten(1), score[2].flatten(1)], dim=1)  # stable: ties stay in this order
     order = ranking.argsort(dim=1, descending=True, stable=True)
-    chosen = torch.arange(order.shape[1], device=order.device) < splits[:, None]
+    chosen = torch.arange(order.shape[1], device=order.device) < num_splits[:, None]
     split = torch.zeros_like(order, dtype=torch.bool).scatter_(1, order, chosen)
     split = dict(zip((4, 2), split.split([score[4][0].numel(), score[2][0].numel()], dim=1), strict=True))
-    coarse = {s: whole[s] & ~split[s].reshape(whole[s].shape) for s in (2, 4)}
+    coarse = {s: whole[s] & ~split[s].reshape(whole[s].shape) for s in (2, 4)}  # [B, ceil(h / s), ceil(w / s)]
     return _masks(importance_maps, coarse, merge_size)
 
 
@@ -190,7 +191,7 @@ def _whole_tokens(
             patches.fill_(value=False)
         if only is not None:
             patches &= only[s]
-        whole[s] = _blocks(F.pad(patches, _missing(patches, merge_size)), merge_size).all(-1)
+        whole[s] = _blocks(_pad(patches, merge_size), merge_size).all(-1)  # [B, ceil(h / s), ceil(w / s)]
     return whole
 
 
@@ -198,7 +199,7 @@ def _coarsest_tokens(maps: dict[int, Tensor], merge_size: int, max_token_size: i
     """The tokens of :func:`_whole_tokens` that splits can start from."""
     whole = _whole_tokens(maps, merge_size, max_token_size)
     # A split makes four tokens of the next size. In maps of images the parts of a complete patch are complete.
-    whole[4] &= _blocks(F.pad(whole[2], _missing(whole[2], 2)), 2).all(-1)
+    whole[4] &= _blocks(_pad(whole[2], 2), 2).all(-1)  # [B, ceil(h / 4), ceil(w / 4)]
     return whole
 
 
@@ -212,14 +213,15 @@ def _masks(maps: dict[int, Tensor], coarse: dict[int, Tensor], merge_size: int) 
 
 
 def _blocks(values: Tensor, side: int) -> Tensor:
-    """[B, rows, columns] -> [B, rows / side, columns / side, side * side]."""
-    return values.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3).flatten(3)
+    """Bring together the cells of each square: [B, rows, columns] -> [B, rows / side, columns / side, side * side]."""
+    squares = values.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # [B, rows / side, side, columns / side, side]
+    return squares.transpose(2, 3).flatten(3)  # [B, rows / side, columns / side, side * side]
 
 
-def _missing(values: Tensor, side: int) -> tuple[int, int, int, int]:
-    """The padding for ``F.pad`` that rounds rows and columns of [B, rows, columns] up to multiples of ``side``."""
+def _pad(values: Tensor, side: int, *, value: float = 0) -> Tensor:
+    """Round rows and columns of [B, rows, columns] up to multiples of ``side``."""
     _, rows, columns = values.shape
-    return 0, -columns % side, 0, -rows % side
+    return F.pad(values, (0, -columns % side, 0, -rows % side), value=value)
 
 
 def _spread(mask: Tensor, side: int, shape: Sequence[int]) -> Tensor:

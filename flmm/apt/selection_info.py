@@ -1,6 +1,6 @@
 """What was selected of each image of a batch, in numbers of patches.
 
-Maps and masks are dictionaries {14: [B, rows, columns], 28: ..., 56: ...}, of B images of one size.
+Maps and masks are dictionaries {P: [B, rows, columns], 2 P: ..., 4 P: ...}, of B images of one size and a patch size P.
 """
 
 from typing import TypedDict
@@ -15,12 +15,12 @@ class SelectionInfo(TypedDict):
     """What was selected of one image.
 
     Keys:
-        tokens_per_scale: {14: n, 28: n, 56: n}, the number of patches of each size.
+        patches_per_size: {P: n, 2 P: n, 4 P: n}, the number of patches of each size in px.
         num_patches: their sum.
         kept_fraction: ``num_patches`` over the number of patches of the dense grid.
     """
 
-    tokens_per_scale: dict[int, int]
+    patches_per_size: dict[int, int]
     num_patches: int
     kept_fraction: float
 
@@ -29,18 +29,18 @@ class BudgetInfo(TypedDict):
     """How the budget of one image was spent, in patches; with merge_size 2 a token counts 4 and a split adds 12.
 
     Keys:
-        base_tokens: the fewest patches that cover the image.
-        base_small_tokens: the patches of the dense grid.
-        budget: ``round(alpha * base_small_tokens)``.
-        k: number of splits that the budget allows; 0 where ``base_tokens`` exceeds it.
-        actual: patches selected; more than ``budget`` only where ``base_tokens`` is.
+        fewest_patches: the fewest patches that cover the image.
+        dense_patches: the patches of the dense grid.
+        budget: ``round(alpha * dense_patches)``.
+        num_splits: how many splits the budget allows; 0 where ``fewest_patches`` exceeds it.
+        num_patches: patches selected; more than ``budget`` only where ``fewest_patches`` is.
     """
 
-    base_tokens: int
-    base_small_tokens: int
+    fewest_patches: int
+    dense_patches: int
     budget: int
-    k: int
-    actual: int
+    num_splits: int
+    num_patches: int
 
 
 def selection_info(masks: dict[int, Tensor]) -> list[SelectionInfo]:
@@ -49,11 +49,11 @@ def selection_info(masks: dict[int, Tensor]) -> list[SelectionInfo]:
     counts = torch.stack([mask.sum((1, 2)) for mask in masks.values()], dim=1).tolist()
     return [
         SelectionInfo(
-            tokens_per_scale=dict(zip(masks, of_image, strict=True)),
-            num_patches=sum(of_image),
-            kept_fraction=sum(of_image) / dense,
+            patches_per_size=dict(zip(masks, count, strict=True)),
+            num_patches=sum(count),
+            kept_fraction=sum(count) / dense,
         )
-        for of_image in counts
+        for count in counts
     ]
 
 
@@ -67,8 +67,14 @@ def budget_info(
 ) -> list[BudgetInfo]:
     """Say how ``budget`` patches for each image became what is ``selected``."""
     dense = importance_maps[min(importance_maps)][0].numel()
-    fewest, splits = budget_splits(importance_maps, budget, merge_size=merge_size, max_token_size=max_token_size)
+    fewest, num_splits = budget_splits(importance_maps, budget, merge_size=merge_size, max_token_size=max_token_size)
     return [
-        BudgetInfo(base_tokens=base, base_small_tokens=dense, budget=budget, k=k, actual=of_image['num_patches'])
-        for base, k, of_image in zip(fewest.tolist(), splits.tolist(), selected, strict=True)
+        BudgetInfo(
+            fewest_patches=patches,
+            dense_patches=dense,
+            budget=budget,
+            num_splits=splits,
+            num_patches=image['num_patches'],
+        )
+        for patches, splits, image in zip(fewest.tolist(), num_splits.tolist(), selected, strict=True)
     ]

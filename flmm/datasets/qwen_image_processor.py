@@ -5,6 +5,7 @@ import random
 import warnings
 from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
 import torch
 from PIL import Image
@@ -13,6 +14,7 @@ from transformers import ProcessorMixin
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 from flmm.apt.layout import TokenLayout
+from flmm.apt.patch_selection import SETTINGS
 from flmm.datasets.image_processor import ImageProcessorWrapper
 from flmm.geometry import frame_meta_data
 from flmm.qwen import AdaptiveQwen2VLImageProcessor
@@ -31,17 +33,19 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
         pretrained_model_name_or_path: ImageProcessorWrapper's, as is ``prompt_template``.
         min_pixels: lower bound of smart_resize in px; None keeps the checkpoint's.
         max_pixels: upper bound of smart_resize in px; None keeps the checkpoint's.
-        patch_selection_method: 'none', 'v1', 'v2' or 'budget': see :class:`flmm.apt.PatchTokenizer`, as for the rest.
+        patch_selection_method: 'none', 'v1', 'v2' or 'budget': see :class:`flmm.apt.PatchSelection`, as for the rest.
         alpha: the share of tokens to keep ('budget'), or a factor of the threshold ('v2'). A pair (low, high) draws it
             evenly for each image anew, from Python's ``random``: training that is to serve many budgets.
-        thresholds: of 'v1', for patches of 28 and 56 px; None takes those of ``method``.
-        method: what is taken for importance: 'entropy', 'laplacian' or 'upsample_mse'.
-        laplacian_aggregate: 'mean', 'max' or 'std'.
-        blur: side in px of the box filter applied before; odd, 1 for none.
-        max_token_size: the largest token, in units of 28 px: 4, 2 or 1.
+        **selection: any other field of :class:`flmm.apt.PatchSelection`, such as ``method``, ``blur`` or
+            ``max_token_size``.
 
     Raises:
-        ValueError: bounds of the image size that exclude each other, or a setting of the patches out of its range.
+        ValueError: bounds of the image size that exclude each other, a setting of the patches out of its range, or an
+            unknown one.
+
+    >>> processor = QwenImageProcessorWrapper(
+    ...     pretrained_model_name_or_path='assets/demo_lmm', patch_selection_method='budget', alpha=0.3, blur=5
+    ... )
     """
 
     def __init__(
@@ -53,12 +57,14 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
         max_pixels: int | None = None,
         patch_selection_method: str = 'none',
         alpha: float | Sequence[float] = 1.0,
-        thresholds: Sequence[float] | None = None,
-        method: str = 'entropy',
-        laplacian_aggregate: str = 'mean',
-        blur: int = 1,
-        max_token_size: int = 4,
+        **selection: Any,
     ) -> None:
+        unknown = [name for name in selection if name not in SETTINGS]
+        if unknown:
+            raise ValueError(
+                f'unknown setting {unknown[0]!r}; expected min_pixels, max_pixels or one of the selection of patches: '
+                f'{", ".join(SETTINGS)}'
+            )
         super().__init__(pretrained_model_name_or_path=pretrained_model_name_or_path, prompt_template=prompt_template)
         bounds = tuple(alpha) if isinstance(alpha, Sequence) else (alpha, alpha)
         if len(bounds) != 2 or not all(isinstance(bound, Real) for bound in bounds) or bounds[0] > bounds[1]:
@@ -73,13 +79,7 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
         for bound in sorted(set(self.alpha_range)):  # the constructor names what is out of range
             self.image_processor = AdaptiveQwen2VLImageProcessor.from_dict(
                 self.processor.image_processor.to_dict(),
-                patch_selection_method=patch_selection_method,
-                alpha=bound,
-                thresholds=tuple(thresholds) if isinstance(thresholds, Sequence) else thresholds,
-                method=method,
-                laplacian_aggregate=laplacian_aggregate,
-                blur=blur,
-                max_token_size=max_token_size,
+                **SETTINGS | selection | {'patch_selection_method': patch_selection_method, 'alpha': bound},
             )
         # The others don't use it and say so: another alpha for each image would be another warning for each.
         self.draws_alpha = bounds[0] < bounds[1] and patch_selection_method in ('v2', 'budget')

@@ -1,6 +1,7 @@
 """RefCOCO, RefCOCO+ and RefCOCOg: mmdet's dataset, safely read, and its test sets."""
 
 import collections
+import functools
 import logging
 import random
 from typing import Any
@@ -9,14 +10,25 @@ from mmdet.datasets import RefCocoDataset as MMDetRefCocoDataset
 from mmengine.logging import print_log
 
 from flmm.datasets.annotation_file import Id, is_id
-from flmm.datasets.instances_file import CheckedMask, check_annotation, check_image
-from flmm.datasets.refcoco_files import RefCocoFiles
-from flmm.datasets.refs_file import check_sentences
+from flmm.datasets.instances_file import CheckedMask, check_annotation, check_image, load_instances
+from flmm.datasets.refs_file import check_sentences, load_refs
 from flmm.files import path_below
 from flmm.registry import DATASETS
 
 MUCH_OUTSIDE = 0.1
 """Which part of a mask's area may lie outside the image without a word. COCO's polygons stick out by a pixel."""
+
+
+class RefCocoFiles:
+    """Reads files of annotations, each when it is first asked for, and keeps what they say: a gigabyte for RefCOCO.
+
+    ``refs(path)`` is :func:`flmm.datasets.refs_file.load_refs`, ``instances(path)`` is
+    :func:`flmm.datasets.instances_file.load_instances`. What they return must not be changed.
+    """
+
+    def __init__(self) -> None:
+        self.refs = functools.cache(load_refs)
+        self.instances = functools.cache(load_instances)
 
 
 @DATASETS.register_module()

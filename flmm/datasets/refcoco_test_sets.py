@@ -5,8 +5,7 @@ from typing import Any
 
 from mmengine.dataset import ConcatDataset
 
-from flmm.datasets.refcoco import RefCocoDataset
-from flmm.datasets.refcoco_files import RefCocoFiles
+from flmm.datasets.refcoco import RefCocoDataset, RefCocoFiles
 from flmm.registry import DATASETS
 
 PROTOCOLS = {'first_sentence': 'select_first', 'every_sentence': 'original'}

@@ -57,7 +57,7 @@ class TokenBatchSampler(Sampler[list[int]]):
                 f'max_tokens is {max_tokens}, and item {item} alone has {tokens[item]} image tokens; '
                 'raise it, or lower max_pixels of the image processor'
             )
-        buckets = [_bucket(count) for count in tokens]
+        buckets = [math.ceil(math.log(count, BUCKET_RATIO) - 1e-9) for count in tokens]  # bounds: powers of it
         largest: dict[int, int] = {}
         for bucket, count in zip(buckets, tokens, strict=True):
             largest[bucket] = max(count, largest.get(bucket, 0))
@@ -95,7 +95,3 @@ class TokenBatchSampler(Sampler[list[int]]):
                 batches.append([])
             batches[-1].append(item)
         return batches
-
-
-def _bucket(tokens: int) -> int:
-    return math.ceil(math.log(tokens, BUCKET_RATIO) - 1e-9)

@@ -1,7 +1,6 @@
 """What flmm adds to mmengine's training: a Runner, loops, schedules and hooks."""
 
 from flmm.config import check_config_keys
-from flmm.engine.config_check import check_stored_features
 from flmm.engine.finite_check_hook import FiniteCheckHook, FiniteCheckpointHook
 from flmm.engine.frozen_parts_hook import FrozenPartsHook
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
@@ -37,5 +36,4 @@ __all__ = [
     'VisualizationHook',
     'WarmupCosineLR',
     'check_config_keys',
-    'check_stored_features',
 ]

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from flmm.engine.unwrap import unwrapped_model
+from flmm.engine.runner import unwrapped_model
 from flmm.models import FrozenLMM
 from flmm.models.finite import NonFiniteError
 from flmm.registry import HOOKS

@@ -3,7 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from flmm.engine.unwrap import unwrapped_model
+from flmm.engine.runner import unwrapped_model
 from flmm.models.checkpoints import check_frozen_parts
 from flmm.registry import HOOKS
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.device import get_device
 from mmengine.hooks import EMAHook
+from mmengine.model import is_model_wrapper
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
@@ -13,12 +14,17 @@ from mmengine.runner.checkpoint import load_state_dict
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from flmm.engine.resume import resume_optimizers, resume_schedulers
 from flmm.engine.schedulers import check_reaches_base
-from flmm.engine.unwrap import unwrapped_model
+from flmm.models import FrozenLMM
 from flmm.models.checkpoints import read_checkpoint
 from flmm.registry import RUNNERS
 
 RESUMED_PARTS = ('meta', 'message_hub', 'optimizer', 'param_schedulers')
 """What a checkpoint must hold, beside the weights, for a run to go on from it."""
+
+
+def unwrapped_model(runner: Runner) -> FrozenLMM:
+    """Return the runner's model, without DistributedDataParallel around it."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 @RUNNERS.register_module()

@@ -7,8 +7,8 @@ import torch
 from mmengine.config import Config, DictAction
 
 from flmm.config import read_config
-from flmm.engine.config_check import check_stored_features
 from flmm.engine.runner import GroundingRunner
+from flmm.features import check_stored_features
 
 
 def add_runner_arguments(parser: argparse.ArgumentParser) -> None:

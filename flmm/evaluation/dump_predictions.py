@@ -6,13 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from mmengine.evaluator import BaseMetric
-from pycocotools import mask as coco_mask
-from torch import Tensor
 
-from flmm.evaluation.grounding_metric import SOURCES, phrase_scores, samples_by_item
+from flmm.evaluation.grounding_metric import samples_by_item
+from flmm.phrase_scores import SOURCES, phrase_scores
 from flmm.registry import METRICS
+from flmm.rle import encode_masks
 from flmm.structures import GroundingSample
 
 
@@ -60,8 +59,9 @@ class DumpPredictions(BaseMetric):
         known = sample.gt_masks is not None
         ious = (score.iou for score in phrase_scores(sample)) if known else itertools.repeat(None)
         for source, field in SOURCES.items():
-            for record, logits in zip(records, getattr(sample, field), strict=True):
-                record[source] = {'iou': next(ious), 'mask': encode_mask(logits > 0)}
+            masks = encode_masks((getattr(sample, field) > 0).cpu().numpy())
+            for record, mask in zip(records, masks, strict=True):
+                record[source] = {'iou': next(ious), 'mask': mask}
         return records
 
     def compute_metrics(self, results: list[list[dict]]) -> dict:
@@ -69,9 +69,3 @@ class DumpPredictions(BaseMetric):
         records = list(itertools.chain.from_iterable(results))
         self.out_file_path.write_text(json.dumps(records, allow_nan=False), encoding='utf-8')
         return {}
-
-
-def encode_mask(mask: Tensor) -> dict:
-    """Encode a [IH, IW] bool mask as COCO RLE, JSON-ready."""
-    encoded = coco_mask.encode(np.asfortranarray(mask.cpu().numpy().astype(np.uint8)))
-    return {'size': encoded['size'], 'counts': encoded['counts'].decode('ascii')}

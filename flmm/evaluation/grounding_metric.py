@@ -2,52 +2,13 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from mmdet.evaluation import RefSegMetric
-from torch import Tensor
 
+from flmm.phrase_scores import PhraseScore, phrase_scores
 from flmm.registry import METRICS
 from flmm.structures import GroundingSample
-
-SOURCES = {'coarse': 'pred_masks', 'refined': 'sam_pred_masks'}
-"""Name in the results -> field of GroundingSample."""
-
-
-@dataclass(frozen=True)
-class PhraseScore:
-    """How one predicted mask met its truth: pixels in both masks, pixels in either."""
-
-    dataset_name: str
-    source: str
-    kind: str | None
-    intersection: int
-    union: int
-
-    @property
-    def iou(self) -> float:
-        """Intersection over union; 0 where both masks are empty, as in mmdet."""
-        return self.intersection / self.union if self.union else 0.0
-
-
-def phrase_scores(sample: GroundingSample) -> Iterator[PhraseScore]:
-    """Score the coarse and the refined mask of each phrase of a predicted sample; logits above 0 are foreground.
-
-    Raises:
-        ValueError: the sample's truth is not known.
-    """
-    if sample.gt_masks is None:
-        raise ValueError(
-            f'image {sample.image_path!r} of {sample.dataset_name!r} has no truth masks, so its predictions have no '
-            'score; load the masks (LoadMasks in the pipeline), or leave metrics out'
-        )
-    kinds = sample.phrase_kinds or [None] * sample.num_masks
-    for source, field in SOURCES.items():
-        predicted = getattr(sample, field) > 0
-        areas = (_areas(predicted & sample.gt_masks), _areas(predicted | sample.gt_masks))
-        for kind, intersection, union in zip(kinds, *areas, strict=True):
-            yield PhraseScore(sample.dataset_name, source, kind, intersection, union)
 
 
 def samples_by_item(data_samples: Sequence[GroundingSample]) -> Iterator[list[GroundingSample]]:
@@ -58,10 +19,6 @@ def samples_by_item(data_samples: Sequence[GroundingSample]) -> Iterator[list[Gr
     """
     for _, samples in itertools.groupby(data_samples, key=lambda sample: (sample.dataset_name, sample.sample_idx)):
         yield list(samples)
-
-
-def _areas(masks: Tensor) -> list[int]:
-    return masks.flatten(1).sum(dim=1).tolist()
 
 
 @METRICS.register_module()
@@ -85,8 +42,8 @@ class GroundingMetric(RefSegMetric):
         """Return the metrics, in percent."""
         scores = list(itertools.chain.from_iterable(results))
         metrics = {}
-        for (name,), of_name in _grouped(scores, 'dataset_name'):
-            percent = {source: self._percent(members) for (source,), members in _grouped(of_name, 'source')}
+        for (name,), dataset_scores in _grouped(scores, 'dataset_name'):
+            percent = {source: self._percent(members) for (source,), members in _grouped(dataset_scores, 'source')}
             for source, metric in itertools.product(('refined', 'coarse'), ('mIoU', 'cIoU')):  # the best one first
                 if metric in self.metrics:
                     metrics[f'{name}/{source}/{metric}'] = percent[source][metric]

@@ -30,11 +30,11 @@ def format_table(metrics: Mapping[str, Any]) -> str:
             others.append([printable(str(key)), _in_short(value if plain is None else plain)])
             continue
         name, column, kind = place
-        of_name = lines.setdefault(name, {None: {}})  # the whole test set stands above its kinds
-        of_name.setdefault(kind, {})[column] = float('nan') if plain is None else plain
+        rows = lines.setdefault(name, {None: {}})  # the whole test set stands above its kinds
+        rows.setdefault(kind, {})[column] = float('nan') if plain is None else plain
     table = [['test set', *(column.replace('/', ' ') for column in COLUMNS)]]
-    for name, of_name in lines.items():
-        for kind, row in of_name.items():
+    for name, rows in lines.items():
+        for kind, row in rows.items():
             cells = (f'{row[column]:.1f}' if column in row else '-' for column in COLUMNS)
             table.append([printable(name) if kind is None else f'  {printable(kind)}', *cells])
     parts = [align_rows(table)] if lines or not others else []

@@ -1,64 +1,15 @@
-"""Conversations about images, read from a JSON-lines file.
+"""Conversations about images, read from a JSON-lines file of the format that ``chat_format.py`` describes."""
 
-One line is one conversation, in the message format of transformers' chat templates (here broken for reading):
-
-.. code-block:: text
-
-    {"messages": [
-        {"role": "system", "content": "You locate shapes."},
-        {"role": "user", "content": [{"type": "image", "image": "images/0001.png"},
-                                     {"type": "text", "text": "Where is the star?"}]},
-        {"role": "assistant", "content": "Left of the square."}]}
-
-A system message may come first or not at all; then user and assistant take turns, and the assistant has the last word.
-``content`` is a string or a list of parts. Only users show images; an image path is relative to ``image_root``.
-"""
-
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from flmm.files import path_inside
-from flmm.images import MAX_IMAGE_PIXELS, check_image_settings, read_image_size, read_rgb
-
-ROLES = ('system', 'user', 'assistant')
-
-# These tokens delimit turns and images. Inside a text they would forge a turn or an image.
-STRUCTURE_TOKENS = (
-    '<|endoftext|>',
-    '<|im_start|>',
-    '<|im_end|>',
-    '<|vision_start|>',
-    '<|vision_end|>',
-    '<|vision_pad|>',
-    '<|image_pad|>',
-    '<|video_pad|>',
-)
-SPECIAL_TOKENS = (
-    *STRUCTURE_TOKENS,
-    '<|object_ref_start|>',
-    '<|object_ref_end|>',
-    '<|box_start|>',
-    '<|box_end|>',
-    '<|quad_start|>',
-    '<|quad_end|>',
-    '<tool_call>',
-    '</tool_call>',
-    '<|fim_prefix|>',
-    '<|fim_middle|>',
-    '<|fim_suffix|>',
-    '<|fim_pad|>',
-    '<|repo_name|>',
-    '<|file_sep|>',
-)
-"""Those of Qwen2-VL and Qwen2.5-VL. ChatCollator goes by the tokenizer at hand, whatever its tokens are."""
+from flmm.finetune.chat_format import ChatReader
+from flmm.images import MAX_IMAGE_PIXELS, read_rgb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,17 +60,14 @@ class ChatDataset(Dataset):
         orientation: str = 'apply',
         max_pixels: int = MAX_IMAGE_PIXELS,
     ) -> None:
-        check_image_settings(orientation=orientation, max_pixels=max_pixels)
-        texts = [token for token in assistant_tokens if isinstance(token, str) and token not in ('', *STRUCTURE_TOKENS)]
-        if len(texts) < len(assistant_tokens) or isinstance(assistant_tokens, str):
-            raise ValueError(
-                f'assistant_tokens is {assistant_tokens!r}, expected a list of special tokens; those that delimit '
-                f'turns and images ({", ".join(STRUCTURE_TOKENS)}) cannot be allowed'
-            )
         self.path = Path(path)
-        self.image_root = Path(image_root) if image_root is not None else self.path.parent
-        self.allow_outside, self.assistant_tokens = allow_outside, tuple(assistant_tokens)
-        self.orientation, self.max_pixels = orientation, max_pixels
+        self.reader = ChatReader(
+            image_root=Path(image_root) if image_root is not None else self.path.parent,
+            allow_outside=allow_outside,
+            assistant_tokens=assistant_tokens,
+            orientation=orientation,
+            max_pixels=max_pixels,
+        )
         if not self.path.exists() or self.path.is_dir():
             raise ValueError(
                 f'{str(self.path)!r} is no file, expected one of conversations, a JSON object on each line'
@@ -128,7 +76,7 @@ class ChatDataset(Dataset):
         with self.path.open('rb') as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    self._lines.append((number, self._parse(line, f'{self.path}:{number}')))
+                    self._lines.append((number, self.reader.read(line, where=f'{self.path}:{number}')))
         if not self._lines:
             raise ValueError(f'{self.path}: the file holds no conversation')
 
@@ -139,8 +87,8 @@ class ChatDataset(Dataset):
         """Return conversation ``index`` with its images loaded. A truncated image raises a ValueError that names it."""
         _, parsed = self._lines[index]
         parts = [part for message in parsed for part in message['content'] if part['type'] == 'image']
-        settings = {'orientation': self.orientation, 'max_pixels': self.max_pixels}
-        images = [read_rgb(self.image_root / part['image'], name=part['name'], **settings) for part in parts]
+        settings = {'orientation': self.reader.orientation, 'max_pixels': self.reader.max_pixels}
+        images = [read_rgb(self.reader.image_root / part['image'], name=part['name'], **settings) for part in parts]
         return replace(self.without_images(index), images=images)
 
     def without_images(self, index: int) -> Conversation:
@@ -159,89 +107,10 @@ class ChatDataset(Dataset):
             image_names=tuple(
                 part['name'] for message in parsed for part in message['content'] if part['type'] == 'image'
             ),
-            assistant_tokens=self.assistant_tokens,
+            assistant_tokens=self.reader.assistant_tokens,
         )
 
     def image_sizes(self, index: int) -> list[tuple[int, int]]:
         """(width, height) in px of the images of conversation ``index``."""
         _, parsed = self._lines[index]
         return [part['size'] for message in parsed for part in message['content'] if part['type'] == 'image']
-
-    def _parse(self, line: bytes, where: str) -> list[dict[str, Any]]:
-        try:
-            record = json.loads(line.decode('utf-8-sig'))
-        except (ValueError, RecursionError) as error:  # of any cause: no UTF-8, no JSON, an integer without end
-            raise ValueError(f'{where}: not valid JSON ({error})') from error
-        messages = record.get('messages') if isinstance(record, dict) else None
-        if not isinstance(messages, list) or not messages:
-            raise ValueError(f'{where}: expected an object with a non-empty list "messages"')
-        parsed = [self._parse_message(message, f'{where}: messages[{i}]') for i, message in enumerate(messages)]
-        self._check_turns([message['role'] for message in parsed], where)
-        return parsed
-
-    def _parse_message(self, message: Any, where: str) -> dict[str, Any]:
-        if not isinstance(message, dict):
-            raise ValueError(f'{where}: expected an object with "role" and "content", got {message!r}')
-        role = message.get('role')
-        if role not in ROLES:
-            raise ValueError(f'{where}.role: expected "system", "user" or "assistant", got {role!r}')
-        content = message.get('content')
-        if isinstance(content, str):
-            content = [{'type': 'text', 'text': content}]
-        if not isinstance(content, list) or not content:
-            raise ValueError(f'{where}.content: expected a string or a non-empty list of parts, got {content!r}')
-        parts = [self._parse_part(part, role, f'{where}.content[{i}]') for i, part in enumerate(content)]
-        self._check_text(parts, role, where)
-        return {'role': role, 'content': parts}
-
-    def _check_text(self, parts: list[dict[str, Any]], role: str, where: str) -> None:
-        """Refuse special tokens in the text of a message, also where parts make one together."""
-        texts = [part.get('text', '') for part in parts]
-        joined = ''.join(texts)
-        allowed = self.assistant_tokens if role == 'assistant' else ()
-        found = [(joined.index(token), token) for token in SPECIAL_TOKENS if token in joined and token not in allowed]
-        if found:
-            start, token = min(found)
-            ends = np.cumsum([len(text) for text in texts])
-            first, last = np.searchsorted(ends, [start, start + len(token) - 1], side='right')
-            if first == last:
-                problem = f'{where}.content[{first}].text: the text contains'
-            else:
-                problem = f'{where}.content[{first}:{last + 1}]: the texts together contain'
-            hint = '' if token in STRUCTURE_TOKENS else '; name it in assistant_tokens if answers are to contain it'
-            raise ValueError(f'{problem} {token}, which only the chat template may write{hint}')
-
-    def _parse_part(self, part: Any, role: str, where: str) -> dict[str, Any]:
-        kind = part.get('type') if isinstance(part, dict) else None
-        if kind not in ('text', 'image'):
-            raise ValueError(f'{where}.type: expected "text" or "image", got {kind!r}')
-        value = part.get(kind)
-        if not isinstance(value, str):
-            raise ValueError(f'{where}.{kind}: expected a string, got {value!r}')
-        if kind == 'text':
-            try:
-                value.encode()
-            except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can write
-                raise ValueError(f'{where}.text: not Unicode text ({error})') from error
-            return {'type': 'text', 'text': value}
-        if role != 'user':
-            raise ValueError(f'{where}: only a user message may hold an image, this one is of role "{role}"')
-        try:
-            path = path_inside(self.image_root, value, allow_outside=self.allow_outside)
-            if not os.path.lexists(path):
-                raise ValueError(f'no such file: {path}')
-            settings = {'orientation': self.orientation, 'max_pixels': self.max_pixels}
-            size = read_image_size(path, name=str(path), **settings)
-        except ValueError as error:
-            raise ValueError(f'{where}.image: {error}') from error
-        return {'type': 'image', 'image': value, 'name': str(path), 'size': size}
-
-    @staticmethod
-    def _check_turns(roles: list[str], where: str) -> None:
-        turns = roles[1:] if roles[0] == 'system' else roles
-        expected = ['user', 'assistant'] * (len(turns) // 2)
-        if not turns or turns != expected:
-            raise ValueError(
-                f'{where}: messages must be an optional system message, then user and assistant in turn, ending with '
-                f'the assistant; got {roles}'
-            )

@@ -4,7 +4,8 @@ import re
 from collections import Counter
 from typing import Any
 
-from flmm.finetune.chat_dataset import ROLES, Conversation
+from flmm.finetune.chat_dataset import Conversation
+from flmm.finetune.chat_format import ROLES
 
 
 def render_chat(processor: Any, conversation: Conversation) -> str:

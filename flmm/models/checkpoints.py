@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,20 @@ from flmm.models.fingerprints import different_part
 
 if TYPE_CHECKING:
     from flmm.models.frozen_lmm import FrozenLMM
+
+UNREADABLE = (
+    pickle.UnpicklingError,
+    struct.error,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What torch's reader of plain data raises on bytes that ``torch.save`` did not write."""
 
 
 def read_checkpoint(path: str | Path, *, map_location: str | Callable = 'cpu') -> dict[str, Any]:
@@ -31,6 +46,21 @@ def read_checkpoint(path: str | Path, *, map_location: str | Callable = 'cpu') -
     Raises:
         ValueError: no such file, a damaged one, or one that holds more than tensors and plain values, or no weights.
     """
+    checkpoint = read_plain_data(path, map_location=map_location)
+    weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else checkpoint
+    check_weights(weights, path)
+    weights = {name.removeprefix('module.'): value for name, value in weights.items()}
+    return {**checkpoint, 'state_dict': weights} if 'state_dict' in checkpoint else {'state_dict': weights}
+
+
+def read_plain_data(path: str | Path, *, map_location: str | Callable = 'cpu') -> Any:
+    """Read what ``torch.save`` wrote, tensors and plain values, without running anything that the file holds.
+
+    Arguments are those of :func:`read_checkpoint`.
+
+    Raises:
+        ValueError: no such file, a damaged one, or one that holds more.
+    """
     if '://' not in str(path):
         path = Path(path).expanduser()
         if not path.is_file():
@@ -39,19 +69,26 @@ def read_checkpoint(path: str | Path, *, map_location: str | Callable = 'cpu') -
             )
     try:
         with get_local_path(str(path)) as local:
-            checkpoint = torch.load(local, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError) as error:
+            return torch.load(local, map_location=map_location, weights_only=True)
+    except UNREADABLE as error:
         raise ValueError(
             f'checkpoint {str(path)!r} cannot be read as plain data: it is damaged, or holds more ({error})'
         ) from error
-    weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else checkpoint
+
+
+def check_weights(weights: Any, path: str | Path) -> None:
+    """Refuse what is no dict of named tensors.
+
+    Raises:
+        ValueError: naming the file and the first entry that is none.
+    """
     if not isinstance(weights, dict):
         raise ValueError(f'checkpoint {str(path)!r} holds a {type(weights).__name__}, expected a dict of weights')
     for name, value in weights.items():
+        if not isinstance(name, str):
+            raise ValueError(f'checkpoint {str(path)!r}: {name!r} is no name of a tensor')
         if not isinstance(value, torch.Tensor):
             raise ValueError(f'checkpoint {str(path)!r}: {name!r} is a {type(value).__name__}, expected a tensor')
-    weights = {name.removeprefix('module.'): value for name, value in weights.items()}
-    return {**checkpoint, 'state_dict': weights} if 'state_dict' in checkpoint else {'state_dict': weights}
 
 
 def load_trained(model: 'FrozenLMM', path: str | Path) -> None:

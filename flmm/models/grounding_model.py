@@ -193,7 +193,7 @@ class GroundingModel(BaseModel):
             for stage, tensor in (
                 ("the LMM's attention", read.attentions),
                 ("the LMM's hidden states", read.hidden_states),
-                ("SAM's image encoder", read.image_embedding),
+                *(("SAM's image encoder", part) for part in read.image_embedding.values()),
                 ('the mask head', coarse),
                 ('the projection of text', torch.cat(sample.text_embeds)),
                 ("SAM's mask decoder", sample.sam_pred_masks),

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from flmm.models.key_problems import key_problems
+
 
 def trainable_keys(model: nn.Module, frozen: Sequence[str]) -> set[str]:
     """Return the keys of the trainable part.
@@ -61,29 +63,22 @@ def _drop_frozen(
 def _check_trainable(
     model: nn.Module, state_dict: dict[str, Tensor], prefix: str, *unused: Any, frozen: Sequence[str]
 ) -> None:
-    expected = {prefix + key for key in trainable_keys(model, frozen)}
-    found = {key for key in state_dict if key.startswith(prefix)}
     tensors = _named_tensors(model)
+    expected = {prefix + key: tensors[key] for key in trainable_keys(model, frozen)}
     own = {
         prefix + name: buffer
         for name, buffer in model.named_buffers(remove_duplicate=False)
         if not _lies_in(name, frozen)
     }
-    same = {key for key in found - expected if key in own and _equal(state_dict[key], own[key])}
-    reshaped = [
-        f'{key} has {tuple(state_dict[key].shape)}, the model {tuple(tensors[key[len(prefix) :]].shape)}'
-        for key in sorted(expected & found)
-        if state_dict[key].shape != tensors[key[len(prefix) :]].shape
-    ]
-    problems = {
-        'missing': sorted(expected - found),
-        'unexpected': sorted(found - expected - same),
-        'of another shape': reshaped,
+    found = {
+        key: value
+        for key, value in state_dict.items()
+        if key.startswith(prefix) and (key in expected or key not in own or not _equal(value, own[key]))
     }
-    if any(problems.values()):
-        listing = '; '.join(f'{len(keys)} {what}: {_shorten(keys)}' for what, keys in problems.items() if keys)
+    problems = key_problems(expected, found)
+    if problems:
         raise ValueError(
-            f"the checkpoint does not hold this model's trainable part: {listing}. "
+            f"the checkpoint does not hold this model's trainable part: {problems}. "
             'Load it with the config that it was trained with.'
         )
     model._loaded_prefix = prefix  # the post hook is not told
@@ -96,10 +91,6 @@ def _lies_in(name: str, modules: Sequence[str]) -> bool:
 def _equal(stored: Tensor, own: Tensor) -> bool:
     # in the precision of the file: one of half precision holds the rounded values
     return stored.shape == own.shape and torch.equal(stored.to(own.device), own.to(stored.dtype))
-
-
-def _shorten(keys: list[str]) -> str:
-    return ', '.join(keys[:5]) + (', ...' if len(keys) > 5 else '')
 
 
 def _expect_no_frozen_key(model: nn.Module, incompatible_keys: Any, *, frozen: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Qwen2-VL's image processor with adaptive patches: smooth regions are read by fewer, larger tokens.
 
-Letters: T_i image tokens of image i, m merge_size (m x m patches make one token), t temporal_patch_size.
+Letters: T_i image tokens of image i, P patch_size in px, m merge_size (m x m patches make one token), t
+temporal_patch_size.
 """
 
 import functools
@@ -8,7 +9,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -18,38 +19,26 @@ from transformers.image_utils import SizeDict
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessorKwargs, smart_resize
 
 from flmm.apt.layout import TokenLayout
+from flmm.apt.patch_selection import SETTINGS, PatchSelection
 from flmm.apt.patch_tokenizer import PatchTokenizer
 from flmm.qwen.stock_interface import refuse_remote_code
-
-PATCH_SIZE = 14
-"""px; what the selection is defined on, and what the vision towers of both families read."""
-
-SETTINGS = ('patch_selection_method', 'alpha', 'thresholds', 'method', 'laplacian_aggregate', 'blur', 'max_token_size')
-"""What a call, an attribute or the constructor can set beside the stock settings."""
 
 RANGE_TOLERANCE = 1e-4
 """By how much float images may leave 0..1, as rounding makes them."""
 
 
-class AdaptiveQwen2VLImageProcessorKwargs(Qwen2VLImageProcessorKwargs, total=False):
-    """Settings of the selection beside the stock ones; see :class:`flmm.apt.patch_tokenizer.PatchTokenizer`.
-
-    It checks them, too, and says what is allowed; transformers' check by type would come first and would not.
-    """
-
-    patch_selection_method: Any
-    alpha: Any
-    thresholds: Any
-    method: Any
-    laplacian_aggregate: Any
-    blur: Any
-    max_token_size: Any
+# Any: PatchSelection checks its fields and says what is allowed; transformers' check by type would come first.
+AdaptiveQwen2VLImageProcessorKwargs = TypedDict(
+    'AdaptiveQwen2VLImageProcessorKwargs',
+    Qwen2VLImageProcessorKwargs.__annotations__ | dict.fromkeys(SETTINGS, Any),
+    total=False,
+)
 
 
 class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
     """Resizes and normalizes as the stock class does, and reads smooth squares of the resized image by one token each.
 
-    A call returns the stock ``pixel_values`` ([sum of T_i * m * m, 3 * t * 14 * 14], a token's m x m patches after each
+    A call returns the stock ``pixel_values`` ([sum of T_i * m * m, 3 * t * P * P], a token's m x m patches after each
     other) and ``image_grid_thw`` (the dense grid), and in addition, for the adaptive models:
 
     - ``image_layout``: [sum of T_i, 3] long, top, left and size in units of every token, image after image.
@@ -59,42 +48,31 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
     image that is read so in a process brings a warning, unless ``thresholds`` says that it is meant.
 
     Args:
-        patch_selection_method: 'v1', 'v2', 'budget', or 'none' for the stock output and its dense layout. This and the
-            next six are described in :class:`flmm.apt.patch_tokenizer.PatchTokenizer`. Each can be given to the
-            constructor, set as an attribute, or given to a call; the call wins. They are saved with the processor.
-        alpha: the share of tokens to keep for 'budget', a factor of the threshold for 'v2'.
-        thresholds: of 28 and 56 px patches, for 'v1'; None for those that belong to ``method``.
-        method: what is taken for importance: 'entropy', 'laplacian' or 'upsample_mse'.
-        laplacian_aggregate: how 'laplacian' is summed up over a patch: 'mean', 'max' or 'std'.
-        blur: side in px of the box filter applied before; odd, 1 for none.
-        max_token_size: the largest token, in units of 28 px: 4, 2 or 1.
-        **kwargs: settings of the stock class.
+        **kwargs: settings of the stock class, and any field of :class:`flmm.apt.PatchSelection`. Each of these can be
+            given to the constructor, set as an attribute, or given to a call; the call wins. They are saved with the
+            processor. ``patch_selection_method='none'`` gives the stock output and its dense layout; ``alpha`` may be
+            set beside it, for other calls.
 
     Raises:
         ValueError: a setting out of its range; in a call also float images outside of 0 (black) to 1 (white), which
             is 0 to 1 / ``rescale_factor``, that is 255, while ``do_rescale`` is on; integers outside of 0 to 255; or,
-            with ``do_resize`` off, sides that are no multiples of 14 * m px.
+            with ``do_resize`` off, sides that are no multiples of P * m px.
 
     >>> processor = AdaptiveQwen2VLImageProcessor(patch_selection_method='budget', alpha=0.3)
     """
 
-    patch_selection_method = 'v1'
-    alpha = 1.0
-    thresholds = None
-    method = 'entropy'
-    laplacian_aggregate = 'mean'
-    blur = 1
-    max_token_size = 4
     valid_kwargs = AdaptiveQwen2VLImageProcessorKwargs
     model_input_names = [*Qwen2VLImageProcessor.model_input_names, 'image_layout', 'image_num_tokens']  # noqa: RUF012
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        checked = _patch_tokenizer(patch_size=self.patch_size, merge_size=self.merge_size, **self._settings({}))
-        # Plain numbers, whatever they were given as: numpy's cannot be saved.
-        self.alpha, self.max_token_size = float(self.alpha), checked.max_token_size
-        if self.thresholds is not None:
-            self.thresholds = list(checked.thresholds)
+        selection = self._selection({})
+        if selection.patch_selection_method != 'none':
+            PatchTokenizer(selection=selection, patch_size=self.patch_size, merge_size=self.merge_size)  # checks sizes
+        # Plain numbers, and a list as it comes back from JSON. With 'none', alpha is not the selection's.
+        self.alpha, self.max_token_size = float(self.alpha), selection.max_token_size
+        if selection.thresholds is not None:
+            self.thresholds = list(selection.thresholds)
 
     @classmethod
     @functools.wraps(Qwen2VLImageProcessor.from_pretrained.__func__, assigned=())  # the signature
@@ -109,8 +87,13 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
         refuse_remote_code(kwargs)
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
-    def _settings(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {name: given.get(name, getattr(self, name)) for name in SETTINGS}
+    def _selection(self, given: dict[str, Any]) -> PatchSelection:
+        """The selection that a call with the settings ``given`` asks for."""
+        settings = {name: given.get(name, getattr(self, name)) for name in SETTINGS}
+        dense = isinstance(settings['patch_selection_method'], str) and settings['patch_selection_method'] == 'none'
+        if dense and isinstance(settings['alpha'], Real):
+            settings['alpha'] = 1.0  # it waits for other calls: no warning that it is not used
+        return PatchSelection(**settings)
 
     def _preprocess(
         self,
@@ -122,15 +105,15 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
         **kwargs: object,
     ) -> BatchFeature:
         sizes = {'patch_size': patch_size, 'merge_size': merge_size}
-        settings = {name: kwargs.pop(name) for name in SETTINGS}
-        tokenizer = _patch_tokenizer(**sizes, **settings)
-        if settings['thresholds'] is None and (tokenizer.patch_selection_method, tokenizer.method) == ('v1', 'entropy'):
+        selection = self._selection({name: kwargs.pop(name) for name in SETTINGS})
+        if selection.thresholds is None and (selection.patch_selection_method, selection.method) == ('v1', 'entropy'):
             _warn_that_v1_keeps_photographs()
-        if tokenizer.patch_selection_method == 'none':
+        if selection.patch_selection_method == 'none':
             data = super()._preprocess(images, return_tensors=None, **sizes, **kwargs)
             grids = (data['image_grid_thw'][:, 1:] // merge_size).tolist()
             layouts = [TokenLayout.dense((h, w), device=data['pixel_values'].device) for h, w in grids]
         else:
+            tokenizer = PatchTokenizer(selection=selection, **sizes)
             data, layouts = self._adaptive_patches(images, tokenizer, **sizes, **kwargs)
         data = {
             **data,
@@ -181,8 +164,9 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
             brightness = batch if batch.dtype == torch.uint8 else (batch.float() * scale).clamp(0, 255)
             patches[key], layouts[key] = tokenizer(brightness, pixels=pixels)
         pixel_values = torch.cat(reorder_images(patches, places))
-        # A still image is a video of equal frames: [patches, channels, t, 14, 14].
-        pixel_values = pixel_values.unsqueeze(2).expand(-1, -1, temporal_patch_size, -1, -1).flatten(1)
+        # A still image is a video of equal frames.
+        pixel_values = pixel_values.unsqueeze(2).expand(-1, -1, temporal_patch_size, -1, -1)  # [patches, 3, t, P, P]
+        pixel_values = pixel_values.flatten(1)  # [patches, 3 * t * P * P]
         grids = torch.tensor([[1, image.shape[-2] // patch_size, image.shape[-1] // patch_size] for image in images])
         return {'pixel_values': pixel_values, 'image_grid_thw': grids}, reorder_images(layouts, places)
 
@@ -206,10 +190,10 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
             if given.get(bound) is None:
                 given[bound] = (given.get('size') or self.size)[edge]
         patch_size, merge_size = (given.get(name, getattr(self, name)) for name in ('patch_size', 'merge_size'))
-        tokenizer = _patch_tokenizer(patch_size=patch_size, merge_size=merge_size, **self._settings(given))
-        dense = super().get_number_of_image_patches(height, width, given)
-        if tokenizer.patch_selection_method == 'none':
-            return dense
+        selection = self._selection(given)
+        if selection.patch_selection_method == 'none':
+            return super().get_number_of_image_patches(height, width, given)
+        tokenizer = PatchTokenizer(selection=selection, patch_size=patch_size, merge_size=merge_size)
         unit = patch_size * merge_size
         resized_height, resized_width = smart_resize(
             height,
@@ -221,10 +205,15 @@ class AdaptiveQwen2VLImageProcessor(Qwen2VLImageProcessor):
         number = tokenizer.num_patches((resized_height // patch_size, resized_width // patch_size))
         if number is None:
             raise ValueError(
-                f'patch_selection_method is {tokenizer.patch_selection_method!r}: the number of patches depends on the '
+                f'patch_selection_method is {selection.patch_selection_method!r}: the number of patches depends on the '
                 "image, not on its size; process the image, or use patch_selection_method='budget' or 'none'"
             )
         return number
+
+
+# transformers looks for the defaults of settings among the attributes of the class.
+for _name, _default in SETTINGS.items():
+    setattr(AdaptiveQwen2VLImageProcessor, _name, _default)
 
 
 @functools.cache  # once in a process, whatever the filters of warnings say
@@ -236,15 +225,6 @@ def _warn_that_v1_keeps_photographs() -> None:
         UserWarning,
         stacklevel=2,
     )
-
-
-def _patch_tokenizer(*, patch_size: int, merge_size: int, **settings: Any) -> PatchTokenizer:
-    method, alpha = settings['patch_selection_method'], settings['alpha']
-    if isinstance(method, str) and method == 'none':  # as stock: any sizes will do; and alpha waits for other calls
-        return PatchTokenizer(**settings | {'alpha': 1.0 if isinstance(alpha, Real) else alpha})
-    if patch_size != PATCH_SIZE:
-        raise ValueError(f'patch_size is {patch_size}; adaptive patches are made of patches of {PATCH_SIZE} px')
-    return PatchTokenizer(merge_size=merge_size, **settings)
 
 
 def _check_range(images: Tensor, white: float) -> None:

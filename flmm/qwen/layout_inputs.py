@@ -83,7 +83,8 @@ def image_features(
 
     Args:
         model: the inner model, stock or adaptive.
-        pixel_values: [m * m * sum of T_i, channels * frames * 14 * 14], the patches of each token in layout order.
+        pixel_values: [m * m * sum of T_i, channels * frames * P * P], the patches of each token in layout order; P is
+            the side in px that the tower reads them at.
         image_grid_thw: [I, 3] long, the dense grid of each image in patches.
         layouts: the layout of each image.
         **kwargs: what ``get_image_features`` of the stock model takes.
@@ -104,7 +105,7 @@ def image_features(
             f'{merge_size**2} patches each'
         )
     patch_centres = [layout.patch_centres(merge_size=merge_size) for layout in layouts]
-    kwargs['position_ids'] = torch.cat(patch_centres).to(device)
+    kwargs['position_ids'] = torch.cat(patch_centres).to(device)  # [m * m * sum of T_i, 2]
     config = model.config.vision_config
     if isinstance(model, Qwen2_5_VLModel):
         window_size = config.window_size // config.patch_size // merge_size
@@ -176,13 +177,13 @@ def position_ids(
     dense_index = torch.arange(int(ends[:, -1].max()), device=device).repeat(len(input_ids), 1)
     source = torch.searchsorted(ends, dense_index, right=True).clamp(max=input_ids.shape[1] - 1)
     positions, deltas = model.get_rope_index(
-        input_ids.gather(1, source),
+        input_ids.gather(1, source),  # [B, dense S]
         mm_token_type_ids=mm_token_type_ids.gather(1, source),
         attention_mask=present.gather(1, source) * (dense_index < ends[:, -1:]),
         **stock_inputs,
     )
-    positions = positions.gather(2, (ends - repeats).expand(3, -1, -1)).float()
-    centres = torch.cat([layout.centres() for layout in layouts]).to(device)
+    positions = positions.gather(2, (ends - repeats).expand(3, -1, -1)).float()  # [3, B, S]
+    centres = torch.cat([layout.centres() for layout in layouts]).to(device)  # [sum of T_i, 2]
     # Time stands still over an image: its first row holds the position at which the image starts.
     positions[1:, is_image] = positions[0, is_image] + centres.T
     return positions, deltas + (repeats - 1).sum(1, keepdim=True)

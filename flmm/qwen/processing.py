@@ -16,7 +16,8 @@ from transformers import (
 )
 from transformers.video_processing_utils import BaseVideoProcessor
 
-from flmm.qwen.image_processing import SETTINGS, AdaptiveQwen2VLImageProcessor
+from flmm.apt.patch_selection import SETTINGS
+from flmm.qwen.image_processing import AdaptiveQwen2VLImageProcessor
 from flmm.qwen.stock_interface import refuse_remote_code
 
 CLASS_CHOICES = ('backend', 'use_fast')
@@ -89,14 +90,14 @@ class _AdaptiveProcessor:
 
         # Not by the stock loader: it builds an image processor of the saved type, and from the stock settings alone,
         # which may be wrong without the others.
-        of_image = {name: value for name, value in kwargs.items() if name not in CLASS_CHOICES} | settings
+        image_settings = {name: value for name, value in kwargs.items() if name not in CLASS_CHOICES} | settings
         if 'image_processor' not in given:
             given['image_processor'] = AdaptiveQwen2VLImageProcessor.from_pretrained(
-                pretrained_model_name_or_path, **of_image
+                pretrained_model_name_or_path, **image_settings
             )
         elif isinstance(given['image_processor'], BaseImageProcessor):
             given['image_processor'] = AdaptiveQwen2VLImageProcessor.from_dict(
-                given['image_processor'].to_dict(), **of_image
+                given['image_processor'].to_dict(), **image_settings
             )
         for name, loader in (('tokenizer', AutoTokenizer), ('video_processor', AutoVideoProcessor)):
             if name not in given:

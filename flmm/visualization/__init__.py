@@ -1,22 +1,21 @@
-"""Pictures of what the model does.
+"""Pictures of what the model does. Depends on torch and matplotlib; mmdet and transformers are not imported."""
 
-Names are imported when first used: those of ``figures`` need mmdet, and pictures of layouts should not wait for it.
-"""
+from flmm.visualization.figures import PhrasePage, attention_map, draw_page, draw_phrases, phrase_page, spotlight_mask
+from flmm.visualization.heads_figure import draw_heads
+from flmm.visualization.patch_grid import draw_tokens, rebuild_image
+from flmm.visualization.save import save_figure
+from flmm.visualization.selection_figure import draw_selection
 
-from flmm.lazy_exports import lazy_exports
-
-_MODULE_OF = {
-    'PhrasePage': 'figures',
-    'attention_map': 'figures',
-    'draw_heads': 'heads_figure',
-    'draw_page': 'figures',
-    'draw_phrases': 'figures',
-    'draw_selection': 'selection_figure',
-    'draw_tokens': 'patch_grid',
-    'phrase_page': 'figures',
-    'rebuild_image': 'patch_grid',
-    'save_figure': 'save',
-    'spotlight_mask': 'figures',
-}
-__all__ = list(_MODULE_OF)
-__getattr__ = lazy_exports(__name__, _MODULE_OF)
+__all__ = [
+    'PhrasePage',
+    'attention_map',
+    'draw_heads',
+    'draw_page',
+    'draw_phrases',
+    'draw_selection',
+    'draw_tokens',
+    'phrase_page',
+    'rebuild_image',
+    'save_figure',
+    'spotlight_mask',
+]

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from flmm.evaluation.grounding_metric import SOURCES, phrase_scores
+from flmm.phrase_scores import SOURCES, phrase_scores
 from flmm.structures import GroundingSample
 from flmm.visualization.text import TextFigure, fit_text, text_style
 
@@ -102,8 +102,8 @@ def draw_page(page: PhrasePage) -> Figure:
     height = ROW_HEIGHT * len(page.rows) + NOTE_HEIGHT * bool(page.num_left_out)
     figure = TextFigure(figsize=(COLUMN_WIDTH * len(columns), height), layout='constrained')
     axes = figure.subplots(len(page.rows), len(columns), squeeze=False)
-    for of_row, row in zip(axes, page.rows, strict=True):
-        _draw_row(dict(zip(columns, of_row, strict=True)), row)
+    for row_axes, row in zip(axes, page.rows, strict=True):
+        _draw_row(dict(zip(columns, row_axes, strict=True)), row)
     if page.num_left_out:
         phrases = 'phrase is' if page.num_left_out == 1 else 'phrases are'
         figure.supxlabel(f'{page.num_left_out} more {phrases} not shown', fontsize=FONT_SIZE, x=0.01, ha='left')
@@ -162,7 +162,7 @@ def _rows(sample: GroundingSample) -> Iterator[PhraseRow]:
             phrase=phrase,
             image=image,
             heat=attention_map(sample.mask_attentions[index], size),
-            masks={name: _shrunk(of_sample[index], size) for name, of_sample in masks.items()},
+            masks={name: _shrunk(bitmaps[index], size) for name, bitmaps in masks.items()},
             ious={score.source: score.iou for score in scores[index :: sample.num_masks]},
         )
 

@@ -72,7 +72,8 @@ def rebuild_image(patches: Tensor, layout: TokenLayout) -> np.ndarray:
         raise ValueError(f'{len(patches)} patches do not make {len(layout)} tokens of m x m patches each')
     (h, w), u = layout.grid_size, m * patches.shape[-1]
     tiles = patches.detach().round().clamp(0, 255).to(torch.uint8)
-    tiles = tiles.unflatten(0, (len(layout), m, m)).permute(0, 1, 4, 2, 5, 3).reshape(-1, u, u, 3)
+    tiles = tiles.unflatten(0, (len(layout), m, m))  # [T, m, m, 3, P, P]
+    tiles = tiles.permute(0, 1, 4, 2, 5, 3).reshape(-1, u, u, 3)  # [T, u, u, 3]
     image = tiles.new_zeros(h * u, w * u, 3)
     for s in SIZES:
         chosen = layout.tokens[:, 2] == s

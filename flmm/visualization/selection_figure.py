@@ -72,10 +72,11 @@ def draw_selection(
     figure, axes = _empty_figure(*large.shape[:2], num_maps=len(importance_maps))
     width, height = figure.get_size_inches() * DPI
     header = fit_text(title, width=(width - 2 * MARGIN) / DPI, fontsize=TITLE_SIZE)
+    num_dense = math.prod(layout.grid_size)
     figure.text(
         MARGIN / width,
         1 - MARGIN / height,
-        f'{header}\n{settings}: {_kept(layout)}',
+        f'{header}\n{settings}: {len(layout):,} of {num_dense:,} tokens kept ({len(layout) / num_dense:.1%})',
         va='top',
         fontsize=TITLE_SIZE,
         linespacing=1.4,
@@ -102,11 +103,6 @@ def draw_selection(
         _draw_importance(axis, importance_maps[size], size, method, (thresholds or {}).get(size))
         axis.set(xlim=(0, image.shape[1]), ylim=(image.shape[0], 0))
     return figure
-
-
-def _kept(layout: TokenLayout) -> str:
-    dense = layout.grid_size[0] * layout.grid_size[1]
-    return f'{len(layout):,} of {dense:,} tokens kept ({len(layout) / dense:.1%})'
 
 
 def _legend_line(layout: TokenLayout, s: int, u: int, m: int) -> str:

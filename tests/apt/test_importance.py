@@ -1,6 +1,6 @@
 """Against plain float64 loops over pixels and patches.
 
-Letters: B images, (H, W) their size in px, size that of a patch in px.
+Letters: B images, (H, W) their size in px, P patch_size in px, size that of a patch in px: P, 2 P or 4 P.
 """
 
 import math
@@ -13,6 +13,13 @@ import torch
 from flmm.apt.importance import compute_importance_maps
 
 SIZES = [(56, 112), (61, 75), (98, 70), (100, 84), (20, 17), (14, 14)]
+CASES = [
+    *((size, 14) for size in SIZES),
+    *((size, 16) for size in [(64, 128), *SIZES]),
+    *((size, 5) for size in [(40, 20), (31, 42)]),
+    *((size, 2) for size in [(16, 8), (11, 14)]),
+]
+"""(H, W) and P: images that patches divide, that they reach out of, and that are smaller than one."""
 
 
 def pictures(size, *, count=1, seed=0):
@@ -60,22 +67,23 @@ def oracle_loss(grey, factor):
     return loss
 
 
-def oracle(image, *, method='entropy', laplacian_aggregate='mean', blur=1):
+def oracle(image, *, patch_size=14, method='entropy', laplacian_aggregate='mean', blur=1):
     grey = oracle_grey(image, blur)
     height, width = grey.shape
     p = np.pad(grey, 1, mode='edge')
     laplacian = p[:-2, 1:-1] + p[2:, 1:-1] + p[1:-1, :-2] + p[1:-1, 2:] - 4 * grey
     maps = {}
-    for size in (14, 28, 56):
-        loss = oracle_loss(grey, 4 if size == 56 else 2) if method == 'upsample_mse' else None
+    for size in (patch_size, 2 * patch_size, 4 * patch_size):
+        loss = oracle_loss(grey, 4 if size == 4 * patch_size else 2) if method == 'upsample_mse' else None
+        grid_height, grid_width = (math.ceil(side / patch_size) * patch_size for side in (height, width))
         rows, columns = math.ceil(height / size), math.ceil(width / size)
         maps[size] = torch.zeros(rows, columns, dtype=torch.float64)
         for i in range(rows):
             for j in range(columns):
                 patch = slice(i * size, (i + 1) * size), slice(j * size, (j + 1) * size)
                 bottom, right = (i + 1) * size, (j + 1) * size
-                cells_exist = bottom <= math.ceil(height / 14) * 14 and right <= math.ceil(width / 14) * 14
-                if size > 14 and cells_exist and (bottom > height or right > width):
+                cells_exist = bottom <= grid_height and right <= grid_width
+                if size > patch_size and cells_exist and (bottom > height or right > width):
                     value = math.inf
                 elif method == 'entropy':
                     counts = Counter(math.floor(value * 512 / 256) for value in grey[patch].ravel())
@@ -91,19 +99,28 @@ def oracle(image, *, method='entropy', laplacian_aggregate='mean', blur=1):
     return maps
 
 
-def assert_like_oracle(maps, images, **settings):
-    assert list(maps) == [14, 28, 56]
+def assert_like_oracle(maps, images, *, patch_size=14, **settings):
+    assert list(maps) == [patch_size, 2 * patch_size, 4 * patch_size]
     for index, image in enumerate(images):
-        for size, expected in oracle(image, **settings).items():
+        for size, expected in oracle(image, patch_size=patch_size, **settings).items():
             assert maps[size].dtype == torch.float32
             torch.testing.assert_close(maps[size][index].double(), expected, rtol=1e-6, atol=1e-5)
 
 
-@pytest.mark.parametrize('size', SIZES)
-def test_entropy_of_a_batch_is_that_of_the_oracle(size):
+@pytest.mark.parametrize(('size', 'patch_size'), CASES)
+def test_entropy_of_a_batch_is_that_of_the_oracle(size, patch_size):
     images = pictures(size, count=3)
 
-    assert_like_oracle(compute_importance_maps(images), images)
+    assert_like_oracle(compute_importance_maps(images, patch_size=patch_size), images, patch_size=patch_size)
+
+
+def test_the_patch_size_is_14_unless_another_is_given():
+    images = pictures((61, 75))
+
+    default, given = compute_importance_maps(images), compute_importance_maps(images, patch_size=14)
+
+    assert list(default) == list(given) == [14, 28, 56]
+    assert all(torch.equal(default[size], given[size]) for size in given)
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.float32, torch.float64])
@@ -125,6 +142,19 @@ def test_entropy_puts_greys_on_a_border_of_two_bins_where_float64_does():
 
     assert_like_oracle(compute_importance_maps(images), images)
     assert_like_oracle(compute_importance_maps(images.float()), images)
+
+
+@pytest.mark.parametrize('patch_size', [16, 100])
+def test_entropy_of_a_flat_and_of_a_most_varied_patch(patch_size):
+    side = 4 * patch_size
+    values = torch.arange(side * side).remainder(256).reshape(side, side)  # each of the 256 greys equally often
+    images = torch.stack([torch.full((3, side, side), 90), values.expand(3, -1, -1)]).to(torch.uint8)
+
+    maps = compute_importance_maps(images, patch_size=patch_size)
+
+    assert all((values[0] == 0).all() for values in maps.values())
+    # All counts are equal, so the entropy is 8 bits, to the precision of the float32 table.
+    torch.testing.assert_close(maps[side][1], torch.full((1, 1), 8.0), rtol=0, atol=1e-5)
 
 
 def test_entropy_in_closed_form():
@@ -155,14 +185,14 @@ def test_patches_with_the_same_counts_tie():
 
 
 @pytest.mark.parametrize('blur', [1, 3])
-@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize(('size', 'patch_size'), CASES)
 @pytest.mark.parametrize(
     ('method', 'aggregate'),
     [('laplacian', 'mean'), ('laplacian', 'max'), ('laplacian', 'std'), ('upsample_mse', 'mean')],
 )
-def test_other_methods_are_those_of_the_oracle(method, aggregate, size, blur):
+def test_other_methods_are_those_of_the_oracle(method, aggregate, size, patch_size, blur):
     images = pictures(size, count=2)
-    settings = {'method': method, 'laplacian_aggregate': aggregate, 'blur': blur}
+    settings = {'method': method, 'laplacian_aggregate': aggregate, 'blur': blur, 'patch_size': patch_size}
 
     assert_like_oracle(compute_importance_maps(images, **settings), images, **settings)
 
@@ -243,6 +273,9 @@ def test_refuses_images_it_cannot_measure(images, message):
         ({'blur': 4}, 'blur is 4, expected an odd number of px; 1 smooths nothing'),
         ({'blur': -1}, 'blur is -1, expected an odd number'),
         ({'blur': 1.0}, 'blur is 1.0, expected an odd number'),
+        ({'patch_size': 1}, 'patch_size is 1, expected a whole number of px, at least 2'),
+        ({'patch_size': 16.0}, 'patch_size is 16.0, expected a whole number of px'),
+        ({'patch_size': None}, 'patch_size is None, expected a whole number of px'),
     ],
 )
 def test_refuses_unknown_settings(settings, message):

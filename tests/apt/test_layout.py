@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_layouts import random_layout
 
-from flmm.apt import PatchTokenizer
+from flmm.apt import PatchSelection, PatchTokenizer
 from flmm.apt.layout import TokenLayout
 
 GRIDS = [(1, 1), (2, 3), (4, 4), (7, 9), (12, 5), (13, 16)]
@@ -171,8 +171,9 @@ def test_wrong_shapes_and_modes_are_named():
 def test_fewest_tokens_are_those_of_a_budget_of_next_to_nothing(grid_size):
     h, w = grid_size
     for size in (1, 2, 4):
-        tokenizer = PatchTokenizer(patch_selection_method='budget', alpha=1e-6, max_token_size=size, merge_size=2)
+        selection = PatchSelection(patch_selection_method='budget', alpha=1e-6, max_token_size=size)
+        tokenizer = PatchTokenizer(selection=selection, merge_size=2)
         _, (layout,) = tokenizer(torch.zeros(1, 3, 28 * h, 28 * w))
         assert TokenLayout.fewest_tokens(grid_size, max_token_size=size) == len(layout)
-        assert tokenizer.last_budget_info[0]['base_tokens'] == 4 * len(layout)
+        assert tokenizer.last_budget_info[0]['fewest_patches'] == 4 * len(layout)
     assert TokenLayout.fewest_tokens(grid_size) == len(layout)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.published_configs import published_config
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from tiny_samples import tiny_sample
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, Sam2Config, Sam2HieraDetConfig, Sam2Model
 
 from flmm.engine import check_config_keys
+from flmm.models.published_lmms import published_config
+from flmm.models.sam import SamFrame, hf_build
 from flmm.registry import MODELS
 
 ROOT = Path(__file__).parents[2] / 'configs'
@@ -23,7 +24,18 @@ LMMS = {
     'qwen2_5_vl_3b': 'Qwen/Qwen2.5-VL-3B-Instruct',
     'qwen2_5_vl_7b': 'Qwen/Qwen2.5-VL-7B-Instruct',
 }
-SAMS = {'sam_l': ('vit_l', 'checkpoints/sam_vit_l_0b3195.pth'), 'sam_h': ('vit_h', 'checkpoints/sam_vit_h_4b8939.pth')}
+SAMS = {
+    'sam_l': {'type': 'build_sam', 'model_type': 'vit_l', 'checkpoint': 'checkpoints/sam_vit_l_0b3195.pth'},
+    'sam_h': {'type': 'build_sam', 'model_type': 'vit_h', 'checkpoint': 'checkpoints/sam_vit_h_4b8939.pth'},
+    'sam_hq_l': {'type': 'build_hf_sam', 'name_or_path': 'syscv-community/sam-hq-vit-large'},
+    'sam2_1_l': {'type': 'build_hf_sam', 'name_or_path': 'facebook/sam2.1-hiera-large'},
+    'edgetam': {'type': 'build_hf_sam', 'name_or_path': 'yonigozlan/EdgeTAM-hf'},
+}
+SAM2_1_L = {  # facebook's sam2.1_hiera_l.yaml
+    'hidden_size': 144, 'num_attention_heads': 2, 'embed_dim_per_stage': [144, 288, 576, 1152],
+    'num_attention_heads_per_stage': [2, 4, 8, 16], 'blocks_per_stage': [2, 6, 36, 4],
+    'global_attention_blocks': [23, 33, 43], 'window_size_per_stage': [8, 4, 16, 8],
+}  # fmt: skip
 DATASETS = {
     'refcoco': ('refcoco/instances.json', 'refcoco/refs(unc).p', ('val', 'testA', 'testB')),
     'refcoco_plus': ('refcoco+/instances.json', 'refcoco+/refs(unc).p', ('val', 'testA', 'testB')),
@@ -68,7 +80,7 @@ def test_a_qwen_config_is_what_its_name_says(path):
     config = Config.fromfile(path)
     kind = 'LMMWithoutWeights' if path.stem.endswith('_cached') else 'pretrained_lmm'
     assert config.model.lmm == {'type': kind, 'name_or_path': LMMS[lmm], 'dtype': 'bfloat16'}
-    assert (config.model.sam.sam.model_type, config.model.sam.sam.checkpoint) == SAMS[sam]
+    assert config.model.sam.sam == SAMS[sam]
     ann_file, split_file, splits = DATASETS[dataset_name]
     assert {(dataset.ann_file, dataset.split_file) for dataset in _datasets(config)} == {(ann_file, split_file)}
     _, val, test = _datasets(config)
@@ -104,7 +116,13 @@ def test_a_config_prunes_as_its_name_says_and_else_not_at_all(path):
 
 
 @pytest.mark.parametrize(
-    'path', [path for path in QWEN_CONFIGS if not path.stem.endswith((*PRUNED, 'cached'))], ids=lambda path: path.stem
+    'path',
+    [
+        path
+        for path in QWEN_CONFIGS
+        if ('_sam_l_' in path.stem or '_sam_h_' in path.stem) and not path.stem.endswith((*PRUNED, 'cached'))
+    ],
+    ids=lambda path: path.stem,
 )
 def test_the_model_of_a_qwen_config_builds_at_full_size(path, flmm_scope):
     config = Config.fromfile(path)
@@ -120,11 +138,32 @@ def test_the_model_of_a_qwen_config_builds_at_full_size(path, flmm_scope):
     assert len(model.sam.model.image_encoder.blocks) == {'vit_l': 24, 'vit_h': 32}[config.model.sam.sam.model_type]
 
 
+def test_the_model_with_sam2_1_builds_at_full_size(monkeypatch, flmm_scope):
+    config = Config.fromfile(ROOT / 'qwen' / 'qwen2_5_vl_3b_sam2_1_l_refcoco.py')
+    vision = {'backbone_config': Sam2HieraDetConfig(**SAM2_1_L), 'backbone_channel_list': [1152, 576, 288, 144]}
+    monkeypatch.setattr(hf_build, 'load_sam', lambda name: Sam2Model(Sam2Config(vision_config=vision)))
+    with torch.device('meta'):
+        weights = AutoModelForImageTextToText.from_config(published_config(config.model.lmm.name_or_path))
+        model = MODELS.build({**config.model, 'lmm': weights})
+    assert model.text_proj.weight.shape == (256, 2048)
+    assert model.sam.model.frame == SamFrame(side=1024, squashed=True)
+    assert model.sam.model.embedding_shapes == {
+        'image': (256, 64, 64),
+        'stride_8': (64, 128, 128),
+        'stride_4': (32, 256, 256),
+    }
+    encoder, whole = model.sam.model.image_encoder, model.sam.model
+    assert round(sum(parameter.numel() for parameter in encoder.parameters()) / 1e6) == 213
+    assert round(sum(parameter.numel() for parameter in whole.parameters()) / 1e6) == 217
+
+
 @pytest.mark.parametrize(('lmm', 'sam'), [*((lmm, 'sam_l') for lmm in LMMS), ('qwen2_vl_2b', 'sam_h')])
 def test_the_model_of_a_qwen_config_grounds_a_sample_at_reduced_depth(lmm, sam, monkeypatch, flmm_scope):
     config = Config.fromfile(ROOT / 'qwen' / f'{lmm}_{sam}_refcoco.py')
     sample = tiny_sample(['a', 'b c'], size=(56, 84))
-    published = published_config(LMMS[lmm], vocab_size=300, image_token_id=sample.image_token_id, depth=1)
+    published = published_config(
+        LMMS[lmm], vocab_size=300, image_token_id=int(sample.input_ids[sample.views[0].columns[0]]), depth=1
+    )
     builders = importlib.import_module('segment_anything.build_sam')  # the package hides it behind a function
     full_build = builders._build_sam
     monkeypatch.setattr(

@@ -14,6 +14,7 @@ from tiny_models import FAMILIES, tiny_processor
 from tiny_samples import pruned
 
 from flmm.apt import TokenLayout
+from flmm.apt.patch_selection import SETTINGS as SELECTION
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
 from flmm.qwen.image_processing import _warn_that_v1_keeps_photographs
 
@@ -88,6 +89,24 @@ def test_flat_regions_are_read_coarsely_and_the_object_finely():
     )
     assert size[0, 0] == size[0, -1] == 4  # the sky's corners
     assert (size[7:] == 1).all()  # the noise
+
+
+def test_a_setting_that_does_not_exist_is_named():
+    for name in ('methods', 'min_pixel', 'merge_size'):
+        message = (
+            f"unknown setting '{name}'; expected min_pixels, max_pixels or one of .*: patch_selection_method, alpha,"
+        )
+        with pytest.raises(ValueError, match=message):
+            wrapped(**{'patch_selection_method': 'budget', 'alpha': 0.3, name: 2})
+
+
+def test_settings_of_a_saved_processor_are_those_of_the_wrapper():
+    adaptive = adaptive_processor(patch_selection_method='v2', alpha=0.7, method='laplacian', blur=5, max_token_size=2)
+    wrapper = QwenImageProcessorWrapper(pretrained_model_name_or_path=adaptive, blur=3)
+    assert {name: getattr(wrapper.image_processor, name) for name in SELECTION} == SELECTION | {
+        'patch_selection_method': 'none',
+        'blur': 3,
+    }
 
 
 def test_a_range_of_alpha_is_drawn_anew_for_each_image():
@@ -165,7 +184,7 @@ def test_one_alpha_draws_nothing():
         ),
         ({'patch_selection_method': 'v1', 'thresholds': 3.0}, 'thresholds are 3.0, expected two positive numbers'),
         ({'patch_selection_method': 'budget', 'method': 'sobel'}, "method is 'sobel'"),
-        ({'patch_selection_method': 'v1', 'thresholds': [3.0]}, 'thresholds are (3.0,)'),
+        ({'patch_selection_method': 'v1', 'thresholds': [3.0]}, 'thresholds are [3.0], expected two positive numbers'),
     ],
 )
 def test_settings_out_of_range_are_named(settings, message):

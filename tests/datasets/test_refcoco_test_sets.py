@@ -6,7 +6,7 @@ from tiny_refcoco import REFS, write_refcoco
 
 from flmm.datasets import RefCocoDataset, RefCocoTestSets, collate_grounding, instances_file, refs_file
 from flmm.datasets.annotation_file import read_regular_file
-from flmm.datasets.refcoco_files import RefCocoFiles
+from flmm.datasets.refcoco import RefCocoFiles
 from flmm.registry import DATASETS
 
 

@@ -2,12 +2,10 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from predicted_samples import predicted_sample, random_masks
 from pycocotools import mask as coco_mask
 
 from flmm.evaluation import DumpPredictions
-from flmm.evaluation.dump_predictions import encode_mask
 
 
 def test_records(tmp_path):
@@ -61,14 +59,6 @@ def test_without_truth_there_is_no_iou_and_any_phrase_is_written(tmp_path):
     assert record['phrase'] == '\ud83d 狗 $'
     assert record['coarse']['iou'] is record['refined']['iou'] is None
     np.testing.assert_array_equal(coco_mask.decode(record['refined']['mask']), sample.sam_pred_masks[0].numpy() > 0)
-
-
-@pytest.mark.parametrize('mask', [torch.zeros(4, 6), torch.ones(4, 6), torch.arange(24).reshape(4, 6) % 5])
-def test_encode_mask(mask):
-    mask = mask > 0
-    encoded = json.loads(json.dumps(encode_mask(mask)))
-    assert encoded['size'] == [4, 6]
-    np.testing.assert_array_equal(coco_mask.decode(encoded), mask.numpy())
 
 
 def test_other_file_types_are_refused():

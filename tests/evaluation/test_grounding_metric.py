@@ -6,7 +6,7 @@ import pytest
 import torch
 from predicted_samples import predicted_sample, random_masks
 
-from flmm.evaluation import GroundingMetric, PhraseScore, phrase_scores
+from flmm.evaluation import GroundingMetric
 from flmm.registry import METRICS
 
 
@@ -75,14 +75,6 @@ def test_known_numbers():
             'val/refined/mIoU': 100.0,
         }
     )
-
-
-def test_logits_above_zero_are_foreground():
-    truth = torch.ones(1, 1, 4, dtype=torch.bool)
-    logits = torch.tensor([[[-1e-6, 0.0, 1e-6, 5.0]]])
-    scores = list(phrase_scores(predicted_sample(truth, logits, -logits, kinds=['color'])))
-    assert scores == [PhraseScore('val', 'coarse', 'color', 2, 4), PhraseScore('val', 'refined', 'color', 1, 4)]
-    assert [score.iou for score in scores] == [0.5, 0.25]
 
 
 def test_empty_masks():

@@ -22,7 +22,7 @@ def test_against_every_threshold_in_turn():
     maps = torch.rand(3, 4, 5, 6, generator=generator, dtype=torch.float64)
     maps[1] = (maps[1] * 4).floor()  # ties, as of coarse tokens
     coverage = (2 * torch.rand(3, 5, 6, generator=generator, dtype=torch.float64) - 0.7).clamp(0, 1)
-    expected = [[plain(heat, mask) for heat in of_phrase] for of_phrase, mask in zip(maps, coverage, strict=True)]
+    expected = [[plain(heat, mask) for heat in heats] for heats, mask in zip(maps, coverage, strict=True)]
     found = best_threshold_iou(maps, coverage)
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-12)
 

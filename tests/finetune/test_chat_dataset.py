@@ -229,4 +229,4 @@ def test_without_images(write_jsonl, record):
     text, whole = dataset.without_images(0), dataset[0]
     assert text.images == []
     assert (text.messages, text.source, text.image_names) == (whole.messages, whole.source, whole.image_names)
-    assert text.image_names == (str(dataset.image_root / 'star.png'),)
+    assert text.image_names == (str(dataset.reader.image_root / 'star.png'),)

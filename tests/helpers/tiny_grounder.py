@@ -6,6 +6,7 @@ import torch
 from tiny_models import tiny_lmm, tiny_sam
 
 from flmm.models import FrozenQwenSAM, SAMWrapper
+from flmm.models.sam import SamBackend
 
 LOSSES = {
     'loss_mask': {'type': 'mmdet.CrossEntropyLoss', 'use_sigmoid': True},
@@ -13,13 +14,15 @@ LOSSES = {
 }
 
 
-def tiny_grounder(family: str = 'qwen2_5_vl', *, seed: int = 0, **kwargs: Any) -> FrozenQwenSAM:
+def tiny_grounder(
+    family: str = 'qwen2_5_vl', *, seed: int = 0, sam: SamBackend | None = None, **kwargs: Any
+) -> FrozenQwenSAM:
     """Random weights, deterministic; ``kwargs`` are FrozenQwenSAM's."""
     torch.manual_seed(seed)
     return FrozenQwenSAM(
         lmm=tiny_lmm(family),
         mask_head={'type': 'flmm.UNetHead', 'base_channels': 4, 'upsample_input': 16},
-        sam=SAMWrapper(sam=tiny_sam()),
+        sam=SAMWrapper(sam=sam or tiny_sam()),
         **LOSSES,
         **kwargs,
     )

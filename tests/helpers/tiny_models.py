@@ -15,7 +15,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from flmm.models.sam import Sam, build_small_sam
+from flmm.models.sam import SegmentAnythingSam, build_small_sam
 
 SPECIAL_TOKENS = ['<|im_start|>', '<|im_end|>', '<|vision_start|>', '<|vision_end|>', '<|image_pad|>', '<|video_pad|>']
 CHAT_TEMPLATE = (
@@ -91,7 +91,7 @@ SAM_256 = {
 """Arguments of a Sam of 256 px, SAM's own way of patching and of windows."""
 
 
-def tiny_sam(seed: int = 0) -> Sam:
+def tiny_sam(seed: int = 0) -> SegmentAnythingSam:
     """A Sam of 64 px with random weights."""
     torch.manual_seed(seed)
     return build_small_sam(

@@ -111,6 +111,7 @@ def test_names_of_a_distributed_wrapper(tmp_path):
         ({'state_dict': [1]}, 'holds a list, expected a dict of weights'),
         ({'state_dict': {'text_proj.bias': 3}}, "'text_proj.bias' is a int, expected a tensor"),
         ({'model': {}}, "'model' is a dict, expected a tensor"),
+        ({3: torch.zeros(1)}, '3 is no name of a tensor'),
     ],
 )
 def test_what_holds_no_weights(tmp_path, content, message):

@@ -1,5 +1,6 @@
 """AdaptiveQwen2VLImageProcessor: patches against the stock rows, settings, value ranges, errors."""
 
+import json
 import warnings
 
 import numpy as np
@@ -10,6 +11,7 @@ from tiny_adaptive import half_smooth_image
 from transformers import AutoImageProcessor, Qwen2VLImageProcessor
 
 from flmm.apt.layout import TokenLayout
+from flmm.apt.patch_selection import SETTINGS, PatchSelection
 from flmm.apt.patch_tokenizer import PatchTokenizer
 from flmm.qwen import AdaptiveQwen2VLImageProcessor
 from flmm.qwen.image_processing import _warn_that_v1_keeps_photographs
@@ -23,12 +25,12 @@ PRUNING = [
 ]
 
 
-def normalized_image(image):
-    """[3, H, W]: what the stock processor cuts into patches, put together from its patches."""
-    stock = Qwen2VLImageProcessor()(image, return_tensors='pt')
+def normalized_image(image, *, patch_size):
+    """[3, H, W]: what the stock processor cuts into patches of P px, put together from its patches."""
+    stock = Qwen2VLImageProcessor(patch_size=patch_size)(image, return_tensors='pt')
     (_, rows, columns), values = stock['image_grid_thw'][0].tolist(), stock['pixel_values']
-    values = values.reshape(rows // 2, columns // 2, 2, 2, 3, 2, 14, 14)[:, :, :, :, :, 0]
-    return values.permute(4, 0, 2, 5, 1, 3, 6).reshape(3, rows * 14, columns * 14)
+    values = values.reshape(rows // 2, columns // 2, 2, 2, 3, 2, patch_size, patch_size)[:, :, :, :, :, 0]
+    return values.permute(4, 0, 2, 5, 1, 3, 6).reshape(3, rows * patch_size, columns * patch_size)
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -45,19 +47,21 @@ def test_none_and_the_whole_budget_give_the_stock_output(settings, size):
 
 
 @pytest.mark.parametrize('settings', PRUNING)
-@pytest.mark.parametrize('size', SIZES)
-def test_rows_are_area_means_of_what_the_stock_class_cuts(settings, size):
+@pytest.mark.parametrize(('size', 'patch_size'), [*((size, 14) for size in SIZES), *((size, 16) for size in SIZES[:2])])
+def test_rows_are_area_means_of_what_the_stock_class_cuts(settings, size, patch_size):
     image = half_smooth_image(size)
-    found = AdaptiveQwen2VLImageProcessor(**settings)(image, return_tensors='pt')
-    pixels = normalized_image(image)
-    rows = []
+    found = AdaptiveQwen2VLImageProcessor(**settings, patch_size=patch_size)(image, return_tensors='pt')
+    of_call = AdaptiveQwen2VLImageProcessor(**settings)(image, patch_size=patch_size, return_tensors='pt')
+    assert all(torch.equal(of_call[name], found[name]) for name in found)
+    pixels = normalized_image(image, patch_size=patch_size)
+    rows, unit = [], 2 * patch_size
     for top, left, token_size in found['image_layout'].tolist():
-        side = 14 * token_size
+        side = patch_size * token_size
         for i in range(2):
             for j in range(2):
-                y, x = 28 * top + side * i, 28 * left + side * j
+                y, x = unit * top + side * i, unit * left + side * j
                 square = pixels[:, y : y + side, x : x + side].double()
-                patch = square.reshape(3, 14, token_size, 14, token_size).mean(dim=(2, 4))
+                patch = square.reshape(3, patch_size, token_size, patch_size, token_size).mean(dim=(2, 4))
                 rows.append(torch.stack([patch, patch], dim=1).flatten())
     torch.testing.assert_close(found['pixel_values'].double(), torch.stack(rows), atol=1e-6, rtol=0)
     assert len(set(found['image_layout'][:, 2].tolist())) > 1
@@ -76,14 +80,16 @@ def test_rows_of_single_units_are_exactly_the_stock_ones(settings):
 
 
 @pytest.mark.parametrize('settings', PRUNING)
-def test_selection_is_made_on_the_resized_image_before_normalization(settings):
+@pytest.mark.parametrize(('patch_size', 'expected_size'), [(14, (308, 420)), (16, (288, 416))])
+def test_selection_is_made_on_the_resized_image_before_normalization(settings, patch_size, expected_size):
     image = half_smooth_image((301, 415))
-    processor = AdaptiveQwen2VLImageProcessor(**settings)
+    processor = AdaptiveQwen2VLImageProcessor(**settings, patch_size=patch_size)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
-    resized = processor.resize(pixels, size=processor.size, resample=processor.resample, factor=28)
-    assert resized.shape[-2:] == (308, 420)
+    resized = processor.resize(pixels, size=processor.size, resample=processor.resample, factor=2 * patch_size)
+    assert resized.shape[-2:] == expected_size
     assert resized.dtype == torch.uint8
-    _, (layout,) = PatchTokenizer(merge_size=2, **settings)(resized)
+    tokenizer = PatchTokenizer(selection=PatchSelection(**settings), patch_size=patch_size, merge_size=2)
+    _, (layout,) = tokenizer(resized)
     assert torch.equal(processor(image, return_tensors='pt')['image_layout'], layout.tokens)
 
 
@@ -122,10 +128,17 @@ def test_thresholds_are_those_of_v1():
     assert processor(noise, thresholds=None)['image_num_tokens'] == 165
 
 
+def test_settings_are_the_fields_of_a_selection_with_their_defaults():
+    processor = AdaptiveQwen2VLImageProcessor()
+    assert {name: getattr(processor, name) for name in SETTINGS} == SETTINGS
+    annotations = AdaptiveQwen2VLImageProcessor.valid_kwargs.__annotations__
+    assert annotations.keys() == Qwen2VLImageProcessor.valid_kwargs.__annotations__.keys() | SETTINGS.keys()
+
+
 def test_settings_are_saved(tmp_path):
     settings = {
         'patch_selection_method': 'v2', 'alpha': 0.7, 'thresholds': [2.5, 1.5], 'method': 'laplacian',
-        'laplacian_aggregate': 'max', 'blur': 3,
+        'laplacian_aggregate': 'max', 'blur': 3, 'max_token_size': 2,
     }  # fmt: skip
     AdaptiveQwen2VLImageProcessor(**settings, size={'shortest_edge': 56 * 56, 'longest_edge': 10000}).save_pretrained(
         tmp_path
@@ -135,6 +148,8 @@ def test_settings_are_saved(tmp_path):
         assert type(loaded) is AdaptiveQwen2VLImageProcessor
         assert {name: getattr(loaded, name) for name in settings} == settings
         assert loaded.size['longest_edge'] == 10000
+    saved = json.loads((tmp_path / 'preprocessor_config.json').read_text())
+    assert {name: saved[name] for name in settings} == settings
 
 
 def test_a_stock_folder_gives_the_defaults_and_takes_overrides(tmp_path):
@@ -201,7 +216,7 @@ def test_without_normalization_and_as_numpy():
         (torch.full((3, 56, 56), 2.0), {'do_rescale': False}, r'from 2 to 2, expected 0 \(black\) to 1 \(white\)'),
         (torch.full((3, 56, 56), -0.5), {}, r'from -0.5 to -0.5, expected 0 \(black\) to 255 \(white\)'),
         (torch.full((3, 56, 56), float('nan')), {}, 'from nan to nan, expected 0'),
-        (torch.zeros(3, 64, 64), {'patch_size': 16}, 'patch_size is 16; adaptive patches are made of patches of 14 px'),
+        (torch.zeros(3, 64, 64), {'patch_size': 1}, 'patch_size is 1, expected a whole number of px, at least 2'),
         (torch.zeros(3, 84, 84), {'merge_size': 3}, 'merge_size is 3, expected 1 or 2'),
     ],
 )
@@ -280,6 +295,7 @@ def test_alpha_that_is_not_used_is_told():
         {'patch_selection_method': 'budget', 'alpha': 0.3, 'max_token_size': 2},
         {'patch_selection_method': 'budget', 'alpha': 0.3, 'max_token_size': 1},
         {'patch_selection_method': 'budget', 'alpha': 0.3, 'merge_size': 1},
+        {'patch_selection_method': 'budget', 'alpha': 0.3, 'patch_size': 16},
         {'patch_selection_method': 'v2', 'alpha': 0.0},
         {'patch_selection_method': 'v1', 'max_token_size': 1},
     ],

@@ -242,8 +242,8 @@ def test_settings_are_applied_together_when_loading(family, saved, settings, tmp
 
 def test_settings_that_exclude_each_other_are_refused_when_loading(tmp_path):
     adaptive_processor().save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match='patch_size is 16; adaptive patches are made of patches of 14 px'):
-        PROCESSORS['qwen2_5_vl'].from_pretrained(tmp_path, patch_size=16)
+    with pytest.raises(ValueError, match='merge_size is 3, expected 1 or 2'):
+        PROCESSORS['qwen2_5_vl'].from_pretrained(tmp_path, merge_size=3)
     with pytest.raises(ValueError, match='alpha is 3, expected a share'):
         PROCESSORS['qwen2_5_vl'].from_pretrained(tmp_path, patch_selection_method='budget', alpha=3)
 

@@ -15,8 +15,7 @@ from PIL import Image, ImageOps
 from safetensors import safe_open
 from tiny_refcoco import REPOSITORY, run_tool
 
-from flmm.datasets.feature_store import FeatureStore
-from flmm.datasets.made_with import MadeWith
+from flmm.features import FeatureStore, MadeWith
 from flmm.registry import DATASETS, MODELS, TRANSFORMS
 
 CACHED = """
@@ -42,7 +41,8 @@ ENDINGS = ('json', 'pictures.json', 'safetensors')
 def cached(config, tmp_path, monkeypatch):
     """Config and folder of features that are not stored yet, two images to a shard."""
     monkeypatch.chdir(REPOSITORY)
-    monkeypatch.setattr('flmm.datasets.feature_store.IMAGES_PER_SHARD', 2)
+    for module in ('shards', 'store'):  # as the tool and as the store know it
+        monkeypatch.setattr(f'flmm.features.{module}.IMAGES_PER_SHARD', 2)
     init_default_scope('flmm')
     folder = tmp_path / 'features'
     path = config.with_name('cached.py')
@@ -177,7 +177,7 @@ def test_each_draw_has_the_features_of_its_own_image(cached):
         source = DATASETS.build(settings.dataset)
     store = FeatureStore(folder, made_with=MadeWith(settings={}))
     with safe_open(folder / 'shard_00000.safetensors', framework='pt') as file:
-        num_embeddings = sum(name.endswith('image_embedding') for name in file.offset_keys())
+        num_embeddings = sum(name.endswith('image_embedding.image') for name in file.offset_keys())
     assert num_embeddings == 4  # two images and their mirror images
     model = MODELS.build(settings.model)
     mirrored = set()

@@ -65,7 +65,7 @@ def test_every_phrase_is_scored_once(results):
     for protocol, numbers in (('every_sentence', SENTENCES), ('first_sentence', FIRST_SENTENCES)):
         for split, number in numbers.items():
             sentences = [sentences for split_of_ref, _, sentences in REFS if split_of_ref == split]
-            expected = [s for of_ref in sentences for s in (of_ref if protocol == 'every_sentence' else of_ref[:1])]
+            expected = [s for ref in sentences for s in (ref if protocol == 'every_sentence' else ref[:1])]
             assert sorted(found.pop(f'shapes_{split}_{protocol}')) == sorted(expected)
             assert len(expected) == number
     assert not found
@@ -93,8 +93,8 @@ def test_metrics_follow_from_the_masks(results, truths):
             expected[f'{name}/{source}/cIoU'] = 100 * pairs[:, 0].sum() / pairs[:, 1].sum()
             expected[f'{name}/{source}/mIoU'] = 100 * ious.mean()
             for kind in {record['kind'] for record in members} - {None}:
-                of_kind = [record['kind'] == kind for record in members]
-                expected[f'{name}/{source}/mIoU/{kind}'] = 100 * ious[of_kind].mean()
+                chosen = [record['kind'] == kind for record in members]
+                expected[f'{name}/{source}/mIoU/{kind}'] = 100 * ious[chosen].mean()
 
     assert metrics == pytest.approx(expected, rel=1e-9)
     # kinds are known of testA and testB; first sentences are of kind 'name'

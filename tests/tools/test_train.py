@@ -112,7 +112,11 @@ def test_amp_replaces_the_plain_optim_wrapper_alone(monkeypatch):
         ('modle.lmm.dtype=float16', ValueError, r"no 'modle' \(did you mean 'model'\?\)"),
         ('lr=5', ValueError, r"no 'lr' \(did you mean 'optim_wrapper.optimizer.lr'\?\)"),
         ('+model.mask_hed.base_channels=8', TypeError, "unexpected keyword argument 'mask_hed'"),
-        ('+model.mask_head.base_chanels=8', ValueError, "UNetHead has no option 'base_chanels'"),
+        (
+            '+model.mask_head.base_chanels=8',
+            TypeError,
+            r"UNetHead\.__init__\(\) got an unexpected keyword argument 'base_chanels'",
+        ),
         ('+train_dataloader.batchsize=8', TypeError, "unexpected keyword argument 'batchsize'"),
         ('+train_dataloader.dataset.text_mod=random', TypeError, "unexpected keyword argument 'text_mod'"),
         ('+train_cfg.max_epoch=8', TypeError, "unexpected keyword argument 'max_epoch'"),

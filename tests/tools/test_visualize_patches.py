@@ -10,7 +10,7 @@ import visualize_patches
 from PIL import Image
 
 from flmm.apt.layout import TokenLayout
-from flmm.apt.patch_tokenizer import PatchTokenizer
+from flmm.apt.patch_selection import PatchSelection
 from flmm.visualization import rebuild_image
 
 
@@ -63,7 +63,7 @@ def test_folder(run, tmp_path, capsys):
     ]  # fmt: skip
     assert Image.open(out_dir / 'a.bmp.png').width > 2 * 112
     document = json.loads((out_dir / 'statistics.json').read_text())
-    thresholds = list(PatchTokenizer(method='laplacian').thresholds)
+    thresholds = list(PatchSelection(method='laplacian').v1_thresholds)
     assert document['settings'] == {
         'patch_selection_method': 'budget', 'alpha': 0.5, 'thresholds': thresholds, 'method': 'laplacian',
         'laplacian_aggregate': 'mean', 'blur': 1, 'max_token_size': 4, 'merge_size': 2,
@@ -81,7 +81,13 @@ def test_folder(run, tmp_path, capsys):
         'tokens': 8,
         'dense_tokens': 20,
         'kept_fraction': 0.4,
-        'budget_info': {'base_tokens': 20, 'base_small_tokens': 80, 'budget': 40, 'k': 1, 'actual': 32},
+        'budget_info': {
+            'fewest_patches': 20,
+            'dense_patches': 80,
+            'budget': 40,
+            'num_splits': 1,
+            'num_patches': 32,
+        },
     }
     with (out_dir / 'statistics.csv').open(newline='') as file:
         rows = list(csv.DictReader(file))
@@ -91,8 +97,8 @@ def test_folder(run, tmp_path, capsys):
         'patch_selection_method': 'budget', 'alpha': '0.5',
         'tokens_per_scale.14': '4', 'tokens_per_scale.28': '4', 'tokens_per_scale.56': '0',
         'tokens': '8', 'dense_tokens': '20', 'kept_fraction': '0.4',
-        'budget_info.base_tokens': '20', 'budget_info.base_small_tokens': '80',
-        'budget_info.budget': '40', 'budget_info.k': '1', 'budget_info.actual': '32',
+        'budget_info.fewest_patches': '20', 'budget_info.dense_patches': '80',
+        'budget_info.budget': '40', 'budget_info.num_splits': '1', 'budget_info.num_patches': '32',
     }  # fmt: skip
     tokens = sum(int(row['tokens']) for row in rows)
     output = capsys.readouterr()
@@ -132,7 +138,7 @@ def test_one_image_with_thresholds(run, tmp_path, capsys):
     ],
 )
 def test_words_for_the_settings(settings, words):
-    assert visualize_patches.describe(PatchTokenizer(**settings)) == words
+    assert visualize_patches.describe(PatchSelection(**settings)) == words
 
 
 def test_folder_without_images(run, tmp_path):

@@ -1,4 +1,4 @@
-"""RefCOCO as its authors publish it: annotations beside COCO's train2014 images. A config adds the pipelines."""
+"""RefCOCO as its authors publish it: annotations beside COCO's train2014 images. A config adds the image processor."""
 
 refcoco = dict(
     data_root='data/coco/',
@@ -7,6 +7,7 @@ refcoco = dict(
     split_file='refcoco/refs(unc).p',
 )
 loading = [dict(type='PILLoadImageFromFile'), dict(type='LoadMasks')]
+to_sample = dict(type='RefCOCO2PNG', prompt='Please give me a description of the image.')
 train_dataloader = dict(
     batch_size=1,
     num_workers=4,

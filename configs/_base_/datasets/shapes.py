@@ -1,6 +1,7 @@
 """Synthetic shapes in RefCOCO's layout, as tools/make_shapes.py writes them."""
 
 _base_ = './refcoco.py'
+to_sample = dict(prompt='Locate the shapes.')
 shapes = dict(
     data_root='data/shapes/',
     data_prefix=dict(img_path='images/'),

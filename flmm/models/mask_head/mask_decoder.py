@@ -13,9 +13,6 @@ from torch import Tensor, nn
 
 from flmm.registry import MODELS
 
-# Options of mmseg's UNet that every F-LMM config spells out with one and the same value.
-FIXED_OPTIONS = {'strides': 1, 'downsamples': True, 'enc_dilations': 1, 'dec_dilations': 1}
-
 
 class ConvNormReLU(nn.Sequential):
     """Convolution that keeps the size, GroupNorm with one group, ReLU; named as mmcv's ConvModule names them."""
@@ -88,12 +85,9 @@ class UNetHead(nn.Module):
             heads that F-LMM's own code trained. Both are equal where both sides come out whole, as on square grids,
             but for sides of 49, which torch's rounding makes 63 cells, not 64.
         normalize_input: divide every map by its sum. Maps are attention, so not negative.
-        fixed_options: ``strides``, ``downsamples``, ``enc_dilations``, ``dec_dilations`` of an F-LMM config. Accepted
-            with the one value that is supported (1, True, 1, 1 for every stage), so that such a config builds.
 
     Raises:
-        ValueError: lengths that do not fit ``num_stages``, an unknown ``upsample_by``, or a fixed option with another
-            value.
+        ValueError: lengths that do not fit ``num_stages``, or an unknown ``upsample_by``.
     """
 
     def __init__(
@@ -107,7 +101,6 @@ class UNetHead(nn.Module):
         upsample_input: int | None = 64,
         upsample_by: str = 'size',
         normalize_input: bool = True,
-        **fixed_options: Sequence[int],
     ):
         super().__init__()
         enc_num_convs = (2,) * num_stages if enc_num_convs is None else tuple(enc_num_convs)
@@ -119,11 +112,6 @@ class UNetHead(nn.Module):
             )
         if upsample_by not in ('size', 'scale_factor'):
             raise ValueError(f"upsample_by is {upsample_by!r}, expected 'size' or 'scale_factor'")
-        for name, values in fixed_options.items():
-            if name not in FIXED_OPTIONS:
-                raise ValueError(f'UNetHead has no option {name!r}')
-            if any(value != FIXED_OPTIONS[name] for value in values):
-                raise ValueError(f'UNetHead supports {name}={FIXED_OPTIONS[name]} in every stage only, got {values}')
 
         self.upsample_input = upsample_input
         self.upsample_by = upsample_by

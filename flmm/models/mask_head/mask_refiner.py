@@ -1,7 +1,7 @@
-"""The refiner: SAM, prompted by a coarse mask, its box and the phrase.
+"""The refiner: a SAM, prompted by a coarse mask, its box and the phrase.
 
-Letters: B images, M masks, T text tokens of a phrase, (IH, IW) the image frame in px, L the side of SAM's square input
-in px, C the prompt width, e the side of the image embedding; SAM's masks and mask prompts have 4e cells a side.
+Letters: B images, M masks, K candidates of a mask, T text tokens of a phrase, (IH, IW) the image frame in px, C the
+prompt width, e the side of the image embedding; SAM's masks and mask prompts have 4e cells a side.
 """
 
 from collections.abc import Sequence
@@ -12,71 +12,63 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from flmm.geometry import (
-    boxes_to_sam,
-    largest_component,
-    logits_to_sam,
-    masks_to_boxes,
-    sam_content_size,
-    sam_to_image,
-)
-from flmm.models.sam import ResizeLongestSide, Sam
+from flmm.geometry import masks_to_boxes
+from flmm.models.sam import SamBackend
 from flmm.registry import MODELS
-
-BOX_SOURCES = ('mask', 'component')
 
 
 @MODELS.register_module()
 class SAMWrapper(nn.Module):
-    """SAM as F-LMM (CVPR 2025) uses it: image encoder frozen, prompt encoder and mask decoder trained.
+    """A SAM as F-LMM (CVPR 2025) uses it: image encoder frozen, prompt encoder and mask decoder trained.
 
     Each mask is prompted by up to three things: its phrase's hidden states as extra sparse tokens, its coarse logits as
     SAM's mask prompt, and the box around them. The refined mask's loss reaches the phrase, the prompt encoder and the
     decoder; the mask head through the mask prompt, too, unless that is detached (a box has no gradient).
 
     Args:
-        sam: a ``Sam``, or the config of one (``dict(type='build_sam', ...)``).
+        sam: a ``SamBackend``, or the config of one: ``dict(type='build_sam', ...)``, or another of docs/refiners.md.
         use_text: prompt with the phrase.
         use_mask: prompt with the coarse logits.
         use_box: prompt with the box.
-        box_from: ``'mask'``, the box around all of the coarse mask (F-LMM), or ``'component'``, the box around its best
-            connected component (:func:`flmm.geometry.largest_component`), which stray foreground cannot widen.
         detach_mask_prompt: keep the refined mask's loss from the mask head, so that the coarse mask answers to its own
             loss alone. It gets better by that, the refined one worse (docs/coming_from_f_lmm.md).
+        multimask_output: let SAM give three candidates of each mask, and take the one with the best IoU to the coarse
+            mask, in the image frame; of equal ones the first. Where the coarse mask is empty, the one of which SAM
+            expects the best IoU. Only the chosen one is trained.
 
     Raises:
-        ValueError: no prompt in use, or an unknown ``box_from``.
+        ValueError: no prompt in use.
+
+    >>> refiner = SAMWrapper(sam=dict(type='build_sam', model_type='vit_l', checkpoint='sam_vit_l_0b3195.pth'))
+    >>> embedding = refiner.encode_images([image])[0]
+    >>> refiner(embedding, (480, 640), coarse_logits, text_embeds).shape
+    torch.Size([2, 480, 640])
     """
 
     def __init__(
         self,
         *,
-        sam: Sam | dict[str, Any],
+        sam: SamBackend | dict[str, Any],
         use_text: bool = True,
         use_mask: bool = True,
         use_box: bool = True,
-        box_from: str = 'mask',
         detach_mask_prompt: bool = False,
+        multimask_output: bool = False,
     ):
         super().__init__()
         if not (use_text or use_mask or use_box):
             raise ValueError('SAM needs a prompt: set at least one of use_text, use_mask, use_box')
-        if box_from not in BOX_SOURCES:
-            raise ValueError(f'box_from {box_from!r} is unknown; use one of {BOX_SOURCES}')
-        self.model: Sam = MODELS.build(sam) if isinstance(sam, dict) else sam
-        self.use_text = use_text
-        self.use_mask = use_mask
-        self.use_box = use_box
-        self.box_from = box_from
+        self.use_text, self.use_mask, self.use_box = use_text, use_mask, use_box
+        self.model: SamBackend = MODELS.build(sam) if isinstance(sam, dict) else sam
         self.detach_mask_prompt = detach_mask_prompt
-        self.resize = ResizeLongestSide(self.model.image_encoder.img_size)
+        self.multimask_output = multimask_output
         self.model.image_encoder.requires_grad_(requires_grad=False)
         self.train(self.training)
 
     @property
     def text_dim(self) -> int:
         """C, the width text embeddings must have."""
-        return self.model.prompt_encoder.embed_dim
+        return self.model.text_dim
 
     def train(self, mode: bool = True) -> 'SAMWrapper':  # noqa: FBT001, FBT002 - nn.Module's signature
         """Switch the trained parts; the frozen image encoder stays in eval mode."""
@@ -85,35 +77,35 @@ class SAMWrapper(nn.Module):
         return self
 
     @torch.no_grad()
-    def encode_images(self, images: Sequence[Image.Image | np.ndarray]) -> Tensor:
+    def encode_images(self, images: Sequence[Image.Image | np.ndarray]) -> list[dict[str, Tensor]]:
         """Run the image encoder over a batch; sizes may differ.
-
-        Preprocessing is that of ``segment_anything.SamPredictor``: resized as uint8, normalized, padded to a square.
 
         Args:
             images: B PIL images, or uint8 RGB arrays [IH, IW, 3].
 
         Returns:
-            [B, C, e, e] without gradient; one of them feeds :meth:`forward`.
+            B embeddings without gradient, each a dict of 'image' [C, e, e] and what else the SAM's decoder reads of an
+            image (:attr:`flmm.models.sam.SamBackend.embedding_shapes`). One of them feeds :meth:`forward`.
 
         Raises:
             ValueError: no image, an array that is not uint8 [IH, IW, 3], or an image too thin for the SAM frame.
         """
         if not images:
             raise ValueError('encode_images needs at least one image')
-        inputs = []
+        device = next(self.model.image_encoder.parameters()).device
+        pixels = []
         for image in images:
             array = np.asarray(image.convert('RGB') if isinstance(image, Image.Image) else image)
             if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
                 raise ValueError(f'images must be uint8 [IH, IW, 3], got {array.dtype} of shape {array.shape}')
-            sam_content_size(array.shape[:2], self.resize.target_length)  # names the image that is too thin
-            pixels = torch.as_tensor(self.resize.apply_image(array), device=self.model.device)
-            inputs.append(self.model.preprocess(pixels.permute(2, 0, 1)))
-        return self.model.image_encoder(torch.stack(inputs))
+            self.model.frame.content_size(array.shape[:2])  # names the image that is too thin
+            pixels.append(self.model.pixels(array).to(device))
+        embeddings = self.model.encode(torch.stack(pixels))
+        return [dict(zip(embeddings, parts, strict=True)) for parts in zip(*embeddings.values(), strict=True)]
 
     def forward(
         self,
-        image_embedding: Tensor,
+        image_embedding: dict[str, Tensor],
         image_size: Sequence[int],
         coarse_logits: Tensor,
         text_embeds: Sequence[Tensor] | None = None,
@@ -121,10 +113,11 @@ class SAMWrapper(nn.Module):
         """Refine the masks of one image.
 
         Args:
-            image_embedding: [C, e, e], from :meth:`encode_images`.
+            image_embedding: from :meth:`encode_images`.
             image_size: (IH, IW).
             coarse_logits: [M, IH, IW]; M may be 0.
-            text_embeds: M tensors [T, C], T may differ; not read where ``use_text`` is off.
+            text_embeds: M tensors [T, C]; T may differ, and may be 0: box and coarse mask alone. Not read where
+                ``use_text`` is off.
 
         Returns:
             [M, IH, IW] float32 logits, differentiable in the prompt encoder, the mask decoder and ``text_embeds``.
@@ -136,88 +129,98 @@ class SAMWrapper(nn.Module):
 
     def refine(
         self,
-        image_embeddings: Sequence[Tensor],
+        image_embeddings: Sequence[dict[str, Tensor]],
         image_sizes: Sequence[Sequence[int]],
         coarse_logits: Sequence[Tensor],
         text_embeds: Sequence[Sequence[Tensor] | None],
     ) -> list[Tensor]:
         """Refine the masks of several images together: :meth:`forward`, with a list of each argument."""
         image_sizes = [tuple(size) for size in image_sizes]
-        arguments = list(zip(image_embeddings, image_sizes, coarse_logits, text_embeds, strict=True))
-        for of_image in arguments:
-            self._check(*of_image)
+        for arguments in zip(image_embeddings, image_sizes, coarse_logits, text_embeds, strict=True):
+            self._check(*arguments)
         num_masks = [len(logits) for logits in coarse_logits]
         if sum(num_masks) == 0:
             return [logits.float() for logits in coarse_logits]
-        prompts = [self._prompts(logits, size) for logits, size in zip(coarse_logits, image_sizes, strict=True)]
-        sparse, dense = self._encode_prompts(*map(_concatenated, zip(*prompts, strict=True)), total=sum(num_masks))
-        # The decoder adds the dense prompts to the one image that it takes. Masks of several images share a call when
-        # each brings its image along with its dense prompt, and the one image is zero.
-        index = torch.repeat_interleave(torch.tensor(num_masks))
-        dense = dense + torch.stack(list(image_embeddings))[index.to(dense.device)]
-        texts = [text for of_image in text_embeds for text in of_image] if self.use_text else None
-        low_res = self._decode(sparse, dense, texts).split(num_masks)
-        return [
-            sam_to_image(masks[:, 0], self.resize.target_length, size)
-            for masks, size in zip(low_res, image_sizes, strict=True)
-        ]
+        sparse, dense = self._encode_prompts(coarse_logits, image_sizes)
+        low_res, iou_scores = self._decode(
+            {name: torch.stack([each[name] for each in image_embeddings]) for name in image_embeddings[0]},
+            torch.repeat_interleave(torch.tensor(num_masks)).to(dense.device),
+            sparse,
+            dense,
+            [text for texts in text_embeds for text in texts]
+            if self.use_text
+            else [sparse.new_zeros(0, self.text_dim)] * len(sparse),
+        )
+        parts = zip(low_res.split(num_masks), iou_scores.split(num_masks), coarse_logits, image_sizes, strict=True)
+        return [self._to_image(*part) for part in parts]
 
-    def _decode(self, sparse: Tensor, dense: Tensor, texts: list[Tensor] | None) -> Tensor:
-        """Run the decoder once for each number of tokens: [M, 0 or 2, C], [M, C, e, e] -> [M, 1, 4e, 4e] float32."""
-        groups: dict[int, list[int]] = {}
-        for index in range(len(dense)):
-            groups.setdefault(0 if texts is None else len(texts[index]), []).append(index)
-        with torch.autocast(dense.device.type, enabled=False):
-            image_pe = self.model.prompt_encoder.get_dense_pe()
-        low_res = []
-        for indices in groups.values():
-            tokens = sparse[indices]
-            if texts is not None:
-                tokens = torch.cat([tokens, torch.stack([texts[index] for index in indices]).to(tokens)], dim=1)
-            logits, _ = self.model.mask_decoder(
-                image_embeddings=torch.zeros_like(dense[:1]),
-                image_pe=image_pe,
-                sparse_prompt_embeddings=tokens,
-                dense_prompt_embeddings=dense[indices],
-                multimask_output=False,
-            )
-            low_res.append(logits.float())
-        order = torch.tensor([index for indices in groups.values() for index in indices])
-        return torch.cat(low_res)[order.argsort().to(dense.device)]
-
-    def _prompts(self, coarse_logits: Tensor, image_size: tuple[int, int]) -> tuple[Tensor | None, Tensor | None]:
-        """Derive what SAM is given of M coarse masks: boxes [M, 4], and masks [M, 1, 4e, 4e]."""
-        boxes = masks = None
-        if self.use_box:
-            foreground = largest_component(coarse_logits) if self.box_from == 'component' else coarse_logits > 0
-            boxes = boxes_to_sam(masks_to_boxes(foreground), image_size, self.resize.target_length)
-        if self.use_mask:
-            size = self.model.prompt_encoder.mask_input_size
-            if self.detach_mask_prompt:
-                coarse_logits = coarse_logits.detach()
-            masks = logits_to_sam(coarse_logits, self.resize.target_length, size)[:, None]
-        return boxes, masks
-
-    def _encode_prompts(self, boxes: Tensor | None, masks: Tensor | None, *, total: int) -> tuple[Tensor, Tensor]:
-        """Encode the prompts of all masks: [total, 0 or 2, C] sparse, [total, C, e, e] dense."""
-        device = self.model.device
+    def _encode_prompts(
+        self, coarse_logits: Sequence[Tensor], image_sizes: Sequence[tuple[int, int]]
+    ) -> tuple[Tensor, Tensor]:
+        """Encode boxes and coarse masks of all images: [M, T, C] sparse, [M, C, e, e] dense, M over all images."""
+        frame, side = self.model.frame, 4 * self.model.embedding_shapes['image'][-1]
+        boxes, masks = [], []
+        for logits, size in zip(coarse_logits, image_sizes, strict=True):
+            boxes.append(frame.boxes_from_image(masks_to_boxes(logits > 0), size))
+            prompt = logits.detach() if self.detach_mask_prompt else logits
+            masks.append(frame.logits_from_image(prompt, (side, side)))
         # Positions are sines of px / L times a frequency: half precision would be off by several px.
-        with torch.autocast(device.type, enabled=False):
-            sparse, dense = self.model.prompt_encoder(points=None, boxes=boxes, masks=masks)
-        return sparse.expand(total, -1, -1), dense.expand(total, -1, -1, -1)
+        with torch.autocast(coarse_logits[0].device.type, enabled=False):
+            return self.model.prompts(
+                torch.cat(boxes) if self.use_box else None,
+                torch.cat(masks)[:, None] if self.use_mask else None,
+                num_masks=sum(map(len, coarse_logits)),
+            )
+
+    def _decode(
+        self,
+        embeddings: dict[str, Tensor],
+        image_of_mask: Tensor,
+        sparse: Tensor,
+        dense: Tensor,
+        texts: Sequence[Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Run the decoder once for each number of text tokens: [M, K, 4e, 4e] float32 logits, [M, K] IoU scores."""
+        groups: dict[int, list[int]] = {}
+        for index, text in enumerate(texts):
+            groups.setdefault(len(text), []).append(index)
+        decoded = []
+        for indices in groups.values():
+            tokens = torch.cat([sparse[indices], torch.stack([texts[index] for index in indices]).to(sparse)], dim=1)
+            embedding = {name: parts[image_of_mask[indices]] for name, parts in embeddings.items()}
+            decoded.append(self.model.decode(embedding, tokens, dense[indices], multimask_output=self.multimask_output))
+        order = torch.tensor([index for indices in groups.values() for index in indices]).argsort().to(dense.device)
+        low_res, iou_scores = (torch.cat(parts).float()[order] for parts in zip(*decoded, strict=True))
+        return low_res, iou_scores
+
+    def _to_image(
+        self, low_res: Tensor, iou_scores: Tensor, coarse_logits: Tensor, image_size: tuple[int, int]
+    ) -> Tensor:
+        """Choose a candidate of each mask of one image and bring it to the image frame: [M, IH, IW]."""
+        frame, (num_masks, num_candidates) = self.model.frame, iou_scores.shape
+        if num_candidates == 1:
+            return frame.logits_to_image(low_res[:, 0], image_size)
+        with torch.no_grad():
+            candidates = frame.logits_to_image(low_res.flatten(0, 1), image_size) > 0
+            candidates = candidates.unflatten(0, (num_masks, num_candidates))  # [M, K, IH, IW]
+            coarse = (coarse_logits > 0)[:, None]
+            union = (candidates | coarse).sum(dim=(2, 3)).clamp(min=1)
+            iou = (candidates & coarse).sum(dim=(2, 3)) / union
+            chosen = torch.where(coarse.any(dim=3).any(dim=2), iou, iou_scores).argmax(dim=1)
+        return frame.logits_to_image(low_res[torch.arange(num_masks, device=chosen.device), chosen], image_size)
 
     def _check(
         self,
-        image_embedding: Tensor,
+        image_embedding: dict[str, Tensor],
         image_size: tuple[int, int],
         coarse_logits: Tensor,
         text_embeds: Sequence[Tensor] | None,
     ) -> None:
-        embedding_shape = (self.text_dim, *self.model.prompt_encoder.image_embedding_size)
-        if image_embedding.shape != embedding_shape:
+        shapes = {name: tuple(part.shape) for name, part in image_embedding.items()}
+        if shapes != self.model.embedding_shapes:
             raise ValueError(
-                f'image_embedding must be {embedding_shape}, got {tuple(image_embedding.shape)}; '
-                'pass one row of what encode_images returns'
+                f'image_embedding must be {self.model.embedding_shapes}, got {shapes}; '
+                'pass one of what encode_images returns'
             )
         if coarse_logits.ndim != 3 or coarse_logits.shape[1:] != image_size:
             raise ValueError(
@@ -237,7 +240,3 @@ class SAMWrapper(nn.Module):
                     f'text_embeds[{index}] must be [tokens, {self.text_dim}], got {tuple(embed.shape)}; '
                     'project the hidden states to text_dim'
                 )
-
-
-def _concatenated(parts: Sequence[Tensor | None]) -> Tensor | None:
-    return None if parts[0] is None else torch.cat(parts)

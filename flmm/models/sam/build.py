@@ -10,7 +10,9 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 
+from flmm.models.key_problems import key_problems
 from flmm.models.sam.attention import use_sdpa
+from flmm.models.sam.segment_anything_sam import SegmentAnythingSam
 from flmm.registry import MODELS
 
 
@@ -32,28 +34,14 @@ def load_weights(module: nn.Module, checkpoint: str | Path) -> None:
         state_dict = load_file(path)
     else:
         state_dict = torch.load(path, map_location='cpu', weights_only=True)
-    expected = module.state_dict()
-    problems = {
-        'missing': sorted(expected.keys() - state_dict.keys()),
-        'unexpected': sorted(state_dict.keys() - expected.keys()),
-        'of another shape': sorted(
-            f'{key} {tuple(state_dict[key].shape)} for {tuple(expected[key].shape)}'
-            for key in expected.keys() & state_dict.keys()
-            if state_dict[key].shape != expected[key].shape
-        ),
-    }
-    if any(problems.values()):
-        found = '; '.join(
-            f'{len(keys)} {kind}: {", ".join(keys[:4])}{", ..." if len(keys) > 4 else ""}'
-            for kind, keys in problems.items()
-            if keys
-        )
-        raise ValueError(f'checkpoint {path} does not fit {type(module).__name__}: keys {found}')
+    problems = key_problems(module.state_dict(), state_dict)
+    if problems:
+        raise ValueError(f'checkpoint {path} does not fit {type(module).__name__}: {problems}')
     module.load_state_dict(state_dict)
 
 
 @MODELS.register_module()
-def build_sam(*, model_type: str = 'vit_l', checkpoint: str | Path | None = None) -> Sam:
+def build_sam(*, model_type: str = 'vit_l', checkpoint: str | Path | None = None) -> SegmentAnythingSam:
     """Build a published SAM: L = 1024, C = 256, e = 64.
 
     Args:
@@ -83,7 +71,7 @@ def build_small_sam(
     decoder_num_heads: int = 4,
     decoder_mlp_dim: int = 256,
     checkpoint: str | Path | None = None,
-) -> Sam:
+) -> SegmentAnythingSam:
     """Build a SAM small enough for a CPU, from segment_anything's own parts; for tests and the demo.
 
     Args:
@@ -140,8 +128,11 @@ def build_small_sam(
     return _ready(small, checkpoint)
 
 
-def _ready(sam: Sam, checkpoint: str | Path | None) -> Sam:
+def _ready(sam: Sam, checkpoint: str | Path | None) -> SegmentAnythingSam:
     if checkpoint is not None:
         load_weights(sam, checkpoint)
     use_sdpa(sam.image_encoder)
-    return sam.eval()
+    made = SegmentAnythingSam(
+        image_encoder=sam.image_encoder, prompt_encoder=sam.prompt_encoder, mask_decoder=sam.mask_decoder
+    )
+    return made.eval()

@@ -244,34 +244,19 @@ def test_stages_and_convolutions_can_be_chosen():
     assert head(attention_maps(1, 8, 64, 63)).shape == (1, 64, 63)
 
 
-def test_the_options_of_an_flmm_config_build():
-    head = MODELS.build(
-        {
-            'type': 'UNetHead',
-            'normalize_input': True,
-            'upsample_input': 64,
-            'in_channels': 8,
-            'base_channels': 4,
-            'num_stages': 4,
-            'strides': (1, 1, 1, 1),
-            'enc_num_convs': (2, 2, 2, 2),
-            'dec_num_convs': (2, 2, 2),
-            'downsamples': (True, True, True),
-            'enc_dilations': (1, 1, 1, 1),
-            'dec_dilations': (1, 1, 1),
-        }
-    )
-
-    assert list(head.state_dict()) == list(UNetHead(in_channels=8, base_channels=4).state_dict())
+@pytest.mark.parametrize(
+    'name', ['strides', 'downsamples', 'enc_dilations', 'dec_dilations', 'norm_cfg', 'upsample_cfg']
+)
+def test_options_of_an_flmm_config_that_have_one_value_are_not_taken(name):
+    config = {'type': 'UNetHead', 'in_channels': 8, name: (1, 1, 1, 1)}
+    with pytest.raises(TypeError, match=rf"UNetHead\.__init__\(\) got an unexpected keyword argument '{name}'"):
+        MODELS.build(config)
 
 
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'strides': (1, 2, 1, 1)}, r'supports strides=1 in every stage only, got \(1, 2, 1, 1\)'),
-        ({'dec_dilations': (1, 1, 2)}, r'supports dec_dilations=1 in every stage only'),
         ({'upsample_by': 'factor'}, "upsample_by is 'factor', expected 'size' or 'scale_factor'"),
-        ({'dropout': (0.1,)}, "no option 'dropout'"),
         ({'num_stages': 3, 'enc_num_convs': (2, 2)}, r'num_stages=3 takes 3 enc_num_convs and 2 dec_num_convs'),
     ],
 )

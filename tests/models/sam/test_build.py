@@ -55,7 +55,7 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
 
     assert '1 missing: mask_decoder.iou_token.weight' in str(error.value)
     assert '1 unexpected: extra' in str(error.value)
-    assert '1 of another shape: mask_decoder.mask_tokens.weight (4, 7) for (4, 32)' in str(error.value)
+    assert '1 of another shape: mask_decoder.mask_tokens.weight has (4, 7), the model (4, 32)' in str(error.value)
 
 
 def test_absent_checkpoints_and_unknown_models_are_refused(tmp_path):

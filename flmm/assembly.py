@@ -1,0 +1,40 @@
+"""How the parts of a config come together: its LMM in the model, its image processor in every pipeline."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def assemble(
+    base: Mapping[str, Any],
+    *,
+    image_processor: Mapping[str, Any] | None = None,
+    train_image_processor: Mapping[str, Any] | None = None,
+) -> tuple[dict, dict, dict, dict]:
+    """Put together what the files in ``configs/_base_`` say apart; called by a config, as its last line.
+
+    >>> _base_ = ['../_base_/f_lmm_refcoco.py', '../_base_/lmms/qwen2_5_vl_3b.py']
+    >>> model, train_dataloader, val_dataloader, test_dataloader = assemble(_base_)
+
+    Args:
+        base: the config's ``_base_``, with ``frozen_lmm`` (the type of the model), ``lmm``, ``image_processor``,
+            ``loading`` (the pipeline's first steps) and ``to_sample`` (its last one, without the image processor).
+        image_processor: in place of the base's.
+        train_image_processor: in place of that one, in training.
+
+    Returns:
+        What ``model`` and the loaders for training, validation and testing have beside the base's.
+
+    Raises:
+        ValueError: the base lacks one of the five.
+    """
+    missing = [name for name in ('frozen_lmm', 'lmm', 'image_processor', 'loading', 'to_sample') if name not in base]
+    if missing:
+        raise ValueError(
+            f'_base_ says nothing of {", ".join(missing)}; add files of configs/_base_ that do, such as one of lmms'
+        )
+    image_processor = image_processor or base['image_processor']
+    train, test = (
+        {'dataset': {'pipeline': [*base['loading'], {**base['to_sample'], 'image_processor': each}]}}
+        for each in (train_image_processor or image_processor, image_processor)
+    )
+    return {'type': base['frozen_lmm'], 'lmm': base['lmm']}, train, test, test

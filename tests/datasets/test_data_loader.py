@@ -1,0 +1,87 @@
+"""Batches are flat lists of samples; workers draw anew in every epoch."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+from flmm.datasets import collate_grounding
+from flmm.registry import FUNCTIONS
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+@pytest.mark.parametrize(
+    ('items', 'samples'),
+    [
+        (['a', 'b'], ['a', 'b']),
+        ([['a', 'b'], ['c']], ['a', 'b', 'c']),
+        (['a', ['b', 'c'], 'd'], ['a', 'b', 'c', 'd']),
+        ([[], ['a']], ['a']),
+    ],
+)
+def test_lists_are_flattened_in_order(items, samples):
+    assert collate_grounding(items) == {'data_samples': samples}
+
+
+def test_samples_are_passed_on_and_items_left_as_they_are():
+    first, second = object(), object()
+    items = [[first], second]
+
+    samples = collate_grounding(items)['data_samples']
+
+    assert samples[0] is first
+    assert samples[1] is second
+    assert items == [[first], second]
+
+
+def test_configs_name_it():
+    assert FUNCTIONS.get('flmm.collate_grounding') is collate_grounding
+
+
+class RandomNumbers(Dataset):
+    """Every item is what the worker's three generators give."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return [random.random(), float(np.random.rand()), float(torch.rand(()))]  # noqa: NPY002
+
+
+def epochs(options, *, seed):
+    """The items of two epochs, of a loader made as the runner makes it, after the main process was seeded."""
+    loader = Runner.build_dataloader(
+        {
+            'dataset': RandomNumbers(),
+            'batch_size': 1,
+            'num_workers': 2,
+            'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+            'collate_fn': {'type': 'pseudo_collate'},
+            **options,
+        },
+        seed=0,
+    )
+    torch.manual_seed(seed)
+    return [[np.ravel(batch).tolist() for batch in loader] for _ in range(2)]
+
+
+@pytest.mark.parametrize('config', ['shapes/demo.py', 'qwen/qwen2_5_vl_3b_sam_l_refcoco.py'])
+def test_workers_draw_anew_in_every_epoch_and_again_after_a_resume(config):
+    """With the options of the published configs, which a resumed run depends on."""
+    train_dataloader = Config.fromfile(CONFIGS / config).train_dataloader
+    options = {
+        key: train_dataloader[key] for key in ('worker_init_fn', 'persistent_workers') if key in train_dataloader
+    }
+
+    first, second = epochs(options, seed=0)
+
+    numbers = [number for epoch in (first, second) for item in epoch for number in item]
+    assert len(set(numbers)) == len(numbers) == 2 * 4 * 3
+    assert epochs(options, seed=0) == [first, second]
+    assert epochs(options, seed=1)[0] != first

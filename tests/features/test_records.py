@@ -1,0 +1,40 @@
+"""What a record holds of a sample. That reading gives what was written is tested in test_dataset.py."""
+
+import json
+from dataclasses import fields, replace
+
+import torch
+
+from flmm.features.records import PLAIN_FIELDS, TENSOR_FIELDS, StoredSample, from_record, to_records
+from flmm.registry import DATASETS
+from flmm.structures import GroundingSample
+
+NOT_READ = {'lmm_inputs', 'image'}
+"""What the frozen parts alone read."""
+OTHERWISE = {'masks', 'gt_masks', 'features', 'views'}
+"""Stored in another form."""
+PREDICTED = {'mask_attentions', 'text_embeds', 'pred_masks', 'sam_pred_masks'}
+
+
+def test_every_field_of_a_sample_is_known():
+    stored = [*PLAIN_FIELDS, *TENSOR_FIELDS]
+    assert len(stored) == len(set(stored))
+    assert {field.name for field in fields(GroundingSample)} == {*stored, *NOT_READ, *OTHERWISE, *PREDICTED}
+
+
+def test_an_image_embedding_that_samples_share_is_stored_once(config):
+    sample = DATASETS.build(config.val_dataloader.dataset)[0]
+    shifted = {'image': sample.features.image_embedding['image'] + 1, 'early': torch.ones(2, 3)}
+    other = replace(sample, features=replace(sample.features, image_embedding=shifted))
+    samples = [StoredSample(item=0, draw=0, is_list=False, sample=one) for one in (sample, sample, other)]
+    records, tensors = to_records(samples, dtype='float32')
+    shared = {'image': '0.image_embedding.image'}
+    own = {'image': '2.image_embedding.image', 'early': '2.image_embedding.early'}
+    assert [record['image_embedding'] for record in records] == [shared, shared, own]
+    assert {name for name in tensors if 'image_embedding' in name} == {*shared.values(), *own.values()}
+    for number, (record, stored) in enumerate(zip(json.loads(json.dumps(records)), samples, strict=True)):
+        found = from_record({**record, 'number': number}, tensors.__getitem__)
+        torch.testing.assert_close(
+            found.features.image_embedding, stored.sample.features.image_embedding, rtol=0, atol=0
+        )
+        assert found.meta_data == stored.sample.meta_data

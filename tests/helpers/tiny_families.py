@@ -1,0 +1,125 @@
+"""One tiny random model for each registered family, for the checks of tests/families. A new family adds a line."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tiny_deepseek_vl
+import tiny_models
+import torch
+from mmdet.structures.mask import BitmapMasks
+from PIL import Image
+from tiny_grounder import LOSSES
+from tiny_models import tiny_sam
+from tiny_samples import is_image
+from torch import Tensor
+from transformers import PreTrainedModel, ProcessorMixin
+
+from flmm.datasets import RefCOCO2PNG
+from flmm.families import FAMILIES
+from flmm.models import FrozenLMM, SAMWrapper
+from flmm.registry import MODELS, TRANSFORMS
+from flmm.structures import GroundingSample
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyFamily:
+    """How a family's tiny model is made.
+
+    Args:
+        processor: makes the processor.
+        lmm: makes the LMM, of ``layers`` layers.
+        image_processor: settings of the wrapper.
+        needs_token_types: whether the stock forward reads ``mm_token_type_ids``.
+    """
+
+    processor: Callable[[str], ProcessorMixin]
+    lmm: Callable[..., PreTrainedModel]
+    image_processor: dict[str, Any] = field(default_factory=dict)
+    needs_token_types: bool = False
+
+
+_QWEN = TinyFamily(processor=tiny_models.tiny_processor, lmm=tiny_models.tiny_lmm, needs_token_types=True)
+_DEEPSEEK_VL = TinyFamily(
+    processor=tiny_deepseek_vl.tiny_processor,
+    lmm=tiny_deepseek_vl.tiny_lmm,
+    image_processor={'prompt_template': tiny_deepseek_vl.PROMPT_TEMPLATE},
+)
+TINY = {
+    'qwen2_vl': _QWEN,
+    'qwen2_5_vl': _QWEN,
+    'deepseek_vl': _DEEPSEEK_VL,
+    'deepseek_vl_hybrid': _DEEPSEEK_VL,
+}
+
+
+def build_wrapper(model_type: str, **settings: Any) -> Any:
+    """The family's ImageProcessorWrapper over its tiny processor."""
+    tiny = TINY[model_type]
+    kind = FAMILIES[model_type].image_processor.rpartition('.')[2]
+    return TRANSFORMS.build(
+        {
+            'type': f'flmm.{kind}',
+            'pretrained_model_name_or_path': tiny.processor(model_type),
+            **tiny.image_processor,
+            **settings,
+        }
+    )
+
+
+def build_grounder(model_type: str, *, layers: int = 2, seed: int = 0, **settings: Any) -> FrozenLMM:
+    """The family's FrozenLMM over its tiny LMM; ``settings`` are FrozenLMM's."""
+    torch.manual_seed(seed)
+    kind = FAMILIES[model_type].model.rpartition('.')[2]
+    return MODELS.build(
+        {
+            'type': f'flmm.{kind}',
+            'lmm': TINY[model_type].lmm(model_type, layers=layers),
+            'mask_head': {'type': 'flmm.UNetHead', 'base_channels': 4, 'upsample_input': 16},
+            'sam': SAMWrapper(sam=tiny_sam()),
+            **LOSSES,
+            **settings,
+        }
+    )
+
+
+def make_sample(
+    wrapper: Any,
+    phrases: list[str],
+    *,
+    size: tuple[int, int] = (100, 160),
+    seed: int = 0,
+    image: Image.Image | None = None,
+) -> GroundingSample:
+    """A sample of a random image, or of ``image``; every phrase has a random rectangle for its mask."""
+    rng = np.random.default_rng(seed)
+    image = image or Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8))
+    height, width = image.height, image.width
+    masks = np.zeros((len(phrases), height, width), dtype=np.uint8)
+    for mask in masks:
+        top, left = rng.integers(height // 2), rng.integers(width // 2)
+        mask[top : top + height // 3, left : left + width // 3] = 1
+    item = {
+        'img_path': f'random_{seed}.jpg',
+        'image': image,
+        'text': phrases,
+        'gt_masks': BitmapMasks(masks, height, width),
+    }
+    return RefCOCO2PNG(image_processor=wrapper, prompt='What is it?').transform(item)
+
+
+def make_batch(model_type: str) -> list[GroundingSample]:
+    """Three samples that differ in image size, number of phrases and sequence length."""
+    wrapper = build_wrapper(model_type)
+    return [
+        make_sample(wrapper, ['a', 'some blue circle'], size=(100, 160), seed=1),
+        make_sample(wrapper, ['red', 'the other one', 'b'], size=(90, 90), seed=2),
+        make_sample(wrapper, ['cat'], size=(300, 60), seed=3),
+    ]
+
+
+def stock_inputs(model_type: str, sample: GroundingSample) -> dict[str, Tensor]:
+    """What the stock model is called with for one sample."""
+    types = {'mm_token_type_ids': is_image(sample).int()[None]} if TINY[model_type].needs_token_types else {}
+    return {'input_ids': sample.input_ids[None], **sample.lmm_inputs, **types}

@@ -1,0 +1,36 @@
+"""What a module brings in: who imports a part of the package need not wait for the rest, nor have it installed."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {'matplotlib', 'mmcv', 'mmdet', 'mmengine', 'segment_anything', 'torch', 'transformers'}
+
+
+@pytest.mark.parametrize(
+    ('module', 'allowed'),
+    [
+        ('flmm', set()),
+        ('flmm.shapes', set()),
+        ('flmm.visualization', {'torch', 'matplotlib'}),
+        ('flmm.qwen', {'torch', 'transformers'}),
+    ],
+)
+def test_a_part_imports_what_it_needs_alone(module, allowed):
+    code = f'import sys, {module}; print(*({HEAVY} & set(sys.modules)))'
+    found = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout.split()
+    assert set(found) == allowed
+
+
+@pytest.mark.parametrize(
+    'package',
+    [
+        'flmm', 'flmm.apt', 'flmm.datasets', 'flmm.engine', 'flmm.evaluation', 'flmm.finetune', 'flmm.models',
+        'flmm.qwen', 'flmm.shapes', 'flmm.visualization',
+    ],
+)  # fmt: skip
+def test_a_package_has_the_names_that_it_lists(package):
+    module = importlib.import_module(package)
+    assert set(module.__all__) <= set(dir(module))

@@ -1,0 +1,35 @@
+"""The differences from F-LMM: each is undone while its variant runs, and then stands again."""
+
+from pathlib import Path
+
+import f_lmm_variants
+import pytest
+import torch
+from f_lmm_ways import PATCHES
+
+from flmm.config import read_config
+from flmm.models import frozen_lmm
+from flmm.models.mask_head import mask_refiner
+
+CONFIG = Path(__file__).parents[3] / f_lmm_variants.CONFIG
+
+
+def test_a_variant_is_an_override_or_a_patch():
+    assert {*f_lmm_variants.OVERRIDES, *PATCHES} == set(f_lmm_variants.VARIANTS) - {'default'}
+    assert not f_lmm_variants.OVERRIDES.keys() & PATCHES.keys()
+
+
+@pytest.mark.parametrize('name', f_lmm_variants.OVERRIDES)
+def test_overrides_fit_the_config(name):
+    read_config(CONFIG, f_lmm_variants.OVERRIDES[name])
+
+
+def test_a_patch_holds_while_the_variant_runs():
+    masks = torch.zeros(1, 4, 4, dtype=torch.bool)
+    masks[0, 1:, 1:] = True
+    boxes, coverage = mask_refiner.masks_to_boxes(masks), frozen_lmm.area_coverage(masks, (2, 2))
+    with PATCHES['box_one_past'](), PATCHES['coarse_nearest']():
+        assert (mask_refiner.masks_to_boxes(masks) - boxes).tolist() == [[0, 0, 1, 1]]
+        assert frozen_lmm.area_coverage(masks, (2, 2)).tolist() == [[[0, 0], [0, 1]]]
+    assert torch.equal(mask_refiner.masks_to_boxes(masks), boxes)
+    assert torch.equal(frozen_lmm.area_coverage(masks, (2, 2)), coverage)

@@ -1,1 +1,0 @@
-"""Mask quality against image tokens on synthetic shapes: tools/sweep_alpha.py runs it."""

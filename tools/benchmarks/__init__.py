@@ -1,1 +1,0 @@
-"""What tools/benchmark.py measures: each benchmark is a module with add_arguments(), run() and table()."""

@@ -1,0 +1,64 @@
+"""Turn a file that F-LMM's authors published into a checkpoint of this package.
+
+    python tools/convert_checkpoint.py CONFIG PUBLISHED.pth OUT.pth --report report.json
+
+CONFIG is the config of the same model; neither the LMM nor SAM is loaded, so this takes seconds on any machine. Prints
+what becomes of every key. Writes OUT only if the file has all that the model trains, in its sizes, and nothing unknown.
+OUT is what tools/test.py and PhraseGrounder take. Nothing of the file is executed.
+"""
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from flmm.config import read_config
+from flmm.convert import KeyRow, TrainedPart, build_without_weights, converted_weights, match_keys, read_published
+from flmm.convert.keys import STATUSES
+from flmm.evaluation import align_rows
+from flmm.plain_text import printable
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config whose model is to load the weights')
+    parser.add_argument('published', type=Path, help='the published .pth file')
+    parser.add_argument('out', type=Path, help='where the converted checkpoint goes')
+    parser.add_argument('--report', type=Path, help='write what becomes of every key to this .json file')
+    return parser.parse_args()
+
+
+def format_rows(rows: list[KeyRow]) -> str:
+    """Lay the keys out as a table, a line each, and count them below it."""
+    cells = [
+        [row.status, printable(row.key or f'({row.target})'), str(row.shape), printable(row.reason)] for row in rows
+    ]
+    counts = Counter(row.status for row in rows)
+    table = align_rows([['status', 'key', 'shape', ''], *cells], num_left=4)
+    return f'{table}\n\n{", ".join(f"{counts[status]} {status}" for status in STATUSES)}'
+
+
+def main() -> None:
+    args = parse_args()
+    if args.out.resolve() == args.published.resolve():
+        raise ValueError(f'{str(args.out)!r} is the published file itself; give another name for the converted one')
+    weights = read_published(args.published)
+    part = TrainedPart.of(build_without_weights(read_config(args.config)))
+    rows = match_keys(weights, part)
+    print(format_rows(rows))
+    if args.report is not None:
+        document = {'config': args.config, 'published': str(args.published), 'keys': [asdict(row) for row in rows]}
+        args.report.write_text(json.dumps(document, indent=1) + '\n', encoding='utf-8')
+    converted = converted_weights(weights, rows, part)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({'state_dict': converted, 'meta': {'converted_from': args.published.name}}, args.out)
+    print(
+        f'wrote {args.out}. It does not say over which LMM and SAM it was trained, so that is not compared on loading'
+    )
+
+
+if __name__ == '__main__':
+    main()
