@@ -29,10 +29,10 @@ HIGH_RES = 512
 """Side in px of the tiny hybrid's fine frame; 1024 in the published one, which takes a second for each image."""
 
 
-def tiny_processor(family: str = 'deepseek_vl', *, high_res: int = HIGH_RES) -> ProcessorMixin:
+def tiny_processor(model_type: str = 'deepseek_vl', *, high_res: int = HIGH_RES) -> ProcessorMixin:
     """The family's own processor, with the normalization that is published, over a tokenizer of 256 bytes."""
     half = {'image_mean': [0.5] * 3, 'image_std': [0.5] * 3}
-    if family == 'deepseek_vl':
+    if model_type == 'deepseek_vl':
         return DeepseekVLProcessor(
             image_processor=DeepseekVLImageProcessor(**half), tokenizer=_tokenizer(), chat_template=CHAT_TEMPLATE
         )
@@ -43,7 +43,7 @@ def tiny_processor(family: str = 'deepseek_vl', *, high_res: int = HIGH_RES) -> 
     )
 
 
-def tiny_lmm(family: str = 'deepseek_vl', *, layers: int = 2, seed: int = 0) -> PreTrainedModel:
+def tiny_lmm(model_type: str = 'deepseek_vl', *, layers: int = 2, seed: int = 0) -> PreTrainedModel:
     """Grouped-query attention, 4 query heads over 2 key heads; the fine tower has a windowed and two full blocks."""
     tokenizer = _tokenizer()
     configs = {
@@ -73,7 +73,7 @@ def tiny_lmm(family: str = 'deepseek_vl', *, layers: int = 2, seed: int = 0) -> 
         'image_token_id': tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
     }
     torch.manual_seed(seed)
-    if family == 'deepseek_vl':
+    if model_type == 'deepseek_vl':
         return DeepseekVLForConditionalGeneration(DeepseekVLConfig(**configs)).eval()
     configs['high_res_vision_config'] = {
         'model_type': 'sam_vision_model',
@@ -91,6 +91,8 @@ def tiny_lmm(family: str = 'deepseek_vl', *, layers: int = 2, seed: int = 0) -> 
     lmm = DeepseekVLHybridForConditionalGeneration(DeepseekVLHybridConfig(**configs)).eval()
     with torch.no_grad():
         lmm.model.high_res_vision_alpha.fill_(0.5)  # zero in a new model, which would hide a part of the tower
+        # Random strided convolutions blur a cell into those around it: the coarse tower says where something is.
+        lmm.model.aligner.high_res_vision_proj.weight.mul_(0.2)
     return lmm
 
 
