@@ -28,6 +28,10 @@ _QWEN = {
     'model': 'flmm.models.frozen_qwen.FrozenQwenSAM',
     'image_processor': 'flmm.datasets.qwen_image_processor.QwenImageProcessorWrapper',
 }
+_DEEPSEEK_VL = {
+    'model': 'flmm.models.frozen_deepseek_vl.FrozenDeepseekVLSAM',
+    'image_processor': 'flmm.datasets.deepseek_vl_image_processor.DeepseekVLImageProcessorWrapper',
+}
 FAMILIES: dict[str, Family] = {
     'qwen2_vl': Family(lmm='Qwen2VLForConditionalGeneration', processor='Qwen2VLProcessor', **_QWEN),
     'qwen2_5_vl': Family(lmm='Qwen2_5_VLForConditionalGeneration', processor='Qwen2_5_VLProcessor', **_QWEN),
@@ -42,6 +46,10 @@ FAMILIES: dict[str, Family] = {
         processor='LlavaNextProcessor',
         model='flmm.models.frozen_llava.FrozenLlavaNextSAM',
         image_processor='flmm.datasets.llava_image_processor.LlavaNextImageProcessorWrapper',
+    ),
+    'deepseek_vl': Family(lmm='DeepseekVLForConditionalGeneration', processor='DeepseekVLProcessor', **_DEEPSEEK_VL),
+    'deepseek_vl_hybrid': Family(
+        lmm='DeepseekVLHybridForConditionalGeneration', processor='DeepseekVLHybridProcessor', **_DEEPSEEK_VL
     ),
 }
 """By ``model_type``, as the ``config.json`` of a checkpoint has it."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import tiny_deepseek_vl
 import tiny_llava
 import tiny_models
 import torch
@@ -42,7 +43,19 @@ class TinyFamily:
 
 _QWEN = TinyFamily(processor=tiny_models.tiny_processor, lmm=tiny_models.tiny_lmm, needs_token_types=True)
 _LLAVA = TinyFamily(processor=tiny_llava.tiny_processor, lmm=tiny_llava.tiny_lmm)
-TINY = {'qwen2_vl': _QWEN, 'qwen2_5_vl': _QWEN, 'llava': _LLAVA, 'llava_next': _LLAVA}
+_DEEPSEEK_VL = TinyFamily(
+    processor=tiny_deepseek_vl.tiny_processor,
+    lmm=tiny_deepseek_vl.tiny_lmm,
+    image_processor={'prompt_template': tiny_deepseek_vl.PROMPT_TEMPLATE},
+)
+TINY = {
+    'qwen2_vl': _QWEN,
+    'qwen2_5_vl': _QWEN,
+    'llava': _LLAVA,
+    'llava_next': _LLAVA,
+    'deepseek_vl': _DEEPSEEK_VL,
+    'deepseek_vl_hybrid': _DEEPSEEK_VL,
+}
 
 
 def build_wrapper(model_type: str, **settings: Any) -> Any:
