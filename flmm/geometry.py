@@ -11,6 +11,7 @@ Letters: N masks, (H, W) and (IH, IW) as above in px, (h, w) any grid over the p
 width), boxes are XYXY in px. All resampling takes a pixel as an area (``align_corners=False``).
 """
 
+import math
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -168,6 +169,22 @@ def image_to_processed(masks: Tensor, meta_data: FrameMetaData) -> Tensor:
     )[:, 0]
     sides = [padding[side] for side in ('before_width', 'after_width', 'before_height', 'after_height')]
     return F.pad(resized, sides).bool()
+
+
+def image_cells(meta_data: FrameMetaData, grid_size: Sequence[int]) -> tuple[slice, slice]:
+    """Say which rows and columns of a grid over a frame show the image: the cells whose centre lies in it.
+
+    >>> image_cells(frame_meta_data((100, 200), (192, 384), (96, 96, 0, 0)), (24, 24))
+    (slice(6, 18, None), slice(0, 24, None))
+    """
+    found = []
+    for axis, cells in zip(('height', 'width'), grid_size, strict=True):
+        before, side = meta_data['padding'][f'before_{axis}'], meta_data['padded_shape'][axis]
+        ends = (before * cells / side, (before + meta_data['image_shape'][axis]) * cells / side)
+        first, last = (math.ceil(end - 0.5) for end in ends)
+        first = min(max(first, 0), cells - 1)  # a sliver of an image has one cell all the same
+        found.append(slice(first, min(max(last, first + 1), cells)))
+    return found[0], found[1]
 
 
 def resample_view(values: Tensor, source: FrameMetaData, target: FrameMetaData, grid_size: Sequence[int]) -> Tensor:

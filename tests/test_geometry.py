@@ -6,6 +6,7 @@ from torchvision.ops import masks_to_boxes as torchvision_masks_to_boxes
 from flmm.geometry import (
     area_coverage,
     frame_meta_data,
+    image_cells,
     image_to_processed,
     masks_to_boxes,
     processed_to_image,
@@ -64,6 +65,23 @@ def test_one_view_resampled_to_another_that_shows_the_whole_image_is_an_interpol
     for grid in ((48, 32), (7, 50), (24, 24)):
         expected = F.interpolate(values, size=grid, mode='bilinear', align_corners=False)
         torch.testing.assert_close(resample_view(values, source, target, grid), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('padding', [(0, 0, 0, 0), (96, 96, 0, 0), (63, 64, 0, 0), (0, 0, 190, 190), (-3, -4, 5, 0)])
+@pytest.mark.parametrize('grid', [(24, 24), (64, 64), (7, 50)])
+def test_cells_of_the_image_are_those_whose_centre_it_covers(padding, grid):
+    top, bottom, left, right = padding
+    size = (384 - max(top, 0) - max(bottom, 0), 384 - max(left, 0) - max(right, 0))
+    meta_data = frame_meta_data((50, 60), size, padding=padding)
+    frame = meta_data['padded_shape']
+    rows, columns = image_cells(meta_data, grid)
+    for found, cells, before, length, side in (
+        (rows, grid[0], top, size[0], frame['height']),
+        (columns, grid[1], left, size[1], frame['width']),
+    ):
+        centres = [(cell + 0.5) * side / cells for cell in range(cells)]
+        expected = [cell for cell, centre in enumerate(centres) if before <= centre < before + length]
+        assert list(range(cells))[found] == expected or (not expected and found.stop - found.start == 1)
 
 
 def test_views_with_padding_meet_at_the_same_place_of_the_image():

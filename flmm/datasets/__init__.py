@@ -1,7 +1,6 @@
 """From files on disk to GroundingSample."""
 
 from flmm.datasets.data_loader import collate_grounding, keep_torch_seed
-from flmm.datasets.deepseek_vl_image_processor import DeepseekVLImageProcessorWrapper
 from flmm.datasets.load_masks import LoadMasks
 from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
 from flmm.datasets.refcoco import RefCocoDataset
@@ -10,7 +9,6 @@ from flmm.datasets.token_batch_sampler import TokenBatchSampler
 from flmm.datasets.transforms import PILLoadImageFromFile, RefCOCO2PNG, unlabelled_item
 
 __all__ = [
-    'DeepseekVLImageProcessorWrapper',
     'LoadMasks',
     'PILLoadImageFromFile',
     'QwenImageProcessorWrapper',

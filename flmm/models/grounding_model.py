@@ -13,7 +13,7 @@ from mmengine.dist import all_reduce
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
-from flmm.geometry import area_coverage, processed_to_image
+from flmm.geometry import area_coverage, image_cells, processed_to_image
 from flmm.models.fingerprints import different_part, weights_fingerprint
 from flmm.models.finite import check_finite
 from flmm.models.trainable_state import keep_trainable_state
@@ -248,14 +248,22 @@ class GroundingModel(BaseModel):
     def _losses(self, grounded: list[GroundingSample], coarse_logits: list[Tensor]) -> dict[str, Tensor]:
         """Average over all masks of the batch: coarse on the mask head's grid, refined in the image frame.
 
+        Where the LMM reads padding around the image, the coarse loss leaves it out, as F-LMM does.
         In a distributed run the sums are divided by the mean number of masks of a process: gradients, which are
         averaged over processes, then weigh each mask of the whole batch alike, however images are spread.
         """
         num_masks = torch.tensor(float(sum(sample.num_masks for sample in grounded)), device=coarse_logits[0].device)
         all_reduce(num_masks, op='mean')
-        coarse_targets = [
-            area_coverage(sample.masks, logits.shape[-2:])
+        inside = [
+            image_cells(sample.meta_data, logits.shape[-2:])
             for sample, logits in zip(grounded, coarse_logits, strict=True)
+        ]
+        coarse_targets = [
+            area_coverage(sample.masks, logits.shape[-2:])[:, rows, columns]
+            for sample, logits, (rows, columns) in zip(grounded, coarse_logits, inside, strict=True)
+        ]
+        coarse_logits = [
+            logits[:, rows, columns] for logits, (rows, columns) in zip(coarse_logits, inside, strict=True)
         ]
         refined_logits = [sample.sam_pred_masks for sample in grounded]
         refined_targets = [sample.gt_masks.float() for sample in grounded]

@@ -12,7 +12,8 @@ from tiny_deepseek_vl import BOS, DEEPSEEK_VL_FAMILIES, EOS, IMAGE_TOKEN, PROMPT
 from tiny_models import tiny_processor as tiny_qwen_processor
 
 from flmm.apt.layout import TokenLayout
-from flmm.datasets import DeepseekVLImageProcessorWrapper, QwenImageProcessorWrapper
+from flmm.datasets import QwenImageProcessorWrapper
+from flmm.datasets.deepseek_vl_image_processor import DeepseekVLImageProcessorWrapper
 from flmm.geometry import image_to_processed, processed_to_image
 
 # (height, width): 8:1 to 1:8, odd sizes, halves that round to even, and sides that only min_size keeps from vanishing.

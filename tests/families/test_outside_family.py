@@ -17,9 +17,9 @@ from flmm.registry import MODELS, TRANSFORMS
 
 MODULE = """
 from transformers import DeepseekVLConfig, DeepseekVLForConditionalGeneration, DeepseekVLProcessor
-from flmm.datasets import DeepseekVLImageProcessorWrapper
+from flmm.datasets.deepseek_vl_image_processor import DeepseekVLImageProcessorWrapper
 from flmm.families import FAMILIES, Family
-from flmm.models import FrozenDeepseekVLSAM
+from flmm.models.frozen_deepseek_vl import FrozenDeepseekVLSAM
 from flmm.registry import MODELS, TRANSFORMS
 
 class OutsideConfig(DeepseekVLConfig):

@@ -9,7 +9,8 @@ from tiny_families import build_grounder, build_wrapper, make_sample
 from tiny_models import tiny_lmm as tiny_qwen_lmm
 
 from flmm.geometry import processed_to_image
-from flmm.models import FrozenDeepseekVLSAM, FrozenQwenSAM
+from flmm.models import FrozenQwenSAM
+from flmm.models.frozen_deepseek_vl import FrozenDeepseekVLSAM
 
 REST = {'mask_head': {}, 'sam': {}, 'loss_mask': {}, 'loss_dice': {}}
 families = pytest.mark.parametrize('family', DEEPSEEK_VL_FAMILIES)
@@ -168,3 +169,17 @@ def test_lmms_and_samples_of_other_families_are_refused_by_name():
         FrozenQwenSAM(lmm=tiny_lmm(), **REST)
     with pytest.raises(ValueError, match=r"random_0\.jpg' was processed with image tokens \[261\], the model has 258"):
         build_grounder('deepseek_vl').encode([make_sample(build_wrapper('qwen2_5_vl'), ['a'])])
+
+
+def test_the_coarse_loss_leaves_padding_out():
+    model = build_grounder('deepseek_vl')
+    sample = make_sample(build_wrapper('deepseek_vl'), ['a'], size=(90, 180))  # a quarter of padding above and below
+    before = model(([sample]), mode='loss')
+    grounded, (logits,) = model._ground([sample], model.encode([sample]))
+    rows = slice(len(logits[0]) // 4, 3 * len(logits[0]) // 4)
+    changed = logits.clone()
+    changed[:, : rows.start], changed[:, rows.stop :] = 9.0, 9.0
+    for name, loss in model._losses(grounded, [changed]).items():
+        torch.testing.assert_close(loss, before[name], atol=1e-6, rtol=0)
+    changed[:, rows.start] = 9.0
+    assert model._losses(grounded, [changed])['loss_mask'] > before['loss_mask'] + 0.01
