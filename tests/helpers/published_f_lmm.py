@@ -17,6 +17,14 @@ PUBLISHED = {
     'frozen_deepseek_vl_1_3b_chat': (24, 16, 2048, 1),
     'frozen_deepseek_vl_7b_chat': (30, 32, 4096, 1),
 }
+CONFIGS = {
+    'frozen_llava_1_5_vicuna_7b': 'llava/llava_1_5_7b_sam_l_refcoco',
+    'frozen_llava_next_vicuna_7b': 'llava/llava_1_6_vicuna_7b_sam_l_refcoco',
+    'frozen_llava_next_mistral_7b': 'llava/llava_1_6_mistral_7b_sam_l_refcoco',
+    'frozen_deepseek_vl_1_3b_chat': 'deepseek_vl/deepseek_vl_1_3b_sam_l_refcoco',
+    'frozen_deepseek_vl_7b_chat': 'deepseek_vl/deepseek_vl_7b_sam_l_refcoco',
+}
+"""The config of this repository that takes each."""
 FREQUENCIES = 'sam.model.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix'
 
 
@@ -100,9 +108,11 @@ def vectors(name: str, dim: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield f'{name}.bias', (dim,)
 
 
-def tiny_published(*, frequencies: Tensor, dtype: torch.dtype = torch.float32, seed: int = 0) -> dict[str, Tensor]:
+def tiny_published(
+    *, frequencies: Tensor, views: int = 1, dtype: torch.dtype = torch.float32, seed: int = 0
+) -> dict[str, Tensor]:
     """What F-LMM's code would write of the model of tiny_refcoco: 2 layers of 4 heads, hidden size 32, a SAM of 16."""
-    shapes = published_shapes(layers=2, channels=8, hidden_size=32, base=4, sam_dim=16, sam_mlp=32)
+    shapes = published_shapes(layers=2, channels=8 * views, hidden_size=32, base=4, sam_dim=16, sam_mlp=32)
     generator = torch.Generator().manual_seed(seed)
     weights = {name: torch.randn(shape, generator=generator).mul(0.1).to(dtype) for name, shape in shapes.items()}
     return {**weights, FREQUENCIES: frequencies.to(dtype)}
