@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from safetensors.torch import save_file
 from tiny_models import tiny_lmm, tiny_processor, tiny_sam
+from transformers import PreTrainedModel, ProcessorMixin
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGE_SIZES = {1: (56, 84), 2: (84, 56), 3: (112, 112), 4: (100, 70), 5: (90, 112), 6: (64, 64)}
@@ -55,6 +56,27 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.5, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', begin=1, end=3, eta_min=0.0, by_epoch=True, convert_to_iter_based=True),
 ]
+"""
+
+
+# Over a config of configs/: its own wiring, prompt and protocol, with another LMM, a tiny head and the same tiny SAM.
+FAMILY_CONFIG = """
+_base_ = {base!r}
+from flmm.assembly import assemble
+
+image_processor = dict(_base_.image_processor, pretrained_model_name_or_path={lmm!r})
+model, train_dataloader, val_dataloader, test_dataloader = assemble(_base_, image_processor=image_processor)
+model['lmm'] = dict(name_or_path={lmm!r}, dtype='float32')
+model['mask_head'] = dict(base_channels=4)
+model['sam'] = dict(sam=dict(
+    _delete_=True, type='build_small_sam', checkpoint={sam!r}, image_size=64, patch_size=8, encoder_embed_dim=16,
+    encoder_depth=2, encoder_num_heads=2, encoder_global_attn_indexes=(1,), window_size=4, prompt_embed_dim=16,
+    decoder_num_heads=2, decoder_mlp_dim=32,
+))
+data = dict(data_root={data!r}, data_prefix=dict(img_path='images/'))
+train_dataloader['dataset'].update(data)
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(val_dataloader['dataset'], **data))
+test_dataloader = dict(num_workers=0, dataset=dict(test_dataloader['dataset'], **data))
 """
 
 
@@ -109,6 +131,18 @@ def write_workspace(root: Path) -> Path:
             data=str(root / 'data'),
         )
     )
+    return config
+
+
+def write_family_workspace(root: Path, *, base: Path, lmm: PreTrainedModel, processor: ProcessorMixin) -> Path:
+    """Write data, models and a config like ``base`` over a tiny LMM into ``root``; return the path of the config."""
+    write_refcoco(root / 'data')
+    lmm.save_pretrained(root / 'lmm')
+    processor.save_pretrained(root / 'lmm')
+    save_file(tiny_sam().state_dict(), root / 'sam.safetensors')
+    paths = {'lmm': str(root / 'lmm'), 'sam': str(root / 'sam.safetensors'), 'data': str(root / 'data')}
+    config = root / base.name
+    config.write_text(FAMILY_CONFIG.format(base=str(base), **paths))
     return config
 
 

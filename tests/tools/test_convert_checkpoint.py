@@ -2,12 +2,27 @@ import json
 
 import numpy as np
 import pytest
+import tiny_deepseek_vl
+import tiny_llava
 import torch
-from published_f_lmm import FREQUENCIES, tiny_published
+from published_f_lmm import CONFIGS, FREQUENCIES, PUBLISHED, tiny_published
 from tiny_models import tiny_sam
-from tiny_refcoco import run_tool
+from tiny_refcoco import REFS, REPOSITORY, run_tool, write_family_workspace
 
+from flmm.config import read_config
 from flmm.inference import PhraseGrounder
+from flmm.models.build import build_model
+from flmm.models.checkpoints import load_trained
+
+
+TINY_LMMS = {
+    'frozen_llava_1_5_vicuna_7b': (tiny_llava, 'llava', {}),
+    'frozen_llava_next_vicuna_7b': (tiny_llava, 'llava_next', {}),
+    'frozen_llava_next_mistral_7b': (tiny_llava, 'llava_next', {'text': 'mistral'}),
+    'frozen_deepseek_vl_1_3b_chat': (tiny_deepseek_vl, 'deepseek_vl', {}),
+    'frozen_deepseek_vl_7b_chat': (tiny_deepseek_vl, 'deepseek_vl_hybrid', {}),
+}
+"""Published model -> the helper that makes its LMM tiny, the model type, what else the helper is told."""
 
 
 @pytest.fixture(scope='module')
@@ -51,6 +66,43 @@ def test_it_is_tested_like_any_other(config, tmp_path, frequencies):
     options = ['--cfg-options', 'test_dataloader.dataset.splits=(val,)', '+test_dataloader.dataset.indices=1']
     run_tool('test', config, tmp_path / 'converted.pth', '--work-dir', tmp_path / 'tested', *options)
     assert json.loads((tmp_path / 'tested' / 'metrics.json').read_text())
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_every_published_model_is_converted_loaded_and_tested(name, tmp_path, capsys, frequencies):
+    """From the file to the figures, by the repository's config for that model, over a tiny LMM of the same classes."""
+    helper, model_type, settings = TINY_LMMS[name]
+    config = write_family_workspace(
+        tmp_path,
+        base=REPOSITORY / 'configs' / f'{CONFIGS[name]}.py',
+        lmm=helper.tiny_lmm(model_type, **settings),
+        processor=helper.tiny_processor(model_type),
+    )
+    published = tiny_published(frequencies=frequencies, views=PUBLISHED[name][-1])
+    torch.save(published, tmp_path / 'published.pth')
+    out = tmp_path / 'converted.pth'
+    run_tool('convert_checkpoint', config, tmp_path / 'published.pth', out)
+    assert '193 mapped, 0 dropped, 0 missing, 0 refused' in capsys.readouterr().out
+
+    ground = PhraseGrounder.from_config(config, checkpoint=out)
+    loaded = build_model(read_config(config), checkpoint=None)
+    load_trained(loaded, out)
+    for model in (ground.model, loaded):
+        state = model.state_dict()
+        assert state.keys() == published.keys() - {FREQUENCIES}
+        for key, value in state.items():
+            assert torch.equal(value, published[key]), key
+    assert ground.model.mask_head.upsample_by == 'scale_factor'
+    sample = ground(np.zeros((40, 60, 3), dtype=np.uint8), ['the cat', 'a dog'])
+    assert sample.sam_pred_masks.shape == (2, 40, 60)
+
+    work_dir = tmp_path / 'tested'
+    run_tool('test', config, out, '--work-dir', work_dir, '--out', work_dir / 'predictions.json')
+    predictions = json.loads((work_dir / 'predictions.json').read_text())
+    firsts = [(f'refcoco_{split}_first_sentence', texts[0]) for split, _, texts in REFS if split != 'train']
+    assert sorted((record['dataset_name'], record['phrase']) for record in predictions) == sorted(firsts)
+    figures = json.loads((work_dir / 'metrics.json').read_text())
+    assert {f'refcoco_{split}_first_sentence/refined/cIoU' for split in ('val', 'testA', 'testB')} <= figures.keys()
 
 
 def test_constants_of_another_sam_are_found_when_it_is_loaded(config, tmp_path, frequencies):
