@@ -69,8 +69,9 @@ def test_it_is_tested_like_any_other(config, tmp_path, frequencies):
 
 
 @pytest.mark.parametrize('name', PUBLISHED)
-def test_every_published_model_is_converted_loaded_and_tested(name, tmp_path, capsys, frequencies):
+def test_every_published_model_is_converted_loaded_and_tested(name, tmp_path_factory, capsys, frequencies):
     """From the file to the figures, by the repository's config for that model, over a tiny LMM of the same classes."""
+    tmp_path = tmp_path_factory.mktemp('w')  # short: mmengine formats the config, which takes seconds with long paths
     helper, model_type, settings = TINY_LMMS[name]
     config = write_family_workspace(
         tmp_path,
