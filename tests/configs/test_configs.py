@@ -2,27 +2,69 @@
 
 import importlib
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+import tiny_deepseek_vl
+import tiny_llava
+import tiny_models
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from tiny_samples import tiny_sample
+from published_f_lmm import CONFIGS as PUBLISHED_CONFIGS
+from published_lmms import published_config, shallow_config
+from tiny_families import make_sample
 from transformers import AutoModelForImageTextToText, Sam2Config, Sam2HieraDetConfig, Sam2Model
 
 from flmm.engine import check_config_keys
-from flmm.models.published_lmms import published_config
+from flmm.families import FAMILIES
 from flmm.models.sam import SamFrame, hf_build
-from flmm.registry import MODELS
+from flmm.registry import MODELS, TRANSFORMS
 
 ROOT = Path(__file__).parents[2] / 'configs'
 CONFIGS = sorted(path for path in ROOT.rglob('*.py') if '_base_' not in path.parts)
-QWEN_CONFIGS = [path for path in CONFIGS if path.parent.name == 'qwen']
+# Named <lmm>_<sam>_<dataset>; the others are those of the demo.
+NAMED_CONFIGS = [path for path in CONFIGS if path.parent.name != 'shapes']
+F_LMM_FOLDERS = ('llava', 'deepseek_vl')
+"""Folders of configs for F-LMM's published models."""
+
+
+class Lmm(NamedTuple):
+    """What belongs together in the configs of an LMM."""
+
+    name: str
+    model_type: str
+    prompt_template: str | None = None
+    dtype: str = 'bfloat16'
+
+
+VICUNA = 'USER: <image>\n{prompt} ASSISTANT:'
+MISTRAL = '[INST] <image>\n{prompt} [/INST]'
+DEEPSEEK = 'User: <image>{prompt}\n\nAssistant:'
 LMMS = {
-    'qwen2_vl_2b': 'Qwen/Qwen2-VL-2B-Instruct',
-    'qwen2_vl_7b': 'Qwen/Qwen2-VL-7B-Instruct',
-    'qwen2_5_vl_3b': 'Qwen/Qwen2.5-VL-3B-Instruct',
-    'qwen2_5_vl_7b': 'Qwen/Qwen2.5-VL-7B-Instruct',
+    'qwen2_vl_2b': Lmm('Qwen/Qwen2-VL-2B-Instruct', 'qwen2_vl'),
+    'qwen2_vl_7b': Lmm('Qwen/Qwen2-VL-7B-Instruct', 'qwen2_vl'),
+    'qwen2_5_vl_3b': Lmm('Qwen/Qwen2.5-VL-3B-Instruct', 'qwen2_5_vl'),
+    'qwen2_5_vl_7b': Lmm('Qwen/Qwen2.5-VL-7B-Instruct', 'qwen2_5_vl'),
+    'llava_1_5_7b': Lmm('llava-hf/llava-1.5-7b-hf', 'llava', VICUNA),
+    'llava_1_6_vicuna_7b': Lmm('llava-hf/llava-v1.6-vicuna-7b-hf', 'llava_next', VICUNA),
+    'llava_1_6_mistral_7b': Lmm('llava-hf/llava-v1.6-mistral-7b-hf', 'llava_next', MISTRAL),
+    'deepseek_vl_1_3b': Lmm('deepseek-community/deepseek-vl-1.3b-chat', 'deepseek_vl', DEEPSEEK),
+    'deepseek_vl_7b': Lmm('deepseek-community/deepseek-vl-7b-chat', 'deepseek_vl_hybrid', DEEPSEEK),
+    'demo': Lmm('assets/demo_lmm', 'qwen2_5_vl', dtype='float32'),
+}
+GROUNDED = [name for name in LMMS if name not in ('demo', 'llava_1_6_vicuna_7b')]
+"""One for each class and size: LLaVA-1.6 on Vicuna has the classes of that on Mistral and of LLaVA-1.5."""
+PROCESSORS = {  # tiny, but with squares of the published size
+    **dict.fromkeys(('qwen2_vl', 'qwen2_5_vl'), tiny_models.tiny_processor),
+    **dict.fromkeys(('llava', 'llava_next'), tiny_llava.tiny_processor),
+    'deepseek_vl': tiny_deepseek_vl.tiny_processor,
+    'deepseek_vl_hybrid': lambda model_type: tiny_deepseek_vl.tiny_processor(model_type, high_res=1024),
+}
+GRIDS = {  # rows and columns of attention to an image of 56 x 84 px
+    **dict.fromkeys(('qwen2_vl', 'qwen2_5_vl'), (2, 3)),
+    **dict.fromkeys(('llava', 'deepseek_vl', 'deepseek_vl_hybrid'), (24, 24)),
+    'llava_next': (24, 36),
 }
 SAMS = {
     'sam_l': {'type': 'build_sam', 'model_type': 'vit_l', 'checkpoint': 'checkpoints/sam_vit_l_0b3195.pth'},
@@ -65,21 +107,33 @@ def test_every_config_parses_and_states_all_that_a_runner_needs(path):
     config = Config.fromfile(path)
     check_config_keys(config)
     assert config.default_scope == 'flmm'
-    assert config.model.type == 'FrozenQwenSAM'
-    names = {dataset.pipeline[-1].image_processor.pretrained_model_name_or_path for dataset in _datasets(config)}
-    assert names == {config.model.lmm.name_or_path}  # processor and LMM belong together
+    lmm = LMMS[_lmm_of(path)]
+    family = FAMILIES[lmm.model_type]
+    assert config.model.type == family.model.rpartition('.')[2]
+    kinds = {'demo_untrained_lmm': 'random_lmm'}
+    kind = 'LMMWithoutWeights' if path.stem.endswith('_cached') else kinds.get(path.stem, 'pretrained_lmm')
+    expected = {'type': kind, 'name_or_path': lmm.name, 'dtype': lmm.dtype}
+    assert config.model.lmm == expected
+    for dataset in _datasets(config):  # processor and LMM belong together
+        processor = dataset.pipeline[-1].image_processor
+        assert processor.type == family.image_processor.rpartition('.')[2]
+        assert processor.pretrained_model_name_or_path == lmm.name
+        assert processor.get('prompt_template') == lmm.prompt_template
     assert all(dataset.pipeline[-1].get('concat', True) for dataset in _datasets(config))
     names = ('FiniteCheckHook', 'FrozenPartsHook', 'RandomStateHook', 'PlainCheckpointHook')
     assert {*names} <= {hook.type for hook in config.default_hooks.values()}
     assert 'custom_hooks' not in config  # free for users: a config that sets them loses nothing
 
 
-@pytest.mark.parametrize('path', QWEN_CONFIGS, ids=lambda path: path.stem)
-def test_a_qwen_config_is_what_its_name_says(path):
-    lmm, sam, dataset_name = _parts_of_name(path)
+def test_there_are_configs_of_every_lmm():
+    assert {_lmm_of(path) for path in CONFIGS} == LMMS.keys()
+    assert {lmm.model_type for lmm in LMMS.values()} == FAMILIES.keys()
+
+
+@pytest.mark.parametrize('path', NAMED_CONFIGS, ids=lambda path: path.stem)
+def test_a_config_is_what_its_name_says(path):
+    _, sam, dataset_name = _parts_of_name(path)
     config = Config.fromfile(path)
-    kind = 'LMMWithoutWeights' if path.stem.endswith('_cached') else 'pretrained_lmm'
-    assert config.model.lmm == {'type': kind, 'name_or_path': LMMS[lmm], 'dtype': 'bfloat16'}
     assert config.model.sam.sam == SAMS[sam]
     ann_file, split_file, splits = DATASETS[dataset_name]
     assert {(dataset.ann_file, dataset.split_file) for dataset in _datasets(config)} == {(ann_file, split_file)}
@@ -87,6 +141,28 @@ def test_a_qwen_config_is_what_its_name_says(path):
     assert tuple(test.splits) == splits
     assert test.name == dataset_name
     assert val.name == f'{dataset_name}_val_first_sentence'
+
+
+def test_every_published_model_of_f_lmm_has_configs():
+    for name in PUBLISHED_CONFIGS.values():
+        for dataset in ('', '_plus', 'g'):
+            assert Path(ROOT, f'{name}{dataset}.py') in CONFIGS
+
+
+@pytest.mark.parametrize('path', NAMED_CONFIGS, ids=lambda path: path.stem)
+def test_the_settings_of_f_lmm_are_those_of_its_models(path):
+    config, (lmm, _, _) = Config.fromfile(path), _parts_of_name(path)
+    is_published = path.parent.name in F_LMM_FOLDERS
+    optimizer, loader = config.optim_wrapper.optimizer, config.train_dataloader
+    assert (optimizer.lr, loader.batch_size) == ((2e-4, 2) if lmm == 'deepseek_vl_1_3b' else (1e-4, 1))
+    assert (optimizer.betas, optimizer.weight_decay, config.optim_wrapper.clip_grad.max_norm) == ((0.9, 0.999), 0.01, 1)
+    assert config.train_cfg.max_epochs == 8
+    prompts = {dataset.pipeline[-1].prompt for dataset in _datasets(config)}
+    assert prompts == {'Please give me a description of the image.'}
+    assert config.model.mask_head.get('upsample_by', 'size') == ('scale_factor' if is_published else 'size')
+    assert config.optim_wrapper.type == ('AmpOptimWrapper' if is_published else 'OptimWrapper')
+    assert config.optim_wrapper.get('dtype') == ('bfloat16' if is_published else None)
+    assert config.test_dataloader.dataset.get('protocols') == (('first_sentence',) if is_published else None)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +186,11 @@ def test_a_config_prunes_as_its_name_says_and_else_not_at_all(path):
     names = [name for name in PRUNED if path.stem.endswith(f'_{name}')]
     in_training, in_tests = PRUNED[names[0]] if names else [EDGES] * 2
     train, val, test = (dataset.pipeline[-1].image_processor for dataset in _datasets(Config.fromfile(path)))
+    if not FAMILIES[LMMS[_lmm_of(path)].model_type].image_processor.endswith('.QwenImageProcessorWrapper'):
+        assert not names
+        assert train == val == test
+        assert train.keys() == {'type', 'pretrained_model_name_or_path', 'prompt_template'}
+        return
     where = {'type': 'QwenImageProcessorWrapper', 'pretrained_model_name_or_path': train.pretrained_model_name_or_path}
     assert train == {**where, **in_training}
     assert val == test == {**where, **in_tests}
@@ -119,12 +200,12 @@ def test_a_config_prunes_as_its_name_says_and_else_not_at_all(path):
     'path',
     [
         path
-        for path in QWEN_CONFIGS
+        for path in NAMED_CONFIGS
         if ('_sam_l_' in path.stem or '_sam_h_' in path.stem) and not path.stem.endswith((*PRUNED, 'cached'))
     ],
     ids=lambda path: path.stem,
 )
-def test_the_model_of_a_qwen_config_builds_at_full_size(path, flmm_scope):
+def test_the_model_of_a_config_builds_at_full_size(path, flmm_scope):
     config = Config.fromfile(path)
     published = published_config(config.model.lmm.name_or_path)
     config.model.sam.sam.checkpoint = None
@@ -132,7 +213,8 @@ def test_the_model_of_a_qwen_config_builds_at_full_size(path, flmm_scope):
         weights = AutoModelForImageTextToText.from_config(published)
         model = MODELS.build({**config.model, 'lmm': weights})
     layers, heads = published.text_config.num_hidden_layers, published.text_config.num_attention_heads
-    assert model.mask_head.state_dict()['encoder.0.0.convs.0.conv.weight'].shape == (64, layers * heads, 3, 3)
+    channels = layers * heads * model.num_views
+    assert model.mask_head.state_dict()['encoder.0.0.convs.0.conv.weight'].shape == (64, channels, 3, 3)
     assert model.text_proj.weight.shape == (256, published.text_config.hidden_size)
     assert model.text_layer_weights.shape == (layers,)
     assert len(model.sam.model.image_encoder.blocks) == {'vit_l': 24, 'vit_h': 32}[config.model.sam.sam.model_type]
@@ -157,13 +239,16 @@ def test_the_model_with_sam2_1_builds_at_full_size(monkeypatch, flmm_scope):
     assert round(sum(parameter.numel() for parameter in whole.parameters()) / 1e6) == 217
 
 
-@pytest.mark.parametrize(('lmm', 'sam'), [*((lmm, 'sam_l') for lmm in LMMS), ('qwen2_vl_2b', 'sam_h')])
-def test_the_model_of_a_qwen_config_grounds_a_sample_at_reduced_depth(lmm, sam, monkeypatch, flmm_scope):
-    config = Config.fromfile(ROOT / 'qwen' / f'{lmm}_{sam}_refcoco.py')
-    sample = tiny_sample(['a', 'b c'], size=(56, 84))
-    published = published_config(
-        LMMS[lmm], vocab_size=300, image_token_id=int(sample.input_ids[sample.views[0].columns[0]]), depth=1
+@pytest.mark.parametrize(('lmm', 'sam'), [*((lmm, 'sam_l') for lmm in GROUNDED), ('qwen2_vl_2b', 'sam_h')])
+def test_the_model_of_a_config_grounds_a_sample_at_reduced_depth(lmm, sam, monkeypatch, flmm_scope):
+    (path,) = ROOT.rglob(f'{lmm}_{sam}_refcoco.py')
+    config, model_type = Config.fromfile(path), LMMS[lmm].model_type
+    processor = PROCESSORS[model_type](model_type)
+    wrapper = TRANSFORMS.build(
+        {**config.train_dataloader.dataset.pipeline[-1].image_processor, 'pretrained_model_name_or_path': processor}
     )
+    sample = make_sample(wrapper, ['a', 'b c'], size=(56, 84))
+    published = shallow_config(LMMS[lmm].name, vocab_size=300, image_token_id=wrapper.image_token_id)
     builders = importlib.import_module('segment_anything.build_sam')  # the package hides it behind a function
     full_build = builders._build_sam
     monkeypatch.setattr(
@@ -176,8 +261,9 @@ def test_the_model_of_a_qwen_config_grounds_a_sample_at_reduced_depth(lmm, sam, 
     weights = AutoModelForImageTextToText.from_config(published, dtype=torch.bfloat16)
     model = MODELS.build({**config.model, 'lmm': weights})
     (found,) = model([sample], mode='predict')
-    assert found.mask_attentions.shape == (2, published.text_config.num_attention_heads, 2, 3)
-    assert found.text_embeds[1].shape == (3, 256)
+    channels = published.text_config.num_attention_heads * model.num_views
+    assert found.mask_attentions.shape == (2, channels, *GRIDS[model_type])
+    assert found.text_embeds[1].shape == (len(wrapper.encode_text('b c')), 256)
     assert found.sam_pred_masks.shape == (2, 56, 84)
     assert found.sam_pred_masks.isfinite().all()
 
@@ -188,8 +274,12 @@ def _datasets(config):
     return [loader.dataset.get('dataset', loader.dataset) for loader in loaders]
 
 
+def _lmm_of(path):
+    return next(name for name in LMMS if path.stem.startswith(name))
+
+
 def _parts_of_name(path):
-    lmm = next(name for name in LMMS if path.stem.startswith(name))
+    lmm = _lmm_of(path)
     stem = path.stem.removeprefix(f'{lmm}_').removesuffix('_cached')
     stem = stem.removesuffix(next((f'_{name}' for name in PRUNED if stem.endswith(f'_{name}')), ''))
     sam, dataset = stem.split('_refcoco')

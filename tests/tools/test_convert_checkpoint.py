@@ -14,7 +14,6 @@ from flmm.inference import PhraseGrounder
 from flmm.models.build import build_model
 from flmm.models.checkpoints import load_trained
 
-
 TINY_LMMS = {
     'frozen_llava_1_5_vicuna_7b': (tiny_llava, 'llava', {}),
     'frozen_llava_next_vicuna_7b': (tiny_llava, 'llava_next', {}),
