@@ -40,7 +40,7 @@ class Lmm(NamedTuple):
 
 VICUNA = 'USER: <image>\n{prompt} ASSISTANT:'
 MISTRAL = '[INST] <image>\n{prompt} [/INST]'
-DEEPSEEK = 'User: <image>{prompt}\n\nAssistant:'
+DEEPSEEK = f'{tiny_deepseek_vl.BOS}User: <image>{{prompt}}\n\nAssistant:'
 LMMS = {
     'qwen2_vl_2b': Lmm('Qwen/Qwen2-VL-2B-Instruct', 'qwen2_vl'),
     'qwen2_vl_7b': Lmm('Qwen/Qwen2-VL-7B-Instruct', 'qwen2_vl'),
