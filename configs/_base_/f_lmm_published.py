@@ -1,8 +1,9 @@
 """F-LMM on RefCOCO as its published LLaVA and DeepSeek-VL models have it; a config adds the LMM with F-LMM's prompt.
 
-What differs from f_lmm_refcoco.py stands here. Not here: its joint training on PNG, RefCOCO, RefCOCO+ and RefCOCOg, of
-which one dataset is read. docs/coming_from_f_lmm.md says what else a published checkpoint meets that its authors' code
-does otherwise.
+What differs from f_lmm_refcoco.py stands here, and rates and batch sizes that differ in a model's config. Still different
+from F-LMM: it trains on PNG, RefCOCO, RefCOCO+ and RefCOCOg together, here one of them is read; it cuts padding off at whole
+cells of the mask head's output; it truncates sizes that DeepSeek-VL's processor in transformers rounds.
+docs/coming_from_f_lmm.md has all that a published checkpoint meets otherwise here, and by how much.
 """
 
 _base_ = './f_lmm_refcoco.py'
