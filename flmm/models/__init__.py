@@ -1,5 +1,7 @@
 """The model: a frozen LMM, a mask head on its attention, SAM to refine."""
 
+from flmm.models.frozen_deepseek_vl import FrozenDeepseekVLSAM
+from flmm.models.frozen_llava import FrozenLlavaNextSAM, FrozenLlavaSAM
 from flmm.models.frozen_lmm import FrozenLMM
 from flmm.models.frozen_qwen import FrozenQwenSAM
 from flmm.models.grounding_model import GroundingDataPreprocessor, GroundingModel
@@ -8,7 +10,10 @@ from flmm.models.mask_head.mask_decoder import UNetHead
 from flmm.models.mask_head.mask_refiner import SAMWrapper
 
 __all__ = [
+    'FrozenDeepseekVLSAM',
     'FrozenLMM',
+    'FrozenLlavaNextSAM',
+    'FrozenLlavaSAM',
     'FrozenQwenSAM',
     'GroundingDataPreprocessor',
     'GroundingModel',
