@@ -55,12 +55,6 @@ FAMILIES: dict[str, Family] = {
 """By ``model_type``, as the ``config.json`` of a checkpoint has it."""
 
 
-def modules_of(role: str) -> list[str]:
-    """List the modules in which the families' classes for a role are: 'model' or 'image_processor'."""
-    paths = (getattr(family, role) for family in FAMILIES.values())
-    return list(dict.fromkeys(path.rpartition('.')[0] for path in paths))
-
-
 def check_lmm(lmm: Any, *, reader: type) -> None:
     """Refuse an LMM that a FrozenLMM does not run.
 
