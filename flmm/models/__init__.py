@@ -2,6 +2,7 @@
 
 from flmm.models.frozen_lmm import FrozenLMM
 from flmm.models.frozen_qwen import FrozenQwenSAM
+from flmm.models.frozen_qwen3 import FrozenQwen3VLSAM
 from flmm.models.grounding_model import GroundingDataPreprocessor, GroundingModel
 from flmm.models.lmm_loading import LMMWithoutWeights, pretrained_lmm, random_lmm
 from flmm.models.mask_head.mask_decoder import UNetHead
@@ -9,6 +10,7 @@ from flmm.models.mask_head.mask_refiner import SAMWrapper
 
 __all__ = [
     'FrozenLMM',
+    'FrozenQwen3VLSAM',
     'FrozenQwenSAM',
     'GroundingDataPreprocessor',
     'GroundingModel',

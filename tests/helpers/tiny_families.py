@@ -40,7 +40,7 @@ class TinyFamily:
 
 
 _QWEN = TinyFamily(processor=tiny_models.tiny_processor, lmm=tiny_models.tiny_lmm, needs_token_types=True)
-TINY = {'qwen2_vl': _QWEN, 'qwen2_5_vl': _QWEN}
+TINY = dict.fromkeys(tiny_models.FAMILIES, _QWEN)
 
 
 def build_wrapper(model_type: str, **settings: Any) -> Any:
