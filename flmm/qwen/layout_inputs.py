@@ -1,7 +1,8 @@
 """What Qwen-VL models need to read an image by its token layout: features and positions.
 
-They are Qwen2-VL, Qwen2.5-VL, Qwen3-VL and Qwen3.5. The functions take the inner model (``lmm.model``), stock or adaptive. They hand the stock methods the inputs that those
-would otherwise derive from a dense grid, so nothing of the models is written again here.
+They are Qwen2-VL, Qwen2.5-VL, Qwen3-VL and Qwen3.5. The functions take the inner model (``lmm.model``), stock or
+adaptive. They hand the stock methods the inputs that those would otherwise derive from a dense grid, so nothing of the
+models is written again here.
 
 Letters: B sequences of S tokens; I images, image i with T_i tokens on a grid of (h, w) units; m the merge size of the
 vision tower (m x m patches make one token).

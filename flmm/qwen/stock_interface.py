@@ -52,10 +52,9 @@ class StockCheckpoint:
 
 
 def adapts(stock: type[PreTrainedModel]) -> Callable[[type], type]:
-    """Decorate a StockCheckpoint that stands in for ``stock``: its methods take the layout beside what the stock ones do.
+    """Decorate a StockCheckpoint that stands in for ``stock``: its methods take the layout beside the stock arguments.
 
-    A method that the adaptive classes leave alone takes it, too: the stock methods hand what they don't know to the
-    inner model.
+    So do methods that it leaves as they are: the stock ones hand what they don't know to the inner model.
     """
 
     def decorate(adaptive: type) -> type:

@@ -110,7 +110,9 @@ def layout_inputs(
     layouts = [part for sample in samples for part in sample if isinstance(part, TokenLayout)]
     # Each image has its own pixels, whatever stands before it in the batch.
     pixels = [
-        torch.randn(4 * len(layout), row_size(family), generator=torch.Generator().manual_seed(seed + sum(layout.grid_size)))
+        torch.randn(
+            4 * len(layout), row_size(family), generator=torch.Generator().manual_seed(seed + sum(layout.grid_size))
+        )
         for layout in layouts
     ]
     text = {

@@ -114,7 +114,8 @@ def tiny_lmm(family: str = 'qwen2_5_vl', *, layers: int = 2, seed: int = 0) -> P
         image_token_id=tokenizer.convert_tokens_to_ids('<|image_pad|>'),
         video_token_id=tokenizer.convert_tokens_to_ids('<|video_pad|>'),
         **{
-            f'{name}_token_id': tokenizer.convert_tokens_to_ids(f'<|{name}|>') for name in ('vision_start', 'vision_end')
+            f'{name}_token_id': tokenizer.convert_tokens_to_ids(f'<|{name}|>')
+            for name in ('vision_start', 'vision_end')
         },
     )
     torch.manual_seed(seed)
