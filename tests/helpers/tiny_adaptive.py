@@ -109,11 +109,10 @@ def layout_inputs(
         input_ids[i, place], attention_mask[i, place] = torch.tensor(row), 1
     layouts = [part for sample in samples for part in sample if isinstance(part, TokenLayout)]
     # Each image has its own pixels, whatever stands before it in the batch.
+    generators = [torch.Generator().manual_seed(seed + sum(layout.grid_size)) for layout in layouts]
     pixels = [
-        torch.randn(
-            4 * len(layout), row_size(family), generator=torch.Generator().manual_seed(seed + sum(layout.grid_size))
-        )
-        for layout in layouts
+        torch.randn(4 * len(layout), row_size(family), generator=generator)
+        for layout, generator in zip(layouts, generators, strict=True)
     ]
     text = {
         'input_ids': input_ids,

@@ -46,7 +46,7 @@ _VISION = {
     'qwen3_vl': {**_TOWER, 'num_position_embeddings': 49, 'deepstack_visual_indexes': [0, 1]},
     'qwen3_5': {**_TOWER, 'num_position_embeddings': 49},
 }
-"""What differs in the vision towers: 2.5 has a windowed and a full block, 3 and 3.5 a table of 7x7 learned positions."""
+"""Of the vision towers 2.5 has a windowed and a full block, 3 and 3.5 have a table of 7x7 learned positions."""
 _ROPE = {'rope_type': 'default', 'rope_theta': 100.0, 'mrope_section': [2, 1, 1]}
 _TEXT = {
     'qwen3_vl': {'head_dim': 8},
@@ -113,10 +113,8 @@ def tiny_lmm(family: str = 'qwen2_5_vl', *, layers: int = 2, seed: int = 0) -> P
         text_config=text | _TEXT.get(family, {}),
         image_token_id=tokenizer.convert_tokens_to_ids('<|image_pad|>'),
         video_token_id=tokenizer.convert_tokens_to_ids('<|video_pad|>'),
-        **{
-            f'{name}_token_id': tokenizer.convert_tokens_to_ids(f'<|{name}|>')
-            for name in ('vision_start', 'vision_end')
-        },
+        vision_start_token_id=tokenizer.convert_tokens_to_ids('<|vision_start|>'),
+        vision_end_token_id=tokenizer.convert_tokens_to_ids('<|vision_end|>'),
     )
     torch.manual_seed(seed)
     return model_class(config).eval()

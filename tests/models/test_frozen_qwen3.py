@@ -77,7 +77,8 @@ def test_channels_are_those_of_the_layers_with_attention():
         expected = attentions[:, sample.mask_ids == mask_id].mean(dim=1)[:, is_image(sample)]
         torch.testing.assert_close(found.attentions[mask_id].flatten(1), expected, atol=1e-5, rtol=0)
     hidden = torch.stack(outputs.hidden_states[1:5])[:, 0, sample.mask_ids >= 0]
-    torch.testing.assert_close(found.hidden_states, hidden, atol=1e-5 * float(hidden.abs().max()), rtol=1e-4)
+    assert hidden.abs().max() > 20  # not normed before the last layer
+    torch.testing.assert_close(found.hidden_states, hidden, atol=2e-3, rtol=0)
     (some,) = build_grounder('qwen3_5', layers=5, heads=[(3, 2), (1, 1)]).encode([sample])
     torch.testing.assert_close(some.attentions, found.attentions[:, [1, 6]], atol=1e-6, rtol=0)
 
