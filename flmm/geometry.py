@@ -187,6 +187,23 @@ def image_cells(meta_data: FrameMetaData, grid_size: Sequence[int]) -> tuple[sli
     return found[0], found[1]
 
 
+def whole_cells(meta_data: FrameMetaData, grid_size: Sequence[int]) -> tuple[slice, slice]:
+    """Say which rows and columns of a grid over a frame F-LMM takes for the image.
+
+    The first is the one in which the image begins, and their number is its length in cells, rounded: up to a cell off.
+
+    >>> whole_cells(frame_meta_data((427, 640), (224, 336), (56, 56, 0, 0)), (64, 64))  # 10.7 cells, then 42.7
+    (slice(10, 53, None), slice(0, 64, None))
+    """
+    found = []
+    for axis, cells in zip(('height', 'width'), grid_size, strict=True):
+        side = meta_data['padded_shape'][axis]
+        first = max(meta_data['padding'][f'before_{axis}'], 0) * cells // side
+        length = max(math.floor(meta_data['image_shape'][axis] * cells / side + 0.5), 1)
+        found.append(slice(first, min(first + length, cells)))
+    return found[0], found[1]
+
+
 def resample_view(values: Tensor, source: FrameMetaData, target: FrameMetaData, grid_size: Sequence[int]) -> Tensor:
     """Bring values from the grid of one view of an image to the grid of another.
 

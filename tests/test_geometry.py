@@ -11,6 +11,7 @@ from flmm.geometry import (
     masks_to_boxes,
     processed_to_image,
     resample_view,
+    whole_cells,
 )
 
 
@@ -82,6 +83,25 @@ def test_cells_of_the_image_are_those_whose_centre_it_covers(padding, grid):
         centres = [(cell + 0.5) * side / cells for cell in range(cells)]
         expected = [cell for cell, centre in enumerate(centres) if before <= centre < before + length]
         assert list(range(cells))[found] == expected or (not expected and found.stop - found.start == 1)
+
+
+@pytest.mark.parametrize(
+    ('padding', 'length', 'grid', 'expected'),
+    [  # by hand: begin * cells / 336, rounded down; length * cells / 336, rounded
+        ((42, 42), 252, 64, (8, 56)),  # 8 and 48
+        ((56, 56), 224, 64, (10, 53)),  # 10.67 and 42.67
+        ((57, 57), 222, 64, (10, 52)),  # 10.86 and 42.29
+        ((73, 74), 189, 64, (13, 49)),  # 13.9 and 36
+        ((0, 0), 336, 64, (0, 64)),
+        ((-3, -4), 343, 64, (0, 64)),  # more than the frame
+        ((167, 168), 1, 16, (7, 8)),  # less than half a cell
+    ],
+)
+def test_whole_cells_begin_rounded_down_and_are_a_rounded_number(padding, length, grid, expected):
+    meta_data = frame_meta_data((50, 60), (length, 336), padding=(*padding, 0, 0))
+    assert whole_cells(meta_data, (grid, 20)) == (slice(*expected), slice(0, 20))
+    across = frame_meta_data((50, 60), (336, length), padding=(0, 0, *padding))
+    assert whole_cells(across, (20, grid)) == (slice(0, 20), slice(*expected))
 
 
 def test_views_with_padding_meet_at_the_same_place_of_the_image():

@@ -13,7 +13,7 @@ from mmengine.dist import all_reduce
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
-from flmm.geometry import area_coverage, image_cells, processed_to_image
+from flmm.geometry import FrameMetaData, area_coverage, image_cells, processed_to_image, resize_logits, whole_cells
 from flmm.models.fingerprints import different_part, weights_fingerprint
 from flmm.models.finite import check_finite
 from flmm.models.trainable_state import keep_trainable_state
@@ -51,9 +51,15 @@ class GroundingModel(BaseModel):
         sam: the SAMWrapper, or its config.
         loss_mask: config of the per-pixel loss, of coarse and of refined masks.
         loss_dice: config of the region loss, of coarse and of refined masks.
+        padding_cut: where the padding that the LMM reads around the image is cut off the coarse logits: 'exact', at the
+            border of the image; 'whole_cells', as F-LMM does (:func:`flmm.geometry.whole_cells`), for mask heads that
+            its code trained.
         compiled: options of ``torch.compile`` for those of :data:`COMPILED` that are to be compiled, such as
             ``{'mask_head': {'dynamic': True}}``. None by default.
         data_preprocessor: defaults to GroundingDataPreprocessor.
+
+    Raises:
+        ValueError: an unknown ``padding_cut``, or ``compiled`` names another module.
     """
 
     def __init__(
@@ -67,9 +73,12 @@ class GroundingModel(BaseModel):
         sam: nn.Module | dict,
         loss_mask: dict,
         loss_dice: dict,
+        padding_cut: str = 'exact',
         compiled: dict[str, dict[str, Any]] | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
+        if padding_cut not in ('exact', 'whole_cells'):
+            raise ValueError(f"padding_cut is {padding_cut!r}, expected 'exact' or 'whole_cells'")
         super().__init__(data_preprocessor=data_preprocessor or {'type': 'flmm.GroundingDataPreprocessor'})
         self.lmm = lmm.requires_grad_(requires_grad=False)
         self.mask_head = MODELS.build({**mask_head, 'in_channels': num_channels})
@@ -78,6 +87,7 @@ class GroundingModel(BaseModel):
         self.text_layer_weights = nn.Parameter(torch.zeros(depth))
         self.loss_mask = MODELS.build(loss_mask)
         self.loss_dice = MODELS.build(loss_dice)
+        self.padding_cut = padding_cut
         self._compile(compiled or {})
         keep_trainable_state(self, frozen=FROZEN)
         self.train()
@@ -210,7 +220,7 @@ class GroundingModel(BaseModel):
             self._text_embeds(sample, read.hidden_states) for sample, read in zip(samples, features, strict=True)
         ]
         pred_masks = [
-            processed_to_image(coarse, sample.meta_data) for sample, coarse in zip(samples, coarse_logits, strict=True)
+            self._in_image(coarse, sample.meta_data) for sample, coarse in zip(samples, coarse_logits, strict=True)
         ]
         refined = self.sam.refine(
             [read.image_embedding for read in features],
@@ -239,6 +249,14 @@ class GroundingModel(BaseModel):
                 logits[i] = part
         return logits
 
+    def _in_image(self, logits: Tensor, meta_data: FrameMetaData) -> Tensor:
+        """Bring coarse logits to the image: [M, h, w] -> [M, IH, IW]."""
+        if self.padding_cut == 'exact':
+            return processed_to_image(logits, meta_data)
+        rows, columns = whole_cells(meta_data, logits.shape[-2:])
+        original = meta_data['original_shape']
+        return resize_logits(logits[:, rows, columns], (original['height'], original['width']))
+
     def _text_embeds(self, sample: GroundingSample, hidden_states: Tensor) -> list[Tensor]:
         """Average the layers with learned weights, project to SAM's prompt space: one [tokens_i, sam_dim] a phrase."""
         weights = self.text_layer_weights.softmax(dim=0)
@@ -254,20 +272,19 @@ class GroundingModel(BaseModel):
         """
         num_masks = torch.tensor(float(sum(sample.num_masks for sample in grounded)), device=coarse_logits[0].device)
         all_reduce(num_masks, op='mean')
-        inside = [
-            image_cells(sample.meta_data, logits.shape[-2:])
-            for sample, logits in zip(grounded, coarse_logits, strict=True)
-        ]
-        coarse_targets = [
-            area_coverage(sample.masks, logits.shape[-2:])[:, rows, columns]
-            for sample, logits, (rows, columns) in zip(grounded, coarse_logits, inside, strict=True)
-        ]
-        coarse_logits = [
-            logits[:, rows, columns] for logits, (rows, columns) in zip(coarse_logits, inside, strict=True)
-        ]
+        inside, coarse_targets = [], []
+        for sample, logits in zip(grounded, coarse_logits, strict=True):
+            if self.padding_cut == 'exact':
+                rows, columns = image_cells(sample.meta_data, logits.shape[-2:])
+                coarse_targets.append(area_coverage(sample.masks, logits.shape[-2:])[:, rows, columns])
+                inside.append(logits[:, rows, columns])
+            else:  # what is cut out is laid over the image, so the image is laid over it
+                rows, columns = whole_cells(sample.meta_data, logits.shape[-2:])
+                inside.append(logits[:, rows, columns])
+                coarse_targets.append(area_coverage(sample.gt_masks, inside[-1].shape[-2:]))
         refined_logits = [sample.sam_pred_masks for sample in grounded]
         refined_targets = [sample.gt_masks.float() for sample in grounded]
-        coarse_mask, coarse_dice = self._mean_losses(coarse_logits, coarse_targets, num_masks)
+        coarse_mask, coarse_dice = self._mean_losses(inside, coarse_targets, num_masks)
         refined_mask, refined_dice = self._mean_losses(refined_logits, refined_targets, num_masks)
         return {
             'loss_mask': coarse_mask,

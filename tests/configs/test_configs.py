@@ -160,6 +160,7 @@ def test_the_settings_of_f_lmm_are_those_of_its_models(path):
     prompts = {dataset.pipeline[-1].prompt for dataset in _datasets(config)}
     assert prompts == {'Please give me a description of the image.'}
     assert config.model.mask_head.get('upsample_by', 'size') == ('scale_factor' if is_published else 'size')
+    assert config.model.get('padding_cut', 'exact') == ('whole_cells' if is_published else 'exact')
     assert config.optim_wrapper.type == ('AmpOptimWrapper' if is_published else 'OptimWrapper')
     assert config.optim_wrapper.get('dtype') == ('bfloat16' if is_published else None)
     assert config.test_dataloader.dataset.get('protocols') == (('first_sentence',) if is_published else None)

@@ -25,7 +25,7 @@ def test_the_config_takes_every_key_in_full_size(name, in_channels, hidden_size,
     lmm = read_config(path).model.lmm.name_or_path
     folder = write_settings(tmp_path / 'lmm', lmm)
     model = build_without_weights(read_config(path, {'model.lmm.name_or_path': str(folder)}))
-    assert model.mask_head.upsample_by == 'scale_factor'
+    assert (model.mask_head.upsample_by, model.padding_cut) == ('scale_factor', 'whole_cells')
     assert lmm in SETTINGS
 
     layers, heads, hidden, views = PUBLISHED[name]
