@@ -1,6 +1,7 @@
 """Behind the checkpoint's own chat template a phrase would be the first of its thoughts; here it is the answer."""
 
-_base_ = '../image_processor.py'
+_base_ = '../qwen_image_processor.py'
+frozen_lmm = 'FrozenQwenSAM'
 lmm = dict(type='pretrained_lmm', name_or_path='Qwen/Qwen3.5-4B', dtype='bfloat16')
 image_processor = dict(
     pretrained_model_name_or_path='Qwen/Qwen3.5-4B',

@@ -1,3 +1,4 @@
-_base_ = '../image_processor.py'
+_base_ = '../qwen_image_processor.py'
+frozen_lmm = 'FrozenQwen3VLSAM'
 lmm = dict(type='pretrained_lmm', name_or_path='Qwen/Qwen3-VL-4B-Instruct', dtype='bfloat16')
 image_processor = dict(pretrained_model_name_or_path='Qwen/Qwen3-VL-4B-Instruct')
