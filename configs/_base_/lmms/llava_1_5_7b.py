@@ -1,3 +1,4 @@
+frozen_lmm = 'FrozenLlavaSAM'
 lmm = dict(type='pretrained_lmm', name_or_path='llava-hf/llava-1.5-7b-hf', dtype='bfloat16')
 image_processor = dict(
     type='LlavaImageProcessorWrapper',

@@ -1,3 +1,4 @@
+frozen_lmm = 'FrozenLlavaNextSAM'
 lmm = dict(type='pretrained_lmm', name_or_path='llava-hf/llava-v1.6-vicuna-7b-hf', dtype='bfloat16')
 image_processor = dict(
     type='LlavaNextImageProcessorWrapper',
