@@ -4,8 +4,8 @@
 
 A head's score is the mean over phrases of the IoU of its map with the true mask, at the best threshold of each
 (flmm.evaluation.best_threshold_iou), in the best view of the image where the LMM reads several, and without its
-padding. Nothing is trained: the images are the first of the train loader, in the order of --seed. Writes ``heads.json``, all heads with their
-scores, and ``<config>_heads_<k>.py`` to the work dir.
+padding. Nothing is trained: the images are the first of the train loader, in the order of --seed. Writes
+``heads.json``, all heads with their scores, and ``<config>_heads_<k>.py`` to the work dir.
 """
 
 import argparse

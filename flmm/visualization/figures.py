@@ -2,8 +2,8 @@
 
 What a page shows is taken of the samples first, small enough to be kept, and drawn then or later.
 
-Letters: M masks of a sample, C attention maps of each (of all views), (h, w) their grid, (IH, IW) the image and (PH, PW)
-its picture in px.
+Letters: M masks of a sample, C attention maps of each (of all views), (h, w) their grid, (IH, IW) the image and
+(PH, PW) its picture in px.
 """
 
 import itertools

@@ -1,10 +1,12 @@
 """A RefCOCO of six random images, the tiny models as files, a config over both, and the tools run on it, for tests."""
 
 import gc
+import itertools
 import json
 import pickle
 import runpy
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -35,6 +37,8 @@ REFS = [
     ('testB', 5, ['pen']),
 ]
 """(split, image id, sentences); the first sentence of a test ref is of kind 'name', the others are 'clause'."""
+RUNS = itertools.count()
+"""mmengine keeps loggers and writers of a process by the name of the run and the second in which it began."""
 
 CONFIG = """
 _base_ = {base!r}
@@ -148,6 +152,12 @@ def write_cached_config(config: Path, *, draws: int = 3) -> Path:
 def run_tool(name: str, *arguments: str | Path) -> None:
     """Run ``tools/<name>.py`` in this process, which has imported already what takes the tools ten seconds."""
     run_script(REPOSITORY / 'tools' / f'{name}.py', *arguments)
+
+
+def train(config: Path, work_dir: Path, *options: str, resume: Sequence[str | Path] = ()) -> None:
+    """Run ``tools/train.py``; ``options`` are --cfg-options, ``resume`` what else stands on the command line."""
+    name = f'experiment_name=run_{next(RUNS)}'
+    run_tool('train', config, '--work-dir', work_dir, *resume, '--cfg-options', name, *options)
 
 
 def run_script(path: Path, *arguments: str | Path) -> None:

@@ -51,7 +51,8 @@ def test_attention_map_against_plain_computation():
 def test_attention_map_does_not_depend_on_the_scale_of_a_channel():
     attentions = torch.rand(4, 3, 3, generator=torch.Generator().manual_seed(0))
     scaled = attentions * torch.tensor([1.0, 10.0, 1e-3, 1e-6])[:, None, None]
-    np.testing.assert_allclose(attention_map(scaled, WHOLE, (9, 9)), attention_map(attentions, WHOLE, (9, 9)), atol=1e-5)
+    found, expected = (attention_map(each, WHOLE, (9, 9)) for each in (scaled, attentions))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_attention_map_finds_the_unit_that_is_looked_at():
@@ -217,6 +218,16 @@ def test_a_page_keeps_little_of_a_large_image_and_shows_its_smallest_mask():
     }  # fmt: skip
     assert row.ious == {'coarse': 1.0, 'refined': 0.0}
     assert sample.image.size == (2000, 1500)
+
+
+def test_heads_are_drawn_view_after_view():
+    sample = random_sample(2)  # four maps
+    axes = draw_heads(sample, heads={0: [1], 3: [2]}, mask_id=1).axes
+    assert [axis.get_title() for axis in axes] == ['view 0: 0.1', 'view 0: 3.2', 'view 1: 0.1', 'view 1: 3.2']
+    for axis, expected in zip(axes, sample.mask_attentions[1], strict=True):
+        np.testing.assert_array_equal(axis.get_images()[0].get_array(), expected)
+    axes = draw_heads(sample, heads={0: [0, 1], 3: [2, 5]}).axes
+    assert [axis.get_title() for axis in axes] == ['0.0', '0.1', '3.2', '3.5']
 
 
 def test_a_sample_without_image_or_attention_is_named():
