@@ -96,7 +96,8 @@ def test_a_phrase_is_grounded_whatever_stands_beside_it(grounder):
     pixels = np.random.default_rng(3).integers(0, 256, (70, 110, 3), dtype=np.uint8)
     phrases = ['the cat', 'a very red dog', 'x']
     found = grounder(Image.fromarray(pixels), phrases)
-    assert found.mask_attentions.shape == (3, grounder.model.num_views * 8, *found.grid_size)
+    channels = grounder.model.num_views * sum(map(len, grounder.model.heads.values()))
+    assert found.mask_attentions.shape == (3, channels, *found.grid_size)
     assert [len(embeds) for embeds in found.text_embeds] == found.tokens_per_mask
     for index, phrase in enumerate(phrases):
         alone = grounder(pixels, [phrase])
@@ -163,11 +164,10 @@ def test_heads_are_scored_by_the_better_view_and_written_as_configs_to_train(fam
         covered = torch.nn.functional.adaptive_avg_pool2d(sample.masks.double(), grid).numpy()
         for maps, cover in zip(attentions.numpy(), covered, strict=True):
             ious = [best_iou(each[np.ix_(rows, columns)], cover[np.ix_(rows, columns)]) for each in maps]
-            scores.append(np.reshape(ious, (model.num_views, 8)).max(axis=0))
-    expected = np.mean(scores, axis=0)
-    assert len(ranking) == 8
-    for row in ranking:
-        assert row['iou'] == pytest.approx(expected[4 * row['layer'] + row['head']], abs=1e-5)
+            scores.append(np.reshape(ious, (model.num_views, -1)).max(axis=0))
+    heads = [(layer, head) for layer, chosen in model.heads.items() for head in chosen]
+    expected = dict(zip(heads, np.mean(scores, axis=0), strict=True))
+    assert {(row['layer'], row['head']): row['iou'] for row in ranking} == pytest.approx(expected, abs=1e-5)
 
     path = tmp_path / 'first_sentences_heads_3.py'
     settings = Config.fromfile(path)
