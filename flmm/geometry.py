@@ -13,7 +13,7 @@ width), boxes are XYXY in px. All resampling takes a pixel as an area (``align_c
 
 import math
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -204,17 +204,25 @@ def whole_cells(meta_data: FrameMetaData, grid_size: Sequence[int]) -> tuple[sli
     return found[0], found[1]
 
 
-def resample_view(values: Tensor, source: FrameMetaData, target: FrameMetaData, grid_size: Sequence[int]) -> Tensor:
+def resample_view(
+    values: Tensor,
+    source: FrameMetaData,
+    target: FrameMetaData,
+    grid_size: Sequence[int],
+    *,
+    mode: Literal['bilinear', 'bicubic'] = 'bilinear',
+) -> Tensor:
     """Bring values from the grid of one view of an image to the grid of another.
 
-    Bilinear, and where ``source`` does not show what a cell of ``target`` does, the value at its border. For two views
-    that show the whole image this is ``F.interpolate`` to the size of the other grid.
+    Where ``source`` does not show what a cell of ``target`` does, that gets the value at its border. For two views that
+    show the whole image this is ``F.interpolate`` to the size of the other grid.
 
     Args:
         values: [M, C, h, w] on a grid over the frame ``source``.
         source: the frame that the values lie in.
         target: another frame of the same image.
         grid_size: (h', w'), the grid over the frame ``target``.
+        mode: how values between the centres of cells follow from those of the cells.
 
     Returns:
         [M, C, h', w'] in the dtype of ``values``.
@@ -230,7 +238,7 @@ def resample_view(values: Tensor, source: FrameMetaData, target: FrameMetaData, 
     rows, columns = torch.meshgrid(*axes, indexing='ij')
     places = torch.stack([columns, rows], dim=-1).to(values.dtype)  # [h', w', (x, y)]
     places = places.expand(len(values), -1, -1, -1)
-    return F.grid_sample(values, places, mode='bilinear', padding_mode='border', align_corners=False)
+    return F.grid_sample(values, places, mode=mode, padding_mode='border', align_corners=False)
 
 
 def area_coverage(masks: Tensor, grid_size: Sequence[int]) -> Tensor:

@@ -2,8 +2,8 @@
 
     python tests/debug_frozen_qwen_forward.py configs/shapes/demo.py --checkpoint work_dirs/demo/epoch_1.pth
 
-Builds the dataloader and the model of the config as training would, takes one batch, runs it, and writes the pictures
-to ``--out-dir``. Nothing is trained.
+Builds the dataloader and the model of the config as training would, whatever the family of its LMM, takes one batch,
+runs it, and writes the pictures to ``--out-dir``. Nothing is trained.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SAMPLE_FIELDS = {
     'gt_masks': 'truth in the image frame',
 }
 FORWARD_FIELDS = {
-    'mask_attentions': 'phrase -> image attention: mask, attention head, row, column of the grid',
+    'mask_attentions': 'phrase -> image attention: mask, head (view after view), row, column of the last grid',
     'text_embeds': "each phrase token's hidden state, projected for SAM",
     'pred_masks': 'coarse logits in the image frame',
     'sam_pred_masks': 'refined logits in the image frame',
@@ -67,10 +67,11 @@ def main() -> None:
     if torch.cuda.is_available():
         model.cuda()
 
+    print(f'{type(model).__name__} over {type(model.lmm).__name__}: {model.num_views} view(s), heads {model.heads}')
     grounded = model.test_step(batch)
     losses = model(model.data_preprocessor(batch)['data_samples'], mode='loss')
     for number, sample in enumerate(grounded):
-        print(f'\nsample {number}: {sample.image_path}, {sample.image.height}x{sample.image.width} px')
+        print(f'\nsample {number}: {sample.image_path}, {sample.image_size[0]}x{sample.image_size[1]} px')
         for mask_id, phrase in enumerate(sample.phrases):
             tokens = (sample.mask_ids == mask_id).sum().item()
             print(f'  phrase {mask_id}: {phrase!r}, {tokens} tokens, {sample.gt_masks[mask_id].sum().item()} px')

@@ -3,9 +3,9 @@
     python tools/select_heads.py configs/shapes/demo.py --num-images 300 --top 8 16
 
 A head's score is the mean over phrases of the IoU of its map with the true mask, at the best threshold of each
-(flmm.evaluation.best_threshold_iou), in the best view of the image where the LMM reads several. Nothing is trained:
-the images are the first of the train loader, in the order of --seed. Writes ``heads.json``, all heads with their
-scores, and ``<config>_heads_<k>.py`` to the work dir.
+(flmm.evaluation.best_threshold_iou), in the best view of the image where the LMM reads several, and without its
+padding. Nothing is trained: the images are the first of the train loader, in the order of --seed. Writes
+``heads.json``, all heads with their scores, and ``<config>_heads_<k>.py`` to the work dir.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from flmm.config import read_config
 from flmm.evaluation import best_threshold_iou
 from flmm.features import cached_features_in
-from flmm.geometry import area_coverage
+from flmm.geometry import area_coverage, image_cells
 from flmm.models import FrozenLMM
 from flmm.registry import MODELS
 
@@ -85,7 +85,9 @@ def _scores(model: FrozenLMM, loader: torch.utils.data.DataLoader, num_images: i
             for sample, maps in zip(samples, model.run_lmm(samples)[0], strict=True):
                 if sample.masks is None:
                     raise ValueError(f'image {sample.image_path!r} has no truth masks to score the heads by')
-                scores = best_threshold_iou(maps, area_coverage(sample.masks, sample.grid_size)).cpu()
+                coverage = area_coverage(sample.masks, sample.grid_size)
+                rows, columns = image_cells(sample.meta_data, sample.grid_size)  # padding counts for nothing
+                scores = best_threshold_iou(maps[..., rows, columns], coverage[:, rows, columns]).cpu()
                 yield scores.unflatten(1, (model.num_views, -1)).amax(1)  # [M, heads]: of its views the best
             seen += len(samples)
             progress.update(len(samples))

@@ -55,7 +55,7 @@ class TokenBatchSampler(Sampler[list[int]]):
             item = tokens.index(max(tokens))
             raise ValueError(
                 f'max_tokens is {max_tokens}, and item {item} alone has {tokens[item]} image tokens; '
-                'raise it, or lower max_pixels of the image processor'
+                'raise it, or let images be read smaller (Qwen: lower max_pixels of the image processor)'
             )
         buckets = [math.ceil(math.log(count, BUCKET_RATIO) - 1e-9) for count in tokens]  # bounds: powers of it
         largest: dict[int, int] = {}

@@ -19,7 +19,8 @@ def pretrained_lmm(*, name_or_path: str, dtype: str = 'bfloat16') -> PreTrainedM
     Raises:
         ValueError: there is no such checkpoint, or it lacks weights of the model, or has others.
     """
-    return load_lmm(name_or_path, dtype=_dtype(dtype))
+    with torch.random.fork_rng():  # some classes draw numbers before weights are read, and the mask head comes next
+        return load_lmm(name_or_path, dtype=_dtype(dtype))
 
 
 @MODELS.register_module()

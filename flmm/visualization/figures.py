@@ -2,7 +2,8 @@
 
 What a page shows is taken of the samples first, small enough to be kept, and drawn then or later.
 
-Letters: M masks of a sample, C attention heads, (h, w) the grid in units, (IH, IW) the image in px.
+Letters: M masks of a sample, C attention maps of each (of all views), (h, w) their grid, (IH, IW) the image and
+(PH, PW) its picture in px.
 """
 
 import itertools
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from flmm.geometry import FrameMetaData, frame_meta_data, image_cells, resample_view
 from flmm.phrase_scores import SOURCES, phrase_scores
 from flmm.structures import GroundingSample
 from flmm.visualization.text import TextFigure, fit_text, text_style
@@ -68,16 +70,25 @@ def spotlight_mask(image: Image.Image, mask: Tensor | np.ndarray) -> np.ndarray:
     return np.where(shown[..., None], pixels, 0.35 * pixels.mean(axis=2, keepdims=True))
 
 
-def attention_map(attentions: Tensor, image_size: tuple[int, int]) -> np.ndarray:
-    """Average the channels of one phrase for display: [C, h, w] -> [IH, IW] in 0..1, smooth.
+def attention_map(attentions: Tensor, meta_data: FrameMetaData, size: tuple[int, int]) -> np.ndarray:
+    """Average the channels of one phrase for display over the image, smoothly, without what lies beside it.
 
-    Every channel counts the same: it is first divided by its sum, since heads differ by orders of magnitude in how much
-    attention they spend on the image at all.
+    Every channel counts the same: it is first divided by its sum over the image, since heads differ by orders of
+    magnitude in how much attention they spend on the image at all.
+
+    Args:
+        attentions: [C, h, w] on a grid over the frame, padding included.
+        meta_data: how the frame lies over the image.
+        size: (PH, PW) of the picture of the image.
+
+    Returns:
+        [PH, PW] float32 in 0..1.
     """
     attentions = attentions.float()
-    share = attentions / attentions.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+    rows, columns = image_cells(meta_data, attentions.shape[-2:])
+    share = attentions / attentions[:, rows, columns].sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
     grid = share.mean(dim=0)[None, None]
-    smooth = F.interpolate(grid, size=image_size, mode='bicubic', align_corners=False)[0, 0].clamp(min=0)
+    smooth = resample_view(grid, meta_data, frame_meta_data(size, size), size, mode='bicubic')[0, 0].clamp(min=0)
     return (smooth / smooth.max().clamp(min=1e-12)).cpu().numpy()
 
 
@@ -161,7 +172,7 @@ def _rows(sample: GroundingSample) -> Iterator[PhraseRow]:
         yield PhraseRow(
             phrase=phrase,
             image=image,
-            heat=attention_map(sample.mask_attentions[index], size),
+            heat=attention_map(sample.mask_attentions[index], sample.meta_data, size),
             masks={name: _shrunk(bitmaps[index], size) for name, bitmaps in masks.items()},
             ious={score.source: score.iou for score in scores[index :: sample.num_masks]},
         )

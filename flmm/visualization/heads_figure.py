@@ -11,6 +11,8 @@ FONT_SIZE = 8
 def draw_heads(sample: GroundingSample, *, heads: dict[int, list[int]], mask_id: int = 0) -> Figure:
     """Draw the attention of one phrase, each head on its own: a row for each layer, view after view.
 
+    Maps are drawn as the mask head gets them, on the grid of the last view, padding included.
+
     Args:
         sample: a predicted sample.
         heads: the model's ``heads``: those of each layer, in the order of the channels.

@@ -104,7 +104,7 @@ def test_max_tokens_is_reached_and_not_exceeded(tokens, max_tokens, batches):
 
 def test_an_item_that_alone_is_too_large_is_named():
     with pytest.raises(
-        ValueError, match=r'max_tokens is 99, and item 1 alone has 100 image tokens; .*lower max_pixels'
+        ValueError, match=r'max_tokens is 99, and item 1 alone has 100 image tokens; raise it, .*lower max_pixels'
     ):
         make_sampler([40, 100, 60], batch_size=2, max_tokens=99)
 

@@ -5,18 +5,7 @@ import shutil
 import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from tiny_refcoco import REPOSITORY, run_tool, write_workspace
-
-CACHED = """
-_base_ = './tiny.py'
-cached = dict(_delete_=True, type='CachedFeatures', model=_base_.model, dtype={dtype!r}, seed=5)
-train_dataloader = dict(
-    dataset=dict(folder={folder!r} + '/train', dataset=_base_.train_dataloader.dataset, draws=3, **cached)
-)
-val_dataloader = dict(dataset=dict(folder={folder!r} + '/val', dataset=_base_.val_dataloader.dataset, **cached))
-test_dataloader = dict(dataset=dict(folder={folder!r} + '/test', dataset=_base_.test_dataloader.dataset, **cached))
-model = dict(lmm=dict(type='LMMWithoutWeights'))
-"""
+from tiny_refcoco import REPOSITORY, run_tool, write_cached_config, write_workspace
 
 
 @pytest.fixture(scope='session')
@@ -27,8 +16,7 @@ def workspace(tmp_path_factory):
 @pytest.fixture(scope='session')
 def cached_config(workspace):
     """A config whose loaders read stored features; they are stored."""
-    path = workspace.with_name('cached.py')
-    path.write_text(CACHED.format(folder=str(workspace.with_name('features')), dtype='float32'))
+    path = write_cached_config(workspace)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(REPOSITORY)
         run_tool('cache_features', path, '--num-workers', '0', '--batch-size', '2')

@@ -1,17 +1,23 @@
 """A RefCOCO of six random images, the tiny models as files, a config over both, and the tools run on it, for tests."""
 
+import gc
+import itertools
 import json
 import pickle
 import runpy
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 from PIL import Image
 from safetensors.torch import save_file
-from tiny_models import tiny_lmm, tiny_processor, tiny_sam
+from tiny_families import TINY
+from tiny_models import tiny_sam
 from transformers import PreTrainedModel, ProcessorMixin
+
+from flmm.families import FAMILIES
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGE_SIZES = {1: (56, 84), 2: (84, 56), 3: (112, 112), 4: (100, 70), 5: (90, 112), 6: (64, 64)}
@@ -32,10 +38,13 @@ REFS = [
     ('testB', 5, ['pen']),
 ]
 """(split, image id, sentences); the first sentence of a test ref is of kind 'name', the others are 'clause'."""
+RUNS = itertools.count()
+"""mmengine keeps loggers and writers of a process by the name of the run and the second in which it began."""
 
 CONFIG = """
 _base_ = {base!r}
 model = dict(
+    type={model!r},
     lmm=dict(name_or_path={lmm!r}),
     mask_head=dict(base_channels=4, upsample_input=16),
     sam=dict(sam=dict(
@@ -43,7 +52,7 @@ model = dict(
         encoder_global_attn_indexes=(1,), window_size=4, prompt_embed_dim=16, decoder_num_heads=2, decoder_mlp_dim=32,
     )),
 )
-image_processor = dict(type='QwenImageProcessorWrapper', pretrained_model_name_or_path={lmm!r})
+image_processor = dict(type={wrapper!r}, pretrained_model_name_or_path={lmm!r}, **{image_processor!r})
 to_sample = dict(type='RefCOCO2PNG', image_processor=image_processor, prompt='Where?')
 loading = [dict(type='PILLoadImageFromFile'), dict(type='LoadMasks')]
 pipeline = [*loading, to_sample]
@@ -56,6 +65,17 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.5, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', begin=1, end=3, eta_min=0.0, by_epoch=True, convert_to_iter_based=True),
 ]
+"""
+
+CACHED = """
+_base_ = {base!r}
+cached = dict(_delete_=True, type='CachedFeatures', model=_base_.model, dtype='float32', seed=5)
+train_dataloader = dict(
+    dataset=dict(folder={folder!r} + '/train', dataset=_base_.train_dataloader.dataset, draws={draws}, **cached)
+)
+val_dataloader = dict(dataset=dict(folder={folder!r} + '/val', dataset=_base_.val_dataloader.dataset, **cached))
+test_dataloader = dict(dataset=dict(folder={folder!r} + '/test', dataset=_base_.test_dataloader.dataset, **cached))
+model = dict(lmm=dict(type='LMMWithoutWeights'))
 """
 
 
@@ -116,17 +136,21 @@ def write_refcoco(root: Path) -> None:
     (root / 'refcoco' / 'refs(unc).p').write_bytes(pickle.dumps(refs))
 
 
-def write_workspace(root: Path) -> Path:
-    """Write data, models and a config of two epochs into ``root``; return the path of the config."""
+def write_workspace(root: Path, *, model_type: str = 'qwen2_5_vl') -> Path:
+    """Write data, a family's tiny models and a config of two epochs into ``root``; return the path of the config."""
+    family, tiny = FAMILIES[model_type], TINY[model_type]
     write_refcoco(root / 'data')
-    tiny_lmm().save_pretrained(root / 'lmm')
-    tiny_processor().save_pretrained(root / 'lmm')
+    tiny.lmm(model_type).save_pretrained(root / 'lmm')
+    tiny.processor(model_type).save_pretrained(root / 'lmm')
     save_file(tiny_sam().state_dict(), root / 'sam.safetensors')
     config = root / 'tiny.py'
     config.write_text(
         CONFIG.format(
             base=str(REPOSITORY / 'configs' / 'shapes' / 'demo.py'),
+            model=family.model.rpartition('.')[2],
             lmm=str(root / 'lmm'),
+            wrapper=family.image_processor.rpartition('.')[2],
+            image_processor=tiny.image_processor,
             sam=str(root / 'sam.safetensors'),
             data=str(root / 'data'),
         )
@@ -146,8 +170,39 @@ def write_family_workspace(root: Path, *, base: Path, lmm: PreTrainedModel, proc
     return config
 
 
+def write_cached_config(config: Path, *, draws: int = 3) -> Path:
+    """Write ``cached.py`` beside a config: the same, but every loader reads stored features; return its path.
+
+    Args:
+        config: the config.
+        draws: how often each item of the train loader is stored.
+    """
+    path = config.with_name('cached.py')
+    folder = str(config.with_name('features'))
+    path.write_text(CACHED.format(base=f'./{config.name}', folder=folder, draws=draws))
+    return path
+
+
 def run_tool(name: str, *arguments: str | Path) -> None:
     """Run ``tools/<name>.py`` in this process, which has imported already what takes the tools ten seconds."""
-    path = str(REPOSITORY / 'tools' / f'{name}.py')
-    with mock.patch.object(sys, 'argv', [path, *map(str, arguments)]):
-        runpy.run_path(path, run_name='__main__')
+    run_script(REPOSITORY / 'tools' / f'{name}.py', *arguments)
+
+
+def train(config: Path, work_dir: Path, *options: str, resume: Sequence[str | Path] = ()) -> None:
+    """Run ``tools/train.py``; ``options`` are --cfg-options, ``resume`` what else stands on the command line."""
+    name = f'experiment_name=run_{next(RUNS)}'
+    run_tool('train', config, '--work-dir', work_dir, *resume, '--cfg-options', name, *options)
+
+
+def run_script(path: Path, *arguments: str | Path) -> None:
+    """Run a script in this process, without what takes mmengine longer than it takes to train tiny models."""
+    gc.freeze()  # every dataset collects garbage when it is built, among all that was ever imported
+    try:
+        with (
+            mock.patch.object(sys, 'argv', [str(path), *map(str, arguments)]),
+            # Lays out the text of a config, each time that it is logged or saved.
+            mock.patch('mmengine.config.config.FormatCode', lambda text, **_: (text, False)),
+        ):
+            runpy.run_path(str(path), run_name='__main__')
+    finally:
+        gc.unfreeze()

@@ -1,6 +1,5 @@
 """One tiny data set with models, and one run over two epochs, shared by all tests of the tools."""
 
-import contextlib
 import random
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from threads import one_thread
 from tiny_refcoco import run_tool, write_workspace
 
 # imported here once for all processes that the tests fork
@@ -26,17 +26,6 @@ class TrainedRun(NamedTuple):
 
 def next_numbers():
     return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002 (the global generator)
-
-
-@contextlib.contextmanager
-def one_thread():
-    """Tiny tensors gain nothing from a second thread, and wait long for it where the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope='module', autouse=True)

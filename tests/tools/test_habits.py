@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from same_run import assert_same, assert_same_run, load
-from tiny_refcoco import REPOSITORY, run_tool
+from tiny_refcoco import REPOSITORY, run_tool, train
 
 from flmm.models import FrozenQwenSAM
 
@@ -22,11 +22,6 @@ def variant(config, tmp_path):
         return path
 
     return write
-
-
-def train(config, work_dir, *options, resume=()):
-    name = f'experiment_name={work_dir.name}_{len(list(work_dir.glob("*")))}'
-    run_tool('train', config, '--work-dir', work_dir, *resume, '--cfg-options', name, *options)
 
 
 def validated(work_dir):

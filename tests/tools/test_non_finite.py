@@ -6,7 +6,7 @@ from mmdet.models.losses import CrossEntropyLoss
 from mmengine.hooks import EMAHook
 from same_run import load
 from tiny_models import tiny_lmm, tiny_processor
-from tiny_refcoco import run_tool
+from tiny_refcoco import run_tool, train
 
 from flmm.engine import FiniteCheckHook
 from flmm.models.finite import NonFiniteError
@@ -49,10 +49,6 @@ def poisoned(config, tmp_path):
         return path
 
     return write
-
-
-def train(config, work_dir):
-    run_tool('train', config, '--work-dir', work_dir, '--cfg-options', f'experiment_name={work_dir.name}')
 
 
 THIRD = [9, 10, 11, 12]

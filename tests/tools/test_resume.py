@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 from same_run import assert_same_run, load
-from tiny_refcoco import run_tool
+from tiny_refcoco import run_tool, train
 
 # Six images in batches of one: four training images are four iterations an epoch, of which the second is in the middle.
 WITHIN = [
@@ -14,11 +14,6 @@ WITHIN = [
     'default_hooks.checkpoint.interval=1',
 ]
 WITHIN += ['default_hooks.checkpoint.max_keep_ckpts=-1']
-
-
-def train(config, work_dir, *options, resume=()):
-    name = f'experiment_name={work_dir.name}_{len(list(work_dir.glob("*")))}'
-    run_tool('train', config, '--work-dir', work_dir, *resume, '--cfg-options', name, *options)
 
 
 def rates(path):

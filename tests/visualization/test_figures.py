@@ -7,8 +7,12 @@ from matplotlib.text import Text
 from PIL import Image
 from predicted_samples import predicted_sample, random_masks
 
+from flmm.geometry import frame_meta_data
 from flmm.visualization import draw_heads, draw_phrases, phrase_page, save_figure
 from flmm.visualization.figures import COLUMNS, attention_map, spotlight_mask
+
+WHOLE = frame_meta_data((1, 1), (1, 1))
+"""A frame that shows an image of any size whole and alone."""
 
 
 def random_sample(num_masks, *, size=(20, 30), seed=0):
@@ -36,7 +40,7 @@ def test_attention_map_against_plain_computation():
     smooth = F.interpolate(torch.from_numpy(grid)[None, None], size=(30, 44), mode='bicubic', align_corners=False)[0, 0]
     smooth = smooth.numpy().clip(min=0)
 
-    heat = attention_map(attentions, (30, 44))
+    heat = attention_map(attentions, WHOLE, (30, 44))
 
     assert heat.shape == (30, 44)
     np.testing.assert_allclose(heat, smooth / smooth.max(), atol=1e-5)
@@ -47,24 +51,41 @@ def test_attention_map_against_plain_computation():
 def test_attention_map_does_not_depend_on_the_scale_of_a_channel():
     attentions = torch.rand(4, 3, 3, generator=torch.Generator().manual_seed(0))
     scaled = attentions * torch.tensor([1.0, 10.0, 1e-3, 1e-6])[:, None, None]
-    np.testing.assert_allclose(attention_map(scaled, (9, 9)), attention_map(attentions, (9, 9)), atol=1e-5)
+    found, expected = (attention_map(each, WHOLE, (9, 9)) for each in (scaled, attentions))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_attention_map_finds_the_unit_that_is_looked_at():
     attentions = torch.full((2, 4, 5), 1e-3)
     attentions[:, 3, 1] = 1.0
-    heat = attention_map(attentions, (40, 50))
+    heat = attention_map(attentions, WHOLE, (40, 50))
     row, column = np.unravel_index(heat.argmax(), heat.shape)
     assert (row // 10, column // 10) == (3, 1)
 
 
+def test_attention_map_is_laid_over_the_image_without_the_padding():
+    """An image of 100 x 200 px in the middle of a square of 8 x 8 cells, of which it covers four rows."""
+    frame = frame_meta_data((100, 200), (48, 96), (24, 24, 0, 0))
+    grid = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+    grid[:, :2], grid[:, 6:] = grid[:, 2:3], grid[:, 5:6]  # padding that says what the border of the image does
+    expected = attention_map(grid[:, 2:6], WHOLE, (20, 40))
+    np.testing.assert_allclose(attention_map(grid, frame, (20, 40)), expected, atol=1e-5)
+
+    at = torch.full((2, 8, 8), 1e-3)
+    at[:, 0, 0] = 1.0  # a sink in the padding
+    at[:, 5, 6] = 0.1
+    heat = attention_map(at, frame, (40, 80))
+    row, column = np.unravel_index(heat.argmax(), heat.shape)
+    assert (row // 10, column // 10) == (3, 6)
+
+
 def test_attention_map_of_half_precision():
     attentions = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(0)).bfloat16()
-    assert np.array_equal(attention_map(attentions, (9, 9)), attention_map(attentions.float(), (9, 9)))
+    assert np.array_equal(attention_map(attentions, WHOLE, (9, 9)), attention_map(attentions.float(), WHOLE, (9, 9)))
 
 
 def test_attention_map_of_no_attention_is_zero():
-    assert np.array_equal(attention_map(torch.zeros(2, 3, 3), (6, 6)), np.zeros((6, 6)))
+    assert np.array_equal(attention_map(torch.zeros(2, 3, 3), WHOLE, (6, 6)), np.zeros((6, 6)))
 
 
 def test_figure_content():
@@ -86,7 +107,7 @@ def test_figure_content():
     np.testing.assert_array_equal(drawn[3], spotlight_mask(sample.image, masks['refined']))
     np.testing.assert_array_equal(drawn[4], spotlight_mask(sample.image, truths[1]))
     heat = axes[1][1].get_images()[1].get_array()
-    np.testing.assert_array_equal(heat, attention_map(sample.mask_attentions[1], (20, 30)))
+    np.testing.assert_array_equal(heat, attention_map(sample.mask_attentions[1], sample.meta_data, (20, 30)))
 
 
 def test_max_rows():
@@ -197,6 +218,16 @@ def test_a_page_keeps_little_of_a_large_image_and_shows_its_smallest_mask():
     }  # fmt: skip
     assert row.ious == {'coarse': 1.0, 'refined': 0.0}
     assert sample.image.size == (2000, 1500)
+
+
+def test_heads_are_drawn_view_after_view():
+    sample = random_sample(2)  # four maps
+    axes = draw_heads(sample, heads={0: [1], 3: [2]}, mask_id=1).axes
+    assert [axis.get_title() for axis in axes] == ['view 0: 0.1', 'view 0: 3.2', 'view 1: 0.1', 'view 1: 3.2']
+    for axis, expected in zip(axes, sample.mask_attentions[1], strict=True):
+        np.testing.assert_array_equal(axis.get_images()[0].get_array(), expected)
+    axes = draw_heads(sample, heads={0: [0, 1], 3: [2, 5]}).axes
+    assert [axis.get_title() for axis in axes] == ['0.0', '0.1', '3.2', '3.5']
 
 
 def test_a_sample_without_image_or_attention_is_named():
