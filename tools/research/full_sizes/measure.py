@@ -22,7 +22,7 @@ from flmm.models import FrozenLMM
 from flmm.models.published_lmms import published_config
 from flmm.registry import MODELS, TRANSFORMS
 from flmm.structures import GroundingSample
-from full_sizes.checks import check_gradients, check_maps, watched_maps
+from full_sizes.checks import SeenMaps, check_gradients, check_maps, watched_maps
 from full_sizes.memory import estimated_gb, peak_gb
 from full_sizes.processors import published_processor
 from full_sizes.random_lmm import random_lmm
@@ -58,12 +58,17 @@ def measure(name: str, *, layers: int | None = None) -> dict[str, Any]:
         wrapper = TRANSFORMS.build(image_processor)
         sample = make_sample(wrapper)
         gradients, step_s = timed(lambda: train_step(model, sample))
-    sums, prediction_s = timed(lambda: predict(model, sample))
+    seen, prediction_s = timed(lambda: predict(model, sample))
+    sums = check_maps(model, sample, seen)
     pruned = None
     if 'patch_selection_method' in inspect.signature(type(wrapper).__init__).parameters:
         fewer = make_sample(TRANSFORMS.build({**image_processor, **PRUNED}))
-        pruned_sums, pruned_s = timed(lambda: predict(model, fewer))
-        pruned = {'image_tokens': num_image_tokens(fewer), 'prediction_s': pruned_s, 'attention': pruned_sums}
+        seen, pruned_s = timed(lambda: predict(model, fewer))
+        pruned = {
+            'image_tokens': num_image_tokens(fewer),
+            'prediction_s': pruned_s,
+            'attention': check_maps(model, fewer, seen),
+        }
     memory = estimated_gb(model, sample, libraries=libraries)
     return {
         'model': name,
@@ -119,11 +124,11 @@ def train_step(model: FrozenLMM, sample: GroundingSample) -> dict[str, int]:
     return found
 
 
-def predict(model: FrozenLMM, sample: GroundingSample) -> dict[str, float]:
-    """Predict, which refuses what is not finite, and check the attention maps on the way."""
+def predict(model: FrozenLMM, sample: GroundingSample) -> SeenMaps:
+    """Predict, which refuses what is not finite, and keep the attention that was read."""
     with watched_maps(model) as seen:
         model.eval()([sample], mode='predict')
-    return check_maps(model, sample, seen)
+    return seen
 
 
 def num_image_tokens(sample: GroundingSample) -> int:

@@ -1,5 +1,6 @@
 """How much memory a process took at most, and how much it should: what docs/performance.md sets side by side."""
 
+import math
 import resource
 import sys
 
@@ -7,6 +8,11 @@ from flmm.models import FrozenLMM
 from flmm.structures import GroundingSample
 
 GB = 1e9
+# Counted with torch's profiler and saved_tensors_hooks on F-LMM's model, 64 x 64 cells and 640 x 480 px.
+ENCODER_WIDTHS = 22
+"""So many numbers, in widths, SAM's encoder holds of a token; query and key carry relative positions."""
+SAVED_EMBEDDINGS = 36
+"""So many times the size of SAM's image embedding U-Net and SAM's decoder keep for the backward pass of a phrase."""
 
 
 def peak_gb() -> float:
@@ -20,10 +26,10 @@ def estimated_gb(model: FrozenLMM, sample: GroundingSample, *, libraries: float)
 
     - weights: as they are stored;
     - training: of each trained number its gradient and AdamW's two averages, float32;
-    - activations: of the widest moment of the frozen pass, or of what the trained part keeps for its backward pass,
-      whichever is larger. The frozen pass holds for S tokens the residual, query, key and value, and three times the
-      width of a feed-forward layer. SAM's encoder does so with 64 x 64 tokens in float32. The trained part keeps for
-      each phrase the maps at the mask head's side, as they come and as they are normalized.
+    - activations: what is largest of the LMM's (for each token residual, query, key, value and three times the width of
+      a feed-forward layer, bfloat16), SAM's encoder's (ENCODER_WIDTHS of each of its tokens, float32), and what the
+      trained part keeps for its backward pass: of each phrase its maps at the mask head's side, as they come and
+      enlarged, and SAVED_EMBEDDINGS, float32.
 
     Args:
         model: the model.
@@ -33,17 +39,18 @@ def estimated_gb(model: FrozenLMM, sample: GroundingSample, *, libraries: float)
     parameters = list(model.parameters())
     text = model.lmm.config.get_text_config()
     encoder = model.sam.model.image_encoder
-    side, width = encoder.img_size // 16, encoder.pos_embed.shape[-1]
-    frozen = max(
-        2 * len(sample.input_ids) * (4 * text.hidden_size + 3 * text.intermediate_size),
-        4 * side**2 * (4 + 2 * 4) * width,
-    )
+    tokens, width = encoder.pos_embed[0, ..., 0].numel(), encoder.pos_embed.shape[-1]
     channels = model.mask_head.encoder[0][0].convs[0].conv.in_channels
-    trained = 4 * sample.num_masks * channels * 2 * model.mask_head.upsample_input**2
+    embedding = math.prod(model.sam.model.embedding_shapes['image'])
+    activations = max(
+        2 * len(sample.input_ids) * (4 * text.hidden_size + 3 * text.intermediate_size),
+        4 * tokens * ENCODER_WIDTHS * width,
+        4 * sample.num_masks * (2 * channels * model.mask_head.upsample_input**2 + SAVED_EMBEDDINGS * embedding),
+    )
     parts = {
         'libraries': libraries,
         'weights': sum(each.numel() * each.element_size() for each in parameters) / GB,
         'training': sum(3 * 4 * each.numel() for each in parameters if each.requires_grad) / GB,
-        'activations': max(frozen, trained) / GB,
+        'activations': activations / GB,
     }
     return parts | {'all': sum(parts.values())}
