@@ -7,18 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from full_sizes import measure
+from full_sizes import lmms, measure
 from full_sizes.checks import CheckError, check_gradients, check_maps, watched_maps
+from full_sizes.lmms import published_lmm, random_lmm
 from full_sizes.memory import estimated_gb, peak_gb
 from full_sizes.processors import IMAGE_TOKEN, published_processor
-from full_sizes.random_lmm import random_lmm
-from mmengine.config import Config
 from tiny_families import build_grounder, build_wrapper, make_sample
 
 from flmm.families import FAMILIES
 from flmm.models.published_lmms import published_config
 from flmm.pretrained import lmm_from_config
-from flmm.registry import TRANSFORMS
 
 TWO_VIEWS = 'llava_next'
 
@@ -51,7 +49,7 @@ def test_the_command_at_reduced_depth(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(measure, 'MODEL', measure.BASE / 'models' / 'frozen_lmm_small_sam.py')
     monkeypatch.setattr(measure, 'SIZE', (168, 168))
     monkeypatch.setattr(
-        measure, 'published_config', lambda name, **kwargs: published_config(name, vocab_size=300, **kwargs)
+        lmms, 'published_config', lambda name, **kwargs: published_config(name, vocab_size=300, **kwargs)
     )
     command = ['full_size.py', 'qwen2_vl_2b', '--layers', '1', '--work-dir', str(tmp_path)]
     monkeypatch.setattr(sys, 'argv', command)
@@ -102,14 +100,15 @@ def test_arguments_that_make_no_sense(arguments, message, monkeypatch, capsys):
     ],
 )
 def test_the_image_has_the_tokens_that_the_published_processor_gives_it(lmm, tokens):
-    config = Config.fromfile(measure.BASE / 'lmms' / f'{lmm}.py')
-    processor = published_processor(published_config(config.lmm.name_or_path).model_type)
-    wrapper = TRANSFORMS.build({**config.image_processor, 'pretrained_model_name_or_path': processor})
-    sample = measure.make_sample(wrapper)
+    published = published_lmm(lmm)
+    sample = measure.make_sample(published.image_processor)
     assert measure.num_image_tokens(sample) == tokens
     assert sample.num_masks == 3
-    image_token_id = processor.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
-    assert (sample.input_ids == image_token_id).sum() >= tokens  # LLaVA-NeXT ends rows with one that is in no view
+    tokenizer = published.image_processor['pretrained_model_name_or_path'].tokenizer
+    assert published.config.image_token_id == tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    is_image = sample.input_ids == published.config.image_token_id
+    assert is_image.sum() == tokens + 36 * ('llava_1_6' in lmm)  # which ends each row with one that is in no view
+    assert published.prunes == ('qwen' in lmm)
 
 
 def test_a_model_type_without_image_settings_is_refused():
