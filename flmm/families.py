@@ -28,6 +28,7 @@ _QWEN = {
     'model': 'flmm.models.frozen_qwen.FrozenQwenSAM',
     'image_processor': 'flmm.datasets.qwen_image_processor.QwenImageProcessorWrapper',
 }
+_QWEN3_VL = _QWEN | {'model': 'flmm.models.frozen_qwen3.FrozenQwen3VLSAM'}
 _DEEPSEEK_VL = {
     'model': 'flmm.models.frozen_deepseek_vl.FrozenDeepseekVLSAM',
     'image_processor': 'flmm.datasets.deepseek_vl_image_processor.DeepseekVLImageProcessorWrapper',
@@ -35,6 +36,8 @@ _DEEPSEEK_VL = {
 FAMILIES: dict[str, Family] = {
     'qwen2_vl': Family(lmm='Qwen2VLForConditionalGeneration', processor='Qwen2VLProcessor', **_QWEN),
     'qwen2_5_vl': Family(lmm='Qwen2_5_VLForConditionalGeneration', processor='Qwen2_5_VLProcessor', **_QWEN),
+    'qwen3_vl': Family(lmm='Qwen3VLForConditionalGeneration', processor='Qwen3VLProcessor', **_QWEN3_VL),
+    'qwen3_5': Family(lmm='Qwen3_5ForConditionalGeneration', processor='Qwen3VLProcessor', **_QWEN),
     'llava': Family(
         lmm='LlavaForConditionalGeneration',
         processor='LlavaProcessor',
@@ -55,12 +58,6 @@ FAMILIES: dict[str, Family] = {
 """By ``model_type``, as the ``config.json`` of a checkpoint has it."""
 
 
-def modules_of(role: str) -> list[str]:
-    """List the modules in which the families' classes for a role are: 'model' or 'image_processor'."""
-    paths = (getattr(family, role) for family in FAMILIES.values())
-    return list(dict.fromkeys(path.rpartition('.')[0] for path in paths))
-
-
 def check_lmm(lmm: Any, *, reader: type) -> None:
     """Refuse an LMM that a FrozenLMM does not run.
 
@@ -74,7 +71,9 @@ def check_lmm(lmm: Any, *, reader: type) -> None:
     model_type = getattr(getattr(lmm, 'config', None), 'model_type', None)
     what = f'lmm is a {type(lmm).__name__} of model type {model_type!r}'
     family = _known(FAMILIES.get(model_type), what)
-    if _class_name(family.model) not in _names_of(reader):
+    # A family's model may be a subclass of another's: the nearest counts.
+    models = {_class_name(known.model) for known in FAMILIES.values()}
+    if _class_name(family.model) != next((base.__name__ for base in reader.__mro__ if base.__name__ in models), None):
         raise ValueError(f'{what}; {reader.__name__} does not run it, {_class_name(family.model)} does')
     if not {family.lmm, 'LMMWithoutWeights'} & _names_of(type(lmm)):
         raise ValueError(f'{what}, expected a {family.lmm}')

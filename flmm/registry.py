@@ -11,18 +11,16 @@ from typing import Any
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
-from flmm.families import modules_of
-
 
 def _child_of(parent: Registry, *locations: str) -> Registry:
     return Registry(parent.name, parent=parent, scope='flmm', locations=list(locations))
 
 
 DATASETS = _child_of(mmengine_registry.DATASETS, 'flmm.datasets', 'flmm.features')
-TRANSFORMS = _child_of(mmengine_registry.TRANSFORMS, 'flmm.datasets', *modules_of('image_processor'))
+TRANSFORMS = _child_of(mmengine_registry.TRANSFORMS, 'flmm.datasets')
 FUNCTIONS = _child_of(mmengine_registry.FUNCTIONS, 'flmm.datasets')
 DATA_SAMPLERS = _child_of(mmengine_registry.DATA_SAMPLERS, 'flmm.datasets')
-MODELS = _child_of(mmengine_registry.MODELS, 'flmm.models', *modules_of('model'))
+MODELS = _child_of(mmengine_registry.MODELS, 'flmm.models')
 METRICS = _child_of(mmengine_registry.METRICS, 'flmm.evaluation')
 HOOKS = _child_of(mmengine_registry.HOOKS, 'flmm.engine')
 LOOPS = _child_of(mmengine_registry.LOOPS, 'flmm.engine')

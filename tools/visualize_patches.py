@@ -2,7 +2,8 @@
 
 python tools/visualize_patches.py photos --out-dir work_dirs/patches --patch-selection-method budget --alpha 0.3
 
-Images are brought to the size at which Qwen2-VL and Qwen2.5-VL read them. The picture of photo.jpg is photo.jpg.png;
+Images are brought to the size at which Qwen2-VL and Qwen2.5-VL read them, or, with --patch-size 16, Qwen3-VL and
+Qwen3.5 under the same bounds. The picture of photo.jpg is photo.jpg.png;
 statistics.json and statistics.csv count the tokens of all images. To compare settings, write each to a folder of its
 own: everything has the same place on the page. --no-pictures counts only.
 """
@@ -44,6 +45,7 @@ def parse_args() -> argparse.Namespace:
             selection.add_argument(option, type=float, nargs=2, metavar=('T28', 'T56'), help="(default: the measure's)")
         else:
             selection.add_argument(option, type=type(default), default=default, help='(default: %(default)s)')
+    parser.add_argument('--patch-size', type=int, default=14, help='side in px (default: 14, as in Qwen2.5-VL)')
     parser.add_argument('--merge-size', type=int, default=2, help='m x m patches make a token (default: 2, as in Qwen)')
     parser.add_argument('--min-pixels', type=int, help="smallest size to read at (default: Qwen2VLImageProcessor's)")
     parser.add_argument('--max-pixels', type=int, help="largest size to read at (default: Qwen2VLImageProcessor's)")
@@ -68,13 +70,17 @@ def find_images(path: Path, *, out_dir: Path) -> list[Path]:
     return images
 
 
-def build_image_processor(*, merge_size: int, min_pixels: int | None, max_pixels: int | None) -> Qwen2VLImageProcessor:
+def build_image_processor(
+    *, merge_size: int, min_pixels: int | None, max_pixels: int | None, patch_size: int = 14
+) -> Qwen2VLImageProcessor:
     """Build the stock image processor, whose resizing is what the model gets.
 
     Raises:
         ValueError: bounds out of order.
     """
-    processor = Qwen2VLImageProcessor(merge_size=merge_size, min_pixels=min_pixels, max_pixels=max_pixels)
+    processor = Qwen2VLImageProcessor(
+        patch_size=patch_size, merge_size=merge_size, min_pixels=min_pixels, max_pixels=max_pixels
+    )
     smallest, largest = processor.size['shortest_edge'], processor.size['longest_edge']
     if not 0 < smallest <= largest:
         raise ValueError(f'images of {smallest} to {largest} px are asked for; expected 0 < min_pixels <= max_pixels')
@@ -183,7 +189,10 @@ def main() -> None:
     images = find_images(Path(args.images), out_dir=out_dir)
     selection = PatchSelection(**{name: getattr(args, name) for name in SETTINGS})
     processor = build_image_processor(
-        merge_size=args.merge_size, min_pixels=args.min_pixels, max_pixels=args.max_pixels
+        patch_size=args.patch_size,
+        merge_size=args.merge_size,
+        min_pixels=args.min_pixels,
+        max_pixels=args.max_pixels,
     )
     tokenizer = PatchTokenizer(selection=selection, patch_size=processor.patch_size, merge_size=args.merge_size)
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -193,7 +202,8 @@ def main() -> None:
         if figure is not None:
             save_figure(figure, out_dir / f'{path.name}.png')  # the whole name: photo.jpg and photo.png stay apart
         statistics.append(counts)
-    settings = asdict(selection) | {'thresholds': selection.v1_thresholds, 'merge_size': args.merge_size}
+    settings = asdict(selection) | {'thresholds': selection.v1_thresholds}
+    settings |= {'patch_size': args.patch_size, 'merge_size': args.merge_size}
     settings |= {'min_pixels': processor.size['shortest_edge'], 'max_pixels': processor.size['longest_edge']}
     write_statistics(statistics, settings, out_dir)
     tokens, dense = (sum(image[key] for image in statistics) for key in ('tokens', 'dense_tokens'))

@@ -1,6 +1,9 @@
 """From files on disk to GroundingSample."""
 
 from flmm.datasets.data_loader import collate_grounding, keep_torch_seed
+from flmm.datasets.deepseek_vl_image_processor import DeepseekVLImageProcessorWrapper
+from flmm.datasets.image_processor import ImageProcessorWrapper, ProcessedImage
+from flmm.datasets.llava_image_processor import LlavaImageProcessorWrapper, LlavaNextImageProcessorWrapper
 from flmm.datasets.load_masks import LoadMasks
 from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
 from flmm.datasets.refcoco import RefCocoDataset
@@ -9,8 +12,13 @@ from flmm.datasets.token_batch_sampler import TokenBatchSampler
 from flmm.datasets.transforms import PILLoadImageFromFile, RefCOCO2PNG, unlabelled_item
 
 __all__ = [
+    'DeepseekVLImageProcessorWrapper',
+    'ImageProcessorWrapper',
+    'LlavaImageProcessorWrapper',
+    'LlavaNextImageProcessorWrapper',
     'LoadMasks',
     'PILLoadImageFromFile',
+    'ProcessedImage',
     'QwenImageProcessorWrapper',
     'RefCOCO2PNG',
     'RefCocoDataset',

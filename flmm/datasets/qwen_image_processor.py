@@ -1,4 +1,4 @@
-"""An image and a user prompt -> what Qwen2-VL and Qwen2.5-VL read, through the checkpoint's own processor."""
+"""An image and a user prompt -> what a Qwen-VL model reads, through the checkpoint's own processor."""
 
 import os
 import random
@@ -24,7 +24,7 @@ from flmm.structures import ImageView
 
 @TRANSFORMS.register_module()
 class QwenImageProcessorWrapper(ImageProcessorWrapper):
-    """A Qwen2-VL or Qwen2.5-VL processor for one image and one user turn.
+    """The processor of Qwen2-VL, Qwen2.5-VL, Qwen3-VL or Qwen3.5 for one image and one user turn.
 
     Image tokens may be pruned by adaptive patches (:class:`flmm.qwen.AdaptiveQwen2VLImageProcessor`); by default they
     are the stock ones.
@@ -107,8 +107,8 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
         """Resize, normalize and cut into patches; see :class:`flmm.datasets.image_processor.ImageProcessorWrapper`.
 
         Returns:
-            ``pixel_values`` ([4 N, 1176] float32, the 2x2 patches of each token) and ``image_grid_thw`` ([1, 3] long,
-            the dense grid), N, and the one view.
+            ``pixel_values`` ([4 N, 6 * P * P] float32, the 2x2 patches of each token, P the checkpoint's patch size)
+            and ``image_grid_thw`` ([1, 3] long, the dense grid), N, and the one view.
 
         Raises:
             ValueError: an aspect ratio over 200 (smart_resize).

@@ -1,9 +1,10 @@
-"""Qwen2-VL and Qwen2.5-VL as the frozen model."""
+"""Qwen2-VL, Qwen2.5-VL and Qwen3.5 as the frozen model."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from flmm.models.frozen_lmm import FrozenLMM
 from flmm.qwen.layout_inputs import image_features, position_ids
@@ -13,7 +14,10 @@ from flmm.structures import GroundingSample
 
 @MODELS.register_module()
 class FrozenQwenSAM(FrozenLMM):
-    """F-LMM on Qwen2-VL or Qwen2.5-VL, whose image tokens may be those of any layout, and of another in each sample.
+    """F-LMM on a Qwen-VL model, whose image tokens may be those of any layout, and of another in each sample.
+
+    It runs Qwen2-VL, Qwen2.5-VL and Qwen3.5. The layers of Qwen3.5 that have attention are about every fourth; the
+    others carry what they read in a state, from left to right, and have no maps.
 
     Args:
         **kwargs: FrozenLMM's.
@@ -21,6 +25,10 @@ class FrozenQwenSAM(FrozenLMM):
 
     def image_features(self, samples: list[GroundingSample]) -> Sequence[Tensor]:
         """Run the vision tower, by the layout of each image: [N, hidden] each."""
+        return self.vision_outputs(samples).pooler_output
+
+    def vision_outputs(self, samples: list[GroundingSample]) -> BaseModelOutputWithPooling:
+        """Return all that the vision tower says of the images, one after the other."""
         pixels = [sample.lmm_inputs['pixel_values'] for sample in samples]
         return image_features(
             self.lmm.model,
@@ -28,7 +36,7 @@ class FrozenQwenSAM(FrozenLMM):
             pixels[0] if len(pixels) == 1 else torch.cat(pixels),
             _grids(samples),
             [sample.layout for sample in samples],
-        ).pooler_output
+        )
 
     def text_inputs(self, samples: list[GroundingSample], text: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the rotary positions, [3, B, S], which follow from the layouts."""

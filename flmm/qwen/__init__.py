@@ -1,8 +1,13 @@
-"""Qwen2-VL and Qwen2.5-VL with adaptive patches. Depends on transformers and flmm.apt alone."""
+"""Qwen-VL models with adaptive patches. Depends on transformers and flmm.apt alone."""
 
 from flmm.qwen.image_processing import AdaptiveQwen2VLImageProcessor
-from flmm.qwen.modeling import AdaptiveQwen2_5_VLForConditionalGeneration, AdaptiveQwen2VLForConditionalGeneration
-from flmm.qwen.processing import AdaptiveQwen2_5_VLProcessor, AdaptiveQwen2VLProcessor
+from flmm.qwen.modeling import (
+    AdaptiveQwen2_5_VLForConditionalGeneration,
+    AdaptiveQwen2VLForConditionalGeneration,
+    AdaptiveQwen3_5ForConditionalGeneration,
+    AdaptiveQwen3VLForConditionalGeneration,
+)
+from flmm.qwen.processing import AdaptiveQwen2_5_VLProcessor, AdaptiveQwen2VLProcessor, AdaptiveQwen3VLProcessor
 
 __all__ = [
     'AdaptiveQwen2VLForConditionalGeneration',
@@ -10,4 +15,7 @@ __all__ = [
     'AdaptiveQwen2VLProcessor',
     'AdaptiveQwen2_5_VLForConditionalGeneration',
     'AdaptiveQwen2_5_VLProcessor',
+    'AdaptiveQwen3VLForConditionalGeneration',
+    'AdaptiveQwen3VLProcessor',
+    'AdaptiveQwen3_5ForConditionalGeneration',
 ]

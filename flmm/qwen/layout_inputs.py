@@ -1,7 +1,8 @@
-"""What Qwen2-VL and Qwen2.5-VL need to read an image by its token layout: features and positions.
+"""What Qwen-VL models need to read an image by its token layout: features and positions.
 
-The functions take the inner model (``lmm.model``), stock or adaptive. They hand the stock methods the inputs that those
-would otherwise derive from a dense grid, so nothing of the models is written again here.
+They are Qwen2-VL, Qwen2.5-VL, Qwen3-VL and Qwen3.5. The functions take the inner model (``lmm.model``), stock or
+adaptive. They hand the stock methods the inputs that those would otherwise derive from a dense grid, so nothing of the
+models is written again here.
 
 Letters: B sequences of S tokens; I images, image i with T_i tokens on a grid of (h, w) units; m the merge size of the
 vision tower (m x m patches make one token).
@@ -13,11 +14,20 @@ from itertools import accumulate
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import Qwen2_5_VLModel, Qwen2VLModel
+from transformers import (
+    Qwen2_5_VLModel,
+    Qwen2VLModel,
+    Qwen3_5Model,
+    Qwen3_5VisionModel,
+    Qwen3VLModel,
+    Qwen3VLVisionModel,
+)
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.vision_utils import get_vision_interpolation_indices_and_weights
 
 from flmm.apt.layout import TokenLayout
 
+QwenModel = Qwen2VLModel | Qwen2_5_VLModel | Qwen3VLModel | Qwen3_5Model
 IMAGE_TOKEN_TYPE = 1
 """What ``mm_token_type_ids`` holds where an image token is; text is 0, video 2."""
 
@@ -70,7 +80,7 @@ def layouts_from_inputs(
 
 
 def image_features(
-    model: Qwen2VLModel | Qwen2_5_VLModel,
+    model: QwenModel,
     pixel_values: Tensor,
     image_grid_thw: Tensor,
     layouts: Sequence[TokenLayout],
@@ -78,8 +88,9 @@ def image_features(
 ) -> BaseModelOutputWithPooling:
     """Run the vision tower over images whose tokens differ in size.
 
-    A patch sits at its centre for the rotary embedding of the tower. In Qwen2.5-VL a token attends within the windows
-    that it lies in, which are as large in px as in the dense run.
+    A patch sits at its centre for the rotary embedding of the tower, and so it does for the learned one of Qwen3-VL
+    and Qwen3.5. In Qwen2.5-VL a token attends within the windows that it lies in, which are as large in px as in the
+    dense run.
 
     Args:
         model: the inner model, stock or adaptive.
@@ -90,7 +101,8 @@ def image_features(
         **kwargs: what ``get_image_features`` of the stock model takes.
 
     Returns:
-        What ``get_image_features`` returns: ``pooler_output`` is a tuple of [T_i, hidden_size].
+        What ``get_image_features`` returns: ``pooler_output`` is a tuple of [T_i, hidden_size]. Qwen3-VL adds
+        ``deepstack_features``, a tuple like it for each of the first text layers.
 
     Raises:
         ValueError: ``pixel_values`` or ``image_grid_thw`` is not that of the layouts, or a token of Qwen2.5-VL does
@@ -116,13 +128,39 @@ def image_features(
         )
         ends = torch.cat(sizes).cumsum(0) * merge_size**2
         kwargs['cu_window_seqlens'] = F.pad(ends, (1, 0)).to(device, torch.int32)
+    elif isinstance(model, Qwen3VLModel | Qwen3_5Model):
+        indices, weights = _learned_positions(model.visual, layouts, patch_centres)
+        kwargs |= {'interp_indices': indices.to(device), 'interp_weights': weights.to(device)}
     # To the tower each image is one row of its tokens: with the above given, it reads lengths alone from the grid.
     grid = torch.tensor([[1, merge_size, merge_size * count] for count in counts], device=image_grid_thw.device)
     return model.get_image_features(pixel_values, grid, **{'return_dict': True} | kwargs)
 
 
+def _learned_positions(
+    visual: Qwen3VLVisionModel | Qwen3_5VisionModel, layouts: Sequence[TokenLayout], patch_centres: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Say what a patch takes from the square table of learned positions: [patches, 4] indices, and their weights.
+
+    The corners of an image are those of the table, and centres of patches lie at whole and half patches. So half steps
+    on its grid are whole steps on a grid of twice as many steps, for which the stock method gives the answer.
+    """
+    found = []
+    for layout, centres in zip(layouts, patch_centres, strict=True):
+        rows, columns = (2 * visual.spatial_merge_size * side - 1 for side in layout.grid_size)
+        table = get_vision_interpolation_indices_and_weights(
+            torch.tensor([[1, rows, columns]], device=centres.device),
+            num_grid_per_side=visual.num_grid_per_side,
+            mode=visual.interpolation_mode,
+            align_corners=visual.interpolation_align_corners,
+        )
+        row, column = (2 * centres).long().unbind(1)
+        found.append([values[row * columns + column] for values in table])
+    indices, weights = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return indices, weights
+
+
 def position_ids(
-    model: Qwen2VLModel | Qwen2_5_VLModel,
+    model: QwenModel,
     input_ids: Tensor,
     *,
     mm_token_type_ids: Tensor,

@@ -1,4 +1,4 @@
-"""Qwen2-VL and Qwen2.5-VL that read adaptive patches: the stock models, told by a layout what each image token covers.
+"""Qwen-VL models that read adaptive patches: the stock models, told by a layout what each image token covers.
 
 The layout comes from the adaptive processors as ``image_layout`` and ``image_num_tokens``. Without it the models are
 the stock ones. No parameter is added or renamed.
@@ -6,23 +6,24 @@ the stock ones. No parameter is added or renamed.
 
 from torch import Tensor, nn
 from transformers import (
-    Qwen2_5_VLConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLModel,
-    Qwen2_5_VLPreTrainedModel,
-    Qwen2VLConfig,
     Qwen2VLForConditionalGeneration,
     Qwen2VLModel,
-    Qwen2VLPreTrainedModel,
+    Qwen3_5ForConditionalGeneration,
+    Qwen3_5Model,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLModel,
 )
 from transformers.cache_utils import Cache
-from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling
 
 from flmm.apt.layout import TokenLayout
 from flmm.qwen.layout_inputs import image_features, layouts_from_inputs
 from flmm.qwen.layout_inputs import position_ids as layout_position_ids
-from flmm.qwen.stock_interface import StockCheckpoint, with_layout
+from flmm.qwen.stock_interface import StockCheckpoint, adapts
 
 
 class _AdaptiveModel(StockCheckpoint):
@@ -132,25 +133,41 @@ class _AdaptiveModel(StockCheckpoint):
         return layouts_from_inputs(image_layout, image_num_tokens, image_grid_thw, merge_size=merge_size)
 
 
+class _AdaptiveForConditionalGeneration(StockCheckpoint):
+    """What a layout changes in the whole model: the inner one. The stock one comes next among the bases."""
+
+    _inner_class: type[_AdaptiveModel]
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        # Not the next base's: that builds the stock inner model.
+        PreTrainedModel.__init__(self, config)
+        self.model = self._inner_class(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.post_init()
+
+
+@adapts(Qwen2VLModel)
 class AdaptiveQwen2VLModel(_AdaptiveModel, Qwen2VLModel):
     """Qwen2VLModel that takes ``image_layout`` and ``image_num_tokens``."""
 
-    _stock_name = Qwen2VLModel.__name__
-    forward = with_layout(Qwen2VLModel.forward, _AdaptiveModel.forward)
-    get_image_features = with_layout(Qwen2VLModel.get_image_features, _AdaptiveModel.get_image_features)
-    get_rope_index = with_layout(Qwen2VLModel.get_rope_index, _AdaptiveModel.get_rope_index)
 
-
+@adapts(Qwen2_5_VLModel)
 class AdaptiveQwen2_5_VLModel(_AdaptiveModel, Qwen2_5_VLModel):
     """Qwen2_5_VLModel that takes ``image_layout`` and ``image_num_tokens``."""
 
-    _stock_name = Qwen2_5_VLModel.__name__
-    forward = with_layout(Qwen2_5_VLModel.forward, _AdaptiveModel.forward)
-    get_image_features = with_layout(Qwen2_5_VLModel.get_image_features, _AdaptiveModel.get_image_features)
-    get_rope_index = with_layout(Qwen2_5_VLModel.get_rope_index, _AdaptiveModel.get_rope_index)
+
+@adapts(Qwen3VLModel)
+class AdaptiveQwen3VLModel(_AdaptiveModel, Qwen3VLModel):
+    """Qwen3VLModel that takes ``image_layout`` and ``image_num_tokens``."""
 
 
-class AdaptiveQwen2VLForConditionalGeneration(StockCheckpoint, Qwen2VLForConditionalGeneration):
+@adapts(Qwen3_5Model)
+class AdaptiveQwen3_5Model(_AdaptiveModel, Qwen3_5Model):
+    """Qwen3_5Model that takes ``image_layout`` and ``image_num_tokens``."""
+
+
+@adapts(Qwen2VLForConditionalGeneration)
+class AdaptiveQwen2VLForConditionalGeneration(_AdaptiveForConditionalGeneration, Qwen2VLForConditionalGeneration):
     """Qwen2-VL that reads what AdaptiveQwen2VLProcessor returns; loads and saves the stock checkpoints.
 
     ``forward``, ``generate`` and ``get_image_features`` take two inputs more than the stock model. Without them it is
@@ -165,48 +182,34 @@ class AdaptiveQwen2VLForConditionalGeneration(StockCheckpoint, Qwen2VLForConditi
             ``pixel_values`` or the placeholders; in ``from_pretrained``, ``trust_remote_code`` is set.
     """
 
-    _stock_name = Qwen2VLForConditionalGeneration.__name__
-    # The stock methods hand what they don't know to the inner model.
-    forward = with_layout(Qwen2VLForConditionalGeneration.forward, Qwen2VLForConditionalGeneration.forward)
-    get_image_features = with_layout(
-        Qwen2VLForConditionalGeneration.get_image_features, Qwen2VLForConditionalGeneration.get_image_features
-    )
-
-    def __init__(self, config: Qwen2VLConfig) -> None:
-        # Not the next base's: that builds the stock inner model.
-        Qwen2VLPreTrainedModel.__init__(self, config)
-        self.model = AdaptiveQwen2VLModel(config)
-        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
-        self.post_init()
+    _inner_class = AdaptiveQwen2VLModel
 
 
-class AdaptiveQwen2_5_VLForConditionalGeneration(StockCheckpoint, Qwen2_5_VLForConditionalGeneration):
+@adapts(Qwen2_5_VLForConditionalGeneration)
+class AdaptiveQwen2_5_VLForConditionalGeneration(_AdaptiveForConditionalGeneration, Qwen2_5_VLForConditionalGeneration):
     """Qwen2.5-VL that reads what AdaptiveQwen2_5_VLProcessor returns; loads and saves the stock checkpoints.
 
     See :class:`AdaptiveQwen2VLForConditionalGeneration` for the two inputs that it takes beside the stock ones.
     """
 
-    _stock_name = Qwen2_5_VLForConditionalGeneration.__name__
-    forward = with_layout(Qwen2_5_VLForConditionalGeneration.forward, Qwen2_5_VLForConditionalGeneration.forward)
-    get_image_features = with_layout(
-        Qwen2_5_VLForConditionalGeneration.get_image_features, Qwen2_5_VLForConditionalGeneration.get_image_features
-    )
-
-    def __init__(self, config: Qwen2_5_VLConfig) -> None:
-        # Not the next base's: that builds the stock inner model.
-        Qwen2_5_VLPreTrainedModel.__init__(self, config)
-        self.model = AdaptiveQwen2_5_VLModel(config)
-        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
-        self.post_init()
+    _inner_class = AdaptiveQwen2_5_VLModel
 
 
-# Checkpoints name their weights as Qwen2-VL was first released; transformers knows by class name how to read them.
-for _adaptive, _stock in (
-    (AdaptiveQwen2VLModel, Qwen2VLModel),
-    (AdaptiveQwen2VLForConditionalGeneration, Qwen2VLForConditionalGeneration),
-    (AdaptiveQwen2_5_VLModel, Qwen2_5_VLModel),
-    (AdaptiveQwen2_5_VLForConditionalGeneration, Qwen2_5_VLForConditionalGeneration),
-):
-    register_checkpoint_conversion_mapping(
-        _adaptive.__name__, get_checkpoint_conversion_mapping(_stock.__name__), overwrite=True
-    )
+@adapts(Qwen3VLForConditionalGeneration)
+class AdaptiveQwen3VLForConditionalGeneration(_AdaptiveForConditionalGeneration, Qwen3VLForConditionalGeneration):
+    """Qwen3-VL that reads what AdaptiveQwen3VLProcessor returns; loads and saves the stock checkpoints.
+
+    See :class:`AdaptiveQwen2VLForConditionalGeneration` for the two inputs that it takes beside the stock ones.
+    """
+
+    _inner_class = AdaptiveQwen3VLModel
+
+
+@adapts(Qwen3_5ForConditionalGeneration)
+class AdaptiveQwen3_5ForConditionalGeneration(_AdaptiveForConditionalGeneration, Qwen3_5ForConditionalGeneration):
+    """Qwen3.5 that reads what AdaptiveQwen3VLProcessor returns; loads and saves the stock checkpoints.
+
+    See :class:`AdaptiveQwen2VLForConditionalGeneration` for the two inputs that it takes beside the stock ones.
+    """
+
+    _inner_class = AdaptiveQwen3_5Model

@@ -1,4 +1,4 @@
-"""Qwen2-VL's and Qwen2.5-VL's processors with adaptive patches: as many image placeholders as an image has tokens."""
+"""Processors of Qwen-VL models with adaptive patches: as many image placeholders as an image has tokens."""
 
 import os
 from typing import Any
@@ -13,6 +13,7 @@ from transformers import (
     Qwen2_5_VLProcessor,
     Qwen2VLImageProcessor,
     Qwen2VLProcessor,
+    Qwen3VLProcessor,
 )
 from transformers.video_processing_utils import BaseVideoProcessor
 
@@ -59,7 +60,7 @@ class _AdaptiveProcessor:
         token: str | bool | None = None,  # noqa: FBT001
         revision: str = 'main',
         **kwargs: object,
-    ) -> 'Qwen2VLProcessor | Qwen2_5_VLProcessor':
+    ) -> 'Qwen2VLProcessor | Qwen2_5_VLProcessor | Qwen3VLProcessor':
         """Load a stock or an adaptive processor.
 
         Args:
@@ -133,11 +134,15 @@ class AdaptiveQwen2_5_VLProcessor(_AdaptiveProcessor, Qwen2_5_VLProcessor):
     """Qwen2_5_VLProcessor with adaptive patches; see :class:`AdaptiveQwen2VLProcessor`."""
 
 
+class AdaptiveQwen3VLProcessor(_AdaptiveProcessor, Qwen3VLProcessor):
+    """Qwen3VLProcessor, of Qwen3-VL and Qwen3.5, with adaptive patches; see :class:`AdaptiveQwen2VLProcessor`."""
+
+
 # AutoProcessor finds an adaptive processor by its name, and AutoImageProcessor an image processor that was saved alone.
 # The first argument is the config class that would lead there too: none does, so whatever a stock config or name led to
 # before, it still leads to.
 AutoImageProcessor.register(
     AdaptiveQwen2VLImageProcessor, image_processor_classes={'torchvision': AdaptiveQwen2VLImageProcessor}, exist_ok=True
 )
-for _processor in (AdaptiveQwen2VLProcessor, AdaptiveQwen2_5_VLProcessor):
+for _processor in (AdaptiveQwen2VLProcessor, AdaptiveQwen2_5_VLProcessor, AdaptiveQwen3VLProcessor):
     AutoProcessor.register(_processor, _processor, exist_ok=True)

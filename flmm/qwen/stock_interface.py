@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 from transformers import PreTrainedModel
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 
 
 def refuse_remote_code(settings: dict[str, object]) -> None:
@@ -25,7 +26,7 @@ def refuse_remote_code(settings: dict[str, object]) -> None:
 class StockCheckpoint:
     """Loads and saves checkpoints of the stock class, which comes next among the bases: no parameter differs.
 
-    ``_stock_name`` is the name of that class.
+    ``_stock_name`` is the name of that class, as :func:`adapts` sets it.
     """
 
     _stock_name: str
@@ -48,6 +49,27 @@ class StockCheckpoint:
         named = copy.copy(self)
         named.__class__ = type(self._stock_name, (type(self),), {})
         super(StockCheckpoint, named).save_pretrained(*args, **kwargs)
+
+
+def adapts(stock: type[PreTrainedModel]) -> Callable[[type], type]:
+    """Decorate a StockCheckpoint that stands in for ``stock``: its methods take the layout beside the stock arguments.
+
+    So do methods that it leaves as they are: the stock ones hand what they don't know to the inner model.
+    """
+
+    def decorate(adaptive: type) -> type:
+        adaptive._stock_name = stock.__name__
+        for name in ('forward', 'get_image_features', 'get_rope_index'):
+            if hasattr(stock, name):
+                setattr(adaptive, name, with_layout(getattr(stock, name), getattr(adaptive, name)))
+        # Checkpoints of Qwen2-VL name their weights as it was first released; transformers knows by class name how to
+        # read them.
+        renaming = get_checkpoint_conversion_mapping(stock.__name__)
+        if renaming is not None:
+            register_checkpoint_conversion_mapping(adaptive.__name__, renaming, overwrite=True)
+        return adaptive
+
+    return decorate
 
 
 def with_layout(stock_method: Callable, method: Callable) -> Callable:

@@ -1,7 +1,7 @@
 """Pictures of a token layout: its tokens over the image, and what the model reads of it.
 
 Letters: T tokens of an image, (h, w) its grid in units, m merge_size, P the side of the patches that the model reads
-(14 px), u the side of a unit (m * P), s the size of a token, (H, W) = (h * u, w * u) the processed image in px.
+in px, u the side of a unit (m * P), s the size of a token, (H, W) = (h * u, w * u) the processed image in px.
 """
 
 import math

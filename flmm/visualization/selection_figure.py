@@ -1,7 +1,7 @@
 """The figure of an adaptive selection: tokens, what the model reads of the image, how important each patch is.
 
-Letters: T tokens of an image, m merge_size, P the side of the patches that the model reads (14 px), u the side of a
-unit (m * P), s the size of a token, (H, W) the processed image in px.
+Letters: T tokens of an image, m merge_size, P the side of the patches that the model reads in px, u the side
+of a unit (m * P), s the size of a token, (H, W) the processed image in px.
 """
 
 import math

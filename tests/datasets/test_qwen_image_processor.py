@@ -1,8 +1,11 @@
 """QwenImageProcessorWrapper against the stock processors."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from mmengine import Config
 from PIL import Image
 from tiny_models import FAMILIES, SPECIAL_TOKENS, tiny_processor
 from transformers import CLIPImageProcessor, LlavaProcessor, Qwen2VLImageProcessor
@@ -67,6 +70,18 @@ def test_equals_the_stock_call(family, size):
         assert torch.equal(result.lmm_inputs['pixel_values'], stock['pixel_values'])
         assert torch.equal(result.lmm_inputs['image_grid_thw'], stock['image_grid_thw'])
         assert torch.equal(result.input_ids, stock['input_ids'][0])
+
+
+def test_the_answer_of_qwen3_5_stands_behind_its_thoughts():
+    """Its config writes what the published chat template makes of enable_thinking=False."""
+    config = Config.fromfile(Path(__file__).parents[2] / 'configs/_base_/lmms/qwen3_5_9b.py')
+    template = config.image_processor.prompt_template
+    processor, image = tiny_processor('qwen3_5'), random_image(90, 150)
+    wrapper = QwenImageProcessorWrapper(pretrained_model_name_or_path=processor, prompt_template=template)
+    processor.chat_template = processor.chat_template.replace('assistant\n', 'assistant\n<think>\n\n</think>\n\n')
+    result, stock = wrapper.preprocess(image, prompt='Where?'), stock_call(processor, image, 'Where?')
+    assert torch.equal(result.input_ids, stock['input_ids'][0])
+    assert processor.tokenizer.decode(result.input_ids).endswith('<|im_start|>assistant\n<think>\n\n</think>\n\n')
 
 
 @pytest.mark.parametrize('prompt', ['<image>Where?', '<image>\nWhere?', ' Where?<image> ', '<image><image> Where?'])

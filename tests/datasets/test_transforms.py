@@ -10,7 +10,7 @@ import torch
 from mmdet.structures.mask import BitmapMasks
 from mmengine import fileio
 from PIL import Image, features
-from tiny_models import FAMILIES, SPECIAL_TOKENS, tiny_processor
+from tiny_models import FAMILIES, PATCH_SIZES, SPECIAL_TOKENS, tiny_processor
 
 from flmm.datasets import PILLoadImageFromFile, QwenImageProcessorWrapper, RefCOCO2PNG, unlabelled_item
 from flmm.registry import TRANSFORMS
@@ -279,8 +279,9 @@ def test_joint_layout_token_by_token(family):
 
     sample = RefCOCO2PNG(image_processor=wrapper, prompt='<image>Where?').transform(results)
 
-    tokenizer, image_tokens = wrapper.tokenizer, 4 * 6  # 100 x 160 becomes 112 x 168
-    input_ids = prompt_oracle(tokenizer, 'Where?', image_tokens)
+    # 100 x 160 becomes 112 x 168 or, in units of 32 px, 96 x 160.
+    tokenizer, (h, w) = wrapper.tokenizer, {14: (4, 6), 16: (3, 5)}[PATCH_SIZES[family]]
+    input_ids = prompt_oracle(tokenizer, 'Where?', h * w)
     mask_ids = [-1] * len(input_ids)
     first, second, third = (plain_oracle(tokenizer, phrase) for phrase in phrases)
     (dot,) = plain_oracle(tokenizer, '.')
@@ -294,7 +295,7 @@ def test_joint_layout_token_by_token(family):
     assert sample.phrase_kinds == ['name', 'name', 'clause']
     assert (sample.dataset_name, sample.sample_idx, sample.image_path) == ('refcoco_val', 17, 'train/cats.jpg')
     assert sample.image is results['image']
-    assert sample.grid_size == (4, 6)
+    assert sample.grid_size == (h, w)
 
 
 @pytest.mark.parametrize('size', [(100, 160), (333, 77), (28, 28), (600, 250)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_models import FAMILIES, tiny_processor
+from tiny_models import FAMILIES, PATCH_SIZES, tiny_processor
 
 from flmm.finetune import set_image_size
 from flmm.pretrained import load_processor
@@ -11,22 +11,23 @@ from flmm.pretrained import load_processor
 
 @pytest.mark.parametrize('family', FAMILIES)
 @pytest.mark.parametrize(
-    ('bounds', 'grid'),
+    ('bounds', 'grid'),  # the bounds in patches
     [
         ({}, [1, 40, 40]),
-        ({'max_pixels': 784}, [1, 2, 2]),
-        ({'max_pixels': 112 * 112, 'min_pixels': 112 * 112}, [1, 8, 8]),
+        ({'max_pixels': 4}, [1, 2, 2]),
+        ({'max_pixels': 64, 'min_pixels': 64}, [1, 8, 8]),
     ],
 )
 def test_what_is_saved_loads_and_works(family, bounds, grid, tmp_path):
-    processor = tiny_processor(family)
+    processor, patch = tiny_processor(family), PATCH_SIZES[family]
+    bounds = {name: bound * patch**2 for name, bound in bounds.items()}
     stock = dict(processor.image_processor.size)
     smallest = bounds.get('min_pixels', stock['shortest_edge'])
     if bounds.get('max_pixels', smallest) < smallest:
         bounds = {**bounds, 'min_pixels': bounds['max_pixels']}
     set_image_size(processor, **bounds)
     processor.save_pretrained(tmp_path)
-    image = Image.fromarray(np.zeros((560, 560, 3), dtype=np.uint8))
+    image = Image.fromarray(np.zeros((40 * patch, 40 * patch, 3), dtype=np.uint8))
     for processing in (processor, load_processor(tmp_path)):
         assert dict(processing.image_processor.size)['longest_edge'] == bounds.get('max_pixels', stock['longest_edge'])
         batch = processing(text='<|image_pad|>', images=image, return_tensors='pt')

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 from tiny_layouts import random_layout
-from tiny_models import tiny_lmm, tiny_processor
+from tiny_models import PATCH_SIZES, tiny_lmm, tiny_processor
 from transformers import PreTrainedModel
 
 from flmm.apt.layout import TokenLayout
@@ -16,14 +16,26 @@ from flmm.qwen import (
     AdaptiveQwen2VLForConditionalGeneration,
     AdaptiveQwen2VLImageProcessor,
     AdaptiveQwen2VLProcessor,
+    AdaptiveQwen3_5ForConditionalGeneration,
+    AdaptiveQwen3VLForConditionalGeneration,
+    AdaptiveQwen3VLProcessor,
 )
 from flmm.qwen.layout_inputs import layouts_from_inputs
 
-PROCESSORS = {'qwen2_vl': AdaptiveQwen2VLProcessor, 'qwen2_5_vl': AdaptiveQwen2_5_VLProcessor}
+PROCESSORS = {
+    'qwen2_vl': AdaptiveQwen2VLProcessor,
+    'qwen2_5_vl': AdaptiveQwen2_5_VLProcessor,
+    'qwen3_vl': AdaptiveQwen3VLProcessor,
+    'qwen3_5': AdaptiveQwen3VLProcessor,
+}
 MODELS = {
     'qwen2_vl': AdaptiveQwen2VLForConditionalGeneration,
     'qwen2_5_vl': AdaptiveQwen2_5_VLForConditionalGeneration,
+    'qwen3_vl': AdaptiveQwen3VLForConditionalGeneration,
+    'qwen3_5': AdaptiveQwen3_5ForConditionalGeneration,
 }
+TIMESTAMPED = ('qwen3_vl', 'qwen3_5')
+"""Families in whose sequences the frames of a video stand apart, each behind its time."""
 IMAGE_SPAN = '<|vision_start|><|image_pad|><|vision_end|>'
 VIDEO_SPAN = '<|vision_start|><|video_pad|><|vision_end|>'
 
@@ -53,7 +65,7 @@ def adaptive_processor(family: str = 'qwen2_5_vl', **settings: object) -> Adapti
     """tiny_processor with adaptive patches; ``settings`` are the image processor's."""
     stock = tiny_processor(family)
     return PROCESSORS[family](
-        image_processor=AdaptiveQwen2VLImageProcessor(**settings),
+        image_processor=AdaptiveQwen2VLImageProcessor.from_dict(stock.image_processor.to_dict(), **settings),
         tokenizer=stock.tokenizer,
         video_processor=stock.video_processor,
         chat_template=stock.chat_template,
@@ -69,7 +81,11 @@ def adaptive_lmm(family: str = 'qwen2_5_vl') -> PreTrainedModel:
 
 
 def layout_inputs(
-    samples: Sequence[Sequence[str | TokenLayout]], *, seed: int = 0, padding_side: str = 'left'
+    samples: Sequence[Sequence[str | TokenLayout]],
+    *,
+    family: str = 'qwen2_5_vl',
+    seed: int = 0,
+    padding_side: str = 'left',
 ) -> dict[str, torch.Tensor]:
     """Inputs of an adaptive model: each sample is a list of texts and of images of random pixels, given as layouts."""
     tokenizer = tiny_processor().tokenizer
@@ -93,9 +109,10 @@ def layout_inputs(
         input_ids[i, place], attention_mask[i, place] = torch.tensor(row), 1
     layouts = [part for sample in samples for part in sample if isinstance(part, TokenLayout)]
     # Each image has its own pixels, whatever stands before it in the batch.
+    generators = [torch.Generator().manual_seed(seed + sum(layout.grid_size)) for layout in layouts]
     pixels = [
-        torch.randn(4 * len(layout), 1176, generator=torch.Generator().manual_seed(seed + sum(layout.grid_size)))
-        for layout in layouts
+        torch.randn(4 * len(layout), row_size(family), generator=generator)
+        for layout, generator in zip(layouts, generators, strict=True)
     ]
     text = {
         'input_ids': input_ids,
@@ -112,16 +129,26 @@ def layout_inputs(
     }
 
 
+def row_size(family: str) -> int:
+    """How many numbers a patch has: three colours of two equal frames."""
+    return 3 * 2 * PATCH_SIZES[family] ** 2
+
+
 def layouts_of(inputs):
     return layouts_from_inputs(
         inputs['image_layout'], inputs['image_num_tokens'], inputs['image_grid_thw'], merge_size=2
     )
 
 
-def with_video(inputs, *, seed=0):
+def with_video(inputs, *, family='qwen2_5_vl', seed=0):
     """The inputs with a video of two frames of 2x3 units in front of the first sample."""
     tokenizer = tiny_processor().tokenizer
-    ids = tokenizer(VIDEO_SPAN.replace('<|video_pad|>', '<|video_pad|>' * 12))['input_ids']
+    if family in TIMESTAMPED:
+        frame = VIDEO_SPAN.replace('<|video_pad|>', '<|video_pad|>' * 6)
+        text = f'<0.2 seconds>{frame}<1.5 seconds>{frame}'
+    else:
+        text = VIDEO_SPAN.replace('<|video_pad|>', '<|video_pad|>' * 12)
+    ids = tokenizer(text)['input_ids']
     video = torch.zeros(len(inputs['input_ids']), len(ids), dtype=torch.long)
     video[0] = torch.tensor(ids)
     mask = torch.zeros_like(video)
@@ -131,7 +158,7 @@ def with_video(inputs, *, seed=0):
         'input_ids': torch.cat([video, inputs['input_ids']], dim=1),
         'attention_mask': torch.cat([mask, inputs['attention_mask']], dim=1),
         'mm_token_type_ids': torch.cat([types, inputs['mm_token_type_ids']], dim=1),
-        'pixel_values_videos': torch.randn(48, 1176, generator=torch.Generator().manual_seed(seed)),
+        'pixel_values_videos': torch.randn(48, row_size(family), generator=torch.Generator().manual_seed(seed)),
         'video_grid_thw': torch.tensor([[2, 4, 6]]),
     }
 
@@ -139,7 +166,7 @@ def with_video(inputs, *, seed=0):
 def plain_positions(inputs, *, frame_step=1):
     """Walk over each sequence token by token: [3, B, S], and [B, 1], the next position minus the length.
 
-    A video is that of :func:`with_video`, its frames ``frame_step`` positions apart.
+    A video is that of :func:`with_video`, its frames ``frame_step`` positions apart, unless text stands between them.
     """
     rows, deltas = [], []
     layouts = iter(layouts_of(inputs))
@@ -158,8 +185,9 @@ def plain_positions(inputs, *, frame_step=1):
                 here += max(layout.grid_size)
                 highest = max(highest, here - 1)  # of the dense run
             else:
+                frames = types[i : i + 12].count(2) // 6
                 row.extend(
-                    (here + frame_step * t, here + y, here + x) for t in (0, 1) for y in (0, 1) for x in range(3)
+                    (here + frame_step * t, here + y, here + x) for t in range(frames) for y in (0, 1) for x in range(3)
                 )
                 here += 3
             i = len(row)

@@ -49,8 +49,7 @@ _DEEPSEEK_VL = TinyFamily(
     image_processor={'prompt_template': tiny_deepseek_vl.PROMPT_TEMPLATE},
 )
 TINY = {
-    'qwen2_vl': _QWEN,
-    'qwen2_5_vl': _QWEN,
+    **dict.fromkeys(tiny_models.FAMILIES, _QWEN),
     'llava': _LLAVA,
     'llava_next': _LLAVA,
     'deepseek_vl': _DEEPSEEK_VL,

@@ -1,11 +1,11 @@
-"""A FrozenQwenSAM of tiny parts, for tests."""
+"""A FrozenQwenSAM, or its subclass for Qwen3-VL, of tiny parts, for tests."""
 
 from typing import Any
 
 import torch
 from tiny_models import tiny_lmm, tiny_sam
 
-from flmm.models import FrozenQwenSAM, SAMWrapper
+from flmm.models import FrozenQwen3VLSAM, FrozenQwenSAM, SAMWrapper
 from flmm.models.sam import SamBackend
 
 LOSSES = {
@@ -19,7 +19,8 @@ def tiny_grounder(
 ) -> FrozenQwenSAM:
     """Random weights, deterministic; ``kwargs`` are FrozenQwenSAM's."""
     torch.manual_seed(seed)
-    return FrozenQwenSAM(
+    model_class = FrozenQwen3VLSAM if family == 'qwen3_vl' else FrozenQwenSAM
+    return model_class(
         lmm=tiny_lmm(family),
         mask_head={'type': 'flmm.UNetHead', 'base_channels': 4, 'upsample_input': 16},
         sam=SAMWrapper(sam=sam or tiny_sam()),

@@ -1,12 +1,13 @@
 """Grounding samples of random pixels, made by the real pipeline, for tests."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import torch
 from mmdet.structures.mask import BitmapMasks
 from PIL import Image
-from tiny_models import tiny_processor
+from tiny_models import PATCH_SIZES, tiny_processor
 
 from flmm.apt import TokenLayout
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
@@ -38,11 +39,16 @@ def tiny_sample(
 
 
 def tiny_batch(family: str = 'qwen2_5_vl') -> list[GroundingSample]:
-    """Three samples that differ in image size, number of phrases and sequence length."""
+    """Three samples that differ in image size, number of phrases and sequence length; grids are those of any family."""
+    batch = [
+        (['a', 'some blue circle'], (100, 160)),
+        (['red', 'the other one', 'b'], (90, 90)),
+        (['cat'], (300, 60)),
+    ]
+    patch = PATCH_SIZES[family]
     return [
-        tiny_sample(['a', 'some blue circle'], size=(100, 160), family=family, seed=1),
-        tiny_sample(['red', 'the other one', 'b'], size=(90, 90), family=family, seed=2),
-        tiny_sample(['cat'], size=(300, 60), family=family, seed=3),
+        tiny_sample(phrases, size=(height * patch // 14, width * patch // 14), family=family, seed=seed)
+        for seed, (phrases, (height, width)) in enumerate(batch, start=1)
     ]
 
 
@@ -70,15 +76,15 @@ def with_inputs(sample: GroundingSample, **lmm_inputs: torch.Tensor) -> Groundin
 
 def pruned(sample: GroundingSample, layout: TokenLayout) -> GroundingSample:
     """The same sample read by ``layout``: written plainly from the dense one, token by token, without flmm's code."""
-    image = processed_image(sample)
+    image, patch = processed_image(sample), patch_size(sample)
     rows = []
     for top, left, size in layout.tokens.tolist():
         for i in range(2):
             for j in range(2):
-                y, x = 28 * top + 14 * size * i, 28 * left + 14 * size * j
-                square = image[:, y : y + 14 * size, x : x + 14 * size]
-                patch = square.unflatten(2, (14, size)).unflatten(1, (14, size)).mean(dim=(2, 4))
-                rows.append(torch.stack([patch, patch], dim=1).flatten())
+                y, x = patch * (2 * top + size * i), patch * (2 * left + size * j)
+                square = image[:, y : y + patch * size, x : x + patch * size]
+                frame = square.unflatten(2, (patch, size)).unflatten(1, (patch, size)).mean(dim=(2, 4))
+                rows.append(torch.stack([frame, frame], dim=1).flatten())
     image = is_image(sample)
     keep = ~image | (image.cumsum(0) <= len(layout))
     (view,) = sample.views
@@ -93,10 +99,15 @@ def pruned(sample: GroundingSample, layout: TokenLayout) -> GroundingSample:
 
 def processed_image(sample: GroundingSample) -> torch.Tensor:
     """[3, H, W]: the normalized pixels that a dense sample's patches hold."""
-    h, w = sample.grid_size
-    image = torch.zeros(3, 28 * h, 28 * w)
+    (h, w), patch = sample.grid_size, patch_size(sample)
+    image = torch.zeros(3, 2 * patch * h, 2 * patch * w)
     for index, row in enumerate(sample.lmm_inputs['pixel_values']):
         unit, within = divmod(index, 4)
-        y, x = 28 * (unit // w) + 14 * (within // 2), 28 * (unit % w) + 14 * (within % 2)
-        image[:, y : y + 14, x : x + 14] = row.reshape(3, 2, 14, 14)[:, 0]
+        y, x = patch * (2 * (unit // w) + within // 2), patch * (2 * (unit % w) + within % 2)
+        image[:, y : y + patch, x : x + patch] = row.reshape(3, 2, patch, patch)[:, 0]
     return image
+
+
+def patch_size(sample: GroundingSample) -> int:
+    """Side in px of the patches of a sample: a row holds one of three colours in two frames."""
+    return math.isqrt(sample.lmm_inputs['pixel_values'].shape[1] // 6)

@@ -40,7 +40,7 @@ def test_what_cannot_be_chosen_is_named(chosen, message):
         choose_heads(attention_layers=[0, 1, 2], num_heads=2, **chosen)
 
 
-@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('family', [family for family in FAMILIES if family != 'qwen3_5'])  # see test_frozen_qwen3
 @pytest.mark.parametrize(
     ('chosen', 'channels', 'depth'),
     [

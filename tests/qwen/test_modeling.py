@@ -17,7 +17,7 @@ STOCK_INPUTS = ('input_ids', 'attention_mask', 'mm_token_type_ids', 'pixel_value
 @pytest.mark.parametrize('family', FAMILIES)
 @pytest.mark.parametrize('samples', [DENSE, [['a', TokenLayout.dense((11, 3)), 'b']], [[TokenLayout.dense((1, 1))]]])
 def test_dense_layouts_and_no_layout_give_the_stock_logits_to_the_bit(family, samples):
-    inputs = layout_inputs(samples)
+    inputs = layout_inputs(samples, family=family)
     stock_inputs = {name: inputs[name] for name in STOCK_INPUTS}
     model = adaptive_lmm(family)
     with torch.no_grad():
@@ -28,7 +28,7 @@ def test_dense_layouts_and_no_layout_give_the_stock_logits_to_the_bit(family, sa
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_a_dense_layout_beside_a_video_gives_the_stock_logits_and_loss(family):
-    inputs = with_video(layout_inputs(DENSE))
+    inputs = with_video(layout_inputs(DENSE, family=family), family=family)
     layout = {name: inputs.pop(name) for name in ('image_layout', 'image_num_tokens')}
     if family == 'qwen2_5_vl':
         inputs['second_per_grid_ts'] = torch.tensor([1.5])
@@ -43,11 +43,11 @@ def test_a_dense_layout_beside_a_video_gives_the_stock_logits_and_loss(family):
 @pytest.mark.parametrize('padding_side', ['left', 'right'])
 def test_padding_changes_no_logits(family, padding_side):
     model = adaptive_lmm(family)
-    inputs = layout_inputs(COARSE, padding_side=padding_side)
+    inputs = layout_inputs(COARSE, family=family, padding_side=padding_side)
     with torch.no_grad():
         together = model(**inputs).logits
         for sample, logits, mask in zip(COARSE, together, inputs['attention_mask'].bool(), strict=True):
-            alone = layout_inputs([sample])
+            alone = layout_inputs([sample], family=family)
             alone.pop('attention_mask')
             torch.testing.assert_close(logits[mask], model(**alone).logits[0], atol=1e-4, rtol=1e-4)
 
@@ -56,9 +56,9 @@ def test_padding_changes_no_logits(family, padding_side):
 @pytest.mark.parametrize('video', [False, True])
 def test_greedy_generation_equals_full_forward_passes(family, video):
     model = adaptive_lmm(family)
-    inputs = layout_inputs(COARSE)
+    inputs = layout_inputs(COARSE, family=family)
     if video:
-        inputs = with_video(inputs)
+        inputs = with_video(inputs, family=family)
     settings = {'max_new_tokens': 6, 'do_sample': False, **BYTES_ALONE}
     cached = model.generate(**inputs, **settings)
     assert torch.equal(cached, model.generate(**inputs, **settings, use_cache=False))
@@ -73,7 +73,7 @@ def test_greedy_generation_equals_full_forward_passes(family, video):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_a_cache_built_by_hand_gives_the_logits_of_the_full_pass(family):
-    model, inputs = adaptive_lmm(family), layout_inputs([COARSE[0]])
+    model, inputs = adaptive_lmm(family), layout_inputs([COARSE[0]], family=family)
     inputs.pop('attention_mask')
     length = inputs['input_ids'].shape[1] - 4
     text = ('input_ids', 'mm_token_type_ids')
@@ -88,7 +88,7 @@ def test_a_cache_built_by_hand_gives_the_logits_of_the_full_pass(family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_beams_and_several_samples_keep_the_images_of_their_prompts(family):
-    model, batch = adaptive_lmm(family), layout_inputs(COARSE)
+    model, batch = adaptive_lmm(family), layout_inputs(COARSE, family=family)
     length = batch['input_ids'].shape[1]
     new = {'max_new_tokens': 5, 'pad_token_id': 0, **BYTES_ALONE}
     beams = model.generate(**batch, num_beams=2, do_sample=False, **new)[:, length:]
@@ -96,7 +96,7 @@ def test_beams_and_several_samples_keep_the_images_of_their_prompts(family):
     sampled = model.generate(**batch, do_sample=True, top_k=1, num_return_sequences=2, **new)
     assert torch.equal(sampled, greedy.repeat_interleave(2, dim=0))
     for sample, found in zip(COARSE, beams, strict=True):
-        alone = layout_inputs([sample])
+        alone = layout_inputs([sample], family=family)
         expected = model.generate(**alone, num_beams=2, do_sample=False, **new)[0, alone['input_ids'].shape[1] :]
         assert torch.equal(found, expected)
     for _ in range(2):
@@ -110,7 +110,7 @@ def test_text_alone_is_read_as_by_the_stock_model(family):
     inputs = {'input_ids': torch.arange(2, 14).view(2, 6), 'attention_mask': torch.ones(2, 6, dtype=torch.long)}
     stock, model = tiny_lmm(family), adaptive_lmm(family)
     settings = {'max_new_tokens': 4, 'do_sample': False, **BYTES_ALONE}
-    model.generate(**layout_inputs(COARSE), **settings)  # leaves rope_deltas behind
+    model.generate(**layout_inputs(COARSE, family=family), **settings)  # leaves rope_deltas behind
     assert torch.equal(model.generate(**inputs, **settings), stock.generate(**inputs, **settings))
     with torch.no_grad():
         assert torch.equal(model(**inputs).logits, stock(**inputs).logits)
@@ -118,7 +118,7 @@ def test_text_alone_is_read_as_by_the_stock_model(family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_generation_with_dense_layouts_is_the_stock_one(family):
-    inputs = layout_inputs(DENSE)
+    inputs = layout_inputs(DENSE, family=family)
     settings = {'max_new_tokens': 5, 'do_sample': False, **BYTES_ALONE}
     expected = tiny_lmm(family).generate(**{name: inputs[name] for name in STOCK_INPUTS}, **settings)
     assert torch.equal(adaptive_lmm(family).generate(**inputs, **settings), expected)
@@ -126,7 +126,7 @@ def test_generation_with_dense_layouts_is_the_stock_one(family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_positions_and_features_of_the_caller_are_taken(family):
-    model, inputs = adaptive_lmm(family), layout_inputs(COARSE)
+    model, inputs = adaptive_lmm(family), layout_inputs(COARSE, family=family)
     positions, _ = plain_positions(inputs)
     features = image_features(model.model, inputs['pixel_values'], inputs['image_grid_thw'], layouts_of(inputs))
     with torch.no_grad():
@@ -163,8 +163,9 @@ def test_the_same_seed_gives_the_weights_of_the_stock_class(family):
     assert all(torch.equal(value, stock.state_dict()[name]) for name, value in model.state_dict().items())
 
 
-def test_bfloat16_keeps_positions_exact():
-    model, inputs = adaptive_lmm().bfloat16(), layout_inputs(COARSE)
+@pytest.mark.parametrize('family', FAMILIES)
+def test_bfloat16_keeps_positions_exact(family):
+    model, inputs = adaptive_lmm(family).bfloat16(), layout_inputs(COARSE, family=family)
     positions, _ = plain_positions(inputs)
     with torch.no_grad():
         assert torch.equal(model(**inputs).logits, model(**inputs, position_ids=positions).logits)
@@ -192,7 +193,7 @@ def test_bfloat16_keeps_positions_exact():
     ],
 )
 def test_inputs_that_do_not_match_are_refused(family, name, change, message):
-    inputs = layout_inputs(COARSE)
+    inputs = layout_inputs(COARSE, family=family)
     inputs[name] = change(inputs[name])
     with pytest.raises(ValueError, match=message):
         adaptive_lmm(family)(**inputs)

@@ -228,11 +228,13 @@ def test_a_folder_of_a_whole_stock_model_is_read(family, tmp_path):
 def test_settings_are_applied_together_when_loading(family, saved, settings, tmp_path):
     processor = tiny_processor(family) if saved == 'stock' else adaptive_processor(family)
     processor.save_pretrained(tmp_path)
-    expected = AdaptiveQwen2VLImageProcessor(**settings).to_dict()
+    stock = tiny_processor(family).image_processor
+    of_family = {name: getattr(stock, name) for name in ('patch_size', 'image_mean', 'image_std')}
+    expected = AdaptiveQwen2VLImageProcessor(**of_family | settings).to_dict()
     loaded = PROCESSORS[family].from_pretrained(tmp_path, **settings)
     assert loaded.image_processor.to_dict() == expected
     assert AdaptiveQwen2VLImageProcessor.from_pretrained(tmp_path, **settings).to_dict() == expected
-    given = PROCESSORS[family].from_pretrained(tmp_path, image_processor=Qwen2VLImageProcessor(), **settings)
+    given = PROCESSORS[family].from_pretrained(tmp_path, image_processor=stock, **settings)
     assert given.image_processor.to_dict() == expected
     if saved == 'adaptive':
         assert AutoProcessor.from_pretrained(tmp_path, **settings).image_processor.to_dict() == expected

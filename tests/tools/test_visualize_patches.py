@@ -66,8 +66,8 @@ def test_folder(run, tmp_path, capsys):
     thresholds = list(PatchSelection(method='laplacian').v1_thresholds)
     assert document['settings'] == {
         'patch_selection_method': 'budget', 'alpha': 0.5, 'thresholds': thresholds, 'method': 'laplacian',
-        'laplacian_aggregate': 'mean', 'blur': 1, 'max_token_size': 4, 'merge_size': 2,
-        'min_pixels': 3136, 'max_pixels': 1003520,
+        'laplacian_aggregate': 'mean', 'blur': 1, 'max_token_size': 4, 'patch_size': 14,
+        'merge_size': 2, 'min_pixels': 3136, 'max_pixels': 1003520,
     }  # fmt: skip
     assert [of_image['file'] for of_image in document['images']] == ['a.bmp', 'a.png', 'b.PNG']
     assert document['images'][2] == {
@@ -123,6 +123,16 @@ def test_one_image_with_thresholds(run, tmp_path, capsys):
     assert 'budget_info' not in of_image
     assert (tmp_path / 'photo.png.png').exists()
     assert capsys.readouterr().err == ''
+
+
+def test_patches_of_16_px(run, tmp_path):
+    half_flat(128, 256).save(tmp_path / 'photo.png')
+    run(tmp_path / 'photo.png', '--out-dir', tmp_path, '--thresholds', '0.5', '0.25', '--patch-size', '16')
+    document = json.loads((tmp_path / 'statistics.json').read_text())
+    assert document['settings']['patch_size'] == 16
+    assert document['images'][0]['processed_size'] == [256, 128]
+    assert document['images'][0]['tokens_per_scale'] == {'16': 16, '32': 0, '64': 1}
+    assert (tmp_path / 'photo.png.png').exists()
 
 
 @pytest.mark.parametrize(
