@@ -93,6 +93,8 @@ def test_arguments_that_make_no_sense(arguments, message, monkeypatch, capsys):
     [
         ('qwen2_vl_2b', 17 * 23),
         ('qwen2_5_vl_7b', 17 * 23),
+        ('qwen3_vl_4b', 15 * 20),
+        ('qwen3_5_4b', 15 * 20),
         ('llava_1_5_7b', 24 * 24),
         ('llava_1_6_mistral_7b', 24 * 24 + 36 * 48),
         ('deepseek_vl_1_3b', 24 * 24),

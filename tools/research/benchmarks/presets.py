@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from full_sizes.lmms import PublishedLMM, frozen_lmm, published_lmm, random_lmm
+from full_sizes.lmms import PublishedLMM, published_lmm, random_lmm, registered
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image
@@ -70,14 +70,14 @@ def build_grounder(preset: str, *, device: torch.device, whole: bool = False) ->
     config = Config.fromfile(ROOT / 'configs' / '_base_' / 'models' / f'{name}.py').model
     config.sam.sam.checkpoint = None
     init_default_scope('flmm')
-    return MODELS.build({**config, 'type': frozen_lmm(lmm.config.model_type), 'lmm': lmm}).to(device)
+    return MODELS.build({**config, 'type': registered(lmm.config.model_type, 'model'), 'lmm': lmm}).to(device)
 
 
 def lmm_alone(lmm: PreTrainedModel, *, layers: Sequence[int] | None = None) -> FrozenLMM:
     """Build the FrozenLMM of an LMM without SAM and mask head; ``layers`` are those whose attention is read."""
     none = {'type': nn.Identity}
     parts = {'lmm': lmm, 'mask_head': none, 'sam': _NoSam(), 'loss_mask': none, 'loss_dice': none}
-    return MODELS.build({'type': frozen_lmm(lmm.config.model_type), 'layers': layers, **parts})
+    return MODELS.build({'type': registered(lmm.config.model_type, 'model'), 'layers': layers, **parts})
 
 
 def _build_lmm(preset: str, *, device: torch.device) -> PreTrainedModel:

@@ -27,7 +27,7 @@ class PublishedLMM:
     Args:
         checkpoint: its name on the hub.
         config: of published sizes; the image token is the tokenizer's.
-        image_processor: config of the wrapper, as the config file has it.
+        image_processor: config of the wrapper, with the settings of the config file.
     """
 
     checkpoint: str
@@ -50,18 +50,19 @@ def published_lmm(name: str, *, layers: int | None = None) -> PublishedLMM:
     """
     settings = Config.fromfile(BASE / 'lmms' / f'{name}.py')
     checkpoint = settings.lmm.name_or_path
-    processor = published_processor(published_config(checkpoint).model_type)
-    image_processor = settings.image_processor.to_dict() | {'pretrained_model_name_or_path': processor}
+    model_type = published_config(checkpoint).model_type
+    processor = published_processor(model_type)
+    own = {'type': registered(model_type, 'image_processor'), 'pretrained_model_name_or_path': processor}
     return PublishedLMM(
         checkpoint=checkpoint,
         config=published_config(checkpoint, image_token_id=processor.image_token_id, depth=layers),
-        image_processor=image_processor | {'type': f'flmm.{image_processor["type"]}'},
+        image_processor=settings.image_processor.to_dict() | own,
     )
 
 
-def frozen_lmm(model_type: str) -> str:
-    """Name the FrozenLMM of a model type for MODELS, whatever the scope."""
-    return f'flmm.{FAMILIES[model_type].model.rpartition(".")[2]}'
+def registered(model_type: str, role: str) -> str:
+    """Name the class of a family for the registries, whatever the scope; ``role`` is 'model' or 'image_processor'."""
+    return f'flmm.{getattr(FAMILIES[model_type], role).rpartition(".")[2]}'
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from flmm.models import FrozenLMM
 from flmm.registry import MODELS, TRANSFORMS
 from flmm.structures import GroundingSample
 from full_sizes.checks import SeenMaps, check_gradients, check_maps, watched_maps
-from full_sizes.lmms import BASE, frozen_lmm, published_lmm, random_lmm
+from full_sizes.lmms import BASE, published_lmm, random_lmm, registered
 from full_sizes.memory import estimated_gb, peak_gb
 
 MODEL = BASE / 'models' / 'frozen_lmm_sam_l.py'
@@ -81,7 +81,7 @@ def build_model(config: Any) -> FrozenLMM:
     settings = Config.fromfile(MODEL).model
     settings.sam.sam.checkpoint = None
     with DefaultScope.overwrite_default_scope('flmm'):
-        return MODELS.build({**settings, 'type': frozen_lmm(config.model_type), 'lmm': random_lmm(config)})
+        return MODELS.build({**settings, 'type': registered(config.model_type, 'model'), 'lmm': random_lmm(config)})
 
 
 def train_step(model: FrozenLMM, sample: GroundingSample) -> dict[str, int]:
