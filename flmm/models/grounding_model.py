@@ -5,6 +5,7 @@ Letters: M masks (= phrases) of a sample, C attention maps of each, (h, w) their
 
 import copy
 import operator
+import re
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +25,13 @@ COMPILED = ('mask_head', 'sam.model.image_encoder', 'sam.model.mask_decoder')
 """Modules that may be compiled."""
 FROZEN = ('lmm', 'sam.model.image_encoder')
 """Modules that are never trained, nor saved with the others."""
+UNMOVED = re.compile(
+    # SAM's parts for points, an absent mask and its own estimate of IoU never reach the loss. The bias of a key adds
+    # the same to all logits of a softmax.
+    r'sam\.model\.(prompt_encoder\.(point_embeddings\.[01]|not_a_point_embed|no_mask_embed)\.'
+    r'|mask_decoder\.(iou_prediction_head|output_hypernetworks_mlps\.[1-3])\.|.*\.k_proj\.bias$)'
+)
+"""Names of parameters outside of the frozen modules that training does not move, with segment_anything's SAM."""
 
 
 @MODELS.register_module()

@@ -1,7 +1,5 @@
 """What every family of LMMs has to hold: one test for each promise of the contract, over all that are registered."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -11,6 +9,7 @@ from tiny_families import TINY, build_grounder, build_wrapper, make_batch, make_
 
 from flmm.families import FAMILIES
 from flmm.geometry import image_to_processed, processed_to_image
+from flmm.models.grounding_model import UNMOVED
 from flmm.models.trainable_state import trainable_keys
 
 families = pytest.mark.parametrize('model_type', FAMILIES)
@@ -115,14 +114,6 @@ def test_a_mask_survives_the_way_through_the_grid_of_each_view(model_type, size)
             (columns[-1], 3 * width // 4 - 1, cell[1]),
         ):
             assert abs(int(found) - expected) <= max(side, 1)
-
-
-UNMOVED = re.compile(
-    # SAM's parts for points, an absent mask and its own estimate of IoU never reach the loss. The bias of a key adds
-    # the same to all logits of a softmax.
-    r'sam\.model\.(prompt_encoder\.(point_embeddings\.[01]|not_a_point_embed|no_mask_embed)\.'
-    r'|mask_decoder\.(iou_prediction_head|output_hypernetworks_mlps\.[1-3])\.|.*\.k_proj\.bias$)'
-)
 
 
 @families

@@ -20,7 +20,8 @@ BENCHMARKS = {
     'frozen': 'the frozen LMM alone: flmm against a plain forward that gives no maps, and against eager attention',
     'training': 'a training step, from the image to the gradients, stage by stage: flmm against the reference',
 }
-PRESETS = ('demo', 'small', '3b', '7b')
+LMMS = Path(__file__).parents[2] / 'configs' / '_base_' / 'lmms'
+PRESETS = ('demo', 'small', '3b', '7b', *sorted(path.stem for path in LMMS.glob('*.py') if path.stem != 'demo'))
 SIZES = ((644, 476), (1176, 812))
 LARGE_SIZES = ((1568, 1176), (1960, 1568))
 
@@ -45,7 +46,7 @@ def parse_args() -> argparse.Namespace:
     commands['importance'].add_argument('--size', type=image_size, default=SIZES[1], help='width x height in px')
     for name, sizes in (('pruning', SIZES), ('frozen', SIZES + LARGE_SIZES), ('training', SIZES)):
         commands[name].add_argument(
-            '--preset', choices=PRESETS, default='small', help='which LMM; 3b and 7b are for a GPU'
+            '--preset', choices=PRESETS, default='small', help='which LMM; all but demo and small are for a GPU'
         )
         commands[name].add_argument(
             '--sizes', type=image_size, nargs='+', default=list(sizes), help='width x height in px'

@@ -6,19 +6,23 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import tiny_families
 import torch
 from benchmarks import reference
 from benchmarks.images import benchmark_image
 from benchmarks.importance import one_hot_entropy, oracle_entropy
 from benchmarks.measure import peak_memory, time_in_turn
-from benchmarks.presets import build_grounder
-from benchmarks.samples import SampleMaker
+from benchmarks.presets import build_grounder, build_image_processor
+from benchmarks.samples import SampleMaker, num_image_tokens
 from benchmarks.stages import StageTimer
+from benchmarks.training import vision_towers
+from full_sizes import lmms
 from PIL import Image
 
 from flmm.apt import compute_importance_maps
+from flmm.families import FAMILIES
 
-CPU = torch.device('cpu')
+CPU, META = torch.device('cpu'), torch.device('meta')
 WAYS = 15  # dense; six selections for each of two measures of importance; two budgets of tokens of up to 2x2 units
 
 
@@ -133,7 +137,8 @@ def test_training(run, capsys):
 
 def test_the_reference_computes_what_flmm_does():
     model = build_grounder('demo', device=CPU, whole=True)
-    sample = SampleMaker(benchmark_image(None, size=(168, 140)), num_phrases=3)()
+    image = benchmark_image(None, size=(168, 140))
+    sample = SampleMaker(image, num_phrases=3, image_processor=build_image_processor('demo', image))()
     (features,) = model.encode([sample])
 
     maps, states = reference.read_phrases(model, sample)
@@ -206,9 +211,40 @@ def test_the_scene_is_drawn_at_the_size_asked_for():
 
 
 def test_a_published_size_builds_without_memory():
-    grounder = build_grounder('3b', device=torch.device('meta'))
+    grounder = build_grounder('3b', device=META)
     assert grounder.lmm.dtype == torch.bfloat16
     assert (grounder.num_layers, grounder.hidden_size) == (36, 2048)
+    other = build_grounder('llava_1_6_mistral_7b', device=META)
+    assert type(other).__name__ == 'FrozenLlavaNextSAM'
+    assert (other.num_layers, other.hidden_size) == (32, 4096)
+
+
+def test_a_published_lmm_of_another_family(run, monkeypatch):
+    whole = lmms.published_config  # of one layer and few words, which a CPU runs
+    monkeypatch.setattr(
+        lmms, 'published_config', lambda name, **kwargs: whole(name, **kwargs | {'depth': 1, 'vocab_size': 300})
+    )
+    image = benchmark_image(None, size=(112, 140))
+    image_processor = build_image_processor('deepseek_vl_1_3b', image)
+    sample = SampleMaker(image, num_phrases=2, image_processor=image_processor)()
+    assert num_image_tokens(sample) == 576
+    (maps,), _ = build_grounder('deepseek_vl_1_3b', device=CPU).run_lmm([sample])
+    assert maps.shape == (2, 16, 24, 24)
+    towers = vision_towers(build_grounder('deepseek_vl_7b', device=META).lmm)
+    assert [tower.config.model_type for tower in towers] == ['siglip_vision_model', 'sam_vision_model']
+    with pytest.raises(ValueError, match="preset 'deepseek_vl_1_3b': its image processor does not prune; take one of"):
+        run('pruning', '--preset', 'deepseek_vl_1_3b')
+
+
+@pytest.mark.parametrize('model_type', FAMILIES)
+def test_the_reference_reads_what_flmm_reads_of_every_family(model_type):
+    model = tiny_families.build_grounder(model_type)
+    sample = tiny_families.make_sample(tiny_families.build_wrapper(model_type), ['a', 'some blue circle'])
+    ((found,), (states,)) = model.run_lmm([sample])
+    maps, expected = reference.read_phrases(model, sample)
+    torch.testing.assert_close(torch.stack(maps), found, rtol=0, atol=1e-5)
+    torch.testing.assert_close(expected, states, rtol=1e-5, atol=1e-4)
+    assert reference.stock_forward(model, sample).shape == (1, len(sample.input_ids), model.hidden_size)
 
 
 @pytest.mark.parametrize(

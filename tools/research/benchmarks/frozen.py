@@ -8,9 +8,9 @@ from typing import Any
 from benchmarks import reference
 from benchmarks.images import benchmark_image
 from benchmarks.measure import peak_memory, time_in_turn
-from benchmarks.presets import build_grounder, lmm_alone
-from benchmarks.samples import SampleMaker
-from flmm.models import FrozenQwenSAM
+from benchmarks.presets import build_grounder, build_image_processor, lmm_alone
+from benchmarks.samples import SampleMaker, num_image_tokens
+from flmm.models import FrozenLMM
 
 STOCK, REFERENCE = 'stock forward', 'reference'
 
@@ -18,10 +18,13 @@ STOCK, REFERENCE = 'stock forward', 'reference'
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure; ``args`` are those of the command line."""
     model = build_grounder(args.preset, device=args.device)
-    half = lmm_alone(model.lmm, layers=range(model.num_layers // 2))
+    half = lmm_alone(model.lmm, layers=list(model.heads)[: len(model.heads) // 2])
     results = {}
     for width, height in args.sizes:
-        make_sample = SampleMaker(benchmark_image(args.image, size=(width, height)), num_phrases=args.num_phrases)
+        image = benchmark_image(args.image, size=(width, height))
+        make_sample = SampleMaker(
+            image, num_phrases=args.num_phrases, image_processor=build_image_processor(args.preset, image)
+        )
         batch = [make_sample(number).to(args.device) for number in range(args.batch_size)]
         ways: dict[str, tuple[Callable[[], object], int]] = {
             STOCK: (lambda batch=batch: reference.stock_forward(model, batch[0]), 1),
@@ -30,7 +33,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             'flmm, half of the layers': (lambda batch=batch: half.run_lmm(batch[:1]), 1),
             f'flmm, batch of {len(batch)}': (lambda batch=batch: model.run_lmm(batch), len(batch)),
         }
-        results[f'{width}x{height}'] = _compare(model, ways, args) | {'image_tokens': len(batch[0].layout)}
+        results[f'{width}x{height}'] = _compare(model, ways, args) | {'image_tokens': num_image_tokens(batch[0])}
     return results
 
 
@@ -55,7 +58,7 @@ def table(results: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _compare(model: FrozenQwenSAM, ways: dict, args: argparse.Namespace) -> dict[str, Any]:
+def _compare(model: FrozenLMM, ways: dict, args: argparse.Namespace) -> dict[str, Any]:
     seconds = time_in_turn(
         {way: {'frozen': lambda _, call=call: call()} for way, (call, _) in ways.items()},
         repeats=args.repeats,

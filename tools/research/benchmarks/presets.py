@@ -2,39 +2,63 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from full_sizes.lmms import PublishedLMM, published_lmm, random_lmm, registered
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from PIL import Image
 from torch import Tensor, nn
-from transformers import (
-    PreTrainedModel,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
-)
+from transformers import PreTrainedModel, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from flmm.models import FrozenQwenSAM
-from flmm.models.published_lmms import published_config
+from flmm.datasets import QwenImageProcessorWrapper
+from flmm.datasets.image_processor import ImageProcessorWrapper
+from flmm.models import FrozenLMM
 from flmm.pretrained import load_lmm, load_processor
-from flmm.registry import MODELS
+from flmm.registry import MODELS, TRANSFORMS
 
 ROOT = Path(__file__).parents[3]
 DEMO = ROOT / 'assets' / 'demo_lmm'
-PUBLISHED = {'3b': 'Qwen/Qwen2.5-VL-3B-Instruct', '7b': 'Qwen/Qwen2.5-VL-7B-Instruct'}
+SHORT = {'3b': 'qwen2_5_vl_3b', '7b': 'qwen2_5_vl_7b'}
 
 
-def build_processor() -> Qwen2_5_VLProcessor:
-    """Qwen2.5-VL's processor with the demo's tokenizer, which every preset reads."""
-    return load_processor(DEMO)
+def published(preset: str) -> PublishedLMM | None:
+    """Return what is published under the name of a preset; None of 'demo' and 'small'."""
+    return None if preset in ('demo', 'small') else published_lmm(SHORT.get(preset, preset))
 
 
-def build_grounder(preset: str, *, device: torch.device, whole: bool = False) -> FrozenQwenSAM:
-    """Build FrozenQwenSAM.
+def prunes(preset: str) -> bool:
+    """Say whether the image processor of a preset can prune image tokens."""
+    lmm = published(preset)
+    return lmm is None or lmm.prunes
+
+
+def build_image_processor(preset: str, image: Image.Image, **settings: Any) -> ImageProcessorWrapper:
+    """Build the image processor of a preset.
 
     Args:
-        preset: 'demo', the LMM of assets/; 'small', a Qwen2.5-VL that a CPU runs in seconds; '3b' or '7b', the
-            published sizes in bfloat16.
+        preset: as in :func:`build_grounder`.
+        image: what it is for. Where the size is free, it is read at its own, whose sides are rounded to 28 px (32 px).
+        **settings: of the wrapper, beside those that say how its LMM is asked.
+    """
+    lmm = published(preset)
+    wrapper = {'type': QwenImageProcessorWrapper, 'pretrained_model_name_or_path': DEMO}
+    if lmm is not None:  # without the config's choice of a selection of patches, which benchmarks make themselves
+        kept = ('type', 'pretrained_model_name_or_path', 'prompt_template')
+        wrapper = {key: lmm.image_processor[key] for key in kept if key in lmm.image_processor}
+    if prunes(preset):
+        pixels = image.width * image.height
+        wrapper |= {'min_pixels': pixels, 'max_pixels': pixels}
+    return TRANSFORMS.build(wrapper | settings)
+
+
+def build_grounder(preset: str, *, device: torch.device, whole: bool = False) -> FrozenLMM:
+    """Build the FrozenLMM of a preset.
+
+    Args:
+        preset: 'demo', the LMM of assets/; 'small', a Qwen2.5-VL that a CPU runs in seconds; or a published LMM in
+            bfloat16, by the name of its file in configs/_base_/lmms, or '3b' or '7b' for Qwen2.5-VL's.
         device: where to build it.
         whole: with what configs/qwen put on a published LMM (SAM ViT-L and F-LMM's mask head), or the demo on another.
             Otherwise without SAM and mask head, so that ``encode`` is the frozen LMM and nothing else.
@@ -42,30 +66,31 @@ def build_grounder(preset: str, *, device: torch.device, whole: bool = False) ->
     lmm = _build_lmm(preset, device=device)
     if not whole:
         return lmm_alone(lmm).to(device)
-    name = 'frozen_lmm_sam_l' if preset in PUBLISHED else 'frozen_lmm_small_sam'
+    name = 'frozen_lmm_small_sam' if published(preset) is None else 'frozen_lmm_sam_l'
     config = Config.fromfile(ROOT / 'configs' / '_base_' / 'models' / f'{name}.py').model
     config.sam.sam.checkpoint = None
     init_default_scope('flmm')
-    return MODELS.build({**config, 'type': 'FrozenQwenSAM', 'lmm': lmm}).to(device)
+    return MODELS.build({**config, 'type': registered(lmm.config.model_type, 'model'), 'lmm': lmm}).to(device)
 
 
-def lmm_alone(lmm: PreTrainedModel, *, layers: Sequence[int] | None = None) -> FrozenQwenSAM:
-    """Build FrozenQwenSAM on an LMM without SAM and mask head; ``layers`` are those whose attention is read."""
+def lmm_alone(lmm: PreTrainedModel, *, layers: Sequence[int] | None = None) -> FrozenLMM:
+    """Build the FrozenLMM of an LMM without SAM and mask head; ``layers`` are those whose attention is read."""
     none = {'type': nn.Identity}
-    return FrozenQwenSAM(lmm=lmm, mask_head=none, sam=_NoSam(), loss_mask=none, loss_dice=none, layers=layers)
+    parts = {'lmm': lmm, 'mask_head': none, 'sam': _NoSam(), 'loss_mask': none, 'loss_dice': none}
+    return MODELS.build({'type': registered(lmm.config.model_type, 'model'), 'layers': layers, **parts})
 
 
 def _build_lmm(preset: str, *, device: torch.device) -> PreTrainedModel:
     if preset == 'demo':
         return load_lmm(DEMO, dtype=torch.float32)
-    image_token_id = build_processor().image_token_id
-    if preset == 'small':
-        config, dtype = _small_config(image_token_id), torch.float32
-    else:
-        config, dtype = published_config(PUBLISHED[preset], image_token_id=image_token_id), torch.bfloat16
     torch.manual_seed(0)
+    lmm = published(preset)
+    if lmm is not None:
+        return random_lmm(lmm.config, device=device)
     with device:
-        return Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=dtype)
+        return Qwen2_5_VLForConditionalGeneration._from_config(
+            _small_config(load_processor(DEMO).image_token_id), dtype=torch.float32
+        )
 
 
 def _small_config(image_token_id: int) -> Qwen2_5_VLConfig:
@@ -87,7 +112,7 @@ def _small_config(image_token_id: int) -> Qwen2_5_VLConfig:
 
 
 class _NoSam(nn.Module):
-    """Stands where FrozenQwenSAM expects SAM and costs nothing."""
+    """Stands where a FrozenLMM expects SAM and costs nothing."""
 
     text_dim = 1
 

@@ -9,9 +9,9 @@ from PIL import Image
 
 from benchmarks.images import benchmark_image
 from benchmarks.measure import median_total, time_in_turn
-from benchmarks.presets import build_grounder
+from benchmarks.presets import build_grounder, build_image_processor, prunes
 from benchmarks.samples import EDGES, SampleMaker
-from flmm.models import FrozenQwenSAM
+from flmm.models import FrozenLMM
 
 IMPORTANCE = {'entropy': {'method': 'entropy'}, 'laplacian, blur 5': EDGES}
 SELECTION = {
@@ -33,10 +33,17 @@ SETTINGS |= {
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure; ``args`` are those of the command line."""
+    """Measure; ``args`` are those of the command line.
+
+    Raises:
+        ValueError: the preset's image processor does not prune.
+    """
+    if not prunes(args.preset):
+        raise ValueError(f'preset {args.preset!r}: its image processor does not prune; take one of Qwen')
     grounder = build_grounder(args.preset, device=args.device)
     return {
         f'{width}x{height}': _compare(
+            args.preset,
             grounder,
             benchmark_image(args.image, size=(width, height)),
             repeats=args.repeats,
@@ -58,9 +65,12 @@ def table(results: dict[str, Any]) -> list[list[str]]:
 
 
 def _compare(
-    grounder: FrozenQwenSAM, image: Image.Image, *, repeats: int, device: torch.device
+    preset: str, grounder: FrozenLMM, image: Image.Image, *, repeats: int, device: torch.device
 ) -> dict[str, dict[str, Any]]:
-    makers = {name: SampleMaker(image, num_phrases=3, **settings) for name, settings in SETTINGS.items()}
+    makers = {
+        name: SampleMaker(image, num_phrases=3, image_processor=build_image_processor(preset, image, **settings))
+        for name, settings in SETTINGS.items()
+    }
     tokens = {name: len(make_sample().layout) for name, make_sample in makers.items()}
     seconds = time_in_turn(
         {

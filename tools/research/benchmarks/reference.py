@@ -16,26 +16,25 @@ from segment_anything.modeling.image_encoder import Attention
 from torch import Tensor
 
 from flmm.geometry import processed_to_image
-from flmm.models import FrozenQwenSAM
+from flmm.models import FrozenLMM
 from flmm.structures import GroundingSample
 
 
-def stock_inputs(model: FrozenQwenSAM, sample: GroundingSample) -> dict[str, Tensor]:
+def stock_inputs(model: FrozenLMM, sample: GroundingSample) -> dict[str, Tensor]:
     """What transformers' model takes of a dense sample."""
     input_ids = sample.input_ids[None]
-    return {
-        'input_ids': input_ids,
-        'attention_mask': torch.ones_like(input_ids),
-        'mm_token_type_ids': (input_ids == model.lmm.config.image_token_id).int(),
-        **sample.lmm_inputs,
-    }
+    inputs = {'input_ids': input_ids, 'attention_mask': torch.ones_like(input_ids), **sample.lmm_inputs}
+    if 'image_grid_thw' in inputs:  # Qwen finds positions by them
+        inputs['mm_token_type_ids'] = (input_ids == model.lmm.config.image_token_id).int()
+    # Not every vision tower casts what it is given.
+    return {name: part.to(model.lmm.dtype) if part.is_floating_point() else part for name, part in inputs.items()}
 
 
 @contextmanager
-def attention(model: FrozenQwenSAM, implementation: str) -> Iterator[None]:
+def attention(model: FrozenLMM, implementation: str) -> Iterator[None]:
     """Let the whole LMM attend by one of transformers' implementations, as ``from_pretrained`` would make it."""
     lmm = model.lmm
-    before = {name: getattr(lmm.config, name)._attn_implementation for name in ('text_config', 'vision_config')}
+    before = {name: getattr(lmm.config, name)._attn_implementation for name in lmm.config.sub_configs}
     lmm.set_attn_implementation(implementation)
     try:
         yield
@@ -44,29 +43,39 @@ def attention(model: FrozenQwenSAM, implementation: str) -> Iterator[None]:
 
 
 @torch.no_grad()
-def stock_forward(model: FrozenQwenSAM, sample: GroundingSample) -> Tensor:
+def stock_forward(model: FrozenLMM, sample: GroundingSample) -> Tensor:
     """The plain forward, which gives no map: transformers' SDPA, no ``lm_head``."""
     with attention(model, 'sdpa'):
         return model.lmm.model(**stock_inputs(model, sample), use_cache=False).last_hidden_state
 
 
 @torch.no_grad()
-def read_phrases(model: FrozenQwenSAM, sample: GroundingSample) -> tuple[list[Tensor], Tensor]:
+def read_phrases(model: FrozenLMM, sample: GroundingSample) -> tuple[list[Tensor], Tensor]:
     """Attention maps of each phrase, M of [C, h, w], and hidden states of phrase tokens, [layers, R, hidden]."""
     inputs = stock_inputs(model, sample)
     with attention(model, 'eager'):
         output = model.lmm(**inputs, output_attentions=True, output_hidden_states=True, use_cache=False)
-    is_image = sample.input_ids == model.lmm.config.image_token_id
+    weights = [layer for layer in output.attentions if layer is not None]
     maps = []
     for mask_id in range(sample.num_masks):
         rows = sample.mask_ids == mask_id
-        merged = torch.cat([weights[0, :, rows][..., is_image].mean(dim=1) for weights in output.attentions]).float()
-        maps.append(merged.unflatten(1, sample.grid_size))
+        merged = [
+            torch.cat([layer[0, :, rows][..., view.columns].mean(dim=1) for layer in weights])
+            .float()
+            .unflatten(1, view.layout.grid_size)[None]  # [1, C, rows, columns]
+            for view in sample.views
+        ]
+        last = sample.views[-1]
+        resampled = [
+            model.to_last_view(part, view, last) for part, view in zip(merged[:-1], sample.views[:-1], strict=True)
+        ]
+        missing = model.num_views - len(merged)
+        maps.append(torch.cat([*resampled, *merged[-1:] * (missing + 1)], dim=1)[0])
     states = torch.stack(output.hidden_states[1:])[:, 0]
     return maps, states[:, sample.mask_ids >= 0]
 
 
-def stock_encoder(model: FrozenQwenSAM) -> ImageEncoderViT:
+def stock_encoder(model: FrozenLMM) -> ImageEncoderViT:
     """SAM's image encoder with the weights of the model's and segment_anything's own attention."""
     encoder = copy.deepcopy(model.sam.model.image_encoder)
     for block in encoder.blocks:
@@ -74,14 +83,14 @@ def stock_encoder(model: FrozenQwenSAM) -> ImageEncoderViT:
     return encoder
 
 
-def embed(model: FrozenQwenSAM, encoder: ImageEncoderViT, sample: GroundingSample) -> dict[str, Tensor]:
+def embed(model: FrozenLMM, encoder: ImageEncoderViT, sample: GroundingSample) -> dict[str, Tensor]:
     """What ``encoder`` makes of the image of a sample: 'image' [C, e, e]."""
     with mock.patch.object(model.sam.model, 'image_encoder', encoder):
         return model.sam.encode_images([sample.image])[0]
 
 
 def losses(
-    model: FrozenQwenSAM, sample: GroundingSample, maps: list[Tensor], states: Tensor, embedding: dict[str, Tensor]
+    model: FrozenLMM, sample: GroundingSample, maps: list[Tensor], states: Tensor, embedding: dict[str, Tensor]
 ) -> Tensor:
     """The sum of all losses of a sample, mask by mask."""
     texts = model._text_embeds(sample, states)

@@ -1,13 +1,11 @@
 """The samples that a benchmark reads."""
 
-from typing import Any
-
 import numpy as np
 from mmdet.structures.mask import BitmapMasks
 from PIL import Image
 
-from benchmarks.presets import build_processor
-from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
+from flmm.datasets import RefCOCO2PNG
+from flmm.datasets.image_processor import ImageProcessorWrapper
 from flmm.structures import GroundingSample
 
 PROMPT = 'Describe the image.'
@@ -20,19 +18,13 @@ class SampleMaker:
     """From an image to a sample, as training does it.
 
     Args:
-        image: read at its own size, whose sides are rounded to 28 px.
+        image: read by the image processor.
         num_phrases: of the phrases above, again and again; half of the image is the mask of each.
-        **settings: of QwenImageProcessorWrapper.
+        image_processor: the LMM's.
     """
 
-    def __init__(self, image: Image.Image, *, num_phrases: int, **settings: Any) -> None:
-        pixels = image.width * image.height
-        self.transform = RefCOCO2PNG(
-            image_processor=QwenImageProcessorWrapper(
-                pretrained_model_name_or_path=build_processor(), min_pixels=pixels, max_pixels=pixels, **settings
-            ),
-            prompt=PROMPT,
-        )
+    def __init__(self, image: Image.Image, *, num_phrases: int, image_processor: ImageProcessorWrapper) -> None:
+        self.transform = RefCOCO2PNG(image_processor=image_processor, prompt=PROMPT)
         self.image = image
         self.num_phrases = num_phrases
 
@@ -51,3 +43,8 @@ class SampleMaker:
             'gt_masks': BitmapMasks(masks, self.image.height, self.image.width),
         }
         return self.transform.transform(item)
+
+
+def num_image_tokens(sample: GroundingSample) -> int:
+    """Count the tokens of all views."""
+    return sum(len(view.columns) for view in sample.views)

@@ -4,22 +4,23 @@ import argparse
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from benchmarks import reference
 from benchmarks.images import benchmark_image
 from benchmarks.measure import in_turn, peak_memory
-from benchmarks.presets import build_grounder
+from benchmarks.presets import build_grounder, build_image_processor, prunes
 from benchmarks.samples import EDGES, SampleMaker
 from benchmarks.stages import StageTimer
 from flmm.features import FeatureStore, MadeWith, StoredSample
-from flmm.models import FrozenQwenSAM
+from flmm.models import FrozenLMM
 from flmm.models.attention_capture import AttentionCapture
 from flmm.structures import GroundingSample
 
@@ -39,7 +40,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for num_phrases in args.num_phrases:
             with tempfile.TemporaryDirectory() as folder, watched(model, StageTimer(args.device)) as timer:
                 store = FeatureStore(folder, made_with=MadeWith(settings={}))
-                ways = _ways(model, timer, image, num_phrases, args.batch_size, store)
+                make = _sample_makers(args.preset, image, num_phrases)
+                ways = _ways(model, timer, make, args.batch_size, store)
                 results[f'{width}x{height}, {num_phrases} phrases'] = _compare(ways, timer, args)
     return results
 
@@ -62,11 +64,17 @@ def table(results: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def vision_towers(lmm: PreTrainedModel) -> list[nn.Module]:
+    """The vision towers of an LMM, by the names that the families of transformers give them."""
+    names = ('visual', 'vision_tower', 'vision_model', 'high_res_vision_model')
+    return [getattr(lmm.model, name) for name in names if hasattr(lmm.model, name)]
+
+
 @contextmanager
-def watched(model: FrozenQwenSAM, timer: StageTimer) -> Iterator[StageTimer]:
+def watched(model: FrozenLMM, timer: StageTimer) -> Iterator[StageTimer]:
     """Let ``timer`` see the stages of the model."""
-    with (
-        timer.watching(model.lmm.model.visual, 'vision tower'),
+    contexts = [
+        *(timer.watching(tower, 'vision tower') for tower in vision_towers(model.lmm)),
         timer.watching(model.lmm.model.language_model, 'LLM'),
         timer.watching(model.lmm.lm_head, 'LLM'),
         timer.watching(model.sam.model.image_encoder, 'SAM encoder'),
@@ -74,19 +82,30 @@ def watched(model: FrozenQwenSAM, timer: StageTimer) -> Iterator[StageTimer]:
         mock.patch.object(AttentionCapture, 'record', timer.watched(AttentionCapture.record, 'capture')),
         mock.patch.object(model.sam, 'refine', timer.watched(model.sam.refine, 'SAM decoder')),
         mock.patch.object(model, '_losses', timer.watched(model._losses, 'losses')),
-    ):
+    ]
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context)
         yield timer
 
 
+def _sample_makers(preset: str, image: Image.Image, num_phrases: int) -> dict[float | None, SampleMaker]:
+    """By the share of image tokens to keep; None: all of them, which is all that most families know."""
+    settings: dict[float | None, dict[str, Any]] = {None: {}}
+    if prunes(preset):
+        settings |= {alpha: {'patch_selection_method': 'budget', 'alpha': alpha, **EDGES} for alpha in (0.5, 0.3)}
+    return {
+        alpha: SampleMaker(
+            image, num_phrases=num_phrases, image_processor=build_image_processor(preset, image, **selection)
+        )
+        for alpha, selection in settings.items()
+    }
+
+
 def _ways(
-    model: FrozenQwenSAM, timer: StageTimer, image: Image.Image, num_phrases: int, batch_size: int, store: FeatureStore
+    model: FrozenLMM, timer: StageTimer, make: dict[float | None, SampleMaker], batch_size: int, store: FeatureStore
 ) -> dict[str, tuple[Callable[[], None], int]]:
     """Name of a way -> what does its step, and how many samples that takes."""
-    make = {
-        alpha: SampleMaker(image, num_phrases=num_phrases, patch_selection_method='budget', alpha=alpha, **EDGES)
-        for alpha in (0.5, 0.3)
-    }
-    make[None] = SampleMaker(image, num_phrases=num_phrases)
     device = timer.device
     encoder = reference.stock_encoder(model)
     records = _store(model, [make[None](number).to(device) for number in range(batch_size)], store)
@@ -129,14 +148,17 @@ def _ways(
         REFERENCE: (plain_step, 1),
         'flmm': (lambda: step(made(None, 1)), 1),
         f'flmm, batch of {batch_size}': (lambda: step(made(None, batch_size)), batch_size),
-        'flmm, budget 0.5': (lambda: step(made(0.5, 1)), 1),
-        'flmm, budget 0.3': (lambda: step(made(0.3, 1)), 1),
+        **{
+            f'flmm, budget {alpha}': (lambda alpha=alpha: step(made(alpha, 1)), 1)
+            for alpha in make
+            if alpha is not None
+        },
         'flmm, stored features': (lambda: step(read(1)), 1),
         f'flmm, stored features, batch of {batch_size}': (lambda: step(read(batch_size)), batch_size),
     }
 
 
-def _store(model: FrozenQwenSAM, samples: list[GroundingSample], store: FeatureStore) -> list[dict[str, Any]]:
+def _store(model: FrozenLMM, samples: list[GroundingSample], store: FeatureStore) -> list[dict[str, Any]]:
     store.open_to_write(num_images=len(samples))
     for sample in samples:
         (sample.features,) = model.encode([sample])
