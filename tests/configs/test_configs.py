@@ -12,12 +12,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from published_f_lmm import CONFIGS as PUBLISHED_CONFIGS
-from published_lmms import published_config, shallow_config
 from tiny_families import make_sample
 from transformers import AutoModelForImageTextToText, Sam2Config, Sam2HieraDetConfig, Sam2Model
 
 from flmm.engine import check_config_keys
 from flmm.families import FAMILIES
+from flmm.models.published_lmms import published_config
 from flmm.models.sam import SamFrame, hf_build
 from flmm.registry import MODELS, TRANSFORMS
 
@@ -41,6 +41,10 @@ class Lmm(NamedTuple):
 VICUNA = 'USER: <image>\n{prompt} ASSISTANT:'
 MISTRAL = '[INST] <image>\n{prompt} [/INST]'
 DEEPSEEK = f'{tiny_deepseek_vl.BOS}User: <image>{{prompt}}\n\nAssistant:'
+ANSWER = (  # of Qwen3.5, behind thoughts that are closed
+    '<|im_start|>user\n<|vision_start|><image><|vision_end|>{prompt}<|im_end|>\n'
+    '<|im_start|>assistant\n<think>\n\n</think>\n\n'
+)
 LMMS = {
     'qwen2_vl_2b': Lmm('Qwen/Qwen2-VL-2B-Instruct', 'qwen2_vl'),
     'qwen2_vl_7b': Lmm('Qwen/Qwen2-VL-7B-Instruct', 'qwen2_vl'),
@@ -51,18 +55,22 @@ LMMS = {
     'llava_1_6_mistral_7b': Lmm('llava-hf/llava-v1.6-mistral-7b-hf', 'llava_next', MISTRAL),
     'deepseek_vl_1_3b': Lmm('deepseek-community/deepseek-vl-1.3b-chat', 'deepseek_vl', DEEPSEEK),
     'deepseek_vl_7b': Lmm('deepseek-community/deepseek-vl-7b-chat', 'deepseek_vl_hybrid', DEEPSEEK),
+    'qwen3_vl_4b': Lmm('Qwen/Qwen3-VL-4B-Instruct', 'qwen3_vl'),
+    'qwen3_vl_8b': Lmm('Qwen/Qwen3-VL-8B-Instruct', 'qwen3_vl'),
+    'qwen3_5_4b': Lmm('Qwen/Qwen3.5-4B', 'qwen3_5', ANSWER),
+    'qwen3_5_9b': Lmm('Qwen/Qwen3.5-9B', 'qwen3_5', ANSWER),
     'demo': Lmm('assets/demo_lmm', 'qwen2_5_vl', dtype='float32'),
 }
 GROUNDED = [name for name in LMMS if name not in ('demo', 'llava_1_6_vicuna_7b')]
 """One for each class and size: LLaVA-1.6 on Vicuna has the classes of that on Mistral and of LLaVA-1.5."""
 PROCESSORS = {  # tiny, but with squares of the published size
-    **dict.fromkeys(('qwen2_vl', 'qwen2_5_vl'), tiny_models.tiny_processor),
+    **dict.fromkeys(tiny_models.FAMILIES, tiny_models.tiny_processor),
     **dict.fromkeys(('llava', 'llava_next'), tiny_llava.tiny_processor),
     'deepseek_vl': tiny_deepseek_vl.tiny_processor,
     'deepseek_vl_hybrid': lambda model_type: tiny_deepseek_vl.tiny_processor(model_type, high_res=1024),
 }
 GRIDS = {  # rows and columns of attention to an image of 56 x 84 px
-    **dict.fromkeys(('qwen2_vl', 'qwen2_5_vl'), (2, 3)),
+    **dict.fromkeys(tiny_models.FAMILIES, (2, 3)),
     **dict.fromkeys(('llava', 'deepseek_vl', 'deepseek_vl_hybrid'), (24, 24)),
     'llava_next': (24, 36),
 }
@@ -127,7 +135,7 @@ def test_every_config_parses_and_states_all_that_a_runner_needs(path):
 
 def test_there_are_configs_of_every_lmm():
     assert {_lmm_of(path) for path in CONFIGS} == LMMS.keys()
-    assert {lmm.model_type for lmm in LMMS.values()} == FAMILIES.keys() - {'qwen3_vl', 'qwen3_5'}
+    assert {lmm.model_type for lmm in LMMS.values()} == FAMILIES.keys()
 
 
 @pytest.mark.parametrize('path', NAMED_CONFIGS, ids=lambda path: path.stem)
@@ -192,7 +200,8 @@ def test_a_config_prunes_as_its_name_says_and_else_not_at_all(path):
         assert train == val == test
         assert train.keys() == {'type', 'pretrained_model_name_or_path', 'prompt_template'}
         return
-    where = {'type': 'QwenImageProcessorWrapper', 'pretrained_model_name_or_path': train.pretrained_model_name_or_path}
+    given = ('type', 'pretrained_model_name_or_path', 'prompt_template')  # tested above
+    where = {name: train[name] for name in given if name in train}
     assert train == {**where, **in_training}
     assert val == test == {**where, **in_tests}
 
@@ -214,7 +223,8 @@ def test_the_model_of_a_config_builds_at_full_size(path, flmm_scope):
         weights = AutoModelForImageTextToText.from_config(published)
         model = MODELS.build({**config.model, 'lmm': weights})
     layers, heads = published.text_config.num_hidden_layers, published.text_config.num_attention_heads
-    channels = layers * heads * model.num_views
+    read = published.text_config.to_dict().get('layer_types', ['full_attention'] * layers).count('full_attention')
+    channels = read * heads * model.num_views
     assert model.mask_head.state_dict()['encoder.0.0.convs.0.conv.weight'].shape == (64, channels, 3, 3)
     assert model.text_proj.weight.shape == (256, published.text_config.hidden_size)
     assert model.text_layer_weights.shape == (layers,)
@@ -249,7 +259,7 @@ def test_the_model_of_a_config_grounds_a_sample_at_reduced_depth(lmm, sam, monke
         {**config.train_dataloader.dataset.pipeline[-1].image_processor, 'pretrained_model_name_or_path': processor}
     )
     sample = make_sample(wrapper, ['a', 'b c'], size=(56, 84))
-    published = shallow_config(LMMS[lmm].name, vocab_size=300, image_token_id=wrapper.image_token_id)
+    published = published_config(LMMS[lmm].name, vocab_size=300, image_token_id=wrapper.image_token_id, depth=1)
     builders = importlib.import_module('segment_anything.build_sam')  # the package hides it behind a function
     full_build = builders._build_sam
     monkeypatch.setattr(

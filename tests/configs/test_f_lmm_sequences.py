@@ -12,12 +12,12 @@ import tiny_deepseek_vl
 import tiny_llava
 from PIL import Image
 from published_f_lmm import CONFIGS
-from published_lmms import SETTINGS, write_settings
 from tiny_refcoco import REPOSITORY
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from flmm.config import read_config
 from flmm.datasets import RefCOCO2PNG, unlabelled_item
+from flmm.models.published_lmms import PUBLISHED, published_config
 
 PROMPT = 'Please give me a description of the image.'
 VICUNA = f'USER: <image>\n{PROMPT} ASSISTANT:'
@@ -67,10 +67,10 @@ def sentencepiece_like(blanks):
 
 def write_checkpoint(folder, lmm, kind):
     """Settings and tokenizer of an LMM as they lie on the hub; return the tokenizer as transformers 4 had it."""
-    write_settings(folder, lmm)
+    published_config(lmm).save_pretrained(folder)
     is_deepseek = kind.startswith('bytes')
     helper = tiny_deepseek_vl if is_deepseek else tiny_llava
-    processor = helper.tiny_processor(SETTINGS[lmm]['model_type'])
+    processor = helper.tiny_processor(PUBLISHED[lmm]['model_type'])
     processor.save_pretrained(folder)
     if is_deepseek:
         tokenizer, image_token = processor.tokenizer.backend_tokenizer, '<image_placeholder>'

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from published_f_lmm import CONFIGS, PUBLISHED, published_shapes
-from published_lmms import SETTINGS, write_settings
 from tiny_refcoco import REPOSITORY
 
 from flmm.config import read_config
 from flmm.convert import TrainedPart, build_without_weights, match_keys
+from flmm.models.published_lmms import published_config
 
 IN_CHANNELS = (1024, 2048, 2048, 384, 960)
 HIDDEN_SIZES = (4096, 4096, 4096, 2048, 4096)
@@ -23,10 +23,10 @@ def test_there_is_a_config_for_each():
 def test_the_config_takes_every_key_in_full_size(name, in_channels, hidden_size, tmp_path):
     path = REPOSITORY / 'configs' / f'{CONFIGS[name]}.py'
     lmm = read_config(path).model.lmm.name_or_path
-    folder = write_settings(tmp_path / 'lmm', lmm)
+    folder = tmp_path / 'lmm'
+    published_config(lmm).save_pretrained(folder)
     model = build_without_weights(read_config(path, {'model.lmm.name_or_path': str(folder)}))
     assert (model.mask_head.upsample_by, model.padding_cut) == ('scale_factor', 'whole_cells')
-    assert lmm in SETTINGS
 
     layers, heads, hidden, views = PUBLISHED[name]
     shapes = published_shapes(layers=layers, channels=layers * heads * views, hidden_size=hidden)
