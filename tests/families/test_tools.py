@@ -13,7 +13,6 @@ from mmengine.runner import Runner, set_random_seed
 from PIL import Image
 from pycocotools import mask as coco_mask
 from same_run import assert_same_run, load
-from threads import one_thread
 from tiny_refcoco import REFS, REPOSITORY, run_script, run_tool, train, write_cached_config, write_workspace
 
 from flmm.families import FAMILIES
@@ -47,13 +46,13 @@ def make_workspace(model_type, folder):
 
 @pytest.fixture(scope='module', autouse=True)
 def _in_the_repository():
-    with one_thread(), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(REPOSITORY)
         yield
 
 
 @pytest.fixture(scope='module', params=FAMILIES)
-def family(request, tmp_path_factory, _in_the_repository):
+def family(request, tmp_path_factory, _one_thread, _in_the_repository):
     config = make_workspace(request.param, tmp_path_factory.mktemp(request.param))
     work_dir = config.with_name('trained')
     train(config, work_dir)
