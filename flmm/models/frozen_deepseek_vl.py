@@ -17,6 +17,12 @@ class FrozenDeepseekVLSAM(FrozenLMM):
         **kwargs: FrozenLMM's.
     """
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """One picture, or one for each of the two towers."""
+        fine = ('high_res_pixel_values',) if hasattr(self.lmm.config, 'high_res_vision_config') else ()
+        return ('pixel_values', *fine)
+
     def image_features(self, samples: list[GroundingSample]) -> Tensor:
         """Run the vision towers: [images, 576, hidden]."""
         pixels = {

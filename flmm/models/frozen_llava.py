@@ -20,6 +20,8 @@ class FrozenLlavaSAM(FrozenLMM):
         **kwargs: FrozenLMM's.
     """
 
+    input_names = ('pixel_values',)
+
     def image_features(self, samples: list[GroundingSample]) -> Sequence[Tensor]:
         """Run the vision tower and the projector: [tokens, hidden] each."""
         pixels = torch.cat([sample.lmm_inputs['pixel_values'] for sample in samples])
@@ -38,6 +40,7 @@ class FrozenLlavaNextSAM(FrozenLMM):
     """
 
     num_views: ClassVar[int] = 2
+    input_names = ('pixel_values', 'image_sizes')
 
     def image_features(self, samples: list[GroundingSample]) -> Sequence[Tensor]:
         """Run the vision tower and the projector, remove the padding, end rows: [tokens, hidden] each."""

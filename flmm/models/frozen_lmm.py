@@ -35,9 +35,9 @@ MAX_FORWARD_TOKENS = 16_384
 class FrozenLMM(GroundingModel):
     """A frozen LMM of transformers, and what is trained on it.
 
-    A family says how images are encoded (:meth:`image_features`), what its forward takes beside the text
-    (:meth:`text_inputs`), and how many views of an image it reads (``num_views``). It runs without gradient, in eval
-    mode and in its own dtype, up to the last layer that is read.
+    A family says what it reads (``input_names``, ``num_views``), how images are encoded (:meth:`image_features`), and
+    what its forward takes beside the text (:meth:`text_inputs`). The LMM runs without gradient, in eval mode and in its
+    own dtype, up to the last layer that is read.
 
     Args:
         lmm: the LMM, or the config of a function that loads it.
@@ -59,6 +59,8 @@ class FrozenLMM(GroundingModel):
 
     num_views: ClassVar[int] = 1
     """How many views of an image the mask head reads; where a sample has fewer, its last stands for the others."""
+    input_names: Sequence[str]
+    """What the family's image processor gives for ``lmm_inputs``; a sample with others was made for another LMM."""
     lmm: PreTrainedModel | LMMWithoutWeights
 
     def __init__(
@@ -178,6 +180,11 @@ class FrozenLMM(GroundingModel):
             raise ValueError(
                 f'the sample of {sample.image_path!r} carries no features, and the LMM was built without weights; '
                 'read stored features (CachedFeatures), or load the LMM'
+            )
+        if sample.lmm_inputs.keys() != set(self.input_names):
+            raise ValueError(
+                f'image {sample.image_path!r} was processed to {sorted(sample.lmm_inputs)}, the model reads '
+                f"{sorted(self.input_names)}; use the model's own processor"
             )
         expected = self.lmm.config.image_token_id
         found = set(sample.input_ids[torch.cat([view.columns for view in sample.views])].tolist())

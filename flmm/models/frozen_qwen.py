@@ -23,6 +23,8 @@ class FrozenQwenSAM(FrozenLMM):
         **kwargs: FrozenLMM's.
     """
 
+    input_names = ('pixel_values', 'image_grid_thw')
+
     def image_features(self, samples: list[GroundingSample]) -> Sequence[Tensor]:
         """Run the vision tower, by the layout of each image: [N, hidden] each."""
         return self.vision_outputs(samples).pooler_output

@@ -1,5 +1,7 @@
 """What every family of LMMs has to hold: one test for each promise of the contract, over all that are registered."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -155,3 +157,19 @@ def test_number_of_image_tokens_bounds_that_of_any_image(model_type):
         image = Image.fromarray(np.zeros((*size, 3), dtype=np.uint8))
         found = wrapper.preprocess(image, prompt='')
         assert (found.input_ids == wrapper.image_token_id).sum() <= wrapper.num_image_tokens(*size)
+
+
+@pytest.mark.parametrize(
+    ('model_type', 'other', 'found', 'expected'),
+    [
+        ('llava', 'llava_next', "['image_sizes', 'pixel_values']", "['pixel_values']"),
+        ('llava_next', 'llava', "['pixel_values']", "['image_sizes', 'pixel_values']"),
+        ('deepseek_vl', 'deepseek_vl_hybrid', "['high_res_pixel_values', 'pixel_values']", "['pixel_values']"),
+        ('deepseek_vl_hybrid', 'deepseek_vl', "['pixel_values']", "['high_res_pixel_values', 'pixel_values']"),
+        ('qwen2_vl', 'llava', "['pixel_values']", "['image_grid_thw', 'pixel_values']"),
+    ],
+)
+def test_a_sample_for_another_lmm_is_refused(model_type, other, found, expected):
+    message = f"was processed to {found}, the model reads {expected}; use the model's own processor"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        build_grounder(model_type).run_lmm([make_sample(build_wrapper(other), ['a'])])
