@@ -1,5 +1,6 @@
-"""Shared by all tests: two threads, whatever the machine has, so that timings and sums stay comparable."""
+"""Shared by all tests: two threads in all, whatever the machine has, so that timings and sums stay comparable."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,4 +12,4 @@ import flmm  # noqa: F401 (stands in for mmcv's compiled ops before a test impor
 sys.path.insert(0, str(Path(__file__).parent / 'helpers'))
 # Last, as tools/test.py has the name of a standard module.
 sys.path += [str(Path(__file__).parents[1] / 'tools'), str(Path(__file__).parents[1] / 'tools' / 'research')]
-torch.set_num_threads(2)
+torch.set_num_threads(max(1, 2 // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1'))))
