@@ -18,8 +18,8 @@ def assemble(
     Args:
         base: the config's ``_base_``, with ``frozen_lmm`` (the type of the model), ``lmm``, ``image_processor``,
             ``loading`` (the pipeline's first steps) and ``to_sample`` (its last one, without the image processor).
-        image_processor: in place of the base's.
-        train_image_processor: in place of that one, in training.
+        image_processor: What reads images everywhere; None takes the base's.
+        train_image_processor: What reads images in training; None takes the one above.
 
     Returns:
         What ``model`` and the loaders for training, validation and testing have beside the base's.

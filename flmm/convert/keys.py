@@ -32,9 +32,9 @@ class KeyRow:
     """One key.
 
     Args:
-        key: in the published file; None where it is missing there.
-        target: in the converted file; None where it is not taken over.
-        shape: in the published file; where it is missing there, the model's.
+        key: The name in the published file; None where it is missing there.
+        target: The name in the converted file; None where it is not taken over.
+        shape: The shape in the published file, or the model's where it is missing there.
         status: 'mapped'; 'dropped', on purpose; 'missing', a weight of the model that the file lacks; 'refused', what
             is neither taken over nor known to be needless. A conversion has none of the last two.
         reason: why it is not mapped, or what else to know.
@@ -51,8 +51,8 @@ def match_keys(weights: Mapping[str, Tensor], part: TrainedPart) -> list[KeyRow]
     """Say of every key of a published file, and of every weight of the model, what becomes of it.
 
     Args:
-        weights: as :func:`flmm.convert.read_published` returns them.
-        part: of the model that is to load them.
+        weights: What :func:`flmm.convert.read_published` returns.
+        part: The trained part of the model that is to load them.
 
     Returns:
         The file's keys in its order, then those that it lacks.

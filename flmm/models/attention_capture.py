@@ -59,7 +59,7 @@ class AttentionCapture:
     Args:
         phrases: one PhraseTokens for each sample of the batch.
         merge: how the tokens of a phrase become one map: 'mean' or 'max'.
-        heads: for each layer to read its heads, ascending.
+        heads: The heads to read of each layer, ascending.
     """
 
     phrases: list[PhraseTokens]
@@ -74,7 +74,7 @@ class AttentionCapture:
             layer: counted from 0; called for ascending ones.
             query: [B, A, S, D], after RoPE.
             key: [B, K, S, D], after RoPE.
-            scaling: of the logits.
+            scaling: What the logits are multiplied with.
         """
         if layer not in self.heads:
             return

@@ -53,8 +53,8 @@ class GroundingModel(BaseModel):
     Args:
         lmm: the LMM.
         num_channels: C, how many attention maps the mask head reads.
-        hidden_size: of the LMM's hidden states.
-        depth: of how many layers hidden states are read.
+        hidden_size: The width of the LMM's hidden states.
+        depth: The number of layers whose hidden states are read.
         mask_head: config of the mask head, without ``in_channels``, which is ``num_channels``.
         sam: the SAMWrapper, or its config.
         loss_mask: config of the per-pixel loss, of coarse and of refined masks.

@@ -113,7 +113,7 @@ class SAMWrapper(nn.Module):
         """Refine the masks of one image.
 
         Args:
-            image_embedding: from :meth:`encode_images`.
+            image_embedding: One of what :meth:`encode_images` returns.
             image_size: (IH, IW).
             coarse_logits: [M, IH, IW]; M may be 0.
             text_embeds: M tensors [T, C]; T may differ, and may be 0: box and coarse mask alone. Not read where

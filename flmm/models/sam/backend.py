@@ -60,7 +60,7 @@ class SamBackend(nn.Module):
         """Decode masks of any images.
 
         Args:
-            embedding: for each mask its image's, each stacked to [M, ...].
+            embedding: The embedding of each mask's image, by name, stacked to [M, ...].
             sparse: [M, T, C], those of :meth:`prompts` and any others, such as text.
             dense: [M, C, e, e], as :meth:`prompts` gives them.
             multimask_output: K = 3 candidates instead of the one that SAM means for clear prompts.
