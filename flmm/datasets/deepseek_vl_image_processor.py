@@ -1,12 +1,11 @@
 """An image and a user prompt -> what DeepSeek-VL reads, through the checkpoint's own processor."""
 
 import math
-import os
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import ProcessorMixin
 
 from flmm.apt.layout import TokenLayout
 from flmm.datasets.image_processor import ImageProcessorWrapper
@@ -23,7 +22,7 @@ class DeepseekVLImageProcessorWrapper(ImageProcessorWrapper):
     to the frame's, and the shorter one is padded on both sides in the mean colour.
 
     Args:
-        pretrained_model_name_or_path: ImageProcessorWrapper's, as is ``prompt_template``.
+        **kwargs: ImageProcessorWrapper's.
 
     Raises:
         ValueError: a processor of another family, one whose tokens form no square, or one that does not resize or pad.
@@ -36,13 +35,8 @@ class DeepseekVLImageProcessorWrapper(ImageProcessorWrapper):
     (24, 24)
     """
 
-    def __init__(
-        self,
-        *,
-        pretrained_model_name_or_path: str | os.PathLike | ProcessorMixin,
-        prompt_template: str | None = None,
-    ) -> None:
-        super().__init__(pretrained_model_name_or_path=pretrained_model_name_or_path, prompt_template=prompt_template)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.image_processor = self.processor.image_processor
         tokens = self.processor.num_image_tokens
         self.grid_side = math.isqrt(tokens)

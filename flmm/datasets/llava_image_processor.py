@@ -3,7 +3,6 @@
 Letters: L the side in px of the square that the vision tower reads (336), g its side in patches (24), T tiles.
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +27,7 @@ class LlavaImageProcessorWrapper(ImageProcessorWrapper):
     """A LLaVA-1.5 processor for one image and one user turn: the whole image, padded to a square, as F-LMM does it.
 
     Args:
-        pretrained_model_name_or_path: ImageProcessorWrapper's, as is ``prompt_template``.
+        **kwargs: ImageProcessorWrapper's.
 
     Raises:
         ValueError: the processor's settings don't say how many tokens a square has, or describe none.
@@ -38,13 +37,8 @@ class LlavaImageProcessorWrapper(ImageProcessorWrapper):
     576
     """
 
-    def __init__(
-        self,
-        *,
-        pretrained_model_name_or_path: str | os.PathLike | ProcessorMixin,
-        prompt_template: str | None = None,
-    ) -> None:
-        super().__init__(pretrained_model_name_or_path=pretrained_model_name_or_path, prompt_template=prompt_template)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         images = self.processor.image_processor
         self.side = _square_side(images.crop_size if images.do_center_crop else images.size)
         self.patch_size, self.num_leading = _tokens_of_a_square(self.processor)
@@ -93,7 +87,7 @@ class LlavaNextImageProcessorWrapper(ImageProcessorWrapper):
     image so thin that none of the grid is left has the first view only.
 
     Args:
-        pretrained_model_name_or_path: ImageProcessorWrapper's, as is ``prompt_template``.
+        **kwargs: ImageProcessorWrapper's.
 
     Raises:
         ValueError: the processor's settings don't say how many tokens a tile has, or tiles don't fit the resolutions.
@@ -103,13 +97,8 @@ class LlavaNextImageProcessorWrapper(ImageProcessorWrapper):
     2340
     """
 
-    def __init__(
-        self,
-        *,
-        pretrained_model_name_or_path: str | os.PathLike | ProcessorMixin,
-        prompt_template: str | None = None,
-    ) -> None:
-        super().__init__(pretrained_model_name_or_path=pretrained_model_name_or_path, prompt_template=prompt_template)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         images = self.processor.image_processor
         self.side = _square_side(images.crop_size)
         if _square_side(images.size) != self.side:
