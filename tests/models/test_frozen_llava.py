@@ -111,6 +111,14 @@ def test_fine_maps_are_read_where_unpadding_keeps_some_padding_or_cuts_the_image
         torch.testing.assert_close(found.attentions[:, fine.shape[1] :], fine, atol=1e-5, rtol=1e-5)
 
 
+def test_a_sample_of_more_views_than_are_read_is_refused():
+    sample = llava_sample(tiny_wrapper(side=SIDE), ['cat'], size=(56, 56))
+    twice = replace(sample, views=sample.views * 2)
+    message = r"image 'random_56_56.jpg' has 2 views, the model reads 1 \(num_views\); use the model's own processor"
+    with pytest.raises(ValueError, match=message):
+        tiny_grounder(side=SIDE).run_lmm([twice])
+
+
 def test_one_view_is_given_to_the_mask_head_twice():
     sample = llava_sample(tiny_wrapper('llava_next', side=SIDE), ['cat'], size=(4, 150))  # too thin for a row of cells
     assert len(sample.views) == 1
