@@ -174,17 +174,40 @@ def image_to_processed(masks: Tensor, meta_data: FrameMetaData) -> Tensor:
 def image_cells(meta_data: FrameMetaData, grid_size: Sequence[int]) -> tuple[slice, slice]:
     """Say which rows and columns of a grid over a frame show the image: the cells whose centre lies in it.
 
+    A sliver of an image that holds no centre has one cell all the same, that which shows the most of it.
+
     >>> image_cells(frame_meta_data((100, 200), (192, 384), (96, 96, 0, 0)), (24, 24))
     (slice(6, 18, None), slice(0, 24, None))
     """
     found = []
     for axis, cells in zip(('height', 'width'), grid_size, strict=True):
         before, side = meta_data['padding'][f'before_{axis}'], meta_data['padded_shape'][axis]
-        ends = (before * cells / side, (before + meta_data['image_shape'][axis]) * cells / side)
-        first, last = (math.ceil(end - 0.5) for end in ends)
-        first = min(max(first, 0), cells - 1)  # a sliver of an image has one cell all the same
-        found.append(slice(first, min(max(last, first + 1), cells)))
+        ends = (max(before, 0), min(before + meta_data['image_shape'][axis], side))
+        first, last = (math.ceil(end * cells / side - 0.5) for end in ends)
+        if first == last:
+            first = sum(ends) * cells // (2 * side)
+            last = first + 1
+        found.append(slice(first, last))
     return found[0], found[1]
+
+
+def frame_of_cells(meta_data: FrameMetaData, grid_size: Sequence[int], cells: tuple[slice, slice]) -> FrameMetaData:
+    """Describe what is left of a frame when some rows and columns of a grid over it are cut out.
+
+    Its unit is a px divided by the number of rows, or of columns: borders of cells are whole numbers of it.
+
+    >>> meta_data = frame_meta_data((100, 200), (5, 10), (2, 3, 0, 0))  # 10 x 10 px
+    >>> frame_of_cells(meta_data, (4, 1), (slice(1, 3), slice(0, 1)))['padding']['before_height']  # -0.5 px
+    -2
+    """
+    sizes, padding = [], []
+    for axis, number, kept in zip(('height', 'width'), grid_size, cells, strict=True):
+        side = meta_data['padded_shape'][axis]
+        sizes.append(meta_data['image_shape'][axis] * number)
+        before = meta_data['padding'][f'before_{axis}'] * number - kept.start * side
+        padding += [before, (kept.stop - kept.start) * side - sizes[-1] - before]
+    original = meta_data['original_shape']
+    return frame_meta_data((original['height'], original['width']), sizes, padding)
 
 
 def whole_cells(meta_data: FrameMetaData, grid_size: Sequence[int]) -> tuple[slice, slice]:
@@ -225,7 +248,7 @@ def resample_view(
         mode: how values between the centres of cells follow from those of the cells.
 
     Returns:
-        [M, C, h', w'] in the dtype of ``values``.
+        [M, C, h', w'] float32.
     """
     axes = []
     for axis, cells in zip(('height', 'width'), grid_size, strict=True):
@@ -236,9 +259,9 @@ def resample_view(
         in_source = in_image * source['image_shape'][axis] + source['padding'][f'before_{axis}']
         axes.append(in_source / source['padded_shape'][axis] * 2 - 1)  # -1 and 1 are the borders of the frame
     rows, columns = torch.meshgrid(*axes, indexing='ij')
-    places = torch.stack([columns, rows], dim=-1).to(values.dtype)  # [h', w', (x, y)]
+    places = torch.stack([columns, rows], dim=-1).float()  # [h', w', (x, y)]
     places = places.expand(len(values), -1, -1, -1)
-    return F.grid_sample(values, places, mode=mode, padding_mode='border', align_corners=False)
+    return F.grid_sample(values.float(), places, mode=mode, padding_mode='border', align_corners=False)
 
 
 def area_coverage(masks: Tensor, grid_size: Sequence[int]) -> Tensor:

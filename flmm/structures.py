@@ -105,6 +105,12 @@ class GroundingSample:
         self._check_fields()
         for number, view in enumerate(self.views):
             self._check_view(number, view)
+        columns, counts = torch.cat([view.columns for view in self.views]).unique(return_counts=True)
+        if int(counts.max()) > 1:
+            raise ValueError(
+                f'image {self.image_path!r}: token {int(columns[counts.argmax()])} of the sequence is in the columns '
+                f'of its views {int(counts.max())} times; a token shows one place in one view'
+            )
 
     @property
     def num_masks(self) -> int:

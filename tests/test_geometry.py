@@ -6,6 +6,7 @@ from torchvision.ops import masks_to_boxes as torchvision_masks_to_boxes
 from flmm.geometry import (
     area_coverage,
     frame_meta_data,
+    frame_of_cells,
     image_cells,
     image_to_processed,
     masks_to_boxes,
@@ -86,6 +87,40 @@ def test_cells_of_the_image_are_those_whose_centre_it_covers(padding, grid):
 
 
 @pytest.mark.parametrize(
+    ('padding', 'length', 'cells', 'expected'),
+    [
+        ((167, 168), 1, 24, 11),  # px 167 alone, cells of 14 px: the last px of cell 11
+        ((168, 167), 1, 24, 12),
+        ((160, 165), 11, 24, 11),  # 8 px in cell 11, 3 in cell 12
+        ((165, 160), 11, 24, 12),  # 3 and 8
+        ((0, 334), 2, 24, 0),
+        ((334, 0), 2, 24, 23),
+        ((-4, 334), 6, 24, 0),  # the frame cuts 4 px off
+    ],
+)
+def test_a_sliver_of_an_image_has_the_cell_that_shows_most_of_it(padding, length, cells, expected):
+    down = frame_meta_data((1, 400), (length, 336), padding=(*padding, 0, 0))
+    assert image_cells(down, (cells, 20)) == (slice(expected, expected + 1), slice(0, 20))
+    across = frame_meta_data((400, 1), (336, length), padding=(0, 0, *padding))
+    assert image_cells(across, (20, cells)) == (slice(0, 20), slice(expected, expected + 1))
+
+
+@pytest.mark.parametrize('padding', [(63, 64, 0, 0), (0, 0, 150, 31), (-3, -4, 5, 0)])
+@pytest.mark.parametrize('grid', [(24, 24), (7, 50)])
+def test_the_frame_of_some_cells_has_every_place_of_the_image_where_it_was(padding, grid):
+    whole = frame_meta_data((50, 60), (257, 203), padding=padding)
+    cells = (slice(2, 6), slice(3, grid[1] - 1))
+    cut = frame_of_cells(whole, grid, cells)
+    for axis, number, kept in zip(('height', 'width'), grid, cells, strict=True):
+        for place in (0.0, 0.3, 1.0):  # from end to end of the image
+            found, before = (
+                (place * frame['image_shape'][axis] + frame['padding'][f'before_{axis}']) / frame['padded_shape'][axis]
+                for frame in (cut, whole)
+            )
+            assert found * (kept.stop - kept.start) == pytest.approx(before * number - kept.start, abs=1e-9)
+
+
+@pytest.mark.parametrize(
     ('padding', 'length', 'grid', 'expected'),
     [  # by hand: begin * cells / 336, rounded down; length * cells / 336, rounded
         ((42, 42), 252, 64, (8, 56)),  # 8 and 48
@@ -113,6 +148,7 @@ def test_views_with_padding_meet_at_the_same_place_of_the_image():
         in_image = (column + 0.5) / 30  # of the width of the image
         in_source = (in_image * 100 + 50) / 200 * 20 - 0.5
         torch.testing.assert_close(found[0, 0, :, column], torch.full((11,), in_source), atol=1e-4, rtol=0)
+    assert torch.equal(resample_view(columns.bfloat16(), source, target, (11, 33)), found)  # places need all digits
 
 
 def test_processed_to_image_without_padding_is_one_bilinear_resize():

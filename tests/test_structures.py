@@ -101,6 +101,14 @@ def test_order_of_phrases_in_the_sequence_is_free():
             'its image tokens',
         ),
         (
+            {'views': [view(columns=torch.tensor([1, 2, 3, 4, 4, 6]))]},
+            'token 4 of the sequence is in the columns of its views 2 times; a token shows one place in one view',
+        ),
+        (  # columns that count from the view's own first token
+            {'views': [view(columns=torch.tensor([6, 7]), layout=TokenLayout.dense((1, 2))), view()]},
+            'token 6 of the sequence is in the columns of its views 2 times; a token shows one place in one view',
+        ),
+        (
             {'views': [view(meta_data=frame_meta_data((9, 9), (56, 84)))]},
             'image has size (50, 90), expected (9, 9) (the original shape of its views)',
         ),
@@ -225,7 +233,8 @@ def test_two_samples_show_the_same_picture():
     assert not sample.shows_the_same(replace(sample, image=sample.image.copy()))
     assert not sample.shows_the_same(replace(sample, lmm_inputs={'pixel_values': torch.ones(24, 1176)}))
     assert not sample.shows_the_same(replace(sample, lmm_inputs={**pixels, 'image_sizes': torch.zeros(2)}))
-    assert not sample.shows_the_same(replace(sample, views=[view(), view()]))
+    second = view(columns=torch.tensor([0, 7]), layout=TokenLayout.dense((1, 2)))
+    assert not sample.shows_the_same(replace(sample, views=[second, view()]))
     pruned = TokenLayout(tokens=torch.tensor([[0, 0, 2], [0, 2, 1], [1, 2, 1]]), grid_size=GRID)
     assert not sample.shows_the_same(replace(sample, views=[view(columns=torch.arange(1, 4), layout=pruned)]))
 

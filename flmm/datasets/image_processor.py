@@ -1,6 +1,7 @@
 """An image and a user's turn -> what an LMM reads. Every family has a wrapper of its processor with this contract."""
 
 import os
+import reprlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
@@ -83,14 +84,24 @@ class ImageProcessorWrapper(ABC):
         """How many tokens an image of this size in px has, at most."""
 
     def encode_text(self, text: str) -> list[int]:
-        """Tokenize ``text`` as plain text: no special token is added, and none is read out of it."""
-        return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
+        """Tokenize ``text`` as plain text: no special token is added, and none is read out of it.
+
+        Raises:
+            ValueError: the text holds the placeholder of an image, and the tokenizer does not know that it is special.
+        """
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
+        if self.image_token_id in ids:
+            raise ValueError(
+                f'the tokenizer would read an image out of the text {reprlib.repr(text)}; leave '
+                f"{self.processor.image_token!r} out of it, or mark that token as special in the checkpoint's tokenizer"
+            )
+        return ids
 
     def preprocess(self, image: Image.Image, *, prompt: str) -> ProcessedImage:
         """Prepare an image with the user's words about it.
 
         Raises:
-            ValueError: an image that the LMM's processor refuses.
+            ValueError: an image that the LMM's processor refuses, or a prompt that :meth:`encode_text` refuses.
         """
         lmm_inputs, num_placeholders, views = self.read_image(image)
         ids = self._prompt_ids(prompt.replace('<image>', '').strip())

@@ -186,6 +186,11 @@ class FrozenLMM(GroundingModel):
                 f'image {sample.image_path!r} was processed to {sorted(sample.lmm_inputs)}, the model reads '
                 f"{sorted(self.input_names)}; use the model's own processor"
             )
+        if len(sample.views) > self.num_views:
+            raise ValueError(
+                f'image {sample.image_path!r} has {len(sample.views)} views, the model reads {self.num_views} '
+                "(num_views); use the model's own processor"
+            )
         expected = self.lmm.config.image_token_id
         found = set(sample.input_ids[torch.cat([view.columns for view in sample.views])].tolist())
         if found != {expected}:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from flmm.geometry import FrameMetaData, frame_meta_data, image_cells, resample_view
+from flmm.geometry import FrameMetaData, frame_meta_data, frame_of_cells, image_cells, resample_view
 from flmm.phrase_scores import SOURCES, phrase_scores
 from flmm.structures import GroundingSample
 from flmm.visualization.text import TextFigure, fit_text, text_style
@@ -84,11 +84,14 @@ def attention_map(attentions: Tensor, meta_data: FrameMetaData, size: tuple[int,
     Returns:
         [PH, PW] float32 in 0..1.
     """
-    attentions = attentions.float()
-    rows, columns = image_cells(meta_data, attentions.shape[-2:])
-    share = attentions / attentions[:, rows, columns].sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+    grid_size = tuple(attentions.shape[-2:])
+    # Padding goes before anything is smoothed: else it would shine into the image.
+    rows, columns = image_cells(meta_data, grid_size)
+    frame = frame_of_cells(meta_data, grid_size, (rows, columns))
+    attentions = attentions[:, rows, columns].float()
+    share = attentions / attentions.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
     grid = share.mean(dim=0)[None, None]
-    smooth = resample_view(grid, meta_data, frame_meta_data(size, size), size, mode='bicubic')[0, 0].clamp(min=0)
+    smooth = resample_view(grid, frame, frame_meta_data(size, size), size, mode='bicubic')[0, 0].clamp(min=0)
     return (smooth / smooth.max().clamp(min=1e-12)).cpu().numpy()
 
 

@@ -12,6 +12,7 @@ from tiny_llava import MODEL_TYPES, llava_batch, llava_sample, random_image, tin
 from tiny_models import tiny_lmm as tiny_qwen
 from tiny_models import tiny_sam
 
+from flmm.apt.layout import TokenLayout
 from flmm.geometry import image_to_processed
 from flmm.models import SAMWrapper, pretrained_lmm
 from flmm.models.attention_capture import CAPTURING_SDPA
@@ -109,6 +110,16 @@ def test_fine_maps_are_read_where_unpadding_keeps_some_padding_or_cuts_the_image
         (found,) = model.encode([sample])
         _, fine = f_lmm_reading(eager_outputs(lmm, sample)[0], sample)
         torch.testing.assert_close(found.attentions[:, fine.shape[1] :], fine, atol=1e-5, rtol=1e-5)
+
+
+def test_a_sample_of_more_views_than_are_read_is_refused():
+    sample = llava_sample(tiny_wrapper(side=SIDE), ['cat'], size=(56, 56))
+    (view,) = sample.views
+    half = TokenLayout.dense((2, 4))
+    halves = [replace(view, columns=columns, layout=half) for columns in view.columns.split(8)]
+    message = r"image 'random_56_56.jpg' has 2 views, the model reads 1 \(num_views\); use the model's own processor"
+    with pytest.raises(ValueError, match=message):
+        tiny_grounder(side=SIDE).run_lmm([replace(sample, views=halves)])
 
 
 def test_one_view_is_given_to_the_mask_head_twice():

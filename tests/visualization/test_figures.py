@@ -67,9 +67,19 @@ def test_attention_map_is_laid_over_the_image_without_the_padding():
     """An image of 100 x 200 px in the middle of a square of 8 x 8 cells, of which it covers four rows."""
     frame = frame_meta_data((100, 200), (48, 96), (24, 24, 0, 0))
     grid = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
-    grid[:, :2], grid[:, 6:] = grid[:, 2:3], grid[:, 5:6]  # padding that says what the border of the image does
+    grid[:, 1], grid[:, 6] = 20.0, 30.0  # sinks in the padding, next to the image
     expected = attention_map(grid[:, 2:6], WHOLE, (20, 40))
     np.testing.assert_allclose(attention_map(grid, frame, (20, 40)), expected, atol=1e-5)
+
+    # Where the image begins and ends within cells: 21 px down in one of 24 px, and 20 px up in another.
+    odd = frame_meta_data((100, 200), (151, 192), (21, 20, 0, 0))
+    ramp = torch.arange(8.0)[:, None].expand(1, 8, 8).clone()
+    ramp[:, 0] = ramp[:, 7] = 1e3
+    heat = attention_map(ramp, odd, (302, 8))[:, 3]  # every px of the frame is two here
+    places = (21 + (np.arange(302) + 0.5) / 2) / 24 - 0.5
+    inner = (places > 2) & (places < 5)
+    np.testing.assert_allclose(heat[inner] / heat[inner][0], places[inner] / places[inner][0], rtol=0.03)  # bicubic
+    assert heat.argmax() > 250
 
     at = torch.full((2, 8, 8), 1e-3)
     at[:, 0, 0] = 1.0  # a sink in the padding

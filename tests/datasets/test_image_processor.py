@@ -1,0 +1,44 @@
+"""What ImageProcessorWrapper does for every family; tests/families/test_contract.py has the rest."""
+
+import pytest
+from tiny_llava import random_image, tiny_processor, tiny_tokenizer
+from transformers import AddedToken, LlamaTokenizer
+
+from flmm.datasets import RefCOCO2PNG, unlabelled_item
+from flmm.datasets.llava_image_processor import LlavaImageProcessorWrapper
+
+
+def test_plain_text_that_the_tokenizer_takes_for_an_image_is_refused():
+    vocab = {name: index for name, index in tiny_tokenizer().get_vocab().items() if name != '<image>'}
+    processor = tiny_processor()
+    processor.tokenizer = LlamaTokenizer(vocab=vocab, merges=[], add_bos_token=True)
+    processor.tokenizer.add_tokens([AddedToken('<image>', special=False, normalized=False)])
+    assert processor.tokenizer.convert_tokens_to_ids('<image>') == processor.image_token_id
+    wrapper = LlavaImageProcessorWrapper(pretrained_model_name_or_path=processor)
+    message = r"the tokenizer would read an image out of the text '.*<image>.*'; leave '<image>' out of it, or mark"
+    with pytest.raises(ValueError, match=rf"^image 'a\.jpg': {message}"):
+        RefCOCO2PNG(image_processor=wrapper, prompt='').transform(
+            unlabelled_item(random_image(9, 9), ['b <image>'], path='a.jpg')
+        )
+    with pytest.raises(ValueError, match=message):  # what is left of the prompt without its <image>
+        wrapper.preprocess(random_image(9, 9), prompt='<im<image>age>')
+    assert wrapper.encode_text('an image')
+
+
+@pytest.mark.parametrize('prompt', ['{prompt}', '{}', '{0!r} {a}', '%s', '\\1', ''])
+def test_a_prompt_stands_in_the_template_as_it_is(prompt):
+    processor = tiny_processor()
+    template = '{system} %d USER: <image>\n{prompt} {ASSISTANT}:'
+    wrapper = LlavaImageProcessorWrapper(pretrained_model_name_or_path=processor, prompt_template=template)
+    found = wrapper.preprocess(random_image(20, 30), prompt=prompt)
+    text = f'{{system}} %d USER: <image>\n{prompt} {{ASSISTANT}}:'
+    stock = processor(text=text, images=random_image(20, 30))['input_ids'][0]
+    assert found.input_ids.tolist() == stock
+
+
+@pytest.mark.parametrize(
+    'template', ['USER: {prompt}', '<image>', '{prompt} <image>', '<image><image>{prompt}', '<image>{prompt}{prompt}']
+)
+def test_a_template_without_one_image_and_one_prompt_behind_it_is_refused(template):
+    with pytest.raises(ValueError, match=r"prompt_template is .*, expected one '<image>' and, behind it, one"):
+        LlavaImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor(), prompt_template=template)
