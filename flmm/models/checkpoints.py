@@ -90,10 +90,9 @@ def check_weights(weights: Any, path: str | Path) -> None:
         if not isinstance(value, torch.Tensor):
             raise ValueError(f'checkpoint {str(path)!r}: {name!r} is a {type(value).__name__}, expected a tensor')
         # torch and mmengine would leave the model's own numbers where these cannot be copied, and log it at most
-        if value.layout != torch.strided or value.is_quantized or value.is_meta or value.is_nested:
-            kind = 'quantized' if value.is_quantized else 'nested' if value.is_nested else value.layout
+        if value.layout != torch.strided or value.is_meta:
             raise ValueError(
-                f'checkpoint {str(path)!r}: {name!r} is a tensor of another kind ({kind}, device {value.device.type}), '
+                f'checkpoint {str(path)!r}: {name!r} is a tensor of another kind ({value.layout}, device {value.device.type}), '
                 'expected a dense one with its numbers'
             )
 
