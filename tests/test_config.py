@@ -244,3 +244,12 @@ def test_mappings_are_found_at_any_depth_outer_before_inner():
     outer = {'a': [inner, (deep,)], 'b': {'e': other}}
     assert list(mappings_in([outer, 'text', 3])) == [outer, inner, deep, {'e': other}, other]
     assert list(mappings_in(None)) == []
+
+
+def test_what_training_md_overrides_reaches_the_model_and_every_pipeline():
+    path = 'dataset.pipeline.2.image_processor.pretrained_model_name_or_path'
+    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    overrides = dict.fromkeys([*(f'{loader}.{path}' for loader in loaders), 'model.lmm.name_or_path'], '/elsewhere')
+    config = read_config(DEMO, overrides)
+    found = [config[loader].dataset.pipeline[2].image_processor.pretrained_model_name_or_path for loader in loaders]
+    assert [*found, config.model.lmm.name_or_path] == ['/elsewhere'] * 4

@@ -92,8 +92,8 @@ def check_weights(weights: Any, path: str | Path) -> None:
         # torch and mmengine would leave the model's own numbers where these cannot be copied, and log it at most
         if value.layout != torch.strided or value.is_meta:
             raise ValueError(
-                f'checkpoint {str(path)!r}: {name!r} is a tensor of another kind ({value.layout}, device {value.device.type}), '
-                'expected a dense one with its numbers'
+                f'checkpoint {str(path)!r}: {name!r} is a tensor of another kind ({value.layout}, device '
+                f'{value.device.type}), expected a dense one with its numbers'
             )
 
 
