@@ -4,8 +4,10 @@
 
 - ``flmm.inference`` has PhraseGrounder: masks for phrases of any image, from a config and a checkpoint.
 - ``flmm.datasets`` and ``flmm.models`` hold what configs name; ``flmm.engine`` and ``flmm.evaluation`` run it.
+- ``flmm.families`` lists the LMMs that can be frozen; ``flmm.features`` stores what they say;
+  ``flmm.convert`` turns published checkpoints into those of this package.
 - ``flmm.visualization`` draws samples; ``flmm.shapes`` draws scenes to try all of this on.
-- ``flmm.qwen`` has Qwen2-VL and Qwen2.5-VL with adaptive patches, ``flmm.apt`` the patches alone.
+- ``flmm.qwen`` has Qwen-VL models with adaptive patches, ``flmm.apt`` the patches alone.
 - ``flmm.finetune`` turns conversations into batches for transformers' Trainer.
 """
 

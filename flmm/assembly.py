@@ -15,6 +15,9 @@ def assemble(
     >>> _base_ = ['../_base_/f_lmm_refcoco.py', '../_base_/lmms/qwen2_5_vl_3b.py']
     >>> model, train_dataloader, val_dataloader, test_dataloader = assemble(_base_)
 
+    What was put together before does not change with the variables: a config that is based on such a one, and has
+    another image processor, calls this again.
+
     Args:
         base: the config's ``_base_``, with ``frozen_lmm`` (the type of the model), ``lmm``, ``image_processor``,
             ``loading`` (the pipeline's first steps) and ``to_sample`` (its last one, without the image processor).

@@ -43,7 +43,8 @@ def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     Args:
         path: a .py, .json or .yaml file.
         overrides: dotted keys and their new values, as ``--cfg-options`` gives them. A key must exist in the config,
-            below one that mmengine's Runner reads, or be one of these; ``+key`` adds one that does not exist.
+            below one that mmengine's Runner reads, or be one of these; ``+key`` adds one that does not exist. Neither
+            may lie in a variable, of which the rest of the config was made when the file was read.
 
     Raises:
         ValueError: the file does not exist, or has YAML tags; a key looks misspelt; an override names no key or a mere
@@ -62,6 +63,7 @@ def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     for key in overrides:
         if not key.startswith('+'):
             _check_exists(config, key)
+        _check_is_no_variable(config, key)
     try:
         config.merge_from_dict({key.removeprefix('+'): value for key, value in overrides.items()})
     except (KeyError, TypeError) as error:
@@ -112,17 +114,28 @@ def _check_exists(config: Config, key: str) -> None:
                 f'effect; a new key is added by +{key}=...'
             )
         node = children[part]
-    if parts[0] not in KNOWN_KEYS:
-        used = [
-            other
-            for other in _all_keys(config)
-            if other.split('.')[0] in KNOWN_KEYS and f'.{other}'.endswith(f'.{key}')
-        ]
-        where = f'override {", ".join(used[:3])}' if used else 'override what is made of it'
-        raise ValueError(
-            f'override {key!r}: {parts[0]!r} is a variable of the config, of which the rest is made already, so it '
-            f'would have no effect; {where}'
-        )
+
+
+def _check_is_no_variable(config: Config, key: str) -> None:
+    """Raise a ValueError if ``key``, maybe with a '+', lies in a variable that the Runner does not read."""
+    name, *below = key.removeprefix('+').split('.')
+    if name in KNOWN_KEYS or name not in config:
+        return
+    # Where the rest of the config has what the variable was put into: under its name, or by what it holds alone. The
+    # last part of a key that is added is nowhere yet.
+    added = below[-1:] if key.startswith('+') else []
+    sought = [name, *below[: len(below) - len(added)]]
+    known = [other for other in _all_keys(config) if other.split('.')[0] in KNOWN_KEYS]
+    used: list[str] = []
+    while sought and not sought[0].isdigit() and not used:
+        used = [other for other in known if f'.{other}'.endswith('.' + '.'.join(sought))]
+        del sought[0]
+    sign = '+' if added else ''
+    where = ', '.join(sign + '.'.join([other, *added]) for other in used[:3]) or 'what is made of it'
+    raise ValueError(
+        f'override {key!r}: {name!r} is a variable of the config, of which the rest is made already, so it would have '
+        f'no effect; override {where}'
+    )
 
 
 def _all_keys(node: Any, prefix: str = '') -> Iterator[str]:

@@ -58,17 +58,28 @@ def test_overrides():
 @pytest.mark.parametrize(
     ('key', 'where'),
     [
-        ('to_sample.prompt', 'override what is made of it'),
+        (
+            'to_sample.prompt',
+            r'override train_dataloader\.dataset\.pipeline\.2\.prompt, val_data\S*\.2\.prompt, test_data\S*prompt$',
+        ),
         ('image_processor.blur', r'override train_dataloader\.dataset\.pipeline\.2\.image_processor\.blur, val_data'),
         ('lmm.dtype', r'override model\.lmm\.dtype'),
-        ('loading.0.type', 'override what is made of it'),
-        ('shapes.data_root', 'override what is made of it'),
+        ('loading.0.type', 'override what is made of it$'),
+        ('shapes.data_root', r'override train_dataloader\.dataset\.data_root, val_dataloader\.dataset\.data_root, t'),
+        ('frozen_lmm', 'override what is made of it$'),
+        (
+            '+image_processor.alpha',
+            r'override \+train_dataloader\.dataset\.pipeline\.2\.image_processor\.alpha, \+val_dataloader\.data',
+        ),
+        ('+lmm.seed', r'override \+model\.lmm\.seed$'),
+        ('+frozen_lmm', 'override what is made of it$'),
     ],
 )
 def test_overrides_of_variables_are_refused(key, where):
     """mmengine puts their values in place while it reads the file: an override comes too late."""
-    name = key.split('.')[0]
-    with pytest.raises(ValueError, match=rf"override '{key}': '{name}' is a variable of the config, .*{where}"):
+    name = key.removeprefix('+').split('.')[0]
+    message = rf"override '{re.escape(key)}': '{name}' is a variable of the config, .*{where}"
+    with pytest.raises(ValueError, match=message):
         read_config(DEMO, {key: 'x'})
 
 
@@ -120,7 +131,7 @@ def test_yaml_may_use_the_variables_of_mmengine(tmp_path):
 @pytest.mark.parametrize(
     ('key', 'message'),
     [
-        ('+loading.2.type', 'Index 2 exceeds the length of list'),
+        ('+train_dataloader.dataset.pipeline.9.type', 'Index 9 exceeds the length of list'),
         ('+train_cfg.max_epochs.x', 'max_epochs=.* cannot inherit from base'),
         ('model.sam.sam.encoder_global_attn_indexes.0', 'encoder_global_attn_indexes=.* cannot inherit from base'),
     ],
@@ -233,3 +244,12 @@ def test_mappings_are_found_at_any_depth_outer_before_inner():
     outer = {'a': [inner, (deep,)], 'b': {'e': other}}
     assert list(mappings_in([outer, 'text', 3])) == [outer, inner, deep, {'e': other}, other]
     assert list(mappings_in(None)) == []
+
+
+def test_what_training_md_overrides_reaches_the_model_and_every_pipeline():
+    path = 'dataset.pipeline.2.image_processor.pretrained_model_name_or_path'
+    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    overrides = dict.fromkeys([*(f'{loader}.{path}' for loader in loaders), 'model.lmm.name_or_path'], '/elsewhere')
+    config = read_config(DEMO, overrides)
+    found = [config[loader].dataset.pipeline[2].image_processor.pretrained_model_name_or_path for loader in loaders]
+    assert [*found, config.model.lmm.name_or_path] == ['/elsewhere'] * 4

@@ -13,7 +13,10 @@ HEAVY = {'matplotlib', 'mmcv', 'mmdet', 'mmengine', 'segment_anything', 'torch',
     ('module', 'allowed'),
     [
         ('flmm', set()),
+        ('flmm.families', set()),
         ('flmm.shapes', set()),
+        ('flmm.apt', {'torch'}),
+        ('flmm.structures', {'torch'}),
         ('flmm.visualization', {'torch', 'matplotlib'}),
         ('flmm.qwen', {'torch', 'transformers'}),
     ],
@@ -27,8 +30,8 @@ def test_a_part_imports_what_it_needs_alone(module, allowed):
 @pytest.mark.parametrize(
     'package',
     [
-        'flmm', 'flmm.apt', 'flmm.datasets', 'flmm.engine', 'flmm.evaluation', 'flmm.finetune', 'flmm.models',
-        'flmm.qwen', 'flmm.shapes', 'flmm.visualization',
+        'flmm', 'flmm.apt', 'flmm.convert', 'flmm.datasets', 'flmm.engine', 'flmm.evaluation', 'flmm.features',
+        'flmm.finetune', 'flmm.models', 'flmm.qwen', 'flmm.shapes', 'flmm.visualization',
     ],
 )  # fmt: skip
 def test_a_package_has_the_names_that_it_lists(package):

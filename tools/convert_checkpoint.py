@@ -3,12 +3,13 @@
     python tools/convert_checkpoint.py CONFIG PUBLISHED.pth OUT.pth --report report.json
 
 CONFIG is the config of the same model; neither the LMM nor SAM is loaded, so this takes seconds on any machine. Prints
-what becomes of every key. Writes OUT only if the file has all that the model trains, in its sizes, and nothing unknown.
-OUT is what tools/test.py and PhraseGrounder take. Nothing of the file is executed.
+what becomes of every key. Writes OUT only if the file has all that the model trains, in its sizes and finite, and
+nothing unknown. OUT is what tools/test.py and PhraseGrounder take. Nothing of the file is executed.
 """
 
 import argparse
 import json
+import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -41,16 +42,34 @@ def format_rows(rows: list[KeyRow]) -> str:
     return f'{table}\n\n{", ".join(f"{counts[status]} {status}" for status in STATUSES)}'
 
 
+def check_places(args: argparse.Namespace) -> None:
+    """Refuse to write over what is read, or over what is written.
+
+    Raises:
+        ValueError: two of the files are one, or a folder is in the place of one to write.
+    """
+    for path, what in ((args.out, 'converted one'), (args.report, 'report')):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise ValueError(f'{str(path)!r} is a folder; give the name of a file for the {what}')
+        for other, name in ((args.published, 'the published file'), (args.config, 'the config')):
+            if path.exists() and os.path.exists(other) and os.path.samefile(path, other):
+                raise ValueError(f'{str(path)!r} is {name} itself; give another name for the {what}')
+    if args.report is not None and args.report.resolve() == args.out.resolve():
+        raise ValueError(f'--report is {str(args.report)!r}, where the converted file goes; give another name for it')
+
+
 def main() -> None:
     args = parse_args()
-    if args.out.resolve() == args.published.resolve():
-        raise ValueError(f'{str(args.out)!r} is the published file itself; give another name for the converted one')
+    check_places(args)
     weights = read_published(args.published)
     part = TrainedPart.of(build_without_weights(read_config(args.config)))
     rows = match_keys(weights, part)
     print(format_rows(rows))
     if args.report is not None:
         document = {'config': args.config, 'published': str(args.published), 'keys': [asdict(row) for row in rows]}
+        args.report.parent.mkdir(parents=True, exist_ok=True)
         args.report.write_text(json.dumps(document, indent=1) + '\n', encoding='utf-8')
     converted = converted_weights(weights, rows, part)
     args.out.parent.mkdir(parents=True, exist_ok=True)

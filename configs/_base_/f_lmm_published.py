@@ -11,5 +11,5 @@ _base_ = './f_lmm_refcoco.py'
 model = dict(mask_head=dict(upsample_by='scale_factor'), padding_cut='whole_cells')
 # The first sentence of each ref, all refs of an image in one sequence: what F-LMM's tables score.
 test_dataloader = dict(dataset=dict(protocols=('first_sentence',)))
-# Batch size, rate and schedule are F-LMM's everywhere; bfloat16 is not.
+# All configs have F-LMM's batch size, rate and schedule; its bfloat16 only these.
 optim_wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16')

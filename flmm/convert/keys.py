@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from flmm.convert.trained_part import TrainedPart
+from flmm.plain_text import printable
 
 WRAPPER = 'module.'
 """What DistributedDataParallel puts before every name."""
@@ -80,6 +81,8 @@ def _row(key: str, value: Tensor, part: TrainedPart, *, is_doubled: bool) -> Key
         problem = f'the model has {tuple(expected)}'
     elif not value.is_floating_point():
         problem = f'holds {value.dtype}, expected floating point numbers'
+    elif not value.to(torch.float32).isfinite().all():
+        problem = 'holds numbers that are NaN, or infinite in float32'
     else:
         note = 'a constant: compared with the model when it is loaded' if name in part.buffers else ''
         return KeyRow(key=key, target=name, shape=shape, status='mapped', reason=note)
@@ -94,14 +97,20 @@ def converted_weights(weights: Mapping[str, Tensor], rows: Iterable[KeyRow], par
     """
     problems = [row for row in rows if row.status in ('missing', 'refused')]
     if problems:
-        listing = '; '.join(f'{row.key or row.target} {row.shape}: {row.status}, {row.reason}' for row in problems[:5])
+        listing = '; '.join(
+            f'{printable(row.key or row.target)} {row.shape}: {row.status}, {printable(row.reason)}'
+            for row in problems[:5]
+        )
         raise ValueError(
             f'{len(problems)} keys do not fit the model: {listing}{"; ..." if len(problems) > 5 else ""}. Give the '
             'config of the model that the file was published for, with all attention heads (no layers=, no heads=)'
         )
-    # copies: tensors that DeepSpeed's flat buffers were cut into would each be saved with the whole buffer
+    # Detached: a file may hold parameters. Copies: tensors that DeepSpeed's flat buffers were cut into would each be
+    # saved with the whole buffer.
     return {
-        row.target: weights[row.key].to(
+        row.target: weights[row.key]
+        .detach()
+        .to(
             dtype=torch.float32 if row.target in part.weights else None,
             copy=True,
             memory_format=torch.contiguous_format,

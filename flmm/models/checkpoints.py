@@ -77,7 +77,7 @@ def read_plain_data(path: str | Path, *, map_location: str | Callable = 'cpu') -
 
 
 def check_weights(weights: Any, path: str | Path) -> None:
-    """Refuse what is no dict of named tensors.
+    """Refuse what is no dict of named, dense tensors.
 
     Raises:
         ValueError: naming the file and the first entry that is none.
@@ -89,6 +89,12 @@ def check_weights(weights: Any, path: str | Path) -> None:
             raise ValueError(f'checkpoint {str(path)!r}: {name!r} is no name of a tensor')
         if not isinstance(value, torch.Tensor):
             raise ValueError(f'checkpoint {str(path)!r}: {name!r} is a {type(value).__name__}, expected a tensor')
+        # torch and mmengine would leave the model's own numbers where these cannot be copied, and log it at most
+        if value.layout != torch.strided or value.is_meta:
+            raise ValueError(
+                f'checkpoint {str(path)!r}: {name!r} is a tensor of another kind ({value.layout}, device '
+                f'{value.device.type}), expected a dense one with its numbers'
+            )
 
 
 def load_trained(model: 'FrozenLMM', path: str | Path) -> None:

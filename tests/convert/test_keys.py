@@ -44,7 +44,7 @@ def test_the_published_sizes_fit(name, channels):
     assert sizes['channels'] == channels
     shapes = published_shapes(**sizes)
     part = part_of(**sizes)
-    rows = match_keys({key: torch.empty(shape, device='meta') for key, shape in shapes.items()}, part)
+    rows = match_keys({key: torch.zeros(()).expand(shape) for key, shape in shapes.items()}, part)
     assert {row.status for row in rows} == {'mapped'}
     assert [(row.key, row.target, row.shape) for row in rows] == [(key, key, shape) for key, shape in shapes.items()]
     # 53 of the mask head, 16 of the prompt encoder, 119 of the mask decoder, 3 of the text
@@ -54,7 +54,7 @@ def test_the_published_sizes_fit(name, channels):
 
 def test_the_head_of_another_model_is_refused():
     shapes = published_shapes(**sizes_of('frozen_deepseek_vl_1_3b_chat'))
-    weights = {key: torch.empty(shape, device='meta') for key, shape in shapes.items()}
+    weights = {key: torch.zeros(()).expand(shape) for key, shape in shapes.items()}
     part = part_of(**sizes_of('frozen_deepseek_vl_7b_chat'))
     rows = match_keys(weights, part)
     refused = {row.key: (row.shape, row.target, row.reason) for row in rows if row.status == 'refused'}
@@ -118,6 +118,26 @@ def test_keys_that_are_missing_unknown_doubled_or_no_numbers():
     with pytest.raises(
         ValueError, match=r'5 keys do not fit .*text_layer_weights \(3,\): missing, the model trains it'
     ):
+        converted_weights(weights, match_keys(weights, PART), PART)
+
+
+@pytest.mark.parametrize(
+    ('numbers', 'dtype'),
+    [([1, float('nan')], torch.float32), ([0, float('-inf')], torch.float16), ([1e300, 0], torch.float64)],
+)
+def test_numbers_that_are_not_finite_are_refused(numbers, dtype):
+    weights = {**WEIGHTS, 'text_proj.bias': torch.tensor(numbers, dtype=dtype)}
+    assert statuses(weights)['text_proj.bias'] == ('refused', 'holds numbers that are NaN, or infinite in float32')
+    with pytest.raises(ValueError, match=r'1 keys do not fit .* text_proj\.bias \(2,\): refused, holds numbers'):
+        converted_weights(weights, match_keys(weights, PART), PART)
+
+
+def test_parameters_become_tensors_and_names_are_printable():
+    weights = {key: torch.nn.Parameter(value) for key, value in WEIGHTS.items()}
+    converted = converted_weights(weights, match_keys(weights, PART), PART)
+    assert not any(value.requires_grad for value in converted.values())
+    weights['a\x1b[31m'] = torch.zeros(1)
+    with pytest.raises(ValueError, match=re.escape('a\\x1b[31m (1,): refused')):
         converted_weights(weights, match_keys(weights, PART), PART)
 
 

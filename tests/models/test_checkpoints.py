@@ -120,6 +120,20 @@ def test_what_holds_no_weights(tmp_path, content, message):
         read_checkpoint(tmp_path / 'other.pth')
 
 
+@pytest.mark.parametrize(
+    ('value', 'kind'),
+    [
+        (torch.eye(3).to_sparse(), r'torch\.sparse_coo, device cpu'),
+        (torch.zeros(3, device='meta'), r'torch\.strided, device meta'),
+    ],
+    ids=['sparse', 'meta'],
+)
+def test_tensors_that_could_not_be_copied(tmp_path, value, kind):
+    torch.save({'state_dict': {'scale': value}}, tmp_path / 'odd.pth')
+    with pytest.raises(ValueError, match=rf"odd\.pth': 'scale' is a tensor of another kind \({kind}\), expected"):
+        read_checkpoint(tmp_path / 'odd.pth')
+
+
 def test_where_a_checkpoint_lies(tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
     torch.save({'scale': torch.ones(1)}, tmp_path / 'weights.pth')

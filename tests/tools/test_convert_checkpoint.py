@@ -134,3 +134,20 @@ def test_the_published_file_is_not_overwritten(config, tmp_path):
     with pytest.raises(ValueError, match=r'is the published file itself; give another name'):
         run_tool('convert_checkpoint', config, tmp_path / 'published.pth', tmp_path / 'published.pth')
     assert (tmp_path / 'published.pth').read_bytes() == b'kept'
+
+
+def test_nothing_is_written_over_what_is_read_nor_twice(config, tmp_path):
+    published, out = tmp_path / 'published.pth', tmp_path / 'out.pth'
+    published.write_bytes(b'kept')
+    (tmp_path / 'linked.pth').hardlink_to(published)
+    for arguments, message in (
+        ((out, '--report', published), r'published\.pth. is the published file itself; .* for the report'),
+        ((tmp_path / 'linked.pth',), r'linked\.pth. is the published file itself'),
+        ((out, '--report', config), r'is the config itself; give another name for the report'),
+        ((out, '--report', out), r'where the converted file goes'),
+        ((tmp_path,), r'is a folder; give the name of a file for the converted one'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run_tool('convert_checkpoint', config, published, *arguments)
+    assert published.read_bytes() == b'kept'
+    assert not out.exists()
