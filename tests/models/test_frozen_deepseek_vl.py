@@ -167,7 +167,8 @@ def test_lmms_and_samples_of_other_families_are_refused_by_name():
         FrozenDeepseekVLSAM(lmm=tiny_qwen_lmm(), **REST)
     with pytest.raises(ValueError, match=r"'deepseek_vl'; FrozenQwenSAM does not run it, FrozenDeepseekVLSAM does"):
         FrozenQwenSAM(lmm=tiny_lmm(), **REST)
-    with pytest.raises(ValueError, match=r"random_0\.jpg' was processed with image tokens \[261\], the model has 258"):
+    message = r"was processed to \['image_grid_thw', 'pixel_values'\], the model reads \['pixel_values'\]; use"
+    with pytest.raises(ValueError, match=message):
         build_grounder('deepseek_vl').encode([make_sample(build_wrapper('qwen2_5_vl'), ['a'])])
 
 
