@@ -50,7 +50,8 @@ class ImageProcessorWrapper(ABC):
             such as ``'USER: <image>\\n{prompt} ASSISTANT:'``. None takes the chat template of the checkpoint.
 
     Raises:
-        ValueError: the processor is of another family, or a template without exactly one image and one prompt.
+        ValueError: the processor is of another family, its tokenizer lacks the image token, or a template without
+            exactly one image and one prompt.
     """
 
     def __init__(
@@ -65,6 +66,12 @@ class ImageProcessorWrapper(ABC):
         check_processor(self.processor, wrapper=type(self))
         self.tokenizer = self.processor.tokenizer
         self.image_token_id: int = self.processor.image_token_id
+        image_token = self.processor.image_token
+        # Where it is missing, processors take the id of an unknown token, or of a piece of its name.
+        if self.tokenizer.convert_ids_to_tokens(self.image_token_id) != image_token:
+            raise ValueError(
+                f"the tokenizer lacks the processor's image token {image_token!r}; add it, or name another"
+            )
         self.chat = self._chat_template() if prompt_template is None else self._given_template(prompt_template)
 
     @abstractmethod
@@ -137,10 +144,11 @@ class ImageProcessorWrapper(ABC):
         return before, after
 
     def _given_template(self, template: str) -> tuple[str, str]:
-        before, found, after = template.partition('{prompt}')
-        if not found or '{prompt}' in after or before.count('<image>') != 1 or '<image>' in after:
+        image_token = self.processor.image_token  # a template may write it out, or else '<image>'
+        before, found, after = template.replace('<image>', image_token).partition('{prompt}')
+        if not found or '{prompt}' in after or before.count(image_token) != 1 or image_token in after:
             raise ValueError(
                 f"prompt_template is {template!r}, expected one '<image>' and, behind it, one '{{prompt}}', such as "
                 "'USER: <image>\\n{prompt} ASSISTANT:'"
             )
-        return before.replace('<image>', self.processor.image_token), after
+        return before, after

@@ -30,7 +30,8 @@ class LlavaImageProcessorWrapper(ImageProcessorWrapper):
         **kwargs: ImageProcessorWrapper's.
 
     Raises:
-        ValueError: the processor's settings don't say how many tokens a square has, or describe none.
+        ValueError: the processor's settings don't say how many tokens a square has, or in what colour it is padded,
+            or describe none.
 
     >>> wrapper = LlavaImageProcessorWrapper(pretrained_model_name_or_path='llava-hf/llava-1.5-7b-hf')
     >>> wrapper.num_image_tokens(480, 640)
@@ -41,6 +42,11 @@ class LlavaImageProcessorWrapper(ImageProcessorWrapper):
         super().__init__(**kwargs)
         images = self.processor.image_processor
         self.side = _square_side(images.crop_size if images.do_center_crop else images.size)
+        if not isinstance(images.image_mean, Sequence):
+            raise ValueError(
+                f'the image processor has image_mean {images.image_mean!r}; images are padded in that colour, give '
+                'three numbers'
+            )
         self.patch_size, self.num_leading = _tokens_of_a_square(self.processor)
         if self.num_leading < 0:
             raise ValueError(f'{_strategy(self.processor)}: the first patch of the image would be dropped')
@@ -117,7 +123,7 @@ class LlavaNextImageProcessorWrapper(ImageProcessorWrapper):
                 f'tiles of {self.side} px are no whole number of patches of {self.patch_size} px, so that their cells '
                 'are no even grid; such a LLaVA-NeXT is not supported'
             )
-        self.resolutions = images.image_grid_pinpoints
+        self.resolutions = images.image_grid_pinpoints or []
         bad = [size for size in self.resolutions if any(side < 1 or side % self.side for side in size)]
         if bad or not self.resolutions:
             raise ValueError(

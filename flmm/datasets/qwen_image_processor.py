@@ -40,8 +40,8 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
             ``max_token_size``.
 
     Raises:
-        ValueError: bounds of the image size that exclude each other, a setting of the patches out of its range, or an
-            unknown one.
+        ValueError: a processor that does not resize, bounds of the image size that exclude each other, a setting of
+            the patches out of its range, or an unknown one.
 
     >>> processor = QwenImageProcessorWrapper(
     ...     pretrained_model_name_or_path='assets/demo_lmm', patch_selection_method='budget', alpha=0.3, blur=5
@@ -66,6 +66,10 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
                 f'{", ".join(SETTINGS)}'
             )
         super().__init__(pretrained_model_name_or_path=pretrained_model_name_or_path, prompt_template=prompt_template)
+        if not self.processor.image_processor.do_resize:
+            raise ValueError(
+                'the image processor has do_resize=False, so images would be no whole number of units; set it to True'
+            )
         bounds = tuple(alpha) if isinstance(alpha, Sequence) else (alpha, alpha)
         if len(bounds) != 2 or not all(isinstance(bound, Real) for bound in bounds) or bounds[0] > bounds[1]:
             raise ValueError(f'alpha is {alpha!r}, expected a number or a pair (low, high) with low <= high')

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
 from flmm.models.frozen_lmm import FrozenLMM
 from flmm.registry import MODELS
@@ -42,6 +43,19 @@ class FrozenLlavaNextSAM(FrozenLMM):
     num_views: ClassVar[int] = 2
     input_names = ('pixel_values', 'image_sizes')
 
+    def check_sample(self, sample: GroundingSample) -> None:
+        """Refuse also what was cut into another number of tiles: processor and LMM have their own list of sizes."""
+        super().check_sample(sample)
+        config = self.lmm.config
+        (size,) = sample.lmm_inputs['image_sizes'].tolist()
+        expected = image_size_to_num_patches(size, config.image_grid_pinpoints, config.vision_config.image_size)
+        found = sample.lmm_inputs['pixel_values'].shape[1]
+        if found != expected:
+            raise ValueError(
+                f'image {sample.image_path!r} was cut into {found} squares, the base view included, the model expects '
+                f'{expected}; image_grid_pinpoints must be the same in the processor and in the config of the model'
+            )
+
     def image_features(self, samples: list[GroundingSample]) -> Sequence[Tensor]:
         """Run the vision tower and the projector, remove the padding, end rows: [tokens, hidden] each."""
         return self.lmm.model.get_image_features(
@@ -54,6 +68,6 @@ class FrozenLlavaNextSAM(FrozenLMM):
     def to_last_view(self, maps: Tensor, view: ImageView, last: ImageView) -> Tensor:
         """Resize from grid to grid, as F-LMM does, whose checkpoints were trained on that.
 
-        Where the model leaves padding at the tiles or cuts too much of it, this is off by less than half a cell.
+        Where the model leaves padding at the tiles or cuts too much of it, this is off by half a cell at most.
         """
         return F.interpolate(maps, size=last.layout.grid_size, mode='bilinear', align_corners=False)

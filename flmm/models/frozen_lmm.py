@@ -145,7 +145,7 @@ class FrozenLMM(GroundingModel):
 
     def _run_chunk(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
         for sample in samples:
-            self._check_sample(sample)
+            self.check_sample(sample)
         phrases = [
             PhraseTokens.from_mask_ids(
                 sample.mask_ids,
@@ -175,7 +175,12 @@ class FrozenLMM(GroundingModel):
         maps = [self._on_grid(sample, tokens) for sample, tokens in zip(samples, capture.maps(), strict=True)]
         return maps, hidden.states()
 
-    def _check_sample(self, sample: GroundingSample) -> None:
+    def check_sample(self, sample: GroundingSample) -> None:
+        """Refuse what was processed for another LMM.
+
+        Raises:
+            ValueError: naming the image and what does not fit, or that the LMM has no weights.
+        """
         if isinstance(self.lmm, LMMWithoutWeights):
             raise ValueError(
                 f'the sample of {sample.image_path!r} carries no features, and the LMM was built without weights; '

@@ -25,6 +25,18 @@ class FrozenQwenSAM(FrozenLMM):
 
     input_names = ('pixel_values', 'image_grid_thw')
 
+    def check_sample(self, sample: GroundingSample) -> None:
+        """Refuse also what was cut into patches of another size: Qwen's models differ in it, not in their inputs."""
+        super().check_sample(sample)
+        vision = self.lmm.config.vision_config
+        expected = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+        found = sample.lmm_inputs['pixel_values'].shape[1]
+        if found != expected:
+            raise ValueError(
+                f'image {sample.image_path!r} was cut into patches of {found} numbers, the model reads {expected} '
+                f"({vision.patch_size} px); use the model's own processor"
+            )
+
     def image_features(self, samples: list[GroundingSample]) -> Sequence[Tensor]:
         """Run the vision tower, by the layout of each image: [N, hidden] each."""
         return self.vision_outputs(samples).pooler_output

@@ -285,6 +285,13 @@ def changed(model_type, **changes):
             'image_grid_pinpoints has no resolution',
         ),
         (
+            LlavaNextImageProcessorWrapper,
+            lambda: changed('llava_next', image_grid_pinpoints=None),
+            'image_grid_pinpoints has no resolution',
+        ),
+        (LlavaImageProcessorWrapper, lambda: changed('llava', image_mean=None), 'image_mean None; images are padded'),
+        (LlavaImageProcessorWrapper, lambda: changed('llava', image_mean=0.5), 'image_mean 0.5; images are padded'),
+        (
             LlavaImageProcessorWrapper,
             lambda: tiny_processor('llava_next'),
             'a LlavaNextProcessor; LlavaImageProcessorWrapper does not wrap it, LlavaNextImageProcessorWrapper does',

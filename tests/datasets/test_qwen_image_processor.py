@@ -211,11 +211,27 @@ def test_a_given_template_takes_the_place_of_the_chat_template(wrapper):
 
 
 @pytest.mark.parametrize(
-    'template', ['{prompt}', '<image>', '{prompt}<image>', '<image><image>{prompt}', '<image>{prompt}{prompt}']
+    'template',
+    [
+        '{prompt}',
+        '<image>',
+        '{prompt}<image>',
+        '<image><image>{prompt}',
+        '<image>{prompt}{prompt}',
+        '<|image_pad|><image>{prompt}',
+        '<image>{prompt}<|image_pad|>',
+    ],
 )
 def test_a_template_without_one_image_and_one_prompt_is_refused(wrapper, template):
     with pytest.raises(ValueError, match=r"expected one '<image>' and, behind it, one '\{prompt\}'"):
         QwenImageProcessorWrapper(pretrained_model_name_or_path=wrapper.processor, prompt_template=template)
+
+
+def test_a_processor_that_does_not_resize_is_refused():
+    processor = tiny_processor()
+    processor.image_processor.do_resize = False
+    with pytest.raises(ValueError, match='the image processor has do_resize=False, so images would be no whole number'):
+        QwenImageProcessorWrapper(pretrained_model_name_or_path=processor)
 
 
 def test_a_processor_of_another_family_is_refused():

@@ -173,3 +173,38 @@ def test_a_sample_for_another_lmm_is_refused(model_type, other, found, expected)
     message = f"was processed to {found}, the model reads {expected}; use the model's own processor"
     with pytest.raises(ValueError, match=re.escape(message)):
         build_grounder(model_type).run_lmm([make_sample(build_wrapper(other), ['a'])])
+
+
+@families
+def test_a_tokenizer_without_the_image_token_is_refused(model_type):
+    processor = TINY[model_type].processor(model_type)
+    kind = type(build_wrapper(model_type))
+    processor.image_token_id = processor.tokenizer('x')['input_ids'][-1]  # what processors take an unknown token for
+    with pytest.raises(
+        ValueError, match=f'the tokenizer lacks .* image token {re.escape(repr(processor.image_token))}'
+    ):
+        kind(pretrained_model_name_or_path=processor, **TINY[model_type].image_processor)
+
+
+@pytest.mark.parametrize(
+    ('model_type', 'other', 'found'),
+    [
+        ('qwen2_5_vl', 'qwen3_vl', 'patches of 1536 numbers, the model reads 1176 (14 px)'),
+        ('qwen3_vl', 'qwen2_vl', 'patches of 1176 numbers, the model reads 1536 (16 px)'),
+        ('qwen3_5', 'qwen2_5_vl', 'patches of 1176 numbers, the model reads 1536 (16 px)'),
+    ],
+)
+def test_patches_of_another_size_are_refused(model_type, other, found):
+    message = f"image 'random_0.jpg' was cut into {found}; use the model's own processor"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        build_grounder(model_type).run_lmm([make_sample(build_wrapper(other), ['a'])])
+
+
+def test_another_number_of_tiles_is_refused():
+    wrapper = build_wrapper('llava_next')
+    wrapper.processor.image_processor.image_grid_pinpoints = wrapper.resolutions = [[336, 336]]
+    message = (
+        "image 'random_0.jpg' was cut into 2 squares, the base view included, the model expects 3; image_grid_pinpoints"
+    )
+    with pytest.raises(ValueError, match=message):
+        build_grounder('llava_next').run_lmm([make_sample(wrapper, ['a'])])
