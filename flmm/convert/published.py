@@ -50,6 +50,9 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
 
 def _objects_in(path: str | Path) -> list[str]:
     """Name the classes and functions that unpickling would call, which a reader of opcodes finds; [] if it cannot."""
+    path = Path(path).expanduser()
+    if not path.is_file():  # a FIFO would be waited for
+        return []
     try:
         return sorted(get_unsafe_globals_in_checkpoint(path))
     except UNREADABLE:

@@ -65,7 +65,8 @@ def read_plain_data(path: str | Path, *, map_location: str | Callable = 'cpu') -
         path = Path(path).expanduser()
         if not path.is_file():
             raise ValueError(
-                f'checkpoint {str(path)!r} {"is a folder, not a file" if path.is_dir() else "does not exist"}'
+                f'checkpoint {str(path)!r} '
+                f'{"is a folder, not a file" if path.is_dir() else "is no file" if path.exists() else "does not exist"}'
             )
     try:
         with get_local_path(str(path)) as local:

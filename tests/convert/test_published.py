@@ -1,5 +1,6 @@
 import argparse
 import io
+import os
 import zipfile
 from collections import OrderedDict
 
@@ -97,6 +98,9 @@ def test_files_that_are_none(tmp_path):
         read_published(tmp_path / 'cut.pth')
     with pytest.raises(ValueError, match=r"absent\.pth' does not exist"):
         read_published(tmp_path / 'absent.pth')
+    os.mkfifo(tmp_path / 'fifo.pth')  # nobody writes into it
+    with pytest.raises(ValueError, match=r"fifo\.pth' is no file"):
+        read_published(tmp_path / 'fifo.pth')
     with pytest.raises(ValueError, match=r'is a folder; of a DeepSpeed checkpoint .* mp_rank_00_model_states\.pt in'):
         read_published(tmp_path)
     with pytest.raises(ValueError, match=r"numbers\.pth': 3 is no name of a tensor"):
