@@ -2,9 +2,8 @@
 
     PYTHONPATH=. python tests/artifacts/make_golden_demo.py
 
-They were made on 2026-11-26 (torch 2.15, transformers 5.23) with the code of commit 14de73b, before families of LMMs had a
-contract. To make them again
-is to say that numbers were meant to change.
+They were made on 2026-11-26 (torch 2.15, transformers 5.23) with the code of commit 14de73b, before families of LMMs
+had a contract. To make them again is to say that numbers were meant to change.
 """
 
 import json
