@@ -38,7 +38,7 @@ class ImageSamples(Dataset):
     Args:
         dataset: makes the samples.
         draws: how often each item is stored.
-        seed: of what is drawn at random.
+        seed: Where random drawings start from.
     """
 
     def __init__(self, dataset: Dataset, *, draws: int, seed: int) -> None:

@@ -21,7 +21,13 @@ def test_a_variant_is_an_override_or_a_patch():
 
 @pytest.mark.parametrize('name', f_lmm_variants.OVERRIDES)
 def test_overrides_fit_the_config(name):
-    read_config(CONFIG, f_lmm_variants.OVERRIDES[name])
+    overrides = f_lmm_variants.OVERRIDES[name]
+    config = read_config(CONFIG, overrides)
+    for key, value in overrides.items():
+        found = config
+        for part in key.removeprefix('+').split('.'):
+            found = found[part]
+        assert found == value
 
 
 def test_a_patch_holds_while_the_variant_runs():

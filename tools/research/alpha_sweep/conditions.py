@@ -42,10 +42,10 @@ class Condition:
     """One way to give the model fewer image tokens.
 
     Args:
-        name: of the result, unique.
+        name: The name of the result, unique.
         series: what it has in common with the other points of its line in the plot.
         alpha: the budget, or v2's factor; None where there is none.
-        settings: of QwenImageProcessorWrapper; they replace those of the config.
+        settings: Arguments of QwenImageProcessorWrapper that replace those of the config.
         control: 'even' or one of :data:`CONTROLS`, applied to the dense sample; None where the wrapper does it all.
         train_settings: what replaces the settings in training.
         model: what replaces the config's arguments of the model.
