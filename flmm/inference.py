@@ -114,9 +114,9 @@ class PhraseGrounder:
 
         Returns:
             The sample with ``coarse_masks`` and ``refined_masks``, bool [M, IH, IW], and the logits of both,
-            ``pred_masks`` and ``sam_pred_masks``; ``mask_attentions`` and ``text_embeds``; and, from a model that judges
-            it, ``existence`` and ``exists``: whether each phrase is there at all. Its truth (``masks``, ``gt_masks``) is None. Its
-            ``input_ids`` hold all phrases one after the other, however they were grouped.
+            ``pred_masks`` and ``sam_pred_masks``; ``mask_attentions`` and ``text_embeds``; and, from a model that
+            judges it, ``existence`` and ``exists``: whether each phrase is there at all. Its truth (``masks``,
+            ``gt_masks``) is None. Its ``input_ids`` hold all phrases one after the other, however they were grouped.
 
         Raises:
             ValueError: an image or a phrase of another kind, a phrase without letters or digits, or an image that the
