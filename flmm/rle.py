@@ -59,13 +59,16 @@ def check_rle(rle: dict, *, size: tuple[int, int] | None = None) -> dict[str, An
         raise ValueError(f'has size {found!r}, the image has {list(size)}')
     if not counts or not isinstance(counts, (list, str, bytes)):
         raise ValueError(f'is an RLE whose counts are {counts!r}, expected a list of runs or a compressed string')
-    runs = counts if isinstance(counts, list) else _decompress(counts)
-    for run in runs if isinstance(counts, list) else ():
+    is_list = isinstance(counts, list)
+    for run in counts if is_list else ():
         if not isinstance(run, Integral) or isinstance(run, bool):
             raise ValueError(f'is an RLE with the run {reprlib.repr(run)}, expected whole numbers of px')
-    if min(runs) < 0 or sum(runs) != size[0] * size[1]:
-        raise ValueError(f'is an RLE of {sum(runs)} px (shortest run {min(runs)}), expected {size[0] * size[1]}')
-    return coco_mask.frPyObjects({'size': list(size), 'counts': runs}, *size)
+    runs = np.array(counts, dtype=object) if is_list else _decompress(counts)  # JSON has integers of any length
+    if runs.min() < 0 or runs.sum() != size[0] * size[1]:
+        raise ValueError(f'is an RLE of {runs.sum()} px (shortest run {runs.min()}), expected {size[0] * size[1]}')
+    if is_list:
+        return coco_mask.frPyObjects({'size': list(size), 'counts': counts}, *size)
+    return {'size': list(size), 'counts': counts.encode('ascii') if isinstance(counts, str) else counts}
 
 
 def _size_of(found: Any) -> tuple[int, int]:
@@ -77,8 +80,8 @@ def _size_of(found: Any) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def _decompress(counts: str | bytes) -> list[int]:
-    """Read COCO's compressed runs as pycocotools does, which goes on reading behind the end of what is cut off.
+def _decompress(counts: str | bytes) -> np.ndarray:
+    """Read COCO's compressed runs, int64, as pycocotools does, which goes on reading behind the end of what is cut off.
 
     A number is written in groups of five bits, the lowest first, each in a character from '0' on; 0x20 says that more
     follow, 0x10 of the last one is the sign. From the third on, it is the difference to the last but one.
@@ -96,4 +99,4 @@ def _decompress(counts: str | bytes) -> list[int]:
     numbers -= (groups & 0x10)[is_last] << (5 * places[is_last] + 1)
     numbers[1::2] = np.cumsum(numbers[1::2])
     numbers[2::2] = np.cumsum(numbers[2::2])
-    return numbers.tolist()
+    return numbers

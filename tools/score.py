@@ -28,6 +28,7 @@ from flmm.scoring import (
 )
 from flmm.scoring.matching import Pair
 
+NAMES = ('A', 'B')
 NUM_PICTURES = 12
 """Most rows of a page of wins, and of one of losses."""
 
@@ -67,14 +68,14 @@ def write_compared(compared: Sequence[ComparedPhrase], path: Path) -> None:
             file.write(json.dumps({**named, 'iou': phrase.ious[0], 'other_iou': phrase.ious[1]}) + '\n')
 
 
-def draw_compared(compared: Sequence[ComparedPhrase], names: tuple[str, str], args: argparse.Namespace) -> None:
+def draw_compared(compared: Sequence[ComparedPhrase], args: argparse.Namespace) -> None:
     """Draw the largest wins and losses."""
     from flmm.visualization import compared_page, draw_page, save_figure  # here: scoring alone needs no torch
 
     for outcome, ordered in (('won', compared), ('lost', compared[::-1])):
         chosen = [phrase for phrase in ordered if phrase.outcome == outcome][:NUM_PICTURES]
         if chosen:
-            page = compared_page(chosen, names=names, images=args.images, orientation=args.orientation)
+            page = compared_page(chosen, names=NAMES, images=args.images, orientation=args.orientation)
             save_figure(draw_page(page), args.out / f'{outcome}.png')
 
 
@@ -101,15 +102,13 @@ def main() -> None:
         print(for_terminal(format_table(flat(metrics))))
         return
     others = match_lines(read_predictions(args.compare), truths)
-    names = (args.predictions, args.compare)
-    print(for_terminal(format_table(flat(metrics), flat(score(others, test_set=args.truth.name)), names=names)))
+    print(for_terminal(f'A is {args.predictions}, B is {args.compare}\n'))
+    print(for_terminal(format_table(flat(metrics), flat(score(others, test_set=args.truth.name)), names=NAMES)))
     compared = compare(pairs, others, margin=args.margin)
     write_compared(compared, args.out / 'won_lost.jsonl')
     counts = ', '.join(f'{number} {outcome}' for outcome, number in count_outcomes(compared).items())
-    print(
-        for_terminal(f'\n{args.predictions} against {args.compare}, by refined IoU: {counts} (within {args.margin:g})')
-    )
-    draw_compared(compared, names, args)
+    print(f'\nphrases that A has against B, by refined IoU: {counts} (within {args.margin:g})')
+    draw_compared(compared, args)
 
 
 if __name__ == '__main__':

@@ -69,12 +69,10 @@ def main() -> None:
     trained = unwrapped_model(runner).state_dict()
     if args.checkpoint is None and trained:
         raise ValueError(
-            f'the model of {args.config!r} has a trained part ({len(trained)} weights, such as {next(iter(trained))!r}), '
-            'but no checkpoint was given; name one behind the config'
+            f'no checkpoint was given, but the model of {args.config!r} has a trained part ({len(trained)} weights, '
+            f'such as {next(iter(trained))!r}); name its checkpoint behind the config'
         )
-    run = run_record(
-        config=args.config, cfg_options=args.cfg_options, checkpoint=args.checkpoint, seed=config.randomness.seed
-    )
+    run = run_record(config=args.config, cfg_options=args.cfg_options, checkpoint=args.checkpoint, seed=runner.seed)
     results = ResultsHook(run)
     runner.register_hook(results)
     runner.test()

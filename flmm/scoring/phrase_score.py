@@ -1,6 +1,6 @@
 """How one predicted mask meets its truth: what metrics count and pictures print."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flmm.phrase_info import PhraseInfo
 
@@ -30,7 +30,7 @@ class PhraseScore:
     union: int
     has_target: bool
     says_absent: bool
-    info: PhraseInfo = PhraseInfo()
+    info: PhraseInfo = field(default_factory=PhraseInfo)
 
     @property
     def iou(self) -> float:
