@@ -21,5 +21,7 @@ def test_titles_of_papers():
 
 
 def test_protocols_are_those_of_the_test_sets():
-    with pytest.raises(ValueError, match=r"protocols \['all'\] are unknown, expected some of \['first_sentence', 'every"):
+    with pytest.raises(
+        ValueError, match=r"protocols \['all'\] are unknown, expected some of \['first_sentence', 'every"
+    ):
         RefCocoTestSets(name='refcoco', splits=['val'], pipeline=[{}], protocols=['all'])

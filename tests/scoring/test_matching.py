@@ -130,8 +130,8 @@ MISMATCHES = {
     ),
     'another size': (
         [prediction('a', 'cat', size=(8, 6))], [TRUE_A],
-        "'refined' of '/*out.jsonl', line 1 has size [8, 6], but 'mask' of '/*truth.jsonl', line 1 has [6, 8]; masks of "
-        "image 'a' must have its height and width",
+        "'refined' of '/*out.jsonl', line 1 has size [8, 6], but 'mask' of '/*truth.jsonl', line 1 has [6, 8]; masks "
+        "of image 'a' must have its height and width",
     ),
     'coarse of another size': (
         [{**A, 'coarse': rle((3, 4, 0))}], [TRUE_A], "'coarse' of '/*out.jsonl', line 1 has size [3, 4], but 'mask' of",

@@ -102,11 +102,17 @@ BROKEN = {
     'polygons': (changed(GOOD, refined=[[1, 1, 5, 1, 5, 5]]), r"'refined' is \[\[1, 1, .*, expected an RLE or null"),
     'mask as string': (changed(GOOD, refined='PPY'), "'refined' is 'PPY', expected an RLE or null"),
     'runs': (changed(GOOD, refined={'size': [6, 8], 'counts': [48]}), r"counts are \[48\], expected COCO's string"),
-    'no size': (changed(GOOD, refined={'counts': '`1'}), r"'refined' is an RLE without size or counts \(keys \['counts"),
+    'no size': (
+        changed(GOOD, refined={'counts': '`1'}),
+        r"'refined' is an RLE without size or counts \(keys \['counts",
+    ),
     'no counts': (changed(GOOD, refined={'size': [6, 8]}), r"is an RLE without size or counts \(keys \['size'\]\)"),
-    'one side': (changed(GOOD, refined={**MASK, 'size': [48]}), r"has size \[48\], expected \[height, width\] in px"),
+    'one side': (changed(GOOD, refined={**MASK, 'size': [48]}), r'has size \[48\], expected \[height, width\] in px'),
     'negative side': (changed(GOOD, refined={**MASK, 'size': [-6, -8]}), r'has size \[-6, -8\], expected \[height, wi'),
-    'fractions': (changed(GOOD, refined={**MASK, 'size': [6.0, 8]}), r'has size \[6.0, 8\], expected \[height, width\]'),
+    'fractions': (
+        changed(GOOD, refined={**MASK, 'size': [6.0, 8]}),
+        r'has size \[6.0, 8\], expected \[height, width\]',
+    ),
     'huge size': (changed(GOOD, refined={**MASK, 'size': [10**6] * 2}), 'of more px than an RLE can count'),
     'size swapped to more': (changed(GOOD, refined={**MASK, 'size': [6, 9]}), r'is an RLE of 48 px .*, expected 54'),
     'counts cut off': (changed(GOOD, refined={**EMPTY, 'counts': '`'}), "compressed counts '`' are cut off"),
@@ -131,7 +137,10 @@ def test_a_broken_prediction_is_named(line, problem, tmp_path):
 BROKEN_TRUTHS = {
     'no mask': (changed(TRUE, mask='LEFT OUT'), "lacks 'mask', an RLE or null where the phrase means nothing"),
     'a prediction': (GOOD, "lacks 'mask', an RLE or null where the phrase means nothing"),
-    'mask broken': (changed(TRUE, mask={**EMPTY, 'counts': '`'}), "'mask' is an RLE whose compressed counts '`' are cut"),
+    'mask broken': (
+        changed(TRUE, mask={**EMPTY, 'counts': '`'}),
+        "'mask' is an RLE whose compressed counts '`' are cut",
+    ),
     'ignore broken': (changed(TRUE, ignore=True), "'ignore' is True, expected an RLE or null"),
     'kind as number': (changed(TRUE, kind=3), "'kind' is 3, expected a string"),
     'thing as number': (changed(TRUE, thing=1), "'thing' is 1, expected true or false"),
