@@ -23,3 +23,8 @@ def write_lines(path, lines):
     ]
     path.write_bytes(b''.join(line + b'\n' for line in encoded))
     return path
+
+
+def read_lines(path):
+    """The objects of a file of JSON lines."""
+    return [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()]
