@@ -164,3 +164,19 @@ def test_it_runs_without_torch(files, tmp_path):
     arguments = [*map(str, files[:2]), '--json', str(tmp_path / 'scores.json')]
     subprocess.run([sys.executable, '-c', code, *arguments], check=True, capture_output=True)
     assert math.isclose(json.loads((tmp_path / 'scores.json').read_text())['T_acc'], 75)
+
+
+def test_the_example_of_the_document(tmp_path):
+    lines = re.findall(r'^    (\{"image".*)$', (REPOSITORY / 'docs' / 'evaluation.md').read_text(), re.M)
+    assert len(lines) == 6
+    paths = (write_lines(tmp_path / name, part) for name, part in (('o.jsonl', lines[:3]), ('t.jsonl', lines[3:])))
+    run_tool('score', *paths, '--json', tmp_path / 'scores.json')
+    figures = json.loads((tmp_path / 'scores.json').read_text())
+    # 2x3 px of 3x3, nothing where nothing is, and 2x2 px of as many
+    assert values(figures) == pytest.approx(
+        {
+            'mIoU': 100 * (6 / 9 + 1) / 2, 'gIoU': 100 * (6 / 9 + 1 + 1) / 3, 'cIoU': 100 * 10 / 13, 'N_acc': 100,
+            'T_acc': 100, 'Pr@0.5': 100, 'Pr@0.6': 100, 'Pr@0.7': 50, 'Pr@0.8': 50, 'Pr@0.9': 50,
+            'mIoU/animal': 100 * 6 / 9, 'N_acc/animal': 100,
+        }
+    )  # fmt: skip
