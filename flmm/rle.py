@@ -76,7 +76,7 @@ def _size_of(found: Any) -> tuple[int, int]:
     if not is_pair or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in found):
         raise ValueError(f'has size {reprlib.repr(found)}, expected [height, width] in px')
     if found[0] * found[1] > AREA_LIMIT:
-        raise ValueError(f'has size {found!r}, of more px than an RLE can count')
+        raise ValueError(f'has size {reprlib.repr(found)}, of more px than an RLE can count')
     return found[0], found[1]
 
 

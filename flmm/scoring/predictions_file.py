@@ -142,7 +142,7 @@ def _flag(entry: dict[str, Any], key: str, *, where: str) -> bool | None:
 def _check_score(entry: dict[str, Any], *, where: str) -> None:
     score = entry.get('score')
     is_number = isinstance(score, (int, float)) and not isinstance(score, bool)
-    if score is not None and not (is_number and math.isfinite(score)):
+    if score is not None and not (is_number and abs(score) < math.inf):
         raise ValueError(f"{where}: 'score' is {reprlib.repr(score)}, expected a number")
 
 

@@ -24,9 +24,10 @@ def test_predictions(tmp_path):
         {**GOOD, 'coarse': None, 'score': 0.25, 'exists': False, 'test_set': 'val', 'kind': 'name', 'seconds': 3},
         {**GOOD, 'coarse': MASK, 'phrase': '\ud83d 狗 "$"', 'score': 1, 'exists': None, 'test_set': 'val'},
         {**GOOD, 'test_set': 'other', 'score': None},
+        {**GOOD, 'test_set': 'other', 'score': 10**400},
     ]
     path = write_lines(tmp_path / 'out.jsonl', lines)
-    first, second, third = read_predictions(path)
+    first, second, third, _ = read_predictions(path)
     assert first.where == f'{str(path)!r}, line 1'
     assert (first.image, first.phrase, first.test_set, first.exists) == ('a.jpg', 'cat', 'val', False)
     assert first.masks['coarse'] is None
@@ -98,6 +99,8 @@ BROKEN = {
     'exists as number': (changed(GOOD, exists=1), "'exists' is 1, expected true or false"),
     'score as string': (changed(GOOD, score='0.5'), "'score' is '0.5', expected a number"),
     'score as flag': (changed(GOOD, score=True), "'score' is True, expected a number"),
+    'score too large': (GOOD_TEXT[:-1] + ', "score": 1e400}', "'score' is inf, expected a number"),
+    'a number of too many digits': (GOOD_TEXT[:-1] + f', "score": {"9" * 5000}}}', 'Exceeds the limit'),
     'no mask': (changed(GOOD, refined='LEFT OUT'), "lacks 'refined', a mask as RLE or null for 'not there'"),
     'polygons': (changed(GOOD, refined=[[1, 1, 5, 1, 5, 5]]), r"'refined' is \[\[1, 1, .*, expected an RLE or null"),
     'mask as string': (changed(GOOD, refined='PPY'), "'refined' is 'PPY', expected an RLE or null"),
