@@ -74,9 +74,11 @@ def draw_compared(compared: Sequence[ComparedPhrase], args: argparse.Namespace) 
 
     for outcome, ordered in (('won', compared), ('lost', compared[::-1])):
         chosen = [phrase for phrase in ordered if phrase.outcome == outcome][:NUM_PICTURES]
+        path = args.out / f'{outcome}.png'
+        path.unlink(missing_ok=True)  # of an earlier comparison
         if chosen:
             page = compared_page(chosen, names=NAMES, images=args.images, orientation=args.orientation)
-            save_figure(draw_page(page), args.out / f'{outcome}.png')
+            save_figure(draw_page(page), path)
 
 
 def main() -> None:

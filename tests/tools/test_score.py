@@ -126,6 +126,12 @@ def test_a_margin(compared, capsys):
     assert '1 won, 1 lost, 4 tied (within 0.5)' in capsys.readouterr().out
 
 
+def test_no_page_of_an_earlier_comparison_is_left(compared, tmp_path):
+    for margin, pages in (('0', {'won.png', 'lost.png'}), ('0.99', {'lost.png'}), ('1', set())):
+        run_tool('score', *compared, '--margin', margin)
+        assert {path.name for path in (tmp_path / 'compared').glob('*.png')} == pages
+
+
 def test_a_missing_picture_is_named_when_all_else_is_written(compared, tmp_path):
     (tmp_path / 'images' / '2.png').unlink()
     with pytest.raises(ValueError, match=r"image '.*images/2\.png' cannot be read \(it does not exist\)"):
