@@ -1,34 +1,21 @@
-"""How one predicted mask meets its truth: what metrics count and pictures print."""
+"""How the predictions of a sample meet their truth."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from torch import Tensor
 
+from flmm.scoring import PhraseScore
 from flmm.structures import GroundingSample
 
 SOURCES = {'coarse': 'coarse_masks', 'refined': 'refined_masks'}
 """Name in the results -> masks of GroundingSample."""
 
 
-@dataclass(frozen=True)
-class PhraseScore:
-    """How one predicted mask met its truth: pixels in both masks, pixels in either."""
-
-    dataset_name: str
-    source: str
-    kind: str | None
-    intersection: int
-    union: int
-
-    @property
-    def iou(self) -> float:
-        """Intersection over union; 0 where both masks are empty, as in mmdet."""
-        return self.intersection / self.union if self.union else 0.0
-
-
 def phrase_scores(sample: GroundingSample) -> Iterator[PhraseScore]:
-    """Score the coarse and the refined mask of each phrase of a predicted sample.
+    """Score the coarse masks of a predicted sample, phrase by phrase, then the refined ones.
+
+    Where the model judges whether a phrase means something in the image, that is what it says; where not, an empty mask
+    says 'not there'.
 
     Raises:
         ValueError: the sample's truth is not known.
@@ -38,13 +25,30 @@ def phrase_scores(sample: GroundingSample) -> Iterator[PhraseScore]:
             f'image {sample.image_path!r} of {sample.dataset_name!r} has no truth masks, so its predictions have no '
             'score; load the masks (LoadMasks in the pipeline), or leave metrics out'
         )
-    kinds = [info.kind for info in sample.phrase_infos]
     for source, field in SOURCES.items():
         predicted = getattr(sample, field)
-        areas = (_areas(predicted & sample.gt_masks), _areas(predicted | sample.gt_masks))
-        for kind, intersection, union in zip(kinds, *areas, strict=True):
-            yield PhraseScore(sample.dataset_name, source, kind, intersection, union)
+        found = predicted.flatten(1).any(dim=1) if sample.exists is None else sample.exists  # [M]
+        rows = zip(
+            sample.phrase_infos,
+            _areas(predicted & sample.gt_masks, sample.ignore_masks),
+            _areas(predicted | sample.gt_masks, sample.ignore_masks),
+            sample.has_target.tolist(),
+            found.tolist(),
+            strict=True,
+        )
+        for info, intersection, union, has_target, is_found in rows:
+            yield PhraseScore(
+                dataset_name=sample.dataset_name,
+                source=source,
+                image=sample.image_path,
+                info=info,
+                intersection=intersection,
+                union=union,
+                has_target=has_target,
+                says_absent=not is_found,
+            )
 
 
-def _areas(masks: Tensor) -> list[int]:
-    return masks.flatten(1).sum(dim=1).tolist()
+def _areas(masks: Tensor, ignore_masks: Tensor | None) -> list[int]:
+    counted = masks if ignore_masks is None else masks & ~ignore_masks
+    return counted.flatten(1).sum(dim=1).tolist()

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 import unicodedata
 
 LONGEST_FILE_NAME = 150
@@ -20,6 +21,12 @@ def printable(text: str) -> str:
         else character
         for character in text
     )
+
+
+def for_terminal(text: str) -> str:
+    """Escape the letters that the terminal, whatever ``sys.stdout`` writes to, does not have."""
+    encoding = sys.stdout.encoding or 'utf-8'
+    return text.encode(encoding, 'backslashreplace').decode(encoding)
 
 
 def display_width(text: str) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from flmm.apt.layout import TokenLayout
 from flmm.geometry import FrameMetaData
+from flmm.phrase_info import PhraseInfo
 
 
 @dataclass(kw_only=True)
@@ -30,21 +31,6 @@ class ImageView:
     columns: Tensor
     layout: TokenLayout
     meta_data: FrameMetaData
-
-
-@dataclass(frozen=True, kw_only=True)
-class PhraseInfo:
-    """What the dataset says of a phrase beside its mask; results are also reported by it.
-
-    Args:
-        kind: what kind of expression it is, such as 'comparison'; None where the dataset names none.
-        thing: whether it names things (COCO panoptic), not stuff such as sky; None where the dataset does not say.
-        plural: whether it names several; None where the dataset does not say.
-    """
-
-    kind: str | None = None
-    thing: bool | None = None
-    plural: bool | None = None
 
 
 @dataclass(kw_only=True)

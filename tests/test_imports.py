@@ -15,6 +15,7 @@ HEAVY = {'matplotlib', 'mmcv', 'mmdet', 'mmengine', 'segment_anything', 'torch',
         ('flmm', set()),
         ('flmm.families', set()),
         ('flmm.shapes', set()),
+        ('flmm.scoring', set()),
         ('flmm.apt', {'torch'}),
         ('flmm.structures', {'torch'}),
         ('flmm.visualization', {'torch', 'matplotlib'}),
@@ -31,7 +32,7 @@ def test_a_part_imports_what_it_needs_alone(module, allowed):
     'package',
     [
         'flmm', 'flmm.apt', 'flmm.convert', 'flmm.datasets', 'flmm.engine', 'flmm.evaluation', 'flmm.features',
-        'flmm.finetune', 'flmm.models', 'flmm.qwen', 'flmm.shapes', 'flmm.visualization',
+        'flmm.finetune', 'flmm.models', 'flmm.qwen', 'flmm.scoring', 'flmm.shapes', 'flmm.visualization',
     ],
 )  # fmt: skip
 def test_a_package_has_the_names_that_it_lists(package):

@@ -1,7 +1,6 @@
-"""Test a checkpoint: ``python tools/test.py CONFIG CHECKPOINT [--out predictions.json] [--show-dir pictures]``."""
+"""Test a checkpoint: ``python tools/test.py CONFIG CHECKPOINT [--out predictions.jsonl] [--show-dir pictures]``."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,18 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from flmm.engine.run_record import run_record
+from flmm.engine.runner import unwrapped_model
 from flmm.engine.runner_from_args import add_runner_arguments, build_runner, load_config
-from flmm.evaluation import format_table, write_metrics
+from flmm.plain_text import for_terminal
+from flmm.scoring import format_table, write_metrics
 
 
 class ResultsHook(Hook):
     """Writes metrics.json to the work dir and prints the table as soon as there are metrics, before any picture.
+
+    Args:
+        run: what the run was (:func:`flmm.engine.run_record.run_record`), written beside the metrics.
 
     Attributes:
         error: what kept some of the metrics out of the file, to be raised when all else is done.
@@ -23,17 +28,19 @@ class ResultsHook(Hook):
     priority = 'VERY_HIGH'
     error: ValueError | None = None
 
+    def __init__(self, run: dict[str, Any]) -> None:
+        self.run = run
+
     @master_only
     def after_test_epoch(self, runner: Runner, metrics: dict[str, Any]) -> None:
         """Write and print ``metrics``."""
         try:
-            write_metrics(metrics, Path(runner.work_dir, 'metrics.json'))
+            write_metrics({**metrics, 'run': self.run}, Path(runner.work_dir, 'metrics.json'))
         except ValueError as error:
             self.error = error
             runner.logger.error(str(error))
         finally:
-            encoding = sys.stdout.encoding or 'utf-8'  # a terminal may lack letters of a test set's name
-            print(format_table(metrics).encode(encoding, 'backslashreplace').decode(encoding))
+            print(for_terminal(format_table(metrics)))
 
 
 def with_metric(evaluator: Any, metric: dict[str, Any]) -> Any:
@@ -46,8 +53,8 @@ def with_metric(evaluator: Any, metric: dict[str, Any]) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_runner_arguments(parser)
-    parser.add_argument('checkpoint', help='checkpoint of the trainable part')
-    parser.add_argument('--out', help='write every prediction to this .json file')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint of the trainable part; none for models without one')
+    parser.add_argument('--out', help='write predictions to this .jsonl file, and the truth to .truth.jsonl beside it')
     parser.add_argument('--show-dir', help='write pictures of predictions to this folder')
     args = parser.parse_args()
     config = load_config(args)
@@ -59,7 +66,14 @@ def main() -> None:
         hook = {'type': 'VisualizationHook', 'out_dir': args.show_dir}
         config.custom_hooks = [*(config.get('custom_hooks') or []), hook]
     runner = build_runner(config)
-    results = ResultsHook()
+    trained = unwrapped_model(runner).state_dict()
+    if args.checkpoint is None and trained:
+        raise ValueError(
+            f'no checkpoint was given, but the model of {args.config!r} has a trained part ({len(trained)} weights, '
+            f'such as {next(iter(trained))!r}); name its checkpoint behind the config'
+        )
+    run = run_record(config=args.config, cfg_options=args.cfg_options, checkpoint=args.checkpoint, seed=runner.seed)
+    results = ResultsHook(run)
     runner.register_hook(results)
     runner.test()
     if results.error:

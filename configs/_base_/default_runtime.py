@@ -10,7 +10,7 @@ default_hooks = dict(
         type='CheckpointHook',
         interval=1,
         max_keep_ckpts=2,
-        greater_keys=['IoU', 'acc', 'top', 'AR@', 'auc', 'precision', 'mAP', 'mDice', 'mAcc', 'aAcc'],
+        greater_keys=['IoU', 'acc', 'top', 'AR@', 'auc', 'precision', 'mAP', 'mDice', 'mAcc', 'aAcc', 'Pr@', '/AR'],
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Here, not in custom_hooks: a config that sets those would lose them without a word.
@@ -28,4 +28,4 @@ find_unused_parameters = True
 val_cfg = dict()
 test_cfg = dict()
 val_evaluator = dict(type='GroundingMetric')
-test_evaluator = dict(type='GroundingMetric')
+test_evaluator = dict(type='GroundingMetric', num_bootstrap=1000)  # with 95 % intervals

@@ -1,16 +1,16 @@
 """COCO's two ways to write a mask, polygons and run-length encodings, decoded without trust in either."""
 
 import reprlib
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from flmm.rle import AREA_LIMIT, check_rle
+
 OUTLINE_LIMIT = 10**6
 """Longest outline of a polygon in px, in images of no more pixels. pycocotools takes memory by its length."""
-AREA_LIMIT = 2**31 - 1
-"""Most px of an image whose masks pycocotools can count."""
 COORDINATE_LIMIT = 10**8
 """Beyond, pycocotools' integers overflow."""
 
@@ -34,7 +34,10 @@ def encode_mask(segmentation: Any, *, size: tuple[int, int]) -> tuple[dict, list
     if size[0] * size[1] > AREA_LIMIT:
         raise ValueError(f'belongs to an image of {size[0]}x{size[1]} px, more than an RLE can count; check its size')
     if isinstance(segmentation, dict):
-        return _encode_runs(segmentation, size=size), []
+        rle = check_rle(segmentation, size=size)
+        if not coco_mask.area(rle):
+            raise ValueError('is an RLE of background alone; it is empty (0 px)')
+        return rle, []
     if not isinstance(segmentation, list) or not segmentation:
         raise ValueError(f'is {reprlib.repr(segmentation)}, expected polygons or an RLE')
     polygons = [_coordinates(polygon, segmentation, size=size) for polygon in segmentation]
@@ -121,46 +124,3 @@ def _why_empty(polygon: np.ndarray, *, size: tuple[int, int]) -> str:
     if np.linalg.matrix_rank(points - points[0]) < 2:
         return f'a polygon whose points lie on one line ({_extent(points)})'
     return f'a polygon that covers the middle of no pixel ({_extent(points)})'
-
-
-def _encode_runs(rle: dict, *, size: tuple[int, int]) -> dict:
-    if 'size' not in rle or 'counts' not in rle:
-        raise ValueError(f'is an RLE without size or counts (keys {sorted(map(str, rle))})')
-    found, counts = rle['size'], rle['counts']
-    if not isinstance(found, (list, tuple)) or list(found) != list(size):
-        raise ValueError(f'has size {found!r}, the image has {list(size)}')
-    if not counts or not isinstance(counts, (list, str, bytes)):
-        raise ValueError(f'is an RLE whose counts are {counts!r}, expected a list of runs or a compressed string')
-    runs = counts if isinstance(counts, list) else _decompress(counts)
-    for run in runs:
-        if not isinstance(run, Integral) or isinstance(run, bool):
-            raise ValueError(f'is an RLE with the run {reprlib.repr(run)}, expected whole numbers of px')
-    if min(runs) < 0 or sum(runs) != size[0] * size[1]:
-        raise ValueError(f'is an RLE of {sum(runs)} px (shortest run {min(runs)}), expected {size[0] * size[1]}')
-    if not sum(runs[1::2]):
-        raise ValueError('is an RLE of background alone; it is empty (0 px)')
-    return coco_mask.frPyObjects({'size': list(size), 'counts': runs}, *size)
-
-
-def _decompress(counts: str | bytes) -> list[int]:
-    """Read COCO's compressed runs as pycocotools does, which goes on reading behind the end of what is cut off.
-
-    A number is written in groups of five bits, the lowest first, each in a character from '0' on; 0x20 says that more
-    follow, 0x10 of the last one is the sign. From the third on, it is the difference to the last but one.
-    """
-    runs: list[int] = []
-    number = shift = 0
-    for code in counts.encode('utf-8', 'surrogatepass') if isinstance(counts, str) else counts:
-        bits = code - 48
-        if not 0 <= bits < 64 or shift > 30:
-            raise ValueError(f'is an RLE whose compressed counts {reprlib.repr(counts)} are broken')
-        number |= (bits & 0x1F) << shift
-        shift += 5
-        if bits & 0x20:
-            continue
-        number -= (bits & 0x10) << (shift - 4)
-        runs.append(number + (runs[-2] if len(runs) > 2 else 0))
-        number = shift = 0
-    if shift:
-        raise ValueError(f'is an RLE whose compressed counts {reprlib.repr(counts)} are cut off')
-    return runs

@@ -6,9 +6,7 @@ from typing import Any
 from flmm.datasets.joint_dataset import JointDataset
 from flmm.datasets.refcoco import RefCocoDataset, RefCocoFiles
 from flmm.registry import DATASETS
-
-PROTOCOLS = {'first_sentence': 'select_first', 'every_sentence': 'original'}
-"""Protocol -> text_mode."""
+from flmm.test_set_names import PROTOCOLS, join_name
 
 
 @DATASETS.register_module()
@@ -47,7 +45,7 @@ class RefCocoTestSets(JointDataset):
         super().__init__(
             datasets=[
                 RefCocoDataset(
-                    name=f'{name}_{split}_{protocol}',
+                    name=join_name(name, split, protocol),
                     split=split,
                     text_mode=PROTOCOLS[protocol],
                     pipeline=[*loading, {**to_sample, 'concat': protocol == 'first_sentence'}],

@@ -1,11 +1,10 @@
-"""Metrics of grounded masks."""
+"""Metrics of grounded masks, while a model runs; flmm.scoring has what they count, and scores files."""
 
 from flmm.evaluation.dump_predictions import DumpPredictions
 from flmm.evaluation.grounding_metric import GroundingMetric
 from flmm.evaluation.head_scores import best_threshold_iou
-from flmm.evaluation.metrics_file import write_metrics
-from flmm.evaluation.table import align_rows, format_table
-from flmm.phrase_scores import PhraseScore, phrase_scores
+from flmm.phrase_scores import phrase_scores
+from flmm.scoring import PhraseScore, align_rows, format_table, write_metrics
 
 __all__ = [
     'DumpPredictions',

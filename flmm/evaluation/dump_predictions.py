@@ -1,71 +1,107 @@
-"""Write every prediction to a JSON file that other tools can read: phrases, IoUs and masks as COCO RLE."""
+"""Write every prediction, and its truth, to files that tools/score.py and other tools can read."""
 
-import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmengine.evaluator import BaseMetric
 
 from flmm.evaluation.grounding_metric import samples_by_item
-from flmm.phrase_scores import SOURCES, phrase_scores
+from flmm.phrase_scores import SOURCES
 from flmm.registry import METRICS
 from flmm.rle import encode_masks
 from flmm.structures import GroundingSample
 
+Line = dict[str, object]
+
 
 @METRICS.register_module()
 class DumpPredictions(BaseMetric):
-    """Writes ``out_file_path``: a list with one record for each phrase, and computes no metric.
+    """Writes files in the format of docs/evaluation.md, one JSON object for each phrase, and computes no metric.
 
-    A record holds dataset_name, image_path, phrase, kind, and for coarse and refined each the IoU (0..1, null where the
-    sample has no truth) and the mask (COCO RLE with ``counts`` as a string).
+    ``<name>.jsonl`` holds the predictions, ``<name>.truth.jsonl`` beside it the truths, as far as they are known. The
+    lines have the order of the dataset, on any number of processes.
 
     Args:
-        out_file_path: ends in '.json'. Its folder is made at once.
+        out_file_path: ends in '.jsonl'. Its folder is made at once.
         collect_device: 'cpu' or 'gpu', as in every mmengine metric.
 
     Raises:
-        ValueError: the path does not end in '.json', or no file can be written there.
+        ValueError: the path does not end in '.jsonl', or no file can be written there.
     """
 
     def __init__(self, *, out_file_path: str, collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device)
-        if not out_file_path.endswith('.json'):
-            raise ValueError(f"out_file_path is {out_file_path!r}; it must end in '.json', as it is JSON")
+        if not out_file_path.endswith('.jsonl'):
+            raise ValueError(f"out_file_path is {out_file_path!r}; it must end in '.jsonl', as it is JSON lines")
         self.out_file_path = Path(out_file_path)
+        self.truth_path = self.out_file_path.with_suffix('.truth.jsonl')
         folder = self.out_file_path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f'out_file_path is {out_file_path!r}, and its folder cannot be made ({error})') from error
         # here, since after the test the other metrics would be lost
-        if self.out_file_path.is_dir() or not os.access(folder, os.W_OK):
+        if self.out_file_path.is_dir() or self.truth_path.is_dir() or not os.access(folder, os.W_OK):
             raise ValueError(f'out_file_path is {out_file_path!r}, where no file can be written; choose another')
 
     def process(self, data_batch: dict, data_samples: Sequence[GroundingSample]) -> None:
-        """Store the records of a batch, one list for each item of the dataset."""
+        """Store the lines of a batch, predictions and truths, for each item of the dataset."""
         for samples in samples_by_item(data_samples):
-            self.results.append([record for sample in samples for record in self._records(sample)])
+            predictions = [line for sample in samples for line in _predictions(sample)]
+            truths = [line for sample in samples if sample.gt_masks is not None for line in _truths(sample)]
+            self.results.append((predictions, truths))
 
-    @staticmethod
-    def _records(sample: GroundingSample) -> list[dict]:
-        kinds = [info.kind for info in sample.phrase_infos]
-        records = [
-            {'dataset_name': sample.dataset_name, 'image_path': sample.image_path, 'phrase': phrase, 'kind': kind}
-            for phrase, kind in zip(sample.phrases, kinds, strict=True)
-        ]
-        known = sample.gt_masks is not None
-        ious = (score.iou for score in phrase_scores(sample)) if known else itertools.repeat(None)
-        for source, field in SOURCES.items():
-            masks = encode_masks(getattr(sample, field).cpu().numpy())
-            for record, mask in zip(records, masks, strict=True):
-                record[source] = {'iou': next(ious), 'mask': mask}
-        return records
-
-    def compute_metrics(self, results: list[list[dict]]) -> dict:
-        """Write the file; called on the main process alone."""
-        records = list(itertools.chain.from_iterable(results))
-        self.out_file_path.write_text(json.dumps(records, allow_nan=False), encoding='utf-8')
+    def compute_metrics(self, results: list[tuple[list[Line], list[Line]]]) -> dict:
+        """Write the files; called on the main process alone."""
+        predictions, truths = ([line for lines in results for line in lines[part]] for part in (0, 1))
+        _write(predictions, self.out_file_path)
+        self.truth_path.unlink(missing_ok=True)  # of an earlier test, where no truth is known now
+        if truths:
+            _write(truths, self.truth_path)
         return {}
+
+
+def _predictions(sample: GroundingSample) -> list[Line]:
+    lines = _names(sample)
+    for source in ('refined', 'coarse'):
+        masks = getattr(sample, SOURCES[source])
+        absent = ~(masks.flatten(1).any(dim=1) if sample.exists is None else sample.exists)  # [M]
+        for line, mask, is_absent in zip(lines, encode_masks(masks.cpu().numpy()), absent.tolist(), strict=True):
+            line[source] = None if is_absent else mask
+    if sample.existence is not None:
+        for line, score, exists in zip(lines, sample.existence.tolist(), sample.exists.tolist(), strict=True):
+            line.update(score=score, exists=exists)
+    return _with_infos(lines, sample)
+
+
+def _truths(sample: GroundingSample) -> list[Line]:
+    lines = _names(sample)
+    for line, mask, has_target in zip(
+        lines, encode_masks(sample.gt_masks.cpu().numpy()), sample.has_target.tolist(), strict=True
+    ):
+        line['mask'] = mask if has_target else None
+    if sample.ignore_masks is not None:
+        ignored = sample.ignore_masks.flatten(1).any(dim=1).tolist()
+        for line, mask, is_any in zip(lines, encode_masks(sample.ignore_masks.cpu().numpy()), ignored, strict=True):
+            if is_any:
+                line['ignore'] = mask
+    return _with_infos(lines, sample)
+
+
+def _names(sample: GroundingSample) -> list[Line]:
+    return [
+        {'test_set': sample.dataset_name, 'image': sample.image_path, 'phrase': phrase} for phrase in sample.phrases
+    ]
+
+
+def _with_infos(lines: list[Line], sample: GroundingSample) -> list[Line]:
+    for line, info in zip(lines, sample.phrase_infos, strict=True):
+        line.update((key, value) for key, value in vars(info).items() if value is not None)
+    return lines
+
+
+def _write(lines: Iterable[Line], path: Path) -> None:
+    with path.open('w', encoding='utf-8', newline='\n') as file:
+        file.writelines(f'{json.dumps(line, allow_nan=False)}\n' for line in lines)

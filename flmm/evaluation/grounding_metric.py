@@ -1,13 +1,13 @@
-"""cIoU and mIoU of coarse and refined masks, for each test set, protocol and kind of expression."""
+"""The metrics of flmm.scoring, while a model runs: training's validation and tools/test.py."""
 
 import itertools
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from mmdet.evaluation import RefSegMetric
+from mmengine.evaluator import BaseMetric
 
-from flmm.phrase_scores import PhraseScore, phrase_scores
+from flmm.phrase_scores import phrase_scores
 from flmm.registry import METRICS
+from flmm.scoring import PhraseScore, grounding_metrics
 from flmm.structures import GroundingSample
 
 
@@ -22,16 +22,26 @@ def samples_by_item(data_samples: Sequence[GroundingSample]) -> Iterator[list[Gr
 
 
 @METRICS.register_module()
-class GroundingMetric(RefSegMetric):
-    """mmdet's RefSegMetric (cIoU: summed intersections over summed unions; mIoU: mean over phrases), in percent.
+class GroundingMetric(BaseMetric):
+    """All metrics of :func:`flmm.scoring.grounding_metrics`, in percent, by test set, refined and coarse.
 
-    Keys are ``<dataset_name>/<coarse|refined>/<cIoU|mIoU>``, and ``.../mIoU/<kind>`` where the dataset names the kinds
-    of its expressions. The first key is the refined mIoU of the first test set: ``save_best='auto'`` of mmengine's
-    CheckpointHook takes the first. cIoU is nan where no mask, predicted or true, has a pixel.
+    The first key is the refined mIoU of the first test set, or its gIoU where no phrase has a target:
+    ``save_best='auto'`` of mmengine's CheckpointHook takes the first.
 
-    A dataset's name says which protocol it follows: the first sentence of each ref, all refs of an image in one forward
-    (F-LMM), or every sentence on its own (LISA, GLaMM).
+    A test set's name says which protocol it follows: the first sentence of each object, all objects of an image in one
+    forward (F-LMM), or every sentence on its own (LISA, GLaMM).
+
+    Args:
+        num_bootstrap: number of draws for the 95 % interval of each metric; 0 for none.
+        collect_device: 'cpu' or 'gpu', as in every mmengine metric.
+        prefix: put before each key, as in every mmengine metric.
+
+    >>> test_evaluator = dict(type='GroundingMetric', num_bootstrap=1000)
     """
+
+    def __init__(self, *, num_bootstrap: int = 0, collect_device: str = 'cpu', prefix: str | None = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.num_bootstrap = num_bootstrap
 
     def process(self, data_batch: dict, data_samples: Sequence[GroundingSample]) -> None:
         """Score a batch: a result for each item of the dataset."""
@@ -40,27 +50,4 @@ class GroundingMetric(RefSegMetric):
 
     def compute_metrics(self, results: list[list[PhraseScore]]) -> dict[str, float]:
         """Return the metrics, in percent."""
-        scores = list(itertools.chain.from_iterable(results))
-        metrics = {}
-        for (name,), dataset_scores in _grouped(scores, 'dataset_name'):
-            percent = {source: self._percent(members) for (source,), members in _grouped(dataset_scores, 'source')}
-            for source, metric in itertools.product(('refined', 'coarse'), ('mIoU', 'cIoU')):  # the best one first
-                if metric in self.metrics:
-                    metrics[f'{name}/{source}/{metric}'] = percent[source][metric]
-        named = [score for score in scores if score.kind is not None] if 'mIoU' in self.metrics else []
-        for (name, source, kind), members in sorted(_grouped(named, 'dataset_name', 'source', 'kind')):
-            metrics[f'{name}/{source}/mIoU/{kind}'] = self._percent(members)['mIoU']
-        return metrics
-
-    def _percent(self, scores: list[PhraseScore]) -> dict[str, float]:
-        # numpy's integers: where no mask has a pixel, cIoU is nan, not a ZeroDivisionError
-        rows = [(np.int64(score.intersection), np.int64(score.union), score.iou, 1) for score in scores]
-        with np.errstate(invalid='ignore'):
-            return {metric: float(value) for metric, value in super().compute_metrics(rows).items()}
-
-
-def _grouped(scores: list[PhraseScore], *fields: str) -> list[tuple[tuple, list[PhraseScore]]]:
-    groups: dict[tuple, list[PhraseScore]] = {}
-    for score in scores:
-        groups.setdefault(tuple(getattr(score, field) for field in fields), []).append(score)
-    return list(groups.items())
+        return grounding_metrics(list(itertools.chain.from_iterable(results)), num_bootstrap=self.num_bootstrap)

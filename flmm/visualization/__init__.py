@@ -1,5 +1,6 @@
 """Pictures of what the model does. Depends on torch and matplotlib; mmdet and transformers are not imported."""
 
+from flmm.visualization.compared import compared_page
 from flmm.visualization.figures import PhrasePage, attention_map, draw_page, draw_phrases, phrase_page, spotlight_mask
 from flmm.visualization.heads_figure import draw_heads
 from flmm.visualization.patch_grid import draw_tokens, rebuild_image
@@ -9,6 +10,7 @@ from flmm.visualization.selection_figure import draw_selection
 __all__ = [
     'PhrasePage',
     'attention_map',
+    'compared_page',
     'draw_heads',
     'draw_page',
     'draw_phrases',

@@ -23,7 +23,6 @@ from flmm.phrase_scores import SOURCES, phrase_scores
 from flmm.structures import GroundingSample
 from flmm.visualization.text import TextFigure, fit_text, text_style
 
-COLUMNS = ('image', 'attention', 'coarse', 'refined', 'truth')
 COLUMN_WIDTH, ROW_HEIGHT, NOTE_HEIGHT = 2.1, 2.35, 0.3
 """In inches."""
 FONT_SIZE = 8
@@ -39,14 +38,14 @@ class PhraseRow:
     Args:
         phrase: what the sample calls it.
         image: RGB, with sides (PW, PH) up to :data:`LONGEST_SIDE`.
-        heat: [PH, PW] float32 in 0..1, see :func:`attention_map`.
-        masks: 'coarse', 'refined', and 'truth' where it is known -> [PH, PW] bool.
-        ious: 'coarse' and 'refined' -> IoU in the image frame, 0..1; empty where the truth is not known.
+        heat: [PH, PW] float32 in 0..1, see :func:`attention_map`; None where there is none to show.
+        masks: title of the column -> [PH, PW] bool. Of samples: 'coarse', 'refined', and 'truth' where it is known.
+        ious: title of the column -> IoU in the image frame, 0..1, where it is known.
     """
 
     phrase: str
     image: Image.Image
-    heat: np.ndarray
+    heat: np.ndarray | None
     masks: dict[str, np.ndarray]
     ious: dict[str, float]
 
@@ -111,8 +110,9 @@ def draw_phrases(samples: Sequence[GroundingSample], *, max_rows: int = MAX_ROWS
 
 
 def draw_page(page: PhrasePage) -> Figure:
-    """Draw what :func:`phrase_page` took of samples."""
-    columns = [name for name in COLUMNS if name != 'truth' or any('truth' in row.masks for row in page.rows)]
+    """Draw what :func:`phrase_page` took of samples, or rows of other masks: image, attention where known, masks."""
+    columns = ['image', 'attention'] if any(row.heat is not None for row in page.rows) else ['image']
+    columns += dict.fromkeys(title for row in page.rows for title in row.masks)
     height = ROW_HEIGHT * len(page.rows) + NOTE_HEIGHT * bool(page.num_left_out)
     figure = TextFigure(figsize=(COLUMN_WIDTH * len(columns), height), layout='constrained')
     axes = figure.subplots(len(page.rows), len(columns), squeeze=False)
@@ -130,15 +130,17 @@ def _draw_row(axes: dict[str, Axes], row: PhraseRow) -> None:
         title = f'{column}, IoU {row.ious[column]:.2f}' if column in row.ious else column
         if column in row.masks:
             axis.imshow(spotlight_mask(row.image, row.masks[column]))
-        elif column == 'truth':
-            title = 'truth not known'
-            axis.set_box_aspect(row.image.height / row.image.width)
+        elif column == 'image':
+            axis.imshow(row.image)
+        elif column == 'attention' and row.heat is not None:
+            axis.imshow(row.image.convert('L').convert('RGB'))
+            axis.imshow(row.heat, cmap='inferno', alpha=0.75)
         else:
-            axis.imshow(row.image if column == 'image' else row.image.convert('L').convert('RGB'))
-        axis.set_title(title, fontsize=FONT_SIZE, loc='left')
+            title = f'{column} not known'
+            axis.set_box_aspect(row.image.height / row.image.width)
+        axis.set_title(title, fontsize=FONT_SIZE, loc='left', **text_style(title))
     phrase = fit_text(f'"{row.phrase}"', width=COLUMN_WIDTH - 0.1, fontsize=FONT_SIZE, max_lines=4)
     axes['image'].set_title(phrase, fontsize=FONT_SIZE, loc='left', **text_style(phrase))
-    axes['attention'].imshow(row.heat, cmap='inferno', alpha=0.75)
 
 
 def phrase_page(samples: Sequence[GroundingSample], *, max_rows: int = MAX_ROWS) -> PhrasePage:
@@ -176,12 +178,12 @@ def _rows(sample: GroundingSample) -> Iterator[PhraseRow]:
             phrase=phrase,
             image=image,
             heat=attention_map(sample.mask_attentions[index], sample.meta_data, size),
-            masks={name: _shrunk(bitmaps[index], size) for name, bitmaps in masks.items()},
+            masks={name: shrunk_mask(bitmaps[index], size) for name, bitmaps in masks.items()},
             ious={score.source: score.iou for score in scores[index :: sample.num_masks]},
         )
 
 
-def _shrunk(mask: Tensor, size: tuple[int, int]) -> np.ndarray:
+def shrunk_mask(mask: Tensor, size: tuple[int, int]) -> np.ndarray:
     """Shrink a [IH, IW] bool mask to ``size``; a pixel of it stays visible."""
     if tuple(mask.shape) == size:
         return mask.cpu().numpy()

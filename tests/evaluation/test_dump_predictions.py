@@ -2,74 +2,118 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from predicted_samples import predicted_sample, random_masks
 from pycocotools import mask as coco_mask
 
 from flmm.evaluation import DumpPredictions
+from flmm.structures import PhraseInfo
 
 
-def test_records(tmp_path):
-    size = (7, 11)
+def dumped(samples, path):
+    """Dump predictions; return the lines of both files, None where there is no file of truths."""
+    dump = DumpPredictions(out_file_path=str(path))
+    for sample in samples:
+        dump.process({}, [sample])
+    assert dump.evaluate(size=len(samples)) == {}
+    return [
+        [json.loads(line) for line in each.read_text().splitlines()] if each.exists() else None
+        for each in (path, path.with_name('out.truth.jsonl'))
+    ]
+
+
+def decoded(mask):
+    assert isinstance(mask['counts'], str)
+    return coco_mask.decode(mask).astype(bool)
+
+
+def test_lines(tmp_path):
     samples = [
-        predicted_sample(*(random_masks(2, *size, seed=seed) for seed in (0, 1, 2)), kinds=['color', 'size']),
+        predicted_sample(*(random_masks(2, 7, 11, seed=seed) for seed in (0, 1, 2)), kinds=['color', 'size']),
         predicted_sample(
-            *(random_masks(1, *size, seed=seed) for seed in (3, 4, 5)),
+            *(random_masks(1, 7, 11, seed=seed) for seed in (3, 4, 5)),
             dataset_name='testA', sample_idx=1, image_path='other.jpg',
         ),
     ]  # fmt: skip
-    path = tmp_path / 'made' / 'predictions.json'
-    dump = DumpPredictions(out_file_path=str(path))
-    dump.process({}, samples)
-
-    assert dump.evaluate(size=2) == {}
-    records = json.loads(path.read_text())
+    predictions, truths = dumped(samples, tmp_path / 'made' / 'out.jsonl')
     expected = [(sample, index) for sample in samples for index in range(sample.num_masks)]
-    assert len(records) == len(expected) == 3
-    for record, (sample, index) in zip(records, expected, strict=True):
-        assert record.keys() == {'dataset_name', 'image_path', 'phrase', 'kind', 'coarse', 'refined'}
-        assert record['dataset_name'] == sample.dataset_name
-        assert record['image_path'] == sample.image_path
-        assert record['phrase'] == f'phrase {index}'
-        assert record['kind'] == sample.phrase_infos[index].kind
-        truth = sample.gt_masks[index].numpy()
-        for source, logits in (('coarse', sample.pred_masks), ('refined', sample.sam_pred_masks)):
-            mask = coco_mask.decode(record[source]['mask']).astype(bool)
-            np.testing.assert_array_equal(mask, logits[index].numpy() > 0)
-            assert record[source]['iou'] == (mask & truth).sum() / (mask | truth).sum()
+    for prediction, truth, (sample, index) in zip(predictions, truths, expected, strict=True):
+        kind = sample.phrase_infos[index].kind
+        common = {'test_set': sample.dataset_name, 'image': sample.image_path, 'phrase': f'phrase {index}'}
+        common |= {'kind': kind} if kind else {}
+        for key, mask in (('coarse', sample.pred_masks > 0), ('refined', sample.sam_pred_masks > 0)):
+            np.testing.assert_array_equal(decoded(prediction.pop(key)), mask[index].numpy())
+        assert prediction == common
+        np.testing.assert_array_equal(decoded(truth.pop('mask')), sample.gt_masks[index].numpy())
+        assert truth == common
+
+
+def test_what_is_said_not_to_be_there(tmp_path):
+    masks = random_masks(4, 5, 6)
+    refined = masks.clone()
+    refined[2] = False
+    sample = predicted_sample(masks, masks, refined)
+    (plain, _), path = dumped([sample], tmp_path / 'out.jsonl'), tmp_path / 'out.jsonl'
+    assert [line['refined'] is None for line in plain] == [False, False, True, False]
+    assert not any(line['coarse'] is None or 'exists' in line or 'score' in line for line in plain)
+
+    judged = sample.with_outputs(
+        existence=torch.tensor([0.75, 0.25, 0.5, 0.0]), exists=torch.tensor([True, False, True, False])
+    )
+    lines, _ = dumped([judged], path)
+    assert [(line['score'], line['exists']) for line in lines] == [
+        (0.75, True), (0.25, False), (0.5, True), (0.0, False),
+    ]  # fmt: skip
+    for source in ('coarse', 'refined'):
+        assert [line[source] is None for line in lines] == [False, True, False, True]
+    assert coco_mask.area(lines[2]['refined']) == 0  # said to be there, with no pixel: no contradiction in the file
+
+
+def test_truths_say_what_is_known(tmp_path):
+    masks, ignored = random_masks(3, 5, 6), random_masks(3, 5, 6, seed=1)
+    masks[1] = ignored[0] = False
+    infos = [PhraseInfo(kind='name', thing=True), PhraseInfo(plural=False), PhraseInfo()]
+    sample = predicted_sample(masks, masks, masks).with_outputs(phrase_infos=infos, ignore_masks=ignored)
+    predictions, truths = dumped([sample], tmp_path / 'out.jsonl')
+    for lines in (predictions, truths):
+        assert [line.get('kind') for line in lines] == ['name', None, None]
+        assert [line.get('thing') for line in lines] == [True, None, None]
+        assert [line.get('plural') for line in lines] == [None, False, None]
+    assert [line['mask'] is None for line in truths] == [False, True, False]
+    assert ['ignore' in line for line in truths] == [False, True, True]
+    np.testing.assert_array_equal(decoded(truths[2]['ignore']), ignored[2].numpy())
 
 
 def test_samples_split_from_one_item_are_all_written(tmp_path):
     masks = [random_masks(1, 5, 5, seed=seed) for seed in range(3)]
-    path = tmp_path / 'predictions.json'
-    dump = DumpPredictions(out_file_path=str(path))
+    dump = DumpPredictions(out_file_path=str(tmp_path / 'out.jsonl'))
     dump.process({}, [predicted_sample(*masks, sample_idx=4) for _ in range(3)])
     dump.evaluate(size=1)
-    assert len(json.loads(path.read_text())) == 3
+    assert [len((tmp_path / name).read_text().splitlines()) for name in ('out.jsonl', 'out.truth.jsonl')] == [3, 3]
 
 
-def test_without_truth_there_is_no_iou_and_any_phrase_is_written(tmp_path):
+def test_without_truth_there_is_no_file_of_truths_and_any_phrase_is_written(tmp_path):
+    (tmp_path / 'out.truth.jsonl').write_text('of an earlier test')
     sample = predicted_sample(*(random_masks(1, 5, 5, seed=seed) for seed in range(3)))
     sample.masks = sample.gt_masks = None
     sample.phrases = ['\ud83d 狗 $']
-    path = tmp_path / 'predictions.json'
-    dump = DumpPredictions(out_file_path=str(path))
-    dump.process({}, [sample])
-    dump.evaluate(size=1)
-    (record,) = json.loads(path.read_text())
-    assert record['phrase'] == '\ud83d 狗 $'
-    assert record['coarse']['iou'] is record['refined']['iou'] is None
-    np.testing.assert_array_equal(coco_mask.decode(record['refined']['mask']), sample.sam_pred_masks[0].numpy() > 0)
+    (line,), truths = dumped([sample], tmp_path / 'out.jsonl')
+    assert truths is None
+    assert line['phrase'] == '\ud83d 狗 $'
+    np.testing.assert_array_equal(decoded(line['refined']), sample.sam_pred_masks[0].numpy() > 0)
 
 
 def test_other_file_types_are_refused():
-    with pytest.raises(ValueError, match=r"out_file_path is 'predictions.pkl'; it must end in '.json', as it is JSON"):
-        DumpPredictions(out_file_path='predictions.pkl')
+    with pytest.raises(ValueError, match=r"out_file_path is 'out.json'; it must end in '.jsonl', as it is JSON lines"):
+        DumpPredictions(out_file_path='out.json')
 
 
 def test_a_place_where_nothing_can_be_written_is_refused_before_the_test(tmp_path):
     (tmp_path / 'file').touch()
-    (tmp_path / 'folder.json').mkdir()
-    with pytest.raises(ValueError, match=r"out_file_path is '.*file/out\.json', and its folder cannot be made"):
-        DumpPredictions(out_file_path=str(tmp_path / 'file' / 'out.json'))
-    with pytest.raises(ValueError, match=r"out_file_path is '.*folder\.json', where no file can be written; choose"):
-        DumpPredictions(out_file_path=str(tmp_path / 'folder.json'))
+    for name in ('folder.jsonl', 'truth.truth.jsonl'):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=r"out_file_path is '.*file/out\.jsonl', and its folder cannot be made"):
+        DumpPredictions(out_file_path=str(tmp_path / 'file' / 'out.jsonl'))
+    for name in ('folder.jsonl', 'truth.jsonl'):
+        with pytest.raises(ValueError, match=rf"out_file_path is '.*{name}', where no file can be written; choose"):
+            DumpPredictions(out_file_path=str(tmp_path / name))

@@ -14,6 +14,7 @@ from predicted_samples import predicted_sample
 from torch import nn
 
 from flmm.evaluation import GroundingMetric
+from flmm.scoring.metrics import METRICS
 
 RUNTIME = Path(__file__).parents[2] / 'configs' / '_base_' / 'default_runtime.py'
 EPOCHS = [(0.9, 0.3), (0.2, 0.7), (0.5, 0.6)]
@@ -82,6 +83,7 @@ def test_auto_takes_the_largest_refined_miou_of_the_first_test_set(tmp_path):
         ('shapes/val/refined/cIoU', 2),
         ('shapes/val/refined/mIoU', 2),
         ('shapes/val/refined/mIoU/name', 2),
+        ('shapes/val/refined/Pr@0.7', 2),
         ('shapes/val/coarse/cIoU', 1),
         ('shapes/val/coarse/mIoU', 1),
     ],
@@ -103,7 +105,21 @@ def test_several_keys_with_a_prefix_beside_another_metric(tmp_path):
 
 def test_what_mmengine_knows_of_metrics_is_kept():
     shipped = Config.fromfile(RUNTIME).default_hooks.checkpoint.greater_keys
-    assert set(CheckpointHook._default_greater_keys) - {'mIoU'} | {'IoU'} == set(shipped)
+    assert set(CheckpointHook._default_greater_keys) - {'mIoU'} | {'IoU', 'Pr@', '/AR'} == set(shipped)
+
+
+@pytest.mark.parametrize(
+    ('key', 'rule'),
+    [
+        *((f'png_val/coarse/{metric}', 'greater') for metric in METRICS),
+        ('png_val/coarse/own_loss', 'less'),
+        ('own/coarse_loss', 'less'),
+    ],
+)
+def test_the_rule_of_every_metric_is_known(key, rule):
+    settings = Config.fromfile(RUNTIME).default_hooks.checkpoint
+    settings.pop('type')
+    assert CheckpointHook(**settings, save_best=key).rules == [rule]
 
 
 def test_early_stopping_beside_it(tmp_path):

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from PIL import Image
+from prediction_lines import read_lines
 from pycocotools import mask as coco_mask
 from same_run import assert_same_run, load
 from tiny_refcoco import REFS, REPOSITORY, run_script, run_tool, train, write_cached_config, write_workspace
@@ -73,22 +74,26 @@ def test_a_run_that_is_resumed_after_an_epoch_is_the_one_that_went_through(famil
 
 
 def test_the_test_sets_are_scored_as_the_masks_say_that_inference_gives(family, grounder, tmp_path):
-    out, name = tmp_path / 'predictions.json', f'experiment_name={family.model_type}_tested'
+    out, name = tmp_path / 'predictions.jsonl', f'experiment_name={family.model_type}_tested'
     run_tool('test', family.config, family.checkpoint, '--work-dir', tmp_path, '--out', out, '--cfg-options', name)
-    predictions, metrics = json.loads(out.read_text()), json.loads((tmp_path / 'metrics.json').read_text())
+    predictions, metrics = read_lines(out), json.loads((tmp_path / 'metrics.json').read_text())
+    del metrics['run']
     numbers = [len(sentences) for split, _, sentences in REFS if split != 'train']
     assert len(predictions) == sum(numbers) + len(numbers)  # every sentence, and the first of each object
     assert all(0 <= value <= 100 for value in metrics.values())
     name = 'shapes_val_first_sentence'
-    records = [record for record in predictions if record['dataset_name'] == name]
-    for source in ('coarse', 'refined'):
-        mean = np.mean([record[source]['iou'] for record in records])
-        assert metrics[f'{name}/{source}/mIoU'] == pytest.approx(100 * mean, abs=1e-3)
+    records = [record for record in predictions if record['test_set'] == name]
     together = PhraseGrounder(model=grounder.model, to_sample=grounder.to_sample, group_size=2)
-    found = together(records[0]['image_path'], [record['phrase'] for record in records])
+    found = together(records[0]['image'], [record['phrase'] for record in records])
+    truths = {line['phrase']: line['mask'] for line in read_lines(tmp_path / 'predictions.truth.jsonl')}
     for source, masks in (('coarse', found.pred_masks), ('refined', found.sam_pred_masks)):
+        ious = []
         for record, mask in zip(records, masks > 0, strict=True):
-            assert np.array_equal(coco_mask.decode(record[source]['mask']), mask.numpy())
+            predicted = np.zeros(mask.shape) if record[source] is None else coco_mask.decode(record[source])
+            assert np.array_equal(predicted, mask.numpy())
+            truth = coco_mask.decode(truths[record['phrase']]).astype(bool)
+            ious.append((mask.numpy() & truth).sum() / (mask.numpy() | truth).sum())
+        assert metrics[f'{name}/{source}/mIoU'] == pytest.approx(100 * np.mean(ious), abs=1e-9)
 
 
 def test_a_phrase_is_grounded_whatever_stands_beside_it(grounder):

@@ -5,6 +5,7 @@ import pytest
 import tiny_deepseek_vl
 import tiny_llava
 import torch
+from prediction_lines import read_lines
 from published_f_lmm import CONFIGS, FREQUENCIES, PUBLISHED, tiny_published
 from tiny_models import tiny_sam
 from tiny_refcoco import REFS, REPOSITORY, run_tool, write_family_workspace
@@ -97,10 +98,10 @@ def test_every_published_model_is_converted_loaded_and_tested(name, tmp_path_fac
     assert sample.sam_pred_masks.shape == (2, 40, 60)
 
     work_dir = tmp_path / 'tested'
-    run_tool('test', config, out, '--work-dir', work_dir, '--out', work_dir / 'predictions.json')
-    predictions = json.loads((work_dir / 'predictions.json').read_text())
+    run_tool('test', config, out, '--work-dir', work_dir, '--out', work_dir / 'predictions.jsonl')
+    predictions = read_lines(work_dir / 'predictions.jsonl')
     firsts = [(f'refcoco_{split}_first_sentence', texts[0]) for split, _, texts in REFS if split != 'train']
-    assert sorted((record['dataset_name'], record['phrase']) for record in predictions) == sorted(firsts)
+    assert sorted((record['test_set'], record['phrase']) for record in predictions) == sorted(firsts)
     figures = json.loads((work_dir / 'metrics.json').read_text())
     assert {f'refcoco_{split}_first_sentence/refined/cIoU' for split in ('val', 'testA', 'testB')} <= figures.keys()
 

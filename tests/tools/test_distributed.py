@@ -77,22 +77,24 @@ def test_two_processes_train_what_one_does(config, tmp_path, text_mode, indices)
     assert max(steps) > 1e-3
 
 
-def test_two_processes_give_the_metrics_of_one(trained, tmp_path):
-    """Three items over two processes: the sampler repeats one, which must not be counted twice."""
-    common = [
-        trained.config, trained.work_dir / 'epoch_2.pth', '--cfg-options',
-        'test_dataloader.dataset.splits=(val,testA)', '+test_dataloader.dataset.protocols=(every_sentence,)',
-    ]  # fmt: skip
-
+def test_several_processes_give_the_metrics_and_predictions_of_one(trained, tmp_path):
+    """Five items over two and three processes: samplers repeat some, which must not be counted twice."""
+    options = ['--cfg-options', '+test_dataloader.dataset.protocols=(every_sentence,)']
     found = []
-    for number in (1, 2):
+    for number in (1, 2, 3):
         folder = tmp_path / str(number)
         folder.mkdir()
-        options = [f'experiment_name=test_{number}', '--work-dir', folder, '--out', folder / 'predictions.json']
-        launch(number, folder, 'test', *common, *options)
-        found.append([json.loads((folder / file).read_text()) for file in ('metrics.json', 'predictions.json')])
+        places = ['--work-dir', folder, '--out', folder / 'predictions.jsonl']
+        checkpoint = trained.work_dir / 'epoch_2.pth'
+        launch(number, folder, 'test', trained.config, checkpoint, *places, *options, f'experiment_name=test_{number}')
+        metrics = json.loads((folder / 'metrics.json').read_text())
+        run = metrics.pop('run')
+        assert run['cfg_options'].pop('experiment_name') == f'test_{number}'
+        files = [(folder / name).read_bytes() for name in ('predictions.jsonl', 'predictions.truth.jsonl')]
+        found.append((metrics, files))
 
-    (metrics_of_one, predictions_of_one), (metrics_of_two, predictions_of_two) = found
-    assert metrics_of_two == metrics_of_one
-    assert predictions_of_two == predictions_of_one
-    assert len(predictions_of_one) == 9
+    one, *others = found
+    assert [each == one for each in others] == [True, True]
+    metrics, files = one
+    assert 'shapes_testA_every_sentence/refined/mIoU_low' in metrics
+    assert [file.count(b'\n') for file in files] == [12, 12]

@@ -1,6 +1,9 @@
+import datetime
+import hashlib
 import io
 import json
 import math
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -11,11 +14,14 @@ import pytest
 import torch
 from mmengine.evaluator import BaseMetric
 from PIL import Image
+from prediction_lines import read_lines
 from pycocotools import mask as coco_mask
 from tiny_refcoco import IMAGE_SIZES, REFS, REPOSITORY, run_tool
 
 from flmm.engine import visualization_hook
+from flmm.models import FrozenQwenSAM
 from flmm.registry import METRICS
+from flmm.test_set_names import PROTOCOLS
 
 SENTENCES = {'val': 3, 'testA': 6, 'testB': 3}
 FIRST_SENTENCES = {'val': 2, 'testA': 3, 'testB': 2}
@@ -25,12 +31,18 @@ FIRST_SENTENCES = {'val': 2, 'testA': 3, 'testB': 2}
 def results(trained):
     """(predictions, metrics) of the trained checkpoint on all test sets."""
     work_dir = trained.config.parent / 'tested'
-    out = work_dir / 'dumped' / 'predictions.json'
+    out = work_dir / 'dumped' / 'predictions.jsonl'
     run_tool(
         'test', trained.config, trained.work_dir / 'epoch_2.pth', '--work-dir', work_dir, '--out', out,
         '--cfg-options', 'experiment_name=tested',
     )  # fmt: skip
-    return json.loads(out.read_text()), json.loads((work_dir / 'metrics.json').read_text())
+    return read_lines(out), json.loads((work_dir / 'metrics.json').read_text())
+
+
+@pytest.fixture(scope='module')
+def figures(results):
+    """The metrics without what the run was."""
+    return {key: value for key, value in results[1].items() if key != 'run'}
 
 
 @pytest.fixture(scope='module')
@@ -44,14 +56,10 @@ def truths(config):
     return masks
 
 
-def truth_of(record, truths):
-    split = record['dataset_name'].split('_')[1]
-    return truths[split, int(Path(record['image_path']).stem), record['phrase']]
-
-
 def counts(record, source, truths):
     """(intersection, union) from the dumped RLE and the truth."""
-    predicted, truth = coco_mask.decode(record[source]['mask']).astype(bool), truth_of(record, truths)
+    truth = truths[record['test_set'].split('_')[1], int(Path(record['image']).stem), record['phrase']]
+    predicted = np.zeros_like(truth) if record[source] is None else coco_mask.decode(record[source]).astype(bool)
     return int((predicted & truth).sum()), int((predicted | truth).sum())
 
 
@@ -60,7 +68,7 @@ def test_every_phrase_is_scored_once(results):
     predictions, _ = results
     found = {}
     for record in predictions:
-        found.setdefault(record['dataset_name'], []).append(record['phrase'])
+        found.setdefault(record['test_set'], []).append(record['phrase'])
 
     for protocol, numbers in (('every_sentence', SENTENCES), ('first_sentence', FIRST_SENTENCES)):
         for split, number in numbers.items():
@@ -71,47 +79,89 @@ def test_every_phrase_is_scored_once(results):
     assert not found
 
 
-def test_dumped_ious_follow_from_the_masks(results, truths):
+def test_the_file_of_truths_holds_the_annotations(results, trained, truths):
     predictions, _ = results
-    for record in predictions:
-        for source in ('coarse', 'refined'):
-            assert tuple(record[source]['mask']['size']) == truth_of(record, truths).shape
-            intersection, union = counts(record, source, truths)
-            assert record[source]['iou'] == intersection / union
-    # The test would be void if nothing was predicted.
-    assert any(record['coarse']['iou'] > 0 for record in predictions)
+    lines = read_lines(trained.config.parent / 'tested' / 'dumped' / 'predictions.truth.jsonl')
+    for line, prediction in zip(lines, predictions, strict=True):
+        split, image_id = line['test_set'].split('_')[1], int(Path(line['image']).stem)
+        np.testing.assert_array_equal(coco_mask.decode(line['mask']), truths[split, image_id, line['phrase']])
+        for key in ('test_set', 'image', 'phrase', 'kind'):
+            assert line.get(key) == prediction.get(key)
 
 
-def test_metrics_follow_from_the_masks(results, truths):
-    predictions, metrics = results
+def test_metrics_follow_from_the_masks(results, figures, truths):
+    predictions, _ = results
     expected = {}
     for source in ('coarse', 'refined'):
-        for name in {record['dataset_name'] for record in predictions}:
-            members = [record for record in predictions if record['dataset_name'] == name]
+        for name in {record['test_set'] for record in predictions}:
+            members = [record for record in predictions if record['test_set'] == name]
             pairs = np.array([counts(record, source, truths) for record in members], dtype=np.float64)
             ious = pairs[:, 0] / pairs[:, 1]
             expected[f'{name}/{source}/cIoU'] = 100 * pairs[:, 0].sum() / pairs[:, 1].sum()
             expected[f'{name}/{source}/mIoU'] = 100 * ious.mean()
-            for kind in {record['kind'] for record in members} - {None}:
-                chosen = [record['kind'] == kind for record in members]
+            for threshold in (0.5, 0.6, 0.7, 0.8, 0.9):
+                expected[f'{name}/{source}/Pr@{threshold}'] = 100 * (ious >= threshold).mean()
+            for kind in {record.get('kind') for record in members} - {None}:
+                chosen = [record.get('kind') == kind for record in members]
                 expected[f'{name}/{source}/mIoU/{kind}'] = 100 * ious[chosen].mean()
 
-    assert metrics == pytest.approx(expected, rel=1e-9)
+    values = {key: value for key, value in figures.items() if not re.search('_(low|high)(/|$)', key)}
+    assert values == pytest.approx(expected, rel=1e-9)
+    assert any(value > 0 for value in values.values())  # else the test would be void
     # kinds are known of testA and testB; first sentences are of kind 'name'
-    assert 'shapes_testA_every_sentence/coarse/mIoU/clause' in metrics
-    assert 'shapes_testA_first_sentence/coarse/mIoU/name' in metrics
-    assert 'shapes_testA_first_sentence/coarse/mIoU/clause' not in metrics
-    assert not any('val' in key and key.count('/') == 3 for key in metrics)
+    assert 'shapes_testA_every_sentence/coarse/mIoU/clause' in values
+    assert 'shapes_testA_first_sentence/coarse/mIoU/name' in values
+    assert 'shapes_testA_first_sentence/coarse/mIoU/clause' not in values
+    assert not any('val' in key and key.count('/') == 3 for key in values)
+
+
+def test_intervals_are_there_where_a_test_set_has_several_images(figures):
+    bounded = {key.split('/')[0] for key in figures if '_low' in key}
+    assert bounded == {f'shapes_{split}_{protocol}' for split in ('testA', 'testB') for protocol in PROTOCOLS}
+
+
+def test_what_the_run_was_stands_beside_the_metrics(results, trained):
+    checkpoint = trained.work_dir / 'epoch_2.pth'
+    run = results[1]['run']
+    age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(run.pop('date'))
+    assert datetime.timedelta(0) <= age < datetime.timedelta(hours=1)
+    versions = run.pop('versions')
+    assert versions.keys() == {'flmm', 'python', 'torch', 'transformers', 'mmengine', 'mmdet'}
+    assert versions['torch'].split('+')[0] == torch.__version__.split('+')[0]
+    assert run == {
+        'config': str(trained.config),
+        'cfg_options': {'experiment_name': 'tested'},
+        'checkpoint': str(checkpoint),
+        'checkpoint_sha256': hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        'seed': 0,
+    }
+
+
+def test_figures_are_those_that_scoring_the_files_gives_to_the_last_digit(results, figures, trained, tmp_path):
+    folder = trained.config.parent / 'tested' / 'dumped'
+    run_tool(
+        'score', folder / 'predictions.jsonl', folder / 'predictions.truth.jsonl', '--json', tmp_path / 'scores.json'
+    )
+    scores = json.loads((tmp_path / 'scores.json').read_text())
+    found = {}
+    for name, own in scores.items():
+        found |= {f'{name}/coarse/{key}': value for key, value in own.pop('coarse').items()}
+        found |= {f'{name}/refined/{key}': value for key, value in own.items()}
+    assert found == figures
+
+
+def test_figures_are_those_that_validation_logged_to_the_last_digit(figures, trained):
+    (path,) = trained.work_dir.glob('*/vis_data/scalars.json')
+    *_, logged = [line for line in read_lines(path) if 'shapes_val_first_sentence/refined/mIoU' in line]
+    tested = {key: value for key, value in figures.items() if key.startswith('shapes_val_first_sentence/')}
+    assert len(tested) == 14
+    assert {key: logged[key] for key in tested} == tested
 
 
 def test_protocols_differ_in_what_a_phrase_sees(results):
     """Alone in its forward, a second phrase gets other maps than behind the first one."""
     predictions, _ = results
-    masks = {
-        record['dataset_name']: record['coarse']['mask']['counts']
-        for record in predictions
-        if record['phrase'] == 'dog'
-    }
+    masks = {record['test_set']: record['coarse']['counts'] for record in predictions if record['phrase'] == 'dog'}
     assert masks['shapes_val_every_sentence'] != masks['shapes_val_first_sentence']
 
 
@@ -133,8 +183,10 @@ def test_pictures(trained, tmp_path, capsys):
     }
     table = capsys.readouterr().out.splitlines()
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
-    row = next(line.split() for line in table if line.startswith('shapes_testB_first_sentence'))
-    assert row[3] == f'{metrics["shapes_testB_first_sentence/refined/cIoU"]:.1f}'
+    rows = {line[:14].strip(): line[14:].split('  ') for line in table}
+    assert rows['first sentence'][-1] == 'shapes'
+    value, low, high = (metrics[f'shapes_testB_first_sentence/refined/cIoU{end}'] for end in ('', '_low', '_high'))
+    assert rows['refined cIoU'][-1] == f'{value:.1f} ±{(high - low) / 2:.1f}'
 
 
 def test_a_picture_that_fails_costs_nothing_else(trained, tmp_path, monkeypatch, capsys):
@@ -142,7 +194,7 @@ def test_a_picture_that_fails_costs_nothing_else(trained, tmp_path, monkeypatch,
 
     def draw_page(page):
         assert (tmp_path / 'metrics.json').exists()
-        assert (tmp_path / 'predictions.json').exists()
+        assert (tmp_path / 'predictions.jsonl').exists()
         if page.rows[0].phrase == 'cup':
             raise RuntimeError('no ink')
         return drawn(page)
@@ -152,29 +204,31 @@ def test_a_picture_that_fails_costs_nothing_else(trained, tmp_path, monkeypatch,
     with pytest.raises(ValueError, match=r'1 of 3 pictures could not be drawn .*/6_0_0\.png'):
         run_tool(
             'test', trained.config, trained.work_dir / 'epoch_2.pth', '--work-dir', tmp_path,
-            '--out', tmp_path / 'predictions.json', '--show-dir', tmp_path / 'shown',
+            '--out', tmp_path / 'predictions.jsonl', '--show-dir', tmp_path / 'shown',
             '--cfg-options', 'experiment_name=failing', 'test_dataloader.dataset.splits=(val,testB)',
             '+test_dataloader.dataset.protocols=(first_sentence,)', 'test_dataloader.dataset.name=a/$b',
         )  # fmt: skip
     shown = sorted(str(path.relative_to(tmp_path / 'shown')) for path in (tmp_path / 'shown').rglob('*.png'))
     assert shown == ['a%2F$b_testB_first_sentence/5_1_1.png', 'a%2F$b_val_first_sentence/5_0_0.png']
-    assert len(json.loads((tmp_path / 'predictions.json').read_text())) == 4
+    assert len(read_lines(tmp_path / 'predictions.jsonl')) == 4
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
-    row = next(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith('a/$b_val'))
-    assert row[1:] == [
-        f'{metrics[f"a/$b_val_first_sentence/{column}"]:.1f}'
-        for column in ('coarse/cIoU', 'coarse/mIoU', 'refined/cIoU', 'refined/mIoU')
-    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith('first sentence') and line.endswith('  a/$b')]
+    cell = f'{metrics["a/$b_val_first_sentence/refined/cIoU"]:.1f}'
+    assert next(line.split()[2] for line in lines if line.startswith('refined cIoU')) == cell
 
 
 def test_a_terminal_without_the_letters_of_a_name_gets_the_table(tmp_path, monkeypatch):
-    hook = runpy.run_path(str(REPOSITORY / 'tools' / 'test.py'))['ResultsHook']()
+    hook = runpy.run_path(str(REPOSITORY / 'tools' / 'test.py'))['ResultsHook']({'seed': 5})
     terminal = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
     monkeypatch.setattr(sys, 'stdout', terminal)
     hook.after_test_epoch(SimpleNamespace(work_dir=tmp_path), {'狗/refined/mIoU': 1.0})
     terminal.flush()
     assert rb'\u72d7' in terminal.buffer.getvalue()
-    assert json.loads((tmp_path / 'metrics.json').read_text()) == {'狗/refined/mIoU': 1.0}
+    assert json.loads((tmp_path / 'metrics.json').read_text()) == {
+        '狗/refined/mIoU': 1.0,
+        'run': {'seed': 5},
+    }
 
 
 @pytest.mark.parametrize('evaluator', [{'type': 'A'}, [{'type': 'A'}], ({'type': 'A'},)], ids=type)
@@ -214,8 +268,9 @@ def test_any_metric_may_stand_beside(trained, tmp_path, monkeypatch, capsys):
     assert metrics.pop('per/class') == {'a': [1, 2]}
     assert 'run/1/shapes_testA_every_sentence/refined/mIoU/clause' in metrics
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    row = next(line for line in lines if line[:1] == ['run/1/shapes_testA_every_sentence'])
-    assert row[4] == f'{metrics["run/1/shapes_testA_every_sentence/refined/mIoU"]:.1f}'
+    assert ['every', 'sentence', 'run/1/shapes'] in lines
+    cell = f'{metrics["run/1/shapes_testA_every_sentence/refined/mIoU"]:.1f}'
+    assert next(line for line in lines if line[:2] == ['refined', 'mIoU'])[2] == cell
     assert [line for line in lines if line and line[0] in ('speed', 'per/class', 'odd')] == [
         ['speed', '0.5'], ['per/class', "{'a':", '[1,', '2]}'], ['odd', '1j'],
     ]  # fmt: skip
@@ -234,5 +289,24 @@ def test_checkpoint_of_another_model(trained, tmp_path):
     assert str(error.value).endswith('Load it with the config that it was trained with.')
 
 
-def test_metrics_are_finite(results):
-    assert all(math.isfinite(value) and 0 <= value <= 100 for value in results[1].values())
+def test_no_checkpoint_of_a_model_that_was_trained(trained, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"no checkpoint was given, but the model of '.*tiny\.py' has a trained part \("
+    ):
+        run_tool('test', trained.config, '--work-dir', tmp_path, '--cfg-options', 'experiment_name=no_checkpoint')
+    assert not (tmp_path / 'metrics.json').exists()
+
+
+def test_a_model_without_a_trained_part_needs_no_checkpoint(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(FrozenQwenSAM, 'state_dict', lambda self, *args, **kwargs: {})
+    run_tool(
+        'test', trained.config, '--work-dir', tmp_path, '--cfg-options', 'experiment_name=training_free',
+        'test_dataloader.dataset.splits=(val,)', '+test_dataloader.dataset.protocols=(first_sentence,)',
+    )  # fmt: skip
+    run = json.loads((tmp_path / 'metrics.json').read_text())['run']
+    assert run['checkpoint'] is run['checkpoint_sha256'] is None
+    assert run['cfg_options']['test_dataloader.dataset.splits'] == ['val']
+
+
+def test_metrics_are_finite(figures):
+    assert all(math.isfinite(value) and 0 <= value <= 100 for value in figures.values())

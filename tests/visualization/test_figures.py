@@ -9,8 +9,9 @@ from predicted_samples import predicted_sample, random_masks
 
 from flmm.geometry import frame_meta_data
 from flmm.visualization import draw_heads, draw_phrases, phrase_page, save_figure
-from flmm.visualization.figures import COLUMNS, attention_map, spotlight_mask
+from flmm.visualization.figures import attention_map, spotlight_mask
 
+COLUMNS = ('image', 'attention', 'coarse', 'refined', 'truth')
 WHOLE = frame_meta_data((1, 1), (1, 1))
 """A frame that shows an image of any size whole and alone."""
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from flmm.evaluation import write_metrics
+from flmm.scoring import write_metrics
 
 
 def strict(path):

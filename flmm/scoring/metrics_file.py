@@ -2,12 +2,12 @@
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 
 def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:
@@ -33,7 +33,8 @@ def to_json(value: Any) -> tuple[Any, str | None]:
     Returns:
         The plain value and None, or None and a few words that say why there is none.
     """
-    if isinstance(value, torch.Tensor):
+    torch = sys.modules.get('torch')  # not imported for files of figures: where it is not, no value is a tensor
+    if torch is not None and isinstance(value, torch.Tensor):
         if value.layout != torch.strided or value.is_meta:
             return None, f'is a tensor of layout {value.layout} on device {value.device}'
         value = value.detach().cpu().tolist()

@@ -1,0 +1,187 @@
+import json
+import os
+import re
+
+import pytest
+from prediction_lines import rle, write_lines
+from pycocotools import mask as coco_mask
+
+from flmm.phrase_info import PhraseInfo
+from flmm.scoring import read_predictions, read_truths
+
+MASK = rle((6, 8, 0))
+EMPTY = {'size': [6, 8], 'counts': '`1'}
+GOOD = {'image': 'a.jpg', 'phrase': 'cat', 'refined': MASK}
+TRUE = {'image': 'a.jpg', 'phrase': 'cat', 'mask': MASK}
+
+
+def changed(line, **fields):
+    return {key: value for key, value in {**line, **fields}.items() if value != 'LEFT OUT'}
+
+
+def test_predictions(tmp_path):
+    lines = [
+        {**GOOD, 'coarse': None, 'score': 0.25, 'exists': False, 'test_set': 'val', 'kind': 'name', 'seconds': 3},
+        {**GOOD, 'coarse': MASK, 'phrase': '\ud83d 狗 "$"', 'score': 1, 'exists': None, 'test_set': 'val'},
+        {**GOOD, 'test_set': 'other', 'score': None},
+        {**GOOD, 'test_set': 'other', 'score': 10**400},
+    ]
+    path = write_lines(tmp_path / 'out.jsonl', lines)
+    first, second, third, _ = read_predictions(path)
+    assert first.where == f'{str(path)!r}, line 1'
+    assert (first.image, first.phrase, first.test_set, first.exists) == ('a.jpg', 'cat', 'val', False)
+    assert first.masks['coarse'] is None
+    assert coco_mask.area(first.masks['refined']) == coco_mask.area(MASK) > 0
+    assert (second.phrase, second.exists) == ('\ud83d 狗 "$"', None)
+    assert third.masks.keys() == {'refined'}
+
+
+def test_truths(tmp_path):
+    lines = [{**TRUE, 'ignore': EMPTY, 'kind': 'name', 'thing': False, 'plural': True}, {**TRUE, 'mask': None}]
+    first, second = read_truths(write_lines(tmp_path / 'truth.jsonl', lines))
+    assert first.info == PhraseInfo(kind='name', thing=False, plural=True)
+    assert coco_mask.area(first.ignore) == 0
+    assert (second.mask, second.ignore, second.info, second.test_set) == (None, None, PhraseInfo(), None)
+
+
+@pytest.mark.parametrize(
+    ('fields', 'says_absent'),
+    [
+        ({}, False),
+        ({'refined': None}, True),
+        ({'refined': EMPTY}, True),
+        ({'refined': EMPTY, 'exists': True}, False),
+        ({'refined': EMPTY, 'exists': False}, True),
+        ({'refined': None, 'exists': False}, True),
+        ({'exists': False}, True),
+        ({'exists': True}, False),
+    ],
+)
+def test_what_says_that_nothing_is_there(fields, says_absent, tmp_path):
+    (line,) = read_predictions(write_lines(tmp_path / 'out.jsonl', [{**GOOD, **fields}]))
+    assert line.says_absent('refined') is says_absent
+
+
+def test_a_file_may_end_without_a_line_end(tmp_path):
+    path = tmp_path / 'out.jsonl'
+    path.write_text(json.dumps(GOOD))
+    assert len(read_predictions(path)) == 1
+
+
+GOOD_TEXT, CUT = json.dumps(GOOD), json.dumps({**GOOD, 'phrase': 'dog'})[:-9]
+BROKEN = {
+    'cut off': (CUT, r'is no JSON, it may be cut off \('),
+    'cut off after a brace': ('{', r'is no JSON, it may be cut off \('),
+    'no JSON': ('image: a.jpg', r'is no JSON, it may be cut off \(Expecting value at character 0\)'),
+    'two objects': (GOOD_TEXT + GOOD_TEXT, r'is no JSON, it may be cut off \(Extra data at'),
+    'byte order mark': (b'\xef\xbb\xbf' + GOOD_TEXT.encode(), 'begins with a byte order mark; save the file as UTF-8'),
+    'Windows line end': (GOOD_TEXT + '\r', "ends as Windows' lines do"),
+    'empty line': ('', 'is empty, expected a JSON object'),
+    'blank line': ('  ', 'is empty, expected a JSON object'),
+    'Latin-1': (b'{"image": "\xe9.jpg"}', 'is not UTF-8 (invalid continuation byte at byte 11); save the file as'),
+    'UTF-16': (GOOD_TEXT.encode('utf-16-le'), 'is no JSON'),
+    'a list': ([GOOD], r"is \[{'image': 'a.jpg', .*, expected a JSON object"),
+    'a string': ('"cat"', "is 'cat', expected a JSON object"),
+    'nested too deep': ('[' * 100_000, 'is nested too deep to be read'),
+    'a key twice': ('{"image": "a", "image": "b"}', "has the key 'image' twice"),
+    'a key twice in a mask': ('{"refined": {"size": 1, "size": 2}}', "has the key 'size' twice"),
+    'NaN': (changed(GOOD, score=float('nan')), 'holds NaN, which is no JSON'),
+    'Infinity': (changed(GOOD, score=float('inf')), 'holds Infinity, which is no JSON'),
+    'key in capitals': (changed(GOOD, Exists=False), "has the key 'Exists', which means nothing; write 'exists' if"),
+    'misspelt key': (changed(GOOD, corse=None), "has the key 'corse', which means nothing; write 'coarse' if that"),
+    'no image': (changed(GOOD, image='LEFT OUT'), "lacks 'image', expected a string that is not empty"),
+    'image as number': (changed(GOOD, image=3), "'image' is 3, expected a string that is not empty"),
+    'no phrase': (changed(GOOD, phrase='LEFT OUT'), "lacks 'phrase', expected a string"),
+    'empty phrase': (changed(GOOD, phrase=''), "'phrase' is '', expected a string that is not empty"),
+    'phrases': (changed(GOOD, phrase=['cat']), r"'phrase' is \['cat'\], expected a string"),
+    'test set as number': (changed(GOOD, test_set=1), "'test_set' is 1, expected a string"),
+    'exists as word': (changed(GOOD, exists='no'), "'exists' is 'no', expected true or false"),
+    'exists as number': (changed(GOOD, exists=1), "'exists' is 1, expected true or false"),
+    'score as string': (changed(GOOD, score='0.5'), "'score' is '0.5', expected a number"),
+    'score as flag': (changed(GOOD, score=True), "'score' is True, expected a number"),
+    'score too large': (GOOD_TEXT[:-1] + ', "score": 1e400}', "'score' is inf, expected a number"),
+    'a number of too many digits': (GOOD_TEXT[:-1] + f', "score": {"9" * 5000}}}', 'Exceeds the limit'),
+    'no mask': (changed(GOOD, refined='LEFT OUT'), "lacks 'refined', a mask as RLE or null for 'not there'"),
+    'polygons': (changed(GOOD, refined=[[1, 1, 5, 1, 5, 5]]), r"'refined' is \[\[1, 1, .*, expected an RLE or null"),
+    'mask as string': (changed(GOOD, refined='PPY'), "'refined' is 'PPY', expected an RLE or null"),
+    'runs': (changed(GOOD, refined={'size': [6, 8], 'counts': [48]}), r"counts are \[48\], expected COCO's string"),
+    'no size': (
+        changed(GOOD, refined={'counts': '`1'}),
+        r"'refined' is an RLE without size or counts \(keys \['counts",
+    ),
+    'no counts': (changed(GOOD, refined={'size': [6, 8]}), r"is an RLE without size or counts \(keys \['size'\]\)"),
+    'one side': (changed(GOOD, refined={**MASK, 'size': [48]}), r'has size \[48\], expected \[height, width\] in px'),
+    'negative side': (changed(GOOD, refined={**MASK, 'size': [-6, -8]}), r'has size \[-6, -8\], expected \[height, wi'),
+    'fractions': (
+        changed(GOOD, refined={**MASK, 'size': [6.0, 8]}),
+        r'has size \[6.0, 8\], expected \[height, width\]',
+    ),
+    'huge size': (changed(GOOD, refined={**MASK, 'size': [10**6] * 2}), 'of more px than an RLE can count'),
+    'size swapped to more': (changed(GOOD, refined={**MASK, 'size': [6, 9]}), r'is an RLE of 48 px .*, expected 54'),
+    'counts cut off': (changed(GOOD, refined={**EMPTY, 'counts': '`'}), "compressed counts '`' are cut off"),
+    'counts broken': (changed(GOOD, refined={**EMPTY, 'counts': 'zz'}), "compressed counts 'zz' are broken"),
+    'counts beyond': (changed(GOOD, refined={**EMPTY, 'counts': '0'}), 'is an RLE of 0 px .*, expected 48'),
+    'no counts in it': (changed(GOOD, refined={**EMPTY, 'counts': ''}), "is an RLE whose counts are ''"),
+    'coarse broken': (changed(GOOD, coarse={**EMPTY, 'counts': '`'}), "'coarse' is an RLE whose compressed counts '`'"),
+    'there but null': (changed(GOOD, exists=True, refined=None), "'exists' is true, but 'refined' is null"),
+    'coarse null': (changed(GOOD, exists=True, coarse=None), "'exists' is true, but 'coarse' is null"),
+}
+
+
+@pytest.mark.parametrize(('line', 'problem'), BROKEN.values(), ids=BROKEN)
+def test_a_broken_prediction_is_named(line, problem, tmp_path):
+    path = write_lines(tmp_path / 'out.jsonl', [GOOD, line, GOOD] if 'byte order' not in problem else [line])
+    number = 1 if 'byte order' in problem else 2
+    problem = problem if '\\' in problem or '.*' in problem else re.escape(problem)
+    with pytest.raises(ValueError, match=f"^'.*out\\.jsonl', line {number}:? .*{problem}"):
+        read_predictions(path)
+
+
+BROKEN_TRUTHS = {
+    'no mask': (changed(TRUE, mask='LEFT OUT'), "lacks 'mask', an RLE or null where the phrase means nothing"),
+    'a prediction': (GOOD, "lacks 'mask', an RLE or null where the phrase means nothing"),
+    'mask broken': (
+        changed(TRUE, mask={**EMPTY, 'counts': '`'}),
+        "'mask' is an RLE whose compressed counts '`' are cut",
+    ),
+    'ignore broken': (changed(TRUE, ignore=True), "'ignore' is True, expected an RLE or null"),
+    'kind as number': (changed(TRUE, kind=3), "'kind' is 3, expected a string"),
+    'thing as number': (changed(TRUE, thing=1), "'thing' is 1, expected true or false"),
+    'plural as word': (changed(TRUE, plural='yes'), "'plural' is 'yes', expected true or false"),
+    'misspelt key': (changed(TRUE, ignored=MASK), "has the key 'ignored', which means nothing; write 'ignore' if"),
+}
+
+
+@pytest.mark.parametrize(('line', 'problem'), BROKEN_TRUTHS.values(), ids=BROKEN_TRUTHS)
+def test_a_broken_truth_is_named(line, problem, tmp_path):
+    path = write_lines(tmp_path / 'truth.jsonl', [TRUE, TRUE, line])
+    with pytest.raises(ValueError, match=f"^'.*truth\\.jsonl', line 3:? .*{re.escape(problem)}"):
+        read_truths(path)
+
+
+@pytest.mark.parametrize('order', [[0, 1], [1, 0]])
+def test_what_must_stand_in_all_lines_or_none(order, tmp_path):
+    with_coarse, without = order.index(0) + 1, order.index(1) + 1
+    lines = [{**GOOD, 'coarse': MASK}, GOOD]
+    path = write_lines(tmp_path / 'out.jsonl', [lines[place] for place in order])
+    match = f"line {without} lacks 'coarse', which .*line {with_coarse} has; give it in all lines or none"
+    with pytest.raises(ValueError, match=match):
+        read_predictions(path)
+    lines = [{**TRUE, 'test_set': 'val'}, TRUE]
+    path = write_lines(tmp_path / 'truth.jsonl', [lines[place] for place in order])
+    match = f"line {without} lacks 'test_set', which .*line {with_coarse} has; give it in all lines or none"
+    with pytest.raises(ValueError, match=match):
+        read_truths(path)
+
+
+def test_files_that_are_none(tmp_path):
+    (tmp_path / 'empty.jsonl').touch()
+    os.mkfifo(tmp_path / 'fifo.jsonl')
+    for name, problem in (
+        ('absent.jsonl', r'cannot be read \(No such file or directory\); name a file of JSON lines'),
+        ('empty.jsonl', 'is empty, expected one JSON object a line'),
+        ('fifo.jsonl', 'is no regular file: a FIFO'),
+        ('.', 'is no regular file: Is a directory'),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            read_predictions(tmp_path / name)
