@@ -71,7 +71,7 @@ def _draw_sizes(axis: Axes, values: dict[str, dict[str, list[float]]]) -> None:
         sizes = sorted(set(zip(found['width'], found['height'], strict=True)))
         widths, heights = zip(*sizes, strict=True) if sizes else ((), ())
         axis.scatter(widths, heights, s=6, color=COLORS[number], label=loader)
-    axis.legend(fontsize=FONT_SIZE)
+    axis.legend(fontsize=FONT_SIZE, markerscale=3)
     axis.set_xlabel(DISTRIBUTIONS['width'], fontsize=FONT_SIZE)
     axis.set_ylabel(DISTRIBUTIONS['height'], fontsize=FONT_SIZE)
     axis.tick_params(labelsize=FONT_SIZE)

@@ -164,11 +164,10 @@ class _Image:
         self, source: Source, instances: list[dict], size: tuple[int, int], annotated_size: tuple[int, int]
     ) -> list[float]:
         """Decode each mask once, whatever number of phrases means it; return the shares of the image."""
-        distinct = {
-            id(instance['mask']): (index, instance)
-            for index, instance in reversed(list(enumerate(instances)))
-            if instance['mask'] is not None or instance['ignore'] is not None
-        }
+        distinct: dict[tuple[int, int], tuple[int, dict]] = {}
+        for index, instance in enumerate(instances):
+            if instance['mask'] is not None or instance['ignore'] is not None:
+                distinct.setdefault((id(instance['mask']), id(instance['ignore'])), (index, instance))
         together = [instance for _, instance in distinct.values()]
         with logged_warnings() as warnings:
             try:

@@ -75,7 +75,7 @@ def find_sources(config: Config, loaders: Sequence[str]) -> tuple[list[Source], 
         for part in _parts(config[f'{loader}_dataloader']['dataset']):
             with logged_warnings() as warnings:
                 for result in _build(part):
-                    name = getattr(result, 'name', part.get('name', part.get('type')))
+                    name = getattr(result, 'name', part.get('name', part.get('split', part.get('type'))))
                     label = _unique(f'{loader}/{name}', sources)
                     try:
                         if isinstance(result, ValueError):
