@@ -13,6 +13,19 @@ COMPRESSED = {b'\x1f\x8b': 'gzip', b'PK\x03\x04': 'zip', b'BZh': 'bzip2', b'\xfd
 """How compressed files begin, with which neither a pickle nor JSON does."""
 
 
+_brief = reprlib.Repr()
+_brief.maxlevel = 2
+
+
+def brief(value: Any) -> str:
+    """Return a value as a message shows it, of what is nested or long the beginning.
+
+    >>> brief({'images': [{'id': 1}]})
+    "{'images': [{...}]}"
+    """
+    return _brief.repr(value)
+
+
 def read_regular_file(path: str, *, setting: str) -> bytes:
     """Read a file of annotations.
 
@@ -118,7 +131,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         repeated = next(key for key in keys if keys.count(key) > 1)
-        raise _RepeatedKeyError(f'has an object with the key {repeated!r} twice ({reprlib.repr(found)})')
+        raise _RepeatedKeyError(f'has an object with the key {repeated!r} twice ({brief(found)})')
     return found
 
 

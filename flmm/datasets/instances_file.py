@@ -3,7 +3,7 @@
 import reprlib
 from typing import Any, NamedTuple
 
-from flmm.datasets.annotation_file import Id, by_id, check_entry, read_json
+from flmm.datasets.annotation_file import Id, brief, by_id, check_entry, read_json
 from flmm.datasets.masks import encode_mask, fraction_outside
 
 
@@ -18,13 +18,13 @@ def load_instances(path: str) -> tuple[dict[Id, dict], dict[Id, dict]]:
     if not isinstance(instances, dict) or not {'images', 'annotations'} <= instances.keys():
         found = sorted(instances) if isinstance(instances, dict) else instances
         raise ValueError(
-            f"ann_file {path!r} has no 'images' and 'annotations' but {reprlib.repr(found)}; expected COCO's instances"
+            f"ann_file {path!r} has no 'images' and 'annotations' but {brief(found)}; expected COCO's instances"
         )
     found = []
     for name, about in (('images', 'file_name'), ('annotations', 'image_id')):
         entries, where = instances[name], f'{name!r} of ann_file {path!r}'
         if not isinstance(entries, list):
-            raise ValueError(f'{where} is {reprlib.repr(entries)}, expected a list of dicts')
+            raise ValueError(f'{where} is {brief(entries)}, expected a list of dicts')
         for index, entry in enumerate(entries):
             check_entry(entry, keys=['id'], where=f'entry {index} of {where}')
         found.append(

@@ -47,6 +47,15 @@ def test_dangling_link_is_a_missing_file(tmp_path):
         read_regular_file(str(tmp_path / 'link'), setting='split_file')
 
 
+def test_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr('flmm.datasets.annotation_file.open_regular', refuse)  # root may read whatever its mode
+    with pytest.raises(ValueError, match=r"ann_file 'a\.json' cannot be read \(.*Permission denied\); check its perm"):
+        read_regular_file('a.json', setting='ann_file')
+
+
 def zipped(content):
     with zipfile.ZipFile(file := io.BytesIO(), 'w') as archive:
         archive.writestr('instances.json', content)
