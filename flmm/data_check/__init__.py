@@ -4,7 +4,8 @@ The datasets and transforms of the config itself say what is wrong: nothing is c
 """
 
 from flmm.data_check.figure import draw_report
-from flmm.data_check.images import ImageChecks, ImageFindings
+from flmm.data_check.findings import ImageFindings, ItemFindings
+from flmm.data_check.images import ImageChecks
 from flmm.data_check.problems import Problem, Problems
 from flmm.data_check.sources import Source, find_sources
 from flmm.data_check.summary import Summary, check_images
@@ -13,6 +14,7 @@ from flmm.data_check.text import format_report
 __all__ = [
     'ImageChecks',
     'ImageFindings',
+    'ItemFindings',
     'Problem',
     'Problems',
     'Source',

@@ -3,62 +3,22 @@
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
 from torch.utils.data import Dataset
 
+from flmm.data_check.findings import ImageFindings, ItemFindings
 from flmm.data_check.problems import Problem, logged_warnings
 from flmm.data_check.sources import Source
-from flmm.structures import PhraseInfo
+from flmm.datasets import PILLoadImageFromFile
 from flmm.text import WordlessPhraseError
 
 TINY_AREA = 2
 """In px."""
 WHOLE_SHARE = 0.99
 """Of the image."""
-
-
-@dataclass(kw_only=True)
-class ItemFindings:
-    """What one item of a dataset holds.
-
-    Args:
-        source: number of the dataset.
-        image_tokens: how many tokens the image has for the LMM, at most; None where its size is not known.
-        infos: what is said of each phrase.
-        lengths: of each phrase that can be tokenized, in tokens.
-        shares: of each mask, its area as a share of the image, 0 to 1.
-        num_no_target: how many phrases mean nothing in the image.
-        num_several: how many mean several objects, where the annotation tells.
-    """
-
-    source: int
-    image_tokens: int | None = None
-    infos: list[PhraseInfo] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    shares: list[float] = field(default_factory=list)
-    num_no_target: int = 0
-    num_several: int = 0
-
-
-@dataclass(kw_only=True)
-class ImageFindings:
-    """What was found at an image.
-
-    Args:
-        identity: the same for images of the same pixels; of the same path where pixels were not read.
-        size: (height, width) in px; None where it cannot be read.
-        items: of all datasets.
-        problems: each once, with all datasets that have it.
-    """
-
-    identity: bytes | str
-    size: tuple[int, int] | None
-    items: list[ItemFindings]
-    problems: list[Problem]
 
 
 class ImageChecks(Dataset):
@@ -91,7 +51,7 @@ class _Image:
     def __init__(self, checks: ImageChecks, path: str) -> None:
         self.sources, self.headers_only, self.path = checks.sources, checks.headers_only, path
         self.identity: bytes | str = path
-        self.sizes: dict[str, tuple[int, int] | None] = {}  # by the settings that the picture is read with
+        self.read: dict[str, tuple[int, int] | ValueError] = {}  # size or error, by the settings of reading
         self.problems: dict[tuple, list[str]] = {}
 
     def check(self, places: list[tuple[int, int]]) -> ImageFindings:
@@ -100,7 +60,7 @@ class _Image:
             Problem(kind=kind, message=message, datasets=tuple(dict.fromkeys(labels)), image=self.path, entry=entry)
             for (kind, message, entry), labels in self.problems.items()
         ]
-        size = next((size for size in self.sizes.values() if size is not None), None)
+        size = next((size for size in self.read.values() if isinstance(size, tuple)), None)
         return ImageFindings(identity=self.identity, size=size, items=items, problems=problems)
 
     def _found(self, kind: str, message: object, source: Source, entry: str | None = None) -> None:
@@ -129,26 +89,30 @@ class _Image:
     def _size(self, source: Source, item: dict) -> tuple[int, int] | None:
         """Read the picture; return its size, or the annotated one where the picture is not the annotated one."""
         settings = str(vars(source.load_image))
-        if settings not in self.sizes:
+        if settings not in self.read:
             try:
-                if self.headers_only:
-                    self.sizes[settings] = source.load_image.read_size(self.path)
-                else:
-                    loaded = source.load_image.transform({'img_path': self.path})
-                    self.sizes[settings] = (loaded['height'], loaded['width'])
-                    pixels = f'{self.sizes[settings]}'.encode() + loaded['image'].tobytes()
-                    self.identity = hashlib.blake2b(pixels, digest_size=12).digest()
+                self.read[settings] = self._read_picture(source.load_image)
             except ValueError as error:
-                self.sizes[settings] = None
-                self._found('image absent' if _is_absent(error) else 'image unreadable', error, source)
-        size, annotated = self.sizes[settings], item.get('annotated_size')
-        if size is None or annotated is None or source.load_masks is None:
-            return size or annotated
+                self.read[settings] = error
+        size, annotated = self.read[settings], item.get('annotated_size')
+        if isinstance(size, ValueError):
+            self._found('image absent' if _is_absent(size) else 'image unreadable', size, source)
+            return annotated
+        if annotated is None or source.load_masks is None:
+            return size
         try:
             source.load_masks.transform(self._results([], size, annotated))
         except ValueError as error:
             self._found('image size', error, source)
             return annotated
+        return size
+
+    def _read_picture(self, load_image: PILLoadImageFromFile) -> tuple[int, int]:
+        if self.headers_only:
+            return load_image.read_size(self.path)
+        loaded = load_image.transform({'img_path': self.path})
+        size = (loaded['height'], loaded['width'])
+        self.identity = hashlib.blake2b(f'{size}'.encode() + loaded['image'].tobytes(), digest_size=12).digest()
         return size
 
     def _results(self, instances: list[dict], size: tuple[int, int], annotated_size: tuple[int, int]) -> dict:

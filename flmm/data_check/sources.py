@@ -74,8 +74,7 @@ def find_sources(config: Config, loaders: Sequence[str]) -> tuple[list[Source], 
     for loader in loaders:
         for part in _parts(config[f'{loader}_dataloader']['dataset']):
             with logged_warnings() as warnings:
-                for result in _build(part):
-                    name = getattr(result, 'name', part.get('name', part.get('split', part.get('type'))))
+                for name, result in _build(part):
                     label = _unique(f'{loader}/{name}', sources)
                     try:
                         if isinstance(result, ValueError):
@@ -105,16 +104,18 @@ def _parts(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield config
 
 
-def _build(config: dict[str, Any]) -> list[BaseDataset | ValueError]:
-    """Build what a config names: one dataset, or one for each split and protocol."""
+def _build(config: dict[str, Any]) -> list[tuple[str, BaseDataset | ValueError]]:
+    """Build what a config names: one dataset, or one for each split and protocol; each with its name."""
     try:
         built = DATASETS.build(config)
     except ValueError as error:
         splits = config.get('splits', ())
-        if len(splits) < 2:
-            return [error]
-        return [result for split in splits for result in _build({**config, 'splits': [split]})]
-    return list(getattr(built, 'datasets', [built]))
+        if len(splits) > 1:  # each by itself, for those that can be built
+            return [result for split in splits for result in _build({**config, 'splits': [split]})]
+        given = [config[key] for key in ('name', 'split') if config.get(key) is not None]
+        return [('_'.join([*given[:1], *splits]) or str(config.get('type')), error)]
+    datasets = getattr(built, 'datasets', [built])
+    return [(getattr(dataset, 'name', type(dataset).__name__), dataset) for dataset in datasets]
 
 
 def _source(dataset: BaseDataset, *, label: str, loader: str) -> Source | None:

@@ -9,7 +9,8 @@ import numpy as np
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from flmm.data_check.images import ImageChecks, ImageFindings
+from flmm.data_check.findings import ImageFindings
+from flmm.data_check.images import ImageChecks
 from flmm.data_check.problems import Problem, Problems
 from flmm.data_check.sources import Source
 
@@ -121,7 +122,7 @@ def _shared(sources: Sequence[Source], owners: Sequence[set[int]]) -> list[Probl
     return [
         Problem(
             kind='train and test',
-            message=f'{count} images of {pair[0]!r} are in {pair[1]!r}, too; what was trained on is no test',
+            message=f'{pair[0]!r} and {pair[1]!r} share images: {count}; what was trained on is no test',
             datasets=pair,
         )
         for pair, count in pairs.items()

@@ -84,7 +84,7 @@ def test_a_split_that_fails_hides_no_other(refcoco):
         f'test/tiny_{split}_{protocol}_sentence' for split in ('val', 'testB') for protocol in ('first', 'every')
     ]
     (problem,) = problems
-    assert (problem.kind, problem.datasets) == ('dataset', ('test/tiny',))
+    assert (problem.kind, problem.datasets) == ('dataset', ('test/tiny_testC',))
     assert "no sample in split 'testC' of" in problem.message
 
 

@@ -75,7 +75,7 @@ def test_counts_and_measures(config, num_workers):
     assert problems.kept == [
         Problem(
             kind='train and test',
-            message="1 images of 'train/mine' are in 'val/held_out', too; what was trained on is no test",
+            message="'train/mine' and 'val/held_out' share images: 1; what was trained on is no test",
             datasets=('train/mine', 'val/held_out'),
         )
     ]
@@ -86,7 +86,7 @@ def test_copies_under_another_name_are_shared_too(config, picture, tmp_path):
     (tmp_path / 'b.jpg').write_bytes((tmp_path / 'a.png').read_bytes())
     for headers_only, count in ((False, 2), (True, 1)):
         _, _, problems = checked(config, 'train', 'val', headers_only=headers_only)
-        assert problems.kept[0].message.startswith(f"{count} images of 'train/mine' are in 'val/held_out'")
+        assert problems.kept[0].message.startswith(f"'train/mine' and 'val/held_out' share images: {count};")
 
 
 def test_test_sets_may_share_images(config):

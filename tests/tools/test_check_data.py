@@ -102,7 +102,9 @@ def test_every_planted_fault_is_found(check, tmp_path):
         assert kind in out
         assert message in out
     assert found['phrase']['entry'] == 'a' * 300
-    assert found['train and test']['message'].startswith("1 images of 'train/train' are in 'val/shapes_val_first")
+    assert found['train and test']['message'].startswith(
+        "'train/train' and 'val/shapes_val_first_sentence' share images: 1;"
+    )
     assert (report['errors'], report['warnings']) == (4, 8)
     assert out.index('problems found: 4 errors, 8 warnings') < out.index('report.json')
     assert (tmp_path / 'out' / 'report.png').exists()
