@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from flmm.datasets.annotation_file import Id, is_id
+from flmm.datasets.annotation_file import Id, brief, is_id
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
 from flmm.datasets.instances_file import CheckedMask, check_annotation, check_image, load_instances
 from flmm.datasets.refs_file import check_sentences, load_refs
@@ -82,7 +82,11 @@ class RefCocoDataset(GroundingDataset):
         files, self._files = self._files or RefCocoFiles(), None  # not kept: workers would get a copy each
         refs = [ref for ref in files.refs(self.split_file) if ref['split'] == self.split]
         if not refs:
-            raise ValueError(f'no sample in split {self.split!r} of {self.split_file!r}; check split and split_file')
+            known = sorted({ref['split'] for ref in files.refs(self.split_file)})
+            raise ValueError(
+                f'no sample in split {self.split!r} of {self.split_file!r}; check split and split_file: it has '
+                f'{brief(known)}'
+            )
         images, annotations = files.instances(self.ann_file)
         items: dict[Id, Item] = {}
         masks: dict[Id, CheckedMask] = {}

@@ -13,7 +13,7 @@ from PIL import Image
 from flmm.datasets.image_processor import ImageProcessorWrapper, ProcessedImage
 from flmm.files import open_regular
 from flmm.geometry import image_to_processed
-from flmm.images import MAX_IMAGE_PIXELS, check_image_settings, read_rgb, to_rgb
+from flmm.images import MAX_IMAGE_PIXELS, check_image_settings, read_image_size, read_rgb, to_rgb
 from flmm.registry import TRANSFORMS
 from flmm.structures import GroundingSample
 from flmm.text import prepare_phrase
@@ -44,22 +44,27 @@ class PILLoadImageFromFile(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Add the image to ``results``."""
         path = results['img_path']
-        try:
-            file = self._open(path)
-        except FileNotFoundError as error:
-            raise ValueError(f'image {path!r} does not exist; check data_root and data_prefix') from error
-        except (OSError, ValueError) as error:
-            raise ValueError(f'image {path!r} cannot be read ({error}); check data_root and data_prefix') from error
-        with file:
+        with self._open(path) as file:
             image = read_rgb(file, name=path, orientation=self.orientation, max_pixels=self.max_pixels)
         results['image'] = image
         results['height'], results['width'] = image.height, image.width
         results['img_shape'] = results['ori_shape'] = (image.height, image.width)
         return results
 
+    def read_size(self, path: str) -> tuple[int, int]:
+        """Read the (height, width) in px that the image would have from the header of its file, as far as it goes."""
+        with self._open(path) as file:
+            width, height = read_image_size(file, name=path, orientation=self.orientation, max_pixels=self.max_pixels)
+        return height, width
+
     def _open(self, path: str) -> BinaryIO:
-        backend = fileio.get_file_backend(path, backend_args=self.backend_args, enable_singleton=True)
-        return open_regular(path) if isinstance(backend, fileio.LocalBackend) else io.BytesIO(backend.get(path))
+        try:
+            backend = fileio.get_file_backend(path, backend_args=self.backend_args, enable_singleton=True)
+            return open_regular(path) if isinstance(backend, fileio.LocalBackend) else io.BytesIO(backend.get(path))
+        except FileNotFoundError as error:
+            raise ValueError(f'image {path!r} does not exist; check data_root and data_prefix') from error
+        except (OSError, ValueError) as error:
+            raise ValueError(f'image {path!r} cannot be read ({error}); check data_root and data_prefix') from error
 
 
 def unlabelled_item(image: Image.Image, phrases: list[str], *, path: str = 'image') -> dict:
