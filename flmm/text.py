@@ -3,6 +3,7 @@
 import re
 import reprlib
 import unicodedata
+from typing import Any
 
 # Unicode's white space, control characters, and the two characters that are blanks by name without being white space.
 BLANKS = re.compile('[\\s\x00-\x1f\x7f-\x9f\u200b\ufeff]+')
@@ -12,6 +13,22 @@ INVISIBLE = re.compile('[\u00ad\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u20
 
 class WordlessPhraseError(ValueError):
     """A phrase has no letter and no digit: nothing in it can be grounded."""
+
+
+def check_text(text: Any) -> None:
+    """Refuse what no tokenizer reads.
+
+    Raises:
+        ValueError: the text is no string, or holds half of a character (a lone surrogate).
+    """
+    if not isinstance(text, str):
+        raise ValueError(f'phrase {reprlib.repr(text)} is of type {type(text).__name__}, expected a string')
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f'phrase {reprlib.repr(text)} holds the lone surrogate {text[error.start]!r}; write the whole character'
+        ) from error
 
 
 def prepare_phrase(text: str, *, lowercase: bool) -> str:
@@ -31,14 +48,7 @@ def prepare_phrase(text: str, *, lowercase: bool) -> str:
         WordlessPhraseError: the phrase has no letter and no digit.
         ValueError: the phrase is no string, or holds half of a character (a lone surrogate).
     """
-    if not isinstance(text, str):
-        raise ValueError(f'phrase {reprlib.repr(text)} is of type {type(text).__name__}, expected a string')
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f'phrase {reprlib.repr(text)} holds the lone surrogate {text[error.start]!r}; write the whole character'
-        ) from error
+    check_text(text)
     prepared = unicodedata.normalize('NFC', INVISIBLE.sub('', text))
     if lowercase:
         prepared = unicodedata.normalize('NFC', prepared.lower())

@@ -1,8 +1,3 @@
 """F-LMM on RefCOCO with SAM ViT-L; a config adds the LMM."""
 
-_base_ = [
-    './default_runtime.py',
-    './schedules/adamw_8e.py',
-    './datasets/refcoco.py',
-    './models/frozen_lmm_sam_l.py',
-]
+_base_ = ['./f_lmm.py', './datasets/refcoco.py']

@@ -1,6 +1,6 @@
 """DeepSeek-VL-1.3B with SAM ViT-L on RefCOCO, as F-LMM's frozen_deepseek_vl_1_3b_chat_unet_sam_l_refcoco_png."""
 
-_base_ = ['../_base_/f_lmm_published.py', '../_base_/lmms/deepseek_vl_1_3b.py']
+_base_ = ['../_base_/f_lmm_published.py', '../_base_/datasets/refcoco_f_lmm.py', '../_base_/lmms/deepseek_vl_1_3b.py']
 from flmm.assembly import assemble
 
 model, train_dataloader, val_dataloader, test_dataloader = assemble(_base_)

@@ -2,11 +2,13 @@
 
 from flmm.datasets.data_loader import collate_grounding, keep_torch_seed
 from flmm.datasets.deepseek_vl_image_processor import DeepseekVLImageProcessorWrapper
+from flmm.datasets.grefcoco import GRefCocoDataset
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
 from flmm.datasets.image_processor import ImageProcessorWrapper, ProcessedImage
 from flmm.datasets.joint_dataset import JointDataset
 from flmm.datasets.llava_image_processor import LlavaImageProcessorWrapper, LlavaNextImageProcessorWrapper
 from flmm.datasets.load_masks import LoadMasks
+from flmm.datasets.png import PNGDataset
 from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
 from flmm.datasets.refcoco import RefCocoDataset
 from flmm.datasets.refcoco_test_sets import RefCocoTestSets
@@ -15,6 +17,7 @@ from flmm.datasets.transforms import PILLoadImageFromFile, RefCOCO2PNG, unlabell
 
 __all__ = [
     'DeepseekVLImageProcessorWrapper',
+    'GRefCocoDataset',
     'GroundingDataset',
     'ImageProcessorWrapper',
     'Item',
@@ -23,6 +26,7 @@ __all__ = [
     'LlavaNextImageProcessorWrapper',
     'LoadMasks',
     'PILLoadImageFromFile',
+    'PNGDataset',
     'ProcessedImage',
     'QwenImageProcessorWrapper',
     'RefCOCO2PNG',

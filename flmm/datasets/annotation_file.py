@@ -203,3 +203,24 @@ def by_id(entries: list[dict], *, key: str, where: str, describe: Callable[[dict
                 f'({describe(entry)}); give each an id of its own, as files that are merged need'
             )
     return {entry[key]: entry for entry in entries}
+
+
+def entries_by_id(content: dict, name: str, *, key: str, about: str, where: str) -> dict[Id, dict]:
+    """Return one of the lists of a file in COCO's layout by id.
+
+    Args:
+        content: Of the whole file.
+        name: Of the list, such as 'images'.
+        key: Under which each entry has its id.
+        about: Another key, whose value messages say of an entry.
+        where: Names the file, for messages.
+
+    Raises:
+        ValueError: it is no list of dicts with ids, or :func:`by_id` refuses them.
+    """
+    entries, where = content[name], f'{name!r} of {where}'
+    if not isinstance(entries, list):
+        raise ValueError(f'{where} is {brief(entries)}, expected a list of dicts')
+    for index, entry in enumerate(entries):
+        check_entry(entry, keys=[key], where=f'entry {index} of {where}')
+    return by_id(entries, key=key, where=where, describe=lambda entry: f'{about} {entry.get(about)!r}')

@@ -42,12 +42,15 @@ class Item:
         img_id: its id in the annotations.
         annotated_size: (height, width) in px that masks were drawn on; None where only the image says it.
         targets: in the order in which they become phrases.
+        caption: what was written about the image, where the phrases are parts of it: pieces of text that are no phrase,
+            and numbers of targets, which then have one text each.
     """
 
     img_path: str
     img_id: Id
     annotated_size: tuple[int, int] | None
     targets: list[Target] = field(default_factory=list)
+    caption: list[str | int] | None = None
 
 
 class GroundingDataset(BaseDataset):
@@ -55,8 +58,9 @@ class GroundingDataset(BaseDataset):
 
     The pipeline gets of each item: ``img_path``, ``img_id``, ``annotated_size``, ``dataset_name``, ``sample_idx``, and
     of equal length, one for each phrase, ``text``, ``phrase_infos`` (:class:`flmm.structures.PhraseInfo`) and
-    ``instances`` (``mask`` and ``ignore`` as in :class:`Target`, ``ann_id``, ``ignore_flag`` 0). Texts are handed on as
-    written, since RefCOCO2PNG prepares all text. ``text_mode='random'`` draws anew at every access.
+    ``instances`` (``mask`` and ``ignore`` as in :class:`Target`, ``ann_id``, ``ignore_flag`` 0); and ``caption``, where
+    there is one, with the numbers of its phrases. Texts are handed on as written, since RefCOCO2PNG prepares all text.
+    ``text_mode='random'`` draws anew at every access.
 
     Args:
         name: names the dataset in results, such as 'refcoco_val_first_sentence'.
@@ -84,18 +88,19 @@ class GroundingDataset(BaseDataset):
         """Return the items as mmengine keeps them."""
         return [vars(item) for item in self.load_items()]
 
-    def image_path(self, file_name: str, *, where: str) -> str:
-        """Join the image folder (``data_prefix['img_path']``) and a name.
+    def image_path(self, file_name: str, *, where: str, folder: str = 'img_path') -> str:
+        """Join the image folder and a name.
 
         Args:
             file_name: as the annotations have it.
             where: names file and entry, for messages.
+            folder: the key of ``data_prefix`` that names the folder.
 
         Raises:
             ValueError: it leads out of the folder, or is no name.
         """
         try:
-            return path_below(self.data_prefix['img_path'], file_name, allow_outside=self.allow_outside)
+            return path_below(self.data_prefix[folder], file_name, allow_outside=self.allow_outside)
         except ValueError as error:
             raise ValueError(f'{where}: {error}') from error
 
@@ -138,8 +143,9 @@ class GroundingDataset(BaseDataset):
         """Return item ``idx`` as the pipeline gets it."""
         item = super().get_data_info(idx)
         pairs = [(target, *text) for target in item.pop('targets') for text in self._chosen(target.texts)]
-        if item['annotated_size'] is None:
-            del item['annotated_size']
+        for key in ('annotated_size', 'caption'):
+            if item[key] is None:
+                del item[key]
         item['dataset_name'] = self.name
         item['text'] = [text for _, text, _ in pairs]
         item['phrase_infos'] = [info for _, _, info in pairs]

@@ -3,7 +3,7 @@
 import reprlib
 from typing import Any, NamedTuple
 
-from flmm.datasets.annotation_file import Id, brief, by_id, check_entry, read_json
+from flmm.datasets.annotation_file import Id, brief, check_entry, entries_by_id, read_json
 from flmm.datasets.masks import encode_mask, fraction_outside
 
 
@@ -20,27 +20,23 @@ def load_instances(path: str) -> tuple[dict[Id, dict], dict[Id, dict]]:
         raise ValueError(
             f"ann_file {path!r} has no 'images' and 'annotations' but {brief(found)}; expected COCO's instances"
         )
-    found = []
-    for name, about in (('images', 'file_name'), ('annotations', 'image_id')):
-        entries, where = instances[name], f'{name!r} of ann_file {path!r}'
-        if not isinstance(entries, list):
-            raise ValueError(f'{where} is {brief(entries)}, expected a list of dicts')
-        for index, entry in enumerate(entries):
-            check_entry(entry, keys=['id'], where=f'entry {index} of {where}')
-        found.append(
-            by_id(entries, key='id', where=where, describe=lambda entry, key=about: f'{key} {entry.get(key)!r}')
-        )
-    images, annotations = found
-    return images, annotations
+    where = f'ann_file {path!r}'
+    images = entries_by_id(instances, 'images', key='id', about='file_name', where=where)
+    return images, entries_by_id(instances, 'annotations', key='id', about='image_id', where=where)
 
 
-def check_image(image: dict, *, path: str) -> tuple[int, int] | None:
+def check_image(image: dict, *, path: str, setting: str = 'ann_file') -> tuple[int, int] | None:
     """Check what is read of an image's entry; return its (height, width) in px, or None where it says neither.
+
+    Args:
+        image: Of :func:`load_instances`, or of a panoptic file.
+        path: Of its file, for messages.
+        setting: The setting that names the file.
 
     Raises:
         ValueError: it has no ``file_name``, or a size that is no size.
     """
-    where = f'image {image["id"]!r} of ann_file {path!r}'
+    where = f'image {image["id"]!r} of {setting} {path!r}'
     check_entry(image, keys=['file_name'], where=where)
     name = image['file_name']
     if not isinstance(name, str) or not name:

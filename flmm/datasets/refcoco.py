@@ -4,14 +4,17 @@ import collections
 import functools
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.logging import print_log
+from pycocotools import mask as coco_mask
 
 from flmm.datasets.annotation_file import Id, brief, is_id
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
 from flmm.datasets.instances_file import CheckedMask, check_annotation, check_image, load_instances
-from flmm.datasets.refs_file import check_sentences, load_refs
+from flmm.datasets.masks import encode_mask
+from flmm.datasets.refs_file import check_sentences, load_grefs, load_refs
 from flmm.registry import DATASETS
 from flmm.structures import PhraseInfo
 
@@ -22,12 +25,13 @@ MUCH_OUTSIDE = 0.1
 class RefCocoFiles:
     """Reads files of annotations, each when it is first asked for, and keeps what they say: a gigabyte for RefCOCO.
 
-    ``refs(path)`` is :func:`flmm.datasets.refs_file.load_refs`, ``instances(path)`` is
-    :func:`flmm.datasets.instances_file.load_instances`. What they return must not be changed.
+    ``refs(path)`` is :func:`flmm.datasets.refs_file.load_refs`, ``grefs(path)`` is ``load_grefs``, ``instances(path)``
+    is :func:`flmm.datasets.instances_file.load_instances`. What they return must not be changed.
     """
 
     def __init__(self) -> None:
         self.refs = functools.cache(load_refs)
+        self.grefs = functools.cache(load_grefs)
         self.instances = functools.cache(load_instances)
 
 
@@ -77,10 +81,14 @@ class RefCocoDataset(GroundingDataset):
         super()._join_prefix()
         self.split_file = os.path.join(self.data_root or '', self.split_file)
 
+    def split_refs(self, files: RefCocoFiles) -> list[dict]:
+        """Return the refs of the split, in each the list of its annotations' ids as ``ann_id``; empty: no target."""
+        return [{**ref, 'ann_id': [ref['ann_id']]} for ref in files.refs(self.split_file) if ref['split'] == self.split]
+
     def load_items(self) -> list[Item]:
         """Read both annotation files; return an item for each image that has refs in the split."""
         files, self._files = self._files or RefCocoFiles(), None  # not kept: workers would get a copy each
-        refs = [ref for ref in files.refs(self.split_file) if ref['split'] == self.split]
+        refs = self.split_refs(files)
         if not refs:
             known = sorted({ref['split'] for ref in files.refs(self.split_file)})
             raise ValueError(
@@ -97,16 +105,19 @@ class RefCocoDataset(GroundingDataset):
             left_out['refs with no other sentence'] += not sentences
             if not sentences:
                 continue
-            image, annotation = self._entries(ref, images, annotations)
+            image, targets = self._entries(ref, images, annotations)
             if image['id'] not in items:
                 items[image['id']] = self._item(image)
             item = items[image['id']]
-            if annotation['id'] not in masks:
-                size = item.annotated_size
-                masks[annotation['id']] = check_annotation(annotation, path=self.ann_file, image=image, size=size)
-                item.annotated_size = masks[annotation['id']].size
+            for annotation in targets:
+                if annotation['id'] not in masks:
+                    size = item.annotated_size
+                    masks[annotation['id']] = check_annotation(annotation, path=self.ann_file, image=image, size=size)
+                    item.annotated_size = masks[annotation['id']].size
             texts = [(sentence['raw'], PhraseInfo(kind=sentence.get('kind'))) for sentence in sentences]
-            item.targets.append(Target(texts=texts, mask=masks[annotation['id']].mask, ann_id=ref['ann_id']))
+            mask = _union([masks[annotation['id']] for annotation in targets])
+            ann_id = ref['ann_id'][0] if len(ref['ann_id']) == 1 else ref['ann_id']
+            item.targets.append(Target(texts=texts, mask=mask, ann_id=ann_id))
         left_out['polygons that draw nothing'] = sum(checked.num_left_out for checked in masks.values())
         self.log_left_out(left_out, source=f'{self.split_file!r} and {self.ann_file!r}')
         self._log_outside({key: checked.fraction_outside for key, checked in masks.items()})
@@ -114,22 +125,25 @@ class RefCocoDataset(GroundingDataset):
             raise ValueError(f'no sentence in split {self.split!r} of {self.split_file!r} has a letter or digit')
         return list(items.values())
 
-    def _entries(self, ref: dict, images: dict[Id, dict], annotations: dict[Id, dict]) -> tuple[dict, dict]:
+    def _entries(self, ref: dict, images: dict[Id, dict], annotations: dict[Id, dict]) -> tuple[dict, list[dict]]:
+        """Find the image of a ref, and its annotations."""
         whose = f'ref {ref["ref_id"]!r} of {self.split_file!r}'
-        for key, known in (('image_id', images), ('ann_id', annotations)):
-            if ref[key] not in known:
+        for key, ids, known in (('image_id', [ref['image_id']], images), ('ann_id', ref['ann_id'], annotations)):
+            for each in ids:
+                if each not in known:
+                    raise ValueError(
+                        f'{whose} has {key} {each!r}, which {self.ann_file!r} does not have; take both files from the '
+                        'same release, with ids of the same type'
+                    )
+        image, targets = images[ref['image_id']], [annotations[each] for each in ref['ann_id']]
+        for annotation in targets:
+            owner = annotation.get('image_id')
+            if is_id(owner) and owner != image['id']:
                 raise ValueError(
-                    f'{whose} has {key} {ref[key]!r}, which {self.ann_file!r} does not have; take both files from the '
-                    'same release, with ids of the same type'
+                    f'{whose} is on image {image["id"]!r}, but its annotation {annotation["id"]!r} in '
+                    f'{self.ann_file!r} is on image {owner!r}; take both files from the same release'
                 )
-        image, annotation = images[ref['image_id']], annotations[ref['ann_id']]
-        owner = annotation.get('image_id')
-        if is_id(owner) and owner != image['id']:
-            raise ValueError(
-                f'{whose} is on image {image["id"]!r}, but its annotation {annotation["id"]!r} in {self.ann_file!r} is '
-                f'on image {owner!r}; take both files from the same release'
-            )
-        return image, annotation
+        return image, targets
 
     def _item(self, image: dict) -> Item:
         size = check_image(image, path=self.ann_file)
@@ -147,3 +161,12 @@ class RefCocoDataset(GroundingDataset):
                 'Check that coordinates are in px of the image that height and width describe'
             )
             print_log(message, logger='current', level=logging.WARNING)
+
+
+def _union(masks: Sequence[CheckedMask]) -> list | dict | None:
+    """Return the one mask as it is, the union of several as RLE, None of none."""
+    if not masks:
+        return None
+    if len(masks) == 1:
+        return masks[0].mask
+    return coco_mask.merge([encode_mask(checked.mask, size=checked.size)[0] for checked in masks])

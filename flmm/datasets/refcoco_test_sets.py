@@ -1,4 +1,4 @@
-"""All the test sets of a RefCOCO: every split, under both protocols that the literature scores."""
+"""All the test sets of a RefCOCO or of gRefCOCO: every split, under both protocols that the literature scores."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,13 +19,14 @@ class RefCocoTestSets(JointDataset):
 
     Args:
         name: the dataset's, such as 'refcoco'.
+        dataset_type: 'RefCocoDataset', or the name of a subclass, such as 'GRefCocoDataset'.
         splits: such as ('val', 'testA', 'testB').
         pipeline: configs of transforms that end in RefCOCO2PNG, whose ``concat`` follows the protocol.
         protocols: which of the two.
-        **kwargs: RefCocoDataset's: data_root, ann_file, split_file, data_prefix, ...
+        **kwargs: the dataset's: data_root, ann_file, split_file, data_prefix, ...
 
     Raises:
-        ValueError: an unknown protocol, or whatever RefCocoDataset raises.
+        ValueError: an unknown protocol or dataset_type, or whatever the dataset raises.
     """
 
     def __init__(
@@ -35,16 +36,22 @@ class RefCocoTestSets(JointDataset):
         splits: Sequence[str],
         pipeline: list[dict],
         protocols: Sequence[str] = tuple(PROTOCOLS),
+        dataset_type: str = 'RefCocoDataset',
         **kwargs: Any,
     ) -> None:
         unknown = set(protocols) - set(PROTOCOLS)
         if unknown:
             raise ValueError(f'protocols {sorted(unknown)} are unknown, expected some of {list(PROTOCOLS)}')
+        dataset_class = DATASETS.get(dataset_type)
+        if dataset_class is None or not issubclass(dataset_class, RefCocoDataset):
+            raise ValueError(
+                f'dataset_type is {dataset_type!r}, expected RefCocoDataset or a subclass, such as GRefCocoDataset'
+            )
         *loading, to_sample = pipeline
         files = RefCocoFiles()
         super().__init__(
             datasets=[
-                RefCocoDataset(
+                dataset_class(
                     name=join_name(name, split, protocol),
                     split=split,
                     text_mode=PROTOCOLS[protocol],

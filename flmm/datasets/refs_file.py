@@ -1,75 +1,16 @@
-"""Read RefCOCO's ``refs(*).p`` pickles without running what they say."""
+"""Read the refs of RefCOCO (pickled) and of gRefCOCO (JSON, or pickled)."""
 
-import io
-import pickle
 import reprlib
-import struct
-from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn
+from typing import Any
 
-from flmm.datasets.annotation_file import by_id, check_entry, read_regular_file
+from flmm.datasets.annotation_file import Id, by_id, check_entry, is_id, read_json, read_regular_file
+from flmm.datasets.plain_pickle import load_plain_pickle
 from flmm.text import WordlessPhraseError, prepare_phrase
 
-REF_KEYS = ('ref_id', 'ann_id', 'image_id', 'split', 'sentences')
-"""What each ref must have."""
-
-# All that pickle raises on random bytes; its documentation leaves the list open.
-UNPICKLING_ERRORS = (
-    pickle.UnpicklingError,
-    EOFError,
-    AttributeError,
-    LookupError,
-    OverflowError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-
-
-def _refusing_tuple_keys(read: Callable, keys: slice) -> Callable:
-    def checked(unpickler: pickle._Unpickler) -> None:
-        if any(isinstance(key, tuple) for key in unpickler.stack[keys]):
-            raise pickle.UnpicklingError('it has a tuple for a key')
-        read(unpickler)
-
-    return checked
-
-
-def _refusing_long_integers(read: Callable) -> Callable:
-    def checked(unpickler: pickle._Unpickler) -> None:
-        read(unpickler)
-        if unpickler.stack[-1].bit_length() > 64:
-            raise pickle.UnpicklingError('it has an integer of more than 64 bits')
-
-    return checked
-
-
-# Not the unpickler in C: that one makes a list as long as the largest memo index and takes memory before it reads, so
-# that nine bytes cost gigabytes. This one keeps a dict and cannot read more of a BytesIO than there is.
-class PlainUnpickler(pickle._Unpickler):
-    """Reads pickles of numbers, strings, lists, tuples and dicts. One that names any class or function is refused.
-
-    It takes memory in proportion to the file, whatever lengths and indices the file states.
-    """
-
-    dispatch: ClassVar[dict] = {
-        code: read
-        for code, read in pickle._Unpickler.dispatch.items()
-        # A bytearray is made at its stated length before it is read; for sets see below.
-        if bytes([code]) not in (pickle.BYTEARRAY8, pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET)
-    }
-    # Python hashes nested tuples without a limit of depth, which ends the process: none is a key, or in a set.
-    dispatch[pickle.SETITEM[0]] = _refusing_tuple_keys(pickle._Unpickler.load_setitem, slice(-2, -1))
-    dispatch[pickle.SETITEMS[0]] = _refusing_tuple_keys(pickle._Unpickler.load_setitems, slice(0, None, 2))
-    dispatch[pickle.DICT[0]] = _refusing_tuple_keys(pickle._Unpickler.load_dict, slice(0, None, 2))
-
-    # Python writes none of over 4300 digits into a message.
-    for code in (pickle.INT, pickle.LONG, pickle.LONG1, pickle.LONG4):
-        dispatch[code[0]] = _refusing_long_integers(dispatch[code[0]])
-
-    def find_class(self, module: str, name: str) -> NoReturn:
-        """Refuse every global: rebuilding an object means running code of the pickle's choice."""
-        raise pickle.UnpicklingError(f'it asks for {module}.{name}')
+REF_KEYS = ('ref_id', 'image_id', 'split', 'sentences')
+"""What each ref must have, beside ``ann_id``."""
+NO_TARGET = -1
+"""What gRefCOCO has for ann_id where a ref means nothing in the image."""
 
 
 def load_refs(path: str) -> list[dict[str, Any]]:
@@ -79,42 +20,107 @@ def load_refs(path: str) -> list[dict[str, Any]]:
 
     Raises:
         ValueError: the file is missing, is not a pickle, holds anything but plain containers, has one ref_id twice, or
-            a ref lacks one of ``REF_KEYS``, has a value of another type there, or no sentence.
+            a ref lacks one of ``REF_KEYS`` or ``ann_id``, has a value of another type there, or no sentence.
     """
     content = read_regular_file(path, setting='split_file')
-    if content.removeprefix(b'\xef\xbb\xbf').lstrip()[:1] in (b'[', b'{'):  # no pickle begins so
+    if _is_json(content):
         raise ValueError(
             f'split_file {path!r} is not a pickle of plain containers but JSON, such as gRefCOCO has; RefCocoDataset '
-            "reads RefCOCO's refs(*).p, so name that or write the list with pickle.dump"
+            "reads RefCOCO's refs(*).p, so name that or write the list with pickle.dump; GRefCocoDataset reads gRefCOCO"
         )
-    file = io.BytesIO(content)
-    try:
-        refs = PlainUnpickler(file, encoding='latin1').load()
-    except UNPICKLING_ERRORS as error:
-        raise ValueError(
-            f'split_file {path!r} is not a pickle of plain containers ({error!r}); get the original refs file again, '
-            'and do not load this one with pickle.load, which would run its code'
-        ) from error
-    if file.read().strip():
-        raise ValueError(f'split_file {path!r} goes on behind the end of its pickle; write all refs as one list')
-    if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):
-        raise ValueError(f'split_file {path!r} holds {type(refs).__name__}, expected a list of dicts, one for each ref')
+    refs = _list_of_dicts(_unpickle(content, where=f'split_file {path!r}'), path=path)
     for index, ref in enumerate(refs):
         where = f'entry {index} of split_file {path!r}'
         if isinstance(ref.get('ann_id'), (list, tuple)):
             raise ValueError(
                 f'{where} has the list {reprlib.repr(ref["ann_id"])} for ann_id, which is the form of gRefCOCO; '
-                'RefCocoDataset reads RefCOCO, where each ref has one annotation'
+                'RefCocoDataset reads RefCOCO, where each ref has one annotation (GRefCocoDataset reads gRefCOCO)'
             )
-        check_entry(ref, keys=REF_KEYS, where=where)
-        if not isinstance(ref['split'], str):
-            raise ValueError(f"{where} has split {reprlib.repr(ref['split'])}, expected a string such as 'train'")
-        if not isinstance(ref['sentences'], (list, tuple)):
-            raise ValueError(f'{where} has sentences {reprlib.repr(ref["sentences"])}, expected a list of dicts')
-        if not ref['sentences']:
-            raise ValueError(f'ref {ref["ref_id"]} of split_file {path!r} has no sentence; leave it out of the file')
-    by_id(refs, key='ref_id', where=f'split_file {path!r}', describe=lambda ref: f'image_id {ref["image_id"]!r}')
+        _check_ref(ref, keys=(*REF_KEYS, 'ann_id'), where=where)
+    _check_ref_ids(refs, path=path)
     return refs
+
+
+def load_grefs(path: str) -> list[dict[str, Any]]:
+    """Read a ``grefs(*).json`` file, or its pickle: a list with one dict for each referring expression.
+
+    Returns:
+        The refs. ``ann_id`` is a list in all of them, which is empty where there is no target; the file has a list, a
+        single id, or [-1].
+
+    Raises:
+        ValueError: as :func:`load_refs`; -1 stands beside other ids; or ``no_target`` says otherwise than ``ann_id``.
+    """
+    content = read_regular_file(path, setting='split_file')
+    if _is_json(content):
+        refs = read_json(path, setting='split_file')
+    else:
+        refs = _unpickle(content, where=f'split_file {path!r} is no JSON, and it')
+    found = []
+    for index, ref in enumerate(_list_of_dicts(refs, path=path)):
+        where = f'entry {index} of split_file {path!r}'
+        _check_ref(ref, keys=REF_KEYS, where=where)
+        found.append({**ref, 'ann_id': _target_ids(ref, where=where)})
+    _check_ref_ids(found, path=path)
+    return found
+
+
+def _is_json(content: bytes) -> bool:
+    return content.removeprefix(b'\xef\xbb\xbf').lstrip()[:1] in (b'[', b'{')  # no pickle begins so
+
+
+def _unpickle(content: bytes, *, where: str) -> Any:
+    try:
+        return load_plain_pickle(content)
+    except ValueError as error:
+        raise ValueError(f'{where} {error}') from error
+
+
+def _list_of_dicts(refs: Any, *, path: str) -> list[dict[str, Any]]:
+    if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):
+        raise ValueError(f'split_file {path!r} holds {type(refs).__name__}, expected a list of dicts, one for each ref')
+    return refs
+
+
+def _check_ref(ref: dict[str, Any], *, keys: tuple[str, ...], where: str) -> None:
+    check_entry(ref, keys=keys, where=where)
+    if not isinstance(ref['split'], str):
+        raise ValueError(f"{where} has split {reprlib.repr(ref['split'])}, expected a string such as 'train'")
+    if not isinstance(ref['sentences'], (list, tuple)):
+        raise ValueError(f'{where} has sentences {reprlib.repr(ref["sentences"])}, expected a list of dicts')
+    if not ref['sentences']:
+        raise ValueError(
+            f'ref {ref["ref_id"]} of {where.partition(" of ")[2]} has no sentence; leave it out of the file'
+        )
+
+
+def _check_ref_ids(refs: list[dict[str, Any]], *, path: str) -> None:
+    by_id(refs, key='ref_id', where=f'split_file {path!r}', describe=lambda ref: f'image_id {ref["image_id"]!r}')
+
+
+def _target_ids(ref: dict[str, Any], *, where: str) -> list[Id]:
+    if 'ann_id' not in ref:
+        raise ValueError(f"{where} lacks ['ann_id']; get the original file again")
+    given = ref['ann_id']
+    ids = list(given) if isinstance(given, (list, tuple)) else [given]
+    if not ids or not all(map(is_id, ids)):
+        raise ValueError(
+            f'{where} has ann_id {reprlib.repr(given)}, expected a list of integers or strings, [-1] for no target'
+        )
+    is_absent = [str(each) == str(NO_TARGET) for each in ids]
+    if any(is_absent) and not all(is_absent):
+        raise ValueError(
+            f'{where} has ann_id {reprlib.repr(given)}, of which {NO_TARGET} says that there is no target; take either '
+            'it or the others away'
+        )
+    no_target = ref.get('no_target', any(is_absent))
+    if not isinstance(no_target, bool):
+        raise ValueError(f'{where} has no_target {reprlib.repr(no_target)}, expected true or false')
+    if no_target != any(is_absent):
+        raise ValueError(
+            f'{where} has no_target {no_target}, but ann_id {reprlib.repr(given)}; [-1] and true belong together'
+        )
+    return [] if no_target else ids
 
 
 def check_sentences(ref: dict[str, Any], *, path: str, skip_wordless: bool) -> list[dict[str, Any]]:

@@ -11,12 +11,12 @@ from mmengine import fileio
 from PIL import Image
 
 from flmm.datasets.image_processor import ImageProcessorWrapper, ProcessedImage
+from flmm.datasets.text_tokenizer import Piece, TextTokenizer
 from flmm.files import open_regular
 from flmm.geometry import image_to_processed
 from flmm.images import MAX_IMAGE_PIXELS, check_image_settings, read_image_size, read_rgb, to_rgb
 from flmm.registry import TRANSFORMS
 from flmm.structures import GroundingSample
-from flmm.text import prepare_phrase
 
 
 @TRANSFORMS.register_module()
@@ -82,12 +82,17 @@ class RefCOCO2PNG(BaseTransform):
     ``phrases`` stay as given. Phrases are plain text: a special token's name in them is spelt out, never turned into
     the special token. An item without ``gt_masks`` becomes samples without truth.
 
+    An item may have a ``caption`` that its phrases are part of, as PNG's have
+    (:meth:`flmm.datasets.text_tokenizer.TextTokenizer.caption`). With ``concat=True`` the sequence is then the prompt
+    and the caption as it is written: ``lowercase`` does not apply to it, and no '.' is added. With ``concat=False``
+    each phrase stands alone, without the caption, and is prepared as any other.
+
     Args:
         image_processor: the wrapper of the LMM's processor, such as QwenImageProcessorWrapper, or the config of one.
         prompt: the user's turn, before the phrases.
         concat: True puts all phrases of an image into one sequence, '.' between (F-LMM); a phrase then sees those
             before it. False makes one sample for each phrase, which is returned as a list.
-        lowercase: reads phrases in lower case, as RefCOCO's published protocol does.
+        lowercase: reads phrases in lower case, as RefCOCO's published protocol does; captions stay as they are.
         max_phrase_tokens: the most tokens that one phrase may have.
         max_text_tokens: the most tokens that are not of the image in one sequence: prompt, phrases and what separates
             them. The memory of a forward grows with them.
@@ -118,10 +123,10 @@ class RefCOCO2PNG(BaseTransform):
         self.image_processor = image_processor
         self.prompt = prompt
         self.concat = concat
-        self.lowercase = lowercase
-        self.max_phrase_tokens = max_phrase_tokens
+        self.text_tokenizer = TextTokenizer(
+            image_processor=image_processor, lowercase=lowercase, max_phrase_tokens=max_phrase_tokens
+        )
         self.max_text_tokens = max_text_tokens
-        self.separator_ids = image_processor.encode_text('.')
 
     def transform(self, results: dict) -> GroundingSample | list[GroundingSample]:
         """Return a sample with all phrases of the item, or a list of samples with one phrase each."""
@@ -131,35 +136,28 @@ class RefCOCO2PNG(BaseTransform):
     def samples_of(self, results: dict, *, group_size: int | None) -> list[GroundingSample]:
         """Return samples with ``group_size`` phrases each (the last may have fewer), or one with all where it is None.
 
-        The image is processed once: the samples share its pixels, and what is drawn for it at random.
+        The image is processed once: the samples share its pixels, and what is drawn for it at random. A caption is read
+        where all phrases are in one sample.
         """
         path, phrases = results['img_path'], results['text']
         bitmaps = results.get('gt_masks')
         gt_masks = None if bitmaps is None else _to_tensor(bitmaps)
         self._check(path, phrases, gt_masks, results['image'])
-        phrase_ids = [self._phrase_ids(phrase, path) for phrase in phrases]
+        indices, step = list(range(len(phrases))), group_size or len(phrases)
+        groups = [indices[start : start + step] for start in indices[::step]]
+        caption = results.get('caption') if group_size is None else None
         try:
+            if caption is not None:
+                texts = [self.text_tokenizer.caption(caption, phrases)]
+            else:
+                texts = [self.text_tokenizer.phrases([phrases[index] for index in group]) for group in groups]
             processed = self.image_processor.preprocess(results['image'], prompt=self.prompt)
         except ValueError as error:
             raise ValueError(f'image {path!r}: {error}') from error
-        indices, step = list(range(len(phrases))), group_size or len(phrases)
-        groups = [indices[start : start + step] for start in indices[::step]]
         return [
-            self._sample(results, processed, group, phrase_ids, None if gt_masks is None else gt_masks[group])
-            for group in groups
+            self._sample(results, processed, group, pieces, None if gt_masks is None else gt_masks[group])
+            for group, pieces in zip(groups, texts, strict=True)
         ]
-
-    def _phrase_ids(self, phrase: str, path: str) -> list[int]:
-        try:
-            ids = self.image_processor.encode_text(prepare_phrase(phrase, lowercase=self.lowercase))
-        except ValueError as error:
-            raise ValueError(f'image {path!r}: {error}') from error
-        if len(ids) > self.max_phrase_tokens:
-            raise ValueError(
-                f'phrase {reprlib.repr(phrase)} of image {path!r} has {len(ids)} tokens, max_phrase_tokens is '
-                f'{self.max_phrase_tokens}; shorten it, or raise the setting of RefCOCO2PNG (memory grows with it)'
-            )
-        return ids
 
     @staticmethod
     def _check(path: str, phrases: list[str], gt_masks: torch.Tensor | None, image: Image.Image) -> None:
@@ -184,25 +182,22 @@ class RefCOCO2PNG(BaseTransform):
         results: dict,
         processed: ProcessedImage,
         group: list[int],
-        phrase_ids: list[list[int]],
+        pieces: list[Piece],
         gt_masks: torch.Tensor | None,
     ) -> GroundingSample:
-        phrases = [results['text'][index] for index in group]
         input_ids = processed.input_ids.tolist()
         mask_ids = [-1] * len(input_ids)
-        for mask_id, index in enumerate(group):
-            if mask_id > 0:
-                input_ids += self.separator_ids
-                mask_ids += [-1] * len(self.separator_ids)
-            input_ids += phrase_ids[index]
-            mask_ids += [mask_id] * len(phrase_ids[index])
+        for ids, mask_id in pieces:
+            input_ids += ids
+            mask_ids += [mask_id] * len(ids)
         num_text_tokens = len(input_ids) - input_ids.count(self.image_processor.image_token_id)
         if num_text_tokens > self.max_text_tokens:
-            longest = reprlib.repr(results['text'][max(group, key=lambda index: len(phrase_ids[index]))])
+            longest = group[max((len(ids), mask_id) for ids, mask_id in pieces if mask_id >= 0)[1]]
             raise ValueError(
-                f'image {results["img_path"]!r}: prompt and {len(group)} phrases (the longest is {longest}) have '
-                f'{num_text_tokens} tokens, max_text_tokens is {self.max_text_tokens}; give fewer phrases at a time, '
-                'or raise the setting of RefCOCO2PNG (memory grows with it)'
+                f'image {results["img_path"]!r}: prompt and {len(group)} phrases (the longest is '
+                f'{reprlib.repr(results["text"][longest])}) have {num_text_tokens} tokens, max_text_tokens is '
+                f'{self.max_text_tokens}; give fewer phrases at a time, or raise the setting of RefCOCO2PNG (memory '
+                'grows with it)'
             )
         infos, ignore_masks = results.get('phrase_infos'), results.get('ignore_masks')
         return GroundingSample(
@@ -210,7 +205,7 @@ class RefCOCO2PNG(BaseTransform):
             mask_ids=torch.tensor(mask_ids),
             lmm_inputs=processed.lmm_inputs,
             views=processed.views,
-            phrases=phrases,
+            phrases=[results['text'][index] for index in group],
             masks=None if gt_masks is None else image_to_processed(gt_masks, processed.views[-1].meta_data),
             gt_masks=gt_masks,
             image=results['image'],

@@ -15,6 +15,7 @@ from published_f_lmm import CONFIGS as PUBLISHED_CONFIGS
 from tiny_families import make_sample
 from transformers import AutoModelForImageTextToText, Sam2Config, Sam2HieraDetConfig, Sam2Model
 
+from flmm.config import read_config
 from flmm.engine import check_config_keys
 from flmm.families import FAMILIES
 from flmm.models.published_lmms import published_config
@@ -90,7 +91,11 @@ DATASETS = {
     'refcoco': ('refcoco/instances.json', 'refcoco/refs(unc).p', ('val', 'testA', 'testB')),
     'refcoco_plus': ('refcoco+/instances.json', 'refcoco+/refs(unc).p', ('val', 'testA', 'testB')),
     'refcocog': ('refcocog/instances.json', 'refcocog/refs(umd).p', ('val', 'test')),
+    'refcocog_google': ('refcocog/instances.json', 'refcocog/refs(google).p', ('val',)),
 }
+GREFCOCO = ('grefcoco/instances.json', 'grefcoco/grefs(unc).json', ('val', 'testA', 'testB'))
+JOINT = 'refcoco_png'
+"""RefCOCO, RefCOCO+, RefCOCOg and PNG together."""
 EDGES = {'method': 'laplacian', 'blur': 5, 'max_token_size': 2}
 PRUNED = {  # what a config's name ends in -> how it trains, how it tests
     'budget_50': [{'patch_selection_method': 'budget', 'alpha': 0.5, **EDGES}] * 2,
@@ -143,6 +148,9 @@ def test_a_config_is_what_its_name_says(path):
     _, sam, dataset_name = _parts_of_name(path)
     config = Config.fromfile(path)
     assert config.model.sam.sam == SAMS[sam]
+    if dataset_name == JOINT:
+        check_joint(config)
+        return
     ann_file, split_file, splits = DATASETS[dataset_name]
     assert {(dataset.ann_file, dataset.split_file) for dataset in _datasets(config)} == {(ann_file, split_file)}
     _, val, test = _datasets(config)
@@ -151,15 +159,66 @@ def test_a_config_is_what_its_name_says(path):
     assert val.name == f'{dataset_name}_val_first_sentence'
 
 
+def check_joint(config):
+    train, val, test = _datasets(config)
+    assert {train.type, test.type} == {'JointDataset'}
+    files = {name: DATASETS[name] for name in ('refcoco', 'refcoco_plus', 'refcocog')}
+    parts = {part.name: part for part in train.datasets}
+    assert parts.keys() == {f'{name}_train' for name in (*files, 'png')}
+    for name, (ann_file, split_file, _) in files.items():
+        part = parts[f'{name}_train']
+        found = (part.type, part.ann_file, part.split_file, part.split, part.text_mode)
+        assert found == ('RefCocoDataset', ann_file, split_file, 'train', 'random')
+        assert part.data_prefix == {'img_path': 'train2014/'}
+    assert (val.name, val.ann_file, val.split_file) == ('refcoco_val_first_sentence', *files['refcoco'][:2])
+    sets = {part.name: part for part in test.datasets}
+    assert sets.keys() == {*files, 'grefcoco', 'png_val'}
+    for name, (ann_file, split_file, splits) in {**files, 'grefcoco': GREFCOCO}.items():
+        part = sets[name]
+        assert (part.type, part.ann_file, part.split_file) == ('RefCocoTestSets', ann_file, split_file)
+        assert part.splits == splits
+        assert part.get('dataset_type') == ('GRefCocoDataset' if name == 'grefcoco' else None)
+    for part, split in ((parts['png_train'], 'train2017'), (sets['png_val'], 'val2017')):
+        assert part.type == 'PNGDataset'
+        assert part.ann_file == f'annotations/png_coco_{split}.json'
+        assert part.panoptic_file == f'annotations/panoptic_{split}.json'
+        assert part.data_prefix == {'img_path': f'{split}/', 'panoptic_path': f'annotations/panoptic_{split}/'}
+    assert not parts['png_train'].get('test_mode')
+    assert sets['png_val'].test_mode
+
+
+def test_parts_of_joint_data_have_no_pipeline_of_their_own():
+    """So that one override reaches all of them."""
+    path = ROOT / 'qwen' / 'qwen2_5_vl_3b_sam_l_refcoco_png.py'
+    overrides = {f'{kind}_dataloader.dataset.pipeline.2.prompt': kind for kind in ('train', 'test')}
+    config = read_config(path, overrides)
+    for kind in ('train', 'test'):
+        dataset = config[f'{kind}_dataloader'].dataset
+        assert [step.type for step in dataset.pipeline] == ['PILLoadImageFromFile', 'LoadMasks', 'RefCOCO2PNG']
+        assert dataset.pipeline[2].prompt == kind
+        assert not any('pipeline' in part for part in dataset.datasets)
+
+
+def test_the_base_of_grefcoco_names_its_files():
+    train, val, test = _datasets(Config.fromfile(ROOT / '_base_' / 'datasets' / 'grefcoco.py'))
+    ann_file, split_file, splits = GREFCOCO
+    for dataset in (train, val, test):
+        assert (dataset.ann_file, dataset.split_file, dataset.data_root) == (ann_file, split_file, 'data/coco/')
+    assert train.type == val.type == test.dataset_type == 'GRefCocoDataset'
+    assert (train.split, train.text_mode, val.split, val.text_mode) == ('train', 'random', 'val', 'select_first')
+    assert (val.name, test.name, test.splits) == ('grefcoco_val_first_sentence', 'grefcoco', splits)
+    assert test.protocols == ('every_sentence',)
+
+
 def test_every_published_model_of_f_lmm_has_configs():
     for name in PUBLISHED_CONFIGS.values():
-        for dataset in ('', '_plus', 'g'):
+        for dataset in ('', '_plus', 'g', '_png'):
             assert Path(ROOT, f'{name}{dataset}.py') in CONFIGS
 
 
 @pytest.mark.parametrize('path', NAMED_CONFIGS, ids=lambda path: path.stem)
 def test_the_settings_of_f_lmm_are_those_of_its_models(path):
-    config, (lmm, _, _) = Config.fromfile(path), _parts_of_name(path)
+    config, (lmm, _, dataset_name) = Config.fromfile(path), _parts_of_name(path)
     is_published = path.parent.name in F_LMM_FOLDERS
     optimizer, loader = config.optim_wrapper.optimizer, config.train_dataloader
     assert (optimizer.lr, loader.batch_size) == ((2e-4, 2) if lmm == 'deepseek_vl_1_3b' else (1e-4, 1))
@@ -171,7 +230,10 @@ def test_the_settings_of_f_lmm_are_those_of_its_models(path):
     assert config.model.get('padding_cut', 'exact') == ('whole_cells' if is_published else 'exact')
     assert config.optim_wrapper.type == ('AmpOptimWrapper' if is_published else 'OptimWrapper')
     assert config.optim_wrapper.get('dtype') == ('bfloat16' if is_published else None)
-    assert config.test_dataloader.dataset.get('protocols') == (('first_sentence',) if is_published else None)
+    test = config.test_dataloader.dataset
+    sets = [part for part in test.get('datasets', [test]) if part.type == 'RefCocoTestSets' and part.name != 'grefcoco']
+    assert len(sets) == (3 if dataset_name == JOINT else 1)
+    assert {part.get('protocols') for part in sets} == {('first_sentence',) if is_published else None}
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,8 @@ CASES = [
     ('frozen_deepseek_vl_7b_chat', DEEPSEEK, 'bytes without template'),
 ]
 PHRASES = ['the cat', "Dog on the Woman's left", 'cat']
+UTTERANCES = [('The cat', 0), (' sits on', -1), (' the Cat', 1), (', the', -1), (' dog', 2), ('.', -1)]
+"""Of a caption of PNG, each with the phrase that it is."""
 
 
 def sentencepiece_like(blanks):
@@ -98,14 +100,19 @@ def write_checkpoint(folder, lmm, kind):
     return as_in_transformers_4
 
 
-@pytest.mark.parametrize(('name', 'text', 'kind'), CASES, ids=[f'{name}-{kind}' for name, _, kind in CASES])
-def test_the_whole_sequence_is_that_of_f_lmm(name, text, kind, tmp_path):
+def read_as_published(name, kind, folder):
+    """The last step of a published model's pipeline over files as they lie on the hub, and their tokenizer."""
     config = read_config(REPOSITORY / 'configs' / f'{CONFIGS[name]}.py')
-    tokenizer = write_checkpoint(tmp_path / 'lmm', config.model.lmm.name_or_path, kind)
+    tokenizer = write_checkpoint(folder / 'lmm', config.model.lmm.name_or_path, kind)
     settings = config.test_dataloader.dataset.pipeline[-1].to_dict()
     settings.pop('type')
-    settings['image_processor']['pretrained_model_name_or_path'] = str(tmp_path / 'lmm')
-    to_sample = RefCOCO2PNG(**settings)
+    settings['image_processor']['pretrained_model_name_or_path'] = str(folder / 'lmm')
+    return RefCOCO2PNG(**settings), tokenizer
+
+
+@pytest.mark.parametrize(('name', 'text', 'kind'), CASES, ids=[f'{name}-{kind}' for name, _, kind in CASES])
+def test_the_whole_sequence_is_that_of_f_lmm(name, text, kind, tmp_path):
+    to_sample, tokenizer = read_as_published(name, kind, tmp_path)
     image = Image.fromarray(np.zeros((48, 64, 3), dtype=np.uint8))
     sample = to_sample.transform(unlabelled_item(image, PHRASES))
 
@@ -127,6 +134,29 @@ def test_the_whole_sequence_is_that_of_f_lmm(name, text, kind, tmp_path):
     bos = tiny_deepseek_vl.BOS if is_deepseek else '<s>'
     assert ids[0] == tokenizer.token_to_id(bos)
     assert ids.count(ids[0]) == 1
+
+
+@pytest.mark.parametrize(('name', 'kind'), [(name, kind) for name, _, kind in CASES])
+def test_a_caption_of_png_is_that_of_f_lmm(name, kind, tmp_path):
+    """Its parts are tokenized each by itself as they stand, with nothing between."""
+    to_sample, tokenizer = read_as_published(name, kind, tmp_path)
+    phrases = [text for text, number in UTTERANCES if number >= 0]
+    item = unlabelled_item(Image.fromarray(np.zeros((48, 64, 3), dtype=np.uint8)), phrases)
+    caption = [text if number < 0 else number for text, number in UTTERANCES]
+
+    sample = to_sample.transform({**item, 'caption': caption})
+
+    ids, mask_ids = [], []
+    for text, number in UTTERANCES:
+        words = tokenizer.encode(text, add_special_tokens=False).ids
+        ids += words
+        mask_ids += [number] * len(words)
+    assert sample.input_ids[-len(ids) :].tolist() == ids
+    assert sample.mask_ids[-len(ids) :].tolist() == mask_ids
+    prompt = to_sample.transform(item)
+    start = len(sample.input_ids) - len(ids)
+    assert sample.input_ids[:start].equal(prompt.input_ids[:start])
+    assert (sample.mask_ids[:start] == -1).all()
 
 
 def test_older_and_newer_files_differ_behind_the_image():

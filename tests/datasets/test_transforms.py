@@ -417,7 +417,7 @@ def test_limits_of_tokens(wrapper):
     transform(['a' * 256])
     with pytest.raises(
         ValueError,
-        match=r"phrase 'aaa.*\.\.\.a*' of image 'train/cats\.jpg' has 257 tokens, max_phrase_tokens is 256; short",
+        match=r"image 'train/cats\.jpg': phrase 'aaa.*\.\.\.a*' has 257 tokens, max_phrase_tokens is 256; short",
     ):
         transform(['b', 'a' * 257])
     transform(['ab', 'c'], max_phrase_tokens=2, max_text_tokens=prompt_length + 4)

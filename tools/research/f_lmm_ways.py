@@ -41,7 +41,7 @@ def losses_on_resized_truth(losses: Callable) -> Callable:
 
 def with_last_separator(sample: Callable) -> Callable:
     def changed(self: RefCOCO2PNG, *args: Any) -> GroundingSample:
-        made, dot = sample(self, *args), torch.tensor(self.separator_ids)
+        made, dot = sample(self, *args), torch.tensor(self.text_tokenizer.separator_ids)
         return replace(
             made,
             input_ids=torch.cat([made.input_ids, dot]),

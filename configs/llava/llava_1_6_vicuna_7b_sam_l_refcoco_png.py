@@ -1,0 +1,13 @@
+"""LLaVA-1.6-Vicuna-7B with SAM ViT-L on RefCOCO, RefCOCO+, RefCOCOg and PNG together.
+
+As F-LMM's frozen_llava_next_vicuna_7b_unet_sam_l_refcoco_png.
+"""
+
+_base_ = [
+    '../_base_/f_lmm_published.py',
+    '../_base_/datasets/refcoco_png_f_lmm.py',
+    '../_base_/lmms/llava_1_6_vicuna_7b.py',
+]
+from flmm.assembly import assemble
+
+model, train_dataloader, val_dataloader, test_dataloader = assemble(_base_)
