@@ -1,10 +1,9 @@
 """Read COCO's ``instances.json``, and check what is used of it."""
 
-import json
 import reprlib
 from typing import Any, NamedTuple
 
-from flmm.datasets.annotation_file import Id, by_id, check_entry, read_regular_file
+from flmm.datasets.annotation_file import Id, by_id, check_entry, read_json
 from flmm.datasets.masks import encode_mask, fraction_outside
 
 
@@ -15,15 +14,12 @@ def load_instances(path: str) -> tuple[dict[Id, dict], dict[Id, dict]]:
         ValueError: the file is missing, is not JSON, has one key twice in an object, is not COCO's layout, or has one
             id twice.
     """
-    content = read_regular_file(path, setting='ann_file')
-    try:
-        instances = json.loads(content, object_pairs_hook=_object)
-    except RepeatedKeyError as error:
-        raise ValueError(f'ann_file {path!r} {error}; JSON would keep the last alone, so remove one') from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f'ann_file {path!r} is not JSON ({error}); download it again') from error
+    instances = read_json(path, setting='ann_file')
     if not isinstance(instances, dict) or not {'images', 'annotations'} <= instances.keys():
-        raise ValueError(f"ann_file {path!r} has no 'images' and 'annotations'; expected COCO's instances")
+        found = sorted(instances) if isinstance(instances, dict) else instances
+        raise ValueError(
+            f"ann_file {path!r} has no 'images' and 'annotations' but {reprlib.repr(found)}; expected COCO's instances"
+        )
     found = []
     for name, about in (('images', 'file_name'), ('annotations', 'image_id')):
         entries, where = instances[name], f'{name!r} of ann_file {path!r}'
@@ -110,16 +106,3 @@ def check_annotation(annotation: dict, *, path: str, image: dict, size: tuple[in
 
 def _is_length(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-class RepeatedKeyError(ValueError):
-    """An object of a JSON file has a key twice."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise RepeatedKeyError(f'has an object with the key {repeated!r} twice ({reprlib.repr(found)})')
-    return found
