@@ -3,11 +3,14 @@
 from flmm.datasets.data_loader import collate_grounding, keep_torch_seed
 from flmm.datasets.deepseek_vl_image_processor import DeepseekVLImageProcessorWrapper
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
+from flmm.datasets.grounding_suite import GroundingSuiteDataset
 from flmm.datasets.image_processor import ImageProcessorWrapper, ProcessedImage
 from flmm.datasets.joint_dataset import JointDataset
+from flmm.datasets.json_lines import JsonLinesDataset
 from flmm.datasets.llava_image_processor import LlavaImageProcessorWrapper, LlavaNextImageProcessorWrapper
 from flmm.datasets.load_masks import LoadMasks
 from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
+from flmm.datasets.reason_seg import ReasonSegDataset
 from flmm.datasets.refcoco import RefCocoDataset
 from flmm.datasets.refcoco_test_sets import RefCocoTestSets
 from flmm.datasets.token_batch_sampler import TokenBatchSampler
@@ -16,15 +19,18 @@ from flmm.datasets.transforms import PILLoadImageFromFile, RefCOCO2PNG, unlabell
 __all__ = [
     'DeepseekVLImageProcessorWrapper',
     'GroundingDataset',
+    'GroundingSuiteDataset',
     'ImageProcessorWrapper',
     'Item',
     'JointDataset',
+    'JsonLinesDataset',
     'LlavaImageProcessorWrapper',
     'LlavaNextImageProcessorWrapper',
     'LoadMasks',
     'PILLoadImageFromFile',
     'ProcessedImage',
     'QwenImageProcessorWrapper',
+    'ReasonSegDataset',
     'RefCOCO2PNG',
     'RefCocoDataset',
     'RefCocoTestSets',

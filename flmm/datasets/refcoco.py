@@ -2,11 +2,8 @@
 
 import collections
 import functools
-import logging
 import os
 from typing import Any
-
-from mmengine.logging import print_log
 
 from flmm.datasets.annotation_file import Id, is_id
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
@@ -14,9 +11,6 @@ from flmm.datasets.instances_file import CheckedMask, check_annotation, check_im
 from flmm.datasets.refs_file import check_sentences, load_refs
 from flmm.registry import DATASETS
 from flmm.structures import PhraseInfo
-
-MUCH_OUTSIDE = 0.1
-"""Which part of a mask's area may lie outside the image without a word. COCO's polygons stick out by a pixel."""
 
 
 class RefCocoFiles:
@@ -105,7 +99,8 @@ class RefCocoDataset(GroundingDataset):
             item.targets.append(Target(texts=texts, mask=masks[annotation['id']].mask, ann_id=ref['ann_id']))
         left_out['polygons that draw nothing'] = sum(checked.num_left_out for checked in masks.values())
         self.log_left_out(left_out, source=f'{self.split_file!r} and {self.ann_file!r}')
-        self._log_outside({key: checked.fraction_outside for key, checked in masks.items()})
+        fractions = {key: checked.fraction_outside for key, checked in masks.items()}
+        self.log_outside(fractions, source=repr(self.ann_file))
         if not items:
             raise ValueError(f'no sentence in split {self.split!r} of {self.split_file!r} has a letter or digit')
         return list(items.values())
@@ -132,14 +127,3 @@ class RefCocoDataset(GroundingDataset):
         where = f"image {image['id']!r} of ann_file {self.ann_file!r}, key 'file_name'"
         path = self.image_path(image['file_name'], where=where)
         return Item(img_path=path, img_id=image['id'], annotated_size=size)
-
-    def _log_outside(self, fractions: dict[Id, float]) -> None:
-        outside = {key: part for key, part in fractions.items() if part > MUCH_OUTSIDE}
-        if outside:
-            worst = max(outside, key=outside.__getitem__)
-            message = (
-                f'{self.name}: of {len(outside)} masks of {self.ann_file!r} more than {MUCH_OUTSIDE:.0%} lies outside '
-                f'the image, of annotation {worst!r} {outside[worst]:.0%}; the part inside is taken. '
-                'Check that coordinates are in px of the image that height and width describe'
-            )
-            print_log(message, logger='current', level=logging.WARNING)
