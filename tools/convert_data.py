@@ -4,7 +4,7 @@ python tools/convert_data.py labelme my_pictures --out my_pictures/data.jsonl
 python tools/convert_data.py coco annotations/instances_val2017.json --out instances_val2017.jsonl
 python tools/convert_data.py refcoco refcoco/instances.json 'refcoco/refs(unc).p' --out refcoco.jsonl
 python tools/convert_data.py png annotations/png_coco_val2017.json annotations/panoptic_val2017.json \
-    annotations/panoptic_val2017 --images val2017 --out png_val2017.jsonl
+    annotations/panoptic_val2017 --out png_val2017.jsonl
 
 What is written is read back before the tool ends. Pictures are not copied: lines name them below the image folder.
 """
@@ -20,6 +20,7 @@ from flmm.datasets import JsonLinesDataset, RefCocoDataset
 from flmm.datasets.importers import coco_items, items_to_lines, labelme_items, to_json_lines
 from flmm.datasets.refs_file import load_refs
 from flmm.images import read_image_size
+from flmm.registry import DATASETS
 
 Line = dict[str, Any]
 
@@ -35,6 +36,13 @@ def convert_refcoco(args: argparse.Namespace) -> tuple[list[Line], list[str]]:
     prefix = {'img_path': ''}
     datasets = [(split, RefCocoDataset(split=split, data_prefix=prefix, lazy_init=True, **files)) for split in splits]
     return to_json_lines(datasets), []
+
+
+def convert_png(args: argparse.Namespace) -> tuple[list[Line], list[str]]:
+    files = {'ann_file': os.path.abspath(args.narratives), 'panoptic_file': os.path.abspath(args.panoptic)}
+    prefix = {'img_path': '', 'panoptic_path': os.path.abspath(args.panoptic_pictures)}
+    dataset = DATASETS.build({'type': 'PNGDataset', 'data_prefix': prefix, 'lazy_init': True, **files})
+    return to_json_lines([(args.split, dataset)]), []
 
 
 def convert_labelme(args: argparse.Namespace) -> tuple[list[Line], list[str]]:
@@ -82,14 +90,20 @@ def parse_args() -> argparse.Namespace:
     refcoco.add_argument('instances', help='instances.json')
     refcoco.add_argument('refs', help='refs(*).p')
     refcoco.set_defaults(convert=convert_refcoco)
+    png = layouts.add_parser('png', help='PNG: phrases of narratives; the words between them are not kept')
+    png.add_argument('narratives', help='png_coco_*.json')
+    png.add_argument('panoptic', help='panoptic_*.json')
+    png.add_argument('panoptic_pictures', help="the folder of that file's PNG pictures")
+    png.set_defaults(convert=convert_png)
     labelme = layouts.add_parser('labelme', help="a folder of LabelMe's JSON files: labels are phrases")
     labelme.add_argument('folder', help='where the JSON files lie, in any depth')
     labelme.add_argument('--images', help='the image folder, in which all pictures lie (default: the folder)')
     labelme.set_defaults(convert=convert_labelme)
-    for layout in (coco, labelme):
+    for layout in (coco, png, labelme):
         layout.add_argument('--split', help='written into every line')
+    for layout in (coco, labelme):
         layout.add_argument('--skip-broken', action='store_true', help='leave out, and name, what cannot be converted')
-    for layout in (coco, refcoco, labelme):
+    for layout in (coco, refcoco, png, labelme):
         layout.add_argument('--out', required=True, help='the .jsonl file to write')
         layout.add_argument('--overwrite', action='store_true', help='replace the file if it exists')
     return parser.parse_args()

@@ -10,5 +10,5 @@ _base_ = [
 from flmm.assembly import assemble
 
 model, train_dataloader, val_dataloader, test_dataloader = assemble(_base_)
-train_cfg = dict(max_epochs=40, val_interval=20)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=40))
+train_cfg = dict(max_epochs=80, val_interval=20)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=80))
