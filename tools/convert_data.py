@@ -42,6 +42,7 @@ def convert_png(args: argparse.Namespace) -> tuple[list[Line], list[str]]:
     files = {'ann_file': os.path.abspath(args.narratives), 'panoptic_file': os.path.abspath(args.panoptic)}
     prefix = {'img_path': '', 'panoptic_path': os.path.abspath(args.panoptic_pictures)}
     dataset = DATASETS.build({'type': 'PNGDataset', 'data_prefix': prefix, 'lazy_init': True, **files})
+    print('of each narrative its phrases are kept, not the words between them; PNGDataset reads both')
     return to_json_lines([(args.split, dataset)]), []
 
 
@@ -90,7 +91,7 @@ def parse_args() -> argparse.Namespace:
     refcoco.add_argument('instances', help='instances.json')
     refcoco.add_argument('refs', help='refs(*).p')
     refcoco.set_defaults(convert=convert_refcoco)
-    png = layouts.add_parser('png', help='PNG: phrases of narratives; the words between them are not kept')
+    png = layouts.add_parser('png', help='PNG (Panoptic Narrative Grounding): the phrases of narratives')
     png.add_argument('narratives', help='png_coco_*.json')
     png.add_argument('panoptic', help='panoptic_*.json')
     png.add_argument('panoptic_pictures', help="the folder of that file's PNG pictures")

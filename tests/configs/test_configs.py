@@ -152,24 +152,6 @@ def test_a_config_is_what_its_name_says(path):
     assert val.name == f'{dataset_name}_val_first_sentence'
 
 
-def test_own_data_is_read_by_split_and_the_six_pictures_all_at_once():
-    config = Config.fromfile(ROOT / 'custom' / 'qwen2_5_vl_3b_sam_l.py')
-    found = [(each.type, each.data_root, each.ann_file, each.split) for each in _datasets(config)]
-    assert found == [('JsonLinesDataset', 'data/mine/', 'data.jsonl', split) for split in ('train', 'val', 'test')]
-    assert not any('split_file' in dataset for dataset in _datasets(config))
-    config = Config.fromfile(ROOT / 'custom' / 'demo_six_pictures.py')
-    assert [(each.data_root, each.split) for each in _datasets(config)] == [('data/six_pictures/', None)] * 3
-
-
-def test_test_sets_alone():
-    config = Config.fromfile(ROOT / 'zero_shot' / 'qwen2_5_vl_3b_sam_l.py')
-    dataset = config.test_dataloader.dataset
-    assert [part.name for part in dataset.datasets] == ['reason_seg_val', 'reason_seg_test', 'grounding_suite']
-    assert [part.data_prefix.img_path for part in dataset.datasets] == ['val/', 'test/', '']
-    assert dataset.pipeline[0].orientation == 'apply'
-    assert config.train_dataloader.dataset.type == 'RefCocoDataset'
-
-
 def test_every_published_model_of_f_lmm_has_configs():
     for name in PUBLISHED_CONFIGS.values():
         for dataset in ('', '_plus', 'g'):
@@ -296,6 +278,24 @@ def test_the_model_of_a_config_grounds_a_sample_at_reduced_depth(lmm, sam, monke
     assert found.text_embeds[1].shape == (len(wrapper.encode_text('b c')), 256)
     assert found.sam_pred_masks.shape == (2, 56, 84)
     assert found.sam_pred_masks.isfinite().all()
+
+
+def test_own_data_is_read_by_split_and_the_six_pictures_all_at_once():
+    config = Config.fromfile(ROOT / 'custom' / 'qwen2_5_vl_3b_sam_l.py')
+    found = [(each.type, each.data_root, each.ann_file, each.split) for each in _datasets(config)]
+    assert found == [('JsonLinesDataset', 'data/mine/', 'data.jsonl', split) for split in ('train', 'val', 'test')]
+    assert not any('split_file' in dataset for dataset in _datasets(config))
+    config = Config.fromfile(ROOT / 'custom' / 'demo_six_pictures.py')
+    assert [(each.data_root, each.split) for each in _datasets(config)] == [('data/six_pictures/', None)] * 3
+
+
+def test_test_sets_alone():
+    config = Config.fromfile(ROOT / 'zero_shot' / 'qwen2_5_vl_3b_sam_l.py')
+    dataset = config.test_dataloader.dataset
+    assert [part.name for part in dataset.datasets] == ['reason_seg_val', 'reason_seg_test', 'grounding_suite']
+    assert [part.data_prefix.img_path for part in dataset.datasets] == ['val/', 'test/', '']
+    assert dataset.pipeline[0].orientation == 'apply'
+    assert config.train_dataloader.dataset.type == 'RefCocoDataset'
 
 
 def _datasets(config):
