@@ -1,8 +1,8 @@
 """Data of one's own in one documented format, JSON lines: a line is an image with its phrases (docs/custom_data.md)."""
 
-import collections
 import os
 import posixpath
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,14 @@ from flmm.datasets.masks import encode_mask, fraction_outside
 from flmm.files import path_below
 from flmm.registry import DATASETS
 from flmm.structures import PhraseInfo
+
+
+@dataclass
+class _Findings:
+    """What the log says of the masks of a file."""
+
+    polygons_left_out: int = 0
+    fractions_outside: dict[str, float] = field(default_factory=dict)
 
 
 @DATASETS.register_module()
@@ -58,8 +66,7 @@ class JsonLinesDataset(GroundingDataset):
         items: list[Item] = []
         lines: dict[str, dict[str | None, str]] = {}  # image -> id -> where
         splits: set[str] = set()
-        self._left_out: collections.Counter[str] = collections.Counter()
-        self._outside: dict[str, float] = {}
+        findings = _Findings()
         for where, line in read_json_lines(self.ann_file, setting='ann_file'):
             check_line(line, where=where)
             _check_unique(line, lines.setdefault(posixpath.normpath(line['image']), {}), where=where)
@@ -67,15 +74,16 @@ class JsonLinesDataset(GroundingDataset):
                 raise ValueError(f'{where} has no split, and {self.split!r} is asked for; add it, or set split=None')
             splits.add(str(line.get('split')))
             if self.split in (None, line.get('split')):
-                items.append(self._item(line, where=where))
+                items.append(self._item(line, findings, where=where))
         if not items:
             found = f'no line of split {self.split!r}, but of {sorted(splits)}' if splits else 'no line'
             raise ValueError(f'ann_file {self.ann_file!r} has {found}; check ann_file and split')
-        self.log_left_out(self._left_out, source=repr(self.ann_file))
-        self.log_outside(self._outside, source=repr(self.ann_file))
+        left_out = {'polygons that draw nothing': findings.polygons_left_out}
+        self.log_left_out(left_out, source=repr(self.ann_file))
+        self.log_outside(findings.fractions_outside, source=repr(self.ann_file))
         return items
 
-    def _item(self, line: dict, *, where: str) -> Item:
+    def _item(self, line: dict, findings: _Findings, *, where: str) -> Item:
         path = self.image_path(line['image'], where=f"{where}, key 'image'")
         img_id = line['image'] if line.get('id') is None else line['id']
         names = [f'phrase {number} of {where}' for number, _ in enumerate(line['phrases'], start=1)]
@@ -87,13 +95,15 @@ class JsonLinesDataset(GroundingDataset):
         item = Item(img_path=path, img_id=img_id, annotated_size=size)
         for phrase, name in zip(line['phrases'], names, strict=True):
             mask, ignore = (
-                self._mask(masks, size=size, where=whose) if masks else None
+                self._mask(masks, findings, size=size, where=whose) if masks else None
                 for masks, whose in ((phrase, name), (phrase.get('ignore'), f'ignore of {name}'))
             )
             item.targets.append(Target(texts=_texts(phrase), mask=mask, ignore=ignore, ann_id=name))
         return item
 
-    def _mask(self, masks: dict, *, size: tuple[int, int] | None, where: str) -> list | dict | None:
+    def _mask(
+        self, masks: dict, findings: _Findings, *, size: tuple[int, int] | None, where: str
+    ) -> list | dict | None:
         """Return what LoadMasks reads; None of a phrase without target."""
         parts: list[list | dict] = []
         for key in MASK_FORMS:
@@ -107,9 +117,10 @@ class JsonLinesDataset(GroundingDataset):
                     _, left_out = encode_mask(part, size=size)
                 except ValueError as error:
                     raise ValueError(f'{where}: {key} {error}; expected {MASK_FORMS[key]}') from error
-                self._left_out['polygons that draw nothing'] += len(left_out)
+                findings.polygons_left_out += len(left_out)
                 part = [polygon for index, polygon in enumerate(part) if index not in left_out] if left_out else part
-                self._outside[where] = fraction_outside(part, size=size)
+                if key == 'polygons':
+                    findings.fractions_outside[where] = fraction_outside(part, size=size)
             parts.append(part)
         if len(parts) > 1:
             return {'union': parts}

@@ -166,7 +166,8 @@ def test_what_draws_nothing_or_lies_outside_is_said(load, caplog):
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)  # it does not hand on to the root logger
     stray = {'phrase': 'it', 'polygons': [*POLYGONS, [3, 3, 3, 3, 3, 3]]}
-    item = load([line(stray, {'phrase': 'half', 'polygons': [[0, 0, 16, 0, 16, 6, 0, 6]]})]).get_data_info(0)
+    half = {'phrase': 'half', 'polygons': [[0, 0, 16, 0, 16, 6, 0, 6]], 'rle': RUNS}
+    item = load([line(stray, half)]).get_data_info(0)
     logger.removeHandler(caplog.handler)
 
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2

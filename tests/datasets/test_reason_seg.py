@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flmm.datasets import LoadMasks, ReasonSegDataset
+from flmm.datasets import LoadMasks, PILLoadImageFromFile, ReasonSegDataset, RefCOCO2PNG
 from flmm.datasets.reason_seg import paint_shapes
 from flmm.structures import PhraseInfo
 
@@ -111,6 +111,22 @@ def test_items(load, tmp_path):
     assert np.array_equal(drawn['ignore_masks'].to_ndarray()[0], ignored)
     assert first['instances'][0]['ignore'] is None
     assert load({}, text_mode='original').get_data_info(1)['text'] == CONTENT['text']
+
+
+def test_samples_know_what_no_metric_counts(load, tmp_path, wrapper):
+    pipeline = [
+        PILLoadImageFromFile(orientation='apply'),
+        LoadMasks(),
+        RefCOCO2PNG(image_processor=wrapper, prompt='Where?', concat=False),
+    ]
+    load({'a': CONTENT})
+    Image.new('RGB', (84, 56)).save(tmp_path / 'val' / 'a.jpg')
+
+    (sample,) = load({}, pipeline=pipeline)[0]
+
+    assert (sample.dataset_name, sample.phrases) == ('reason_seg_val', ['The thing to sit on?'])
+    assert (int(sample.gt_masks.sum()), int(sample.ignore_masks.sum())) == (8, 4)
+    assert not (sample.gt_masks & sample.ignore_masks).any()
 
 
 def test_cp1252_is_read_where_it_is_no_utf_8(load):
