@@ -4,12 +4,15 @@ from flmm.datasets.data_loader import collate_grounding, keep_torch_seed
 from flmm.datasets.deepseek_vl_image_processor import DeepseekVLImageProcessorWrapper
 from flmm.datasets.grefcoco import GRefCocoDataset
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
+from flmm.datasets.grounding_suite import GroundingSuiteDataset
 from flmm.datasets.image_processor import ImageProcessorWrapper, ProcessedImage
 from flmm.datasets.joint_dataset import JointDataset
+from flmm.datasets.json_lines import JsonLinesDataset
 from flmm.datasets.llava_image_processor import LlavaImageProcessorWrapper, LlavaNextImageProcessorWrapper
 from flmm.datasets.load_masks import LoadMasks
 from flmm.datasets.png import PNGDataset
 from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
+from flmm.datasets.reason_seg import ReasonSegDataset
 from flmm.datasets.refcoco import RefCocoDataset
 from flmm.datasets.refcoco_test_sets import RefCocoTestSets
 from flmm.datasets.token_batch_sampler import TokenBatchSampler
@@ -19,9 +22,11 @@ __all__ = [
     'DeepseekVLImageProcessorWrapper',
     'GRefCocoDataset',
     'GroundingDataset',
+    'GroundingSuiteDataset',
     'ImageProcessorWrapper',
     'Item',
     'JointDataset',
+    'JsonLinesDataset',
     'LlavaImageProcessorWrapper',
     'LlavaNextImageProcessorWrapper',
     'LoadMasks',
@@ -29,6 +34,7 @@ __all__ = [
     'PNGDataset',
     'ProcessedImage',
     'QwenImageProcessorWrapper',
+    'ReasonSegDataset',
     'RefCOCO2PNG',
     'RefCocoDataset',
     'RefCocoTestSets',

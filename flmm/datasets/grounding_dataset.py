@@ -14,6 +14,8 @@ from flmm.files import path_below
 from flmm.structures import PhraseInfo
 
 TEXT_MODES = ('select_first', 'original', 'random', 'concat')
+MUCH_OUTSIDE = 0.1
+"""Which part of a mask's area may lie outside the image without a word. COCO's polygons stick out by a pixel."""
 
 
 @dataclass(kw_only=True)
@@ -22,7 +24,7 @@ class Target:
 
     Args:
         texts: the phrases, each with what is said of it. All mean the same.
-        mask: polygons or an RLE; a file (:mod:`flmm.datasets.mask_files`); None where they mean nothing in the image.
+        mask: as LoadMasks takes it: polygons or an RLE, a file, a union; None where they mean nothing in the image.
         ignore: what no metric counts, in one of these forms; None for nothing.
         ann_id: names the annotation in messages.
     """
@@ -109,6 +111,23 @@ class GroundingDataset(BaseDataset):
         found = [f'{count} {what}' for what, count in counts.items() if count]
         if found:
             message = f'{self.name}: left out {", ".join(found)} of {source}'
+            print_log(message, logger='current', level=logging.WARNING)
+
+    def log_outside(self, fractions: Mapping[Id, float], *, source: str) -> None:
+        """Write to the log how many masks lie outside their image by more than :data:`MUCH_OUTSIDE`, if any do.
+
+        Args:
+            fractions: name of an annotation -> which part of its mask's area lies outside, 0 to 1.
+            source: the file of annotations.
+        """
+        outside = {key: part for key, part in fractions.items() if part > MUCH_OUTSIDE}
+        if outside:
+            worst = max(outside, key=outside.__getitem__)
+            message = (
+                f'{self.name}: of {len(outside)} masks of {source} more than {MUCH_OUTSIDE:.0%} lies outside '
+                f'the image, of annotation {worst!r} {outside[worst]:.0%}; the part inside is taken. '
+                'Check that coordinates are in px of the image that height and width describe'
+            )
             print_log(message, logger='current', level=logging.WARNING)
 
     def num_image_tokens(self) -> list[int]:

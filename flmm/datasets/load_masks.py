@@ -22,9 +22,9 @@ class LoadMasks(BaseTransform):
 
     Adds ``gt_masks``, mmdet's BitmapMasks of size (height, width), one for each of ``instances``. Their ``mask`` is
     polygons or an RLE (:func:`flmm.datasets.masks.encode_mask`), lies in a file
-    (:func:`flmm.datasets.mask_files.mask_of_file`), or is None where the phrase means nothing in the image: the only
-    mask that comes out empty. Where an instance has ``ignore``, a mask in one of these forms, adds ``ignore_masks``
-    too, empty for the others.
+    (:func:`flmm.datasets.mask_files.mask_of_file`), is the union of several (``{'union': masks}``), or is None where
+    the phrase means nothing in the image: the only mask that comes out empty. Where an instance has ``ignore``, a mask
+    in one of these forms, adds ``ignore_masks`` too, empty for the others.
 
     Masks were drawn on ``annotated_size`` (height, width) in px. An item without that key vouches that they were drawn
     on this picture.
@@ -55,7 +55,8 @@ class LoadMasks(BaseTransform):
             for index, (instance, mask) in enumerate(zip(results['instances'], given, strict=True)):
                 whose = f'{field} {index} (annotation {instance.get("ann_id")}) of image {results["img_path"]!r}'
                 try:
-                    masks.append(_decode(mask, pictures, size=size, annotated_size=annotated_size, whose=whose))
+                    drawn = draw_mask(mask, pictures, size=annotated_size, whose=whose)
+                    masks.append(drawn if annotated_size == size else _rescaled(drawn, mask, size=size))
                 except ValueError as error:
                     raise ValueError(f'{whose} {error}; check that the annotations belong to this image') from error
             results[key] = BitmapMasks(masks, *size)
@@ -77,32 +78,43 @@ class LoadMasks(BaseTransform):
             raise ValueError(f'{found}; take the picture that was annotated, or set LoadMasks(rescale=True)')
 
 
-def _decode(
-    mask: Any,
-    pictures: dict[str, np.ndarray],
-    *,
-    size: tuple[int, int],
-    annotated_size: tuple[int, int],
-    whose: str,
-) -> np.ndarray:
+def draw_mask(mask: Any, pictures: dict[str, np.ndarray], *, size: tuple[int, int], whose: str) -> np.ndarray:
+    """Draw a mask on the size that it was made for.
+
+    Args:
+        mask: as LoadMasks takes it.
+        pictures: what was read from files before, by path; what this mask lies in is added.
+        size: (height, width) in px.
+        whose: names the mask in the log.
+
+    Returns:
+        [height, width] uint8, 0 or 1.
+
+    Raises:
+        ValueError: it cannot be drawn, is empty without being None, or has another size. The message is a predicate.
+    """
     if mask is None:
         return np.zeros(size, dtype=np.uint8)
+    if isinstance(mask, dict) and 'union' in mask:
+        parts = [draw_mask(part, pictures, size=size, whose=whose) for part in mask['union']]
+        return np.bitwise_or.reduce(parts)
     if is_file_mask(mask):
         decoded = mask_of_file(mask, pictures)
-        if decoded.shape != annotated_size:
+        if decoded.shape != size:
             raise ValueError(
                 f'lies in a file of {decoded.shape[0]}x{decoded.shape[1]} px (height x width), its image '
-                f'has {annotated_size[0]}x{annotated_size[1]}'
+                f'has {size[0]}x{size[1]}'
             )
-    else:
-        rle, left_out = encode_mask(mask, size=annotated_size)
-        decoded = coco_mask.decode(rle)
-        if left_out:
-            message = f'{whose}: left out {len(left_out)} polygons of {len(mask)}, which draw nothing'
-            print_log(message, logger='current', level=logging.WARNING)
-    if annotated_size != size:
-        scaled = F.interpolate(torch.from_numpy(decoded)[None, None], size=size, mode='nearest-exact')
-        decoded = scaled[0, 0].numpy()  # [height, width]
-        if not decoded.any():
-            raise ValueError(f'is empty (0 px) at {size[0]}x{size[1]} px')
-    return decoded
+        return decoded
+    rle, left_out = encode_mask(mask, size=size)
+    if left_out:
+        message = f'{whose}: left out {len(left_out)} polygons of {len(mask)}, which draw nothing'
+        print_log(message, logger='current', level=logging.WARNING)
+    return coco_mask.decode(rle)
+
+
+def _rescaled(drawn: np.ndarray, mask: Any, *, size: tuple[int, int]) -> np.ndarray:
+    scaled = F.interpolate(torch.from_numpy(drawn)[None, None], size=size, mode='nearest-exact')[0, 0].numpy()
+    if mask is not None and not scaled.any():
+        raise ValueError(f'is empty (0 px) at {size[0]}x{size[1]} px')
+    return scaled  # [height, width]

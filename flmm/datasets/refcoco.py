@@ -2,12 +2,10 @@
 
 import collections
 import functools
-import logging
 import os
 from collections.abc import Sequence
 from typing import Any
 
-from mmengine.logging import print_log
 from pycocotools import mask as coco_mask
 
 from flmm.datasets.annotation_file import Id, brief, is_id
@@ -17,9 +15,6 @@ from flmm.datasets.masks import encode_mask
 from flmm.datasets.refs_file import check_sentences, load_grefs, load_refs
 from flmm.registry import DATASETS
 from flmm.structures import PhraseInfo
-
-MUCH_OUTSIDE = 0.1
-"""Which part of a mask's area may lie outside the image without a word. COCO's polygons stick out by a pixel."""
 
 
 class RefCocoFiles:
@@ -120,7 +115,8 @@ class RefCocoDataset(GroundingDataset):
             item.targets.append(Target(texts=texts, mask=mask, ann_id=ann_id))
         left_out['polygons that draw nothing'] = sum(checked.num_left_out for checked in masks.values())
         self.log_left_out(left_out, source=f'{self.split_file!r} and {self.ann_file!r}')
-        self._log_outside({key: checked.fraction_outside for key, checked in masks.items()})
+        fractions = {key: checked.fraction_outside for key, checked in masks.items()}
+        self.log_outside(fractions, source=repr(self.ann_file))
         if not items:
             raise ValueError(f'no sentence in split {self.split!r} of {self.split_file!r} has a letter or digit')
         return list(items.values())
@@ -150,17 +146,6 @@ class RefCocoDataset(GroundingDataset):
         where = f"image {image['id']!r} of ann_file {self.ann_file!r}, key 'file_name'"
         path = self.image_path(image['file_name'], where=where)
         return Item(img_path=path, img_id=image['id'], annotated_size=size)
-
-    def _log_outside(self, fractions: dict[Id, float]) -> None:
-        outside = {key: part for key, part in fractions.items() if part > MUCH_OUTSIDE}
-        if outside:
-            worst = max(outside, key=outside.__getitem__)
-            message = (
-                f'{self.name}: of {len(outside)} masks of {self.ann_file!r} more than {MUCH_OUTSIDE:.0%} lies outside '
-                f'the image, of annotation {worst!r} {outside[worst]:.0%}; the part inside is taken. '
-                'Check that coordinates are in px of the image that height and width describe'
-            )
-            print_log(message, logger='current', level=logging.WARNING)
 
 
 def _union(masks: Sequence[CheckedMask]) -> list | dict | None:

@@ -24,8 +24,8 @@ from flmm.registry import MODELS, TRANSFORMS
 
 ROOT = Path(__file__).parents[2] / 'configs'
 CONFIGS = sorted(path for path in ROOT.rglob('*.py') if '_base_' not in path.parts)
-# Named <lmm>_<sam>_<dataset>; the others are those of the demo.
-NAMED_CONFIGS = [path for path in CONFIGS if path.parent.name != 'shapes']
+# Named <lmm>_<sam>_<dataset>; the others are those of the demo, of one's own data, and of test sets alone.
+NAMED_CONFIGS = [path for path in CONFIGS if path.parent.name not in ('shapes', 'custom', 'zero_shot')]
 F_LMM_FOLDERS = ('llava', 'deepseek_vl')
 """Folders of configs for F-LMM's published models."""
 
@@ -132,7 +132,8 @@ def test_every_config_parses_and_states_all_that_a_runner_needs(path):
         assert processor.type == family.image_processor.rpartition('.')[2]
         assert processor.pretrained_model_name_or_path == lmm.name
         assert processor.get('prompt_template') == lmm.prompt_template
-    assert all(dataset.pipeline[-1].get('concat', True) for dataset in _datasets(config))
+    together = [dataset.pipeline[-1].get('concat', True) for dataset in _datasets(config)]
+    assert together == [True, True, path.parent.name != 'zero_shot']
     names = ('FiniteCheckHook', 'FrozenPartsHook', 'RandomStateHook', 'PlainCheckpointHook')
     assert {*names} <= {hook.type for hook in config.default_hooks.values()}
     assert 'custom_hooks' not in config  # free for users: a config that sets them loses nothing
@@ -339,6 +340,24 @@ def test_the_model_of_a_config_grounds_a_sample_at_reduced_depth(lmm, sam, monke
     assert found.text_embeds[1].shape == (len(wrapper.encode_text('b c')), 256)
     assert found.sam_pred_masks.shape == (2, 56, 84)
     assert found.sam_pred_masks.isfinite().all()
+
+
+def test_own_data_is_read_by_split_and_the_six_pictures_all_at_once():
+    config = Config.fromfile(ROOT / 'custom' / 'qwen2_5_vl_3b_sam_l.py')
+    found = [(each.type, each.data_root, each.ann_file, each.split) for each in _datasets(config)]
+    assert found == [('JsonLinesDataset', 'data/mine/', 'data.jsonl', split) for split in ('train', 'val', 'test')]
+    assert not any('split_file' in dataset for dataset in _datasets(config))
+    config = Config.fromfile(ROOT / 'custom' / 'demo_six_pictures.py')
+    assert [(each.data_root, each.split) for each in _datasets(config)] == [('data/six_pictures/', None)] * 3
+
+
+def test_test_sets_alone():
+    config = Config.fromfile(ROOT / 'zero_shot' / 'qwen2_5_vl_3b_sam_l.py')
+    dataset = config.test_dataloader.dataset
+    assert [part.name for part in dataset.datasets] == ['reason_seg_val', 'reason_seg_test', 'grounding_suite']
+    assert [part.data_prefix.img_path for part in dataset.datasets] == ['val/', 'test/', '']
+    assert dataset.pipeline[0].orientation == 'apply'
+    assert config.train_dataloader.dataset.type == 'RefCocoDataset'
 
 
 def _datasets(config):

@@ -39,6 +39,20 @@ def test_kinds_mix_and_keep_their_order():
     assert masks[2].all()
 
 
+def test_a_union_is_of_masks_of_any_form(tmp_path):
+    path = str(tmp_path / 'a.png')
+    Image.fromarray(np.eye(6, 8, dtype=np.uint8)).save(path)
+    corner = {'size': [6, 8], 'counts': [0, 1, 47]}
+
+    (mask,) = decode([{'union': [{'png': path}, corner, {'union': [[SQUARE], corner]}]}])
+
+    expected = BITMAP | np.eye(6, 8, dtype=np.uint8)
+    expected[0, 0] = 1
+    assert np.array_equal(mask, expected)
+    with pytest.raises(ValueError, match=r'is an RLE of background alone; it is empty'):
+        decode([{'union': [[SQUARE], {'size': [6, 8], 'counts': [48]}]}])
+
+
 def test_no_instances_give_no_masks():
     assert decode([]).shape == (0, 6, 8)
 
