@@ -59,7 +59,7 @@ class Expression:
 
 @dataclass(frozen=True, kw_only=True)
 class Sentence:
-    """A sentence: lower case, no punctuation; ``kind`` is one of :data:`EXPRESSION_KINDS`."""
+    """A sentence: lower case, no punctuation; ``kind`` is of :data:`EXPRESSION_KINDS` or ``GENERALIZED_KINDS``."""
 
     text: str
     kind: str
@@ -68,9 +68,12 @@ class Sentence:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A shape, by its index in the scene, and up to three sentences of different kinds that mean it alone."""
+    """Shapes, by their indices in the scene, and up to three sentences that mean exactly them.
 
-    shape_index: int
+    :func:`refer` gives references to one shape, :mod:`flmm.shapes.generalized` those to several and to none.
+    """
+
+    shape_indices: tuple[int, ...]
     sentences: tuple[Sentence, ...]
 
 
@@ -117,7 +120,7 @@ def resolve(expression: Expression, scene: Scene) -> list[int]:
 
 
 def refer(scene: Scene, masks: np.ndarray, rng: np.random.Generator) -> list[Reference]:
-    """Write sentences for every shape that is visible enough and can be told apart.
+    """Write sentences of different kinds for every shape that is visible enough and can be told apart.
 
     Args:
         scene: the scene.
@@ -134,7 +137,7 @@ def refer(scene: Scene, masks: np.ndarray, rng: np.random.Generator) -> list[Ref
             Sentence(text=_word(found[kind], rng), kind=kind, expression=found[kind]) for kind in kinds[:MAX_SENTENCES]
         )
         if sentences:
-            references.append(Reference(shape_index=index, sentences=sentences))
+            references.append(Reference(shape_indices=(index,), sentences=sentences))
     return references
 
 
