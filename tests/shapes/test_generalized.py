@@ -1,5 +1,6 @@
 """Sentences to several shapes and to none: what their words say, counted over the shapes of the scene one by one."""
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -26,9 +27,16 @@ NUMBERS = {'two': 2, 'three': 3, 'four': 4, 'five': 5, 'six': 6}
 SINGULARS = {**{f'{kind}s': kind for kind in KINDS if kind != 'cross'}, 'crosses': 'cross'}
 
 
+PLACES = r' (on the (left|right)|at the (top|bottom)|((to the )?(left|right) of|above|below) the .+)$'
+ADJECTIVES = {'left', 'leftmost', 'right', 'rightmost', 'top', 'bottom', 'big', 'large', 'biggest', 'largest', 'small',
+              'smallest', 'bigger', 'larger', 'smaller'}  # fmt: skip
+
+
 def read(text):
     """Colour or None, kind or None, number or None, whether plural; a word that is none of these raises KeyError."""
-    *words, noun = text.removeprefix('the ').split()
+    *words, noun = re.sub(PLACES, '', text.removeprefix('the ')).split()
+    if words and words[0] in ADJECTIVES:
+        words.pop(0)
     number = NUMBERS[words.pop(0)] if words and words[0] in NUMBERS else None
     (colour,) = words or [None]
     assert colour is None or colour in COLOURS
@@ -81,8 +89,8 @@ def test_absent_means_no_shape_however_hidden(sentences):
     for sample, reference, sentence in sentences:
         if sentence.kind == 'plural':
             continue
-        colour, kind, number, plural = read(sentence.text)
-        assert (number, plural, reference.shape_indices) == (None, False, ())
+        colour, kind, _, _ = read(sentence.text)
+        assert reference.shape_indices == ()
         assert matches(sample.scene, colour, kind) == ()
         visible = visible_fractions(sample.scene, sample.masks)
         has_colour, has_kind = matches(sample.scene, colour, None), matches(sample.scene, None, kind)
@@ -104,15 +112,32 @@ def test_there_is_an_absent_sentence_for_every_two_or_three_others():
     absent = counts['absent'] + counts['absent_pair']
     assert 0.3 < absent / (counts.total() - absent) < 0.5
     assert 0.4 < counts['absent_pair'] / absent < 0.6
-    forms = Counter(
-        (bool(sentence.expression.colour), bool(sentence.expression.kind))
-        for sample in samples
-        for reference in sample.generalized_references
-        for sentence in reference.sentences
-        if sentence.kind == 'absent'
-    )
-    assert set(forms) == {(True, True), (True, False), (False, True)}
-    assert min(forms.values()) > 0.25 * forms.total()  # a colour alone, a kind alone, both: equally often
+
+
+def form(sentence):
+    """What stands beside the noun: nothing, a place, a size, another shape; or the noun is a plural."""
+    expression = sentence.expression
+    plural = sentence.text.split()[-1] in SINGULARS
+    beside = expression.anchor and 'relation', expression.side and 'side', expression.size and 'size'
+    return 'plural' if plural else next(filter(None, beside), 'noun')
+
+
+def test_the_form_of_a_sentence_hardly_tells_whether_it_has_a_target():
+    samples = generate_split(seed=6, split='train', num_images=100, config=DIFFICULTY['medium'])
+    counts = {False: Counter(), True: Counter()}
+    nouns = Counter()
+    for sample in samples:
+        for reference in sample.generalized_references:
+            for sentence in reference.sentences:
+                counts[bool(reference.shape_indices)][form(sentence)] += 1
+                if sentence.kind == 'absent':
+                    nouns[bool(sentence.expression.colour), bool(sentence.expression.kind)] += 1
+    present, absent = counts[True], counts[False]
+    assert set(present) == set(absent) == {'noun', 'side', 'size', 'relation', 'plural'}
+    for name in present:
+        assert abs(present[name] / present.total() - absent[name] / absent.total()) < 0.1, name
+    assert set(nouns) == {(True, True), (True, False), (False, True)}
+    assert min(nouns.values()) > 0.25 * nouns.total()  # a colour alone, a kind alone, both: equally often
 
 
 def test_references_to_one_shape_are_refcocos_and_the_order_says_nothing(samples):
@@ -182,8 +207,9 @@ def test_what_is_absent_is_of_the_configs_colours_and_kinds():
     scene, masks = make_scene(*shapes, colours=('red', 'blue'), kinds=('circle', 'square'))
     (reference,) = refer_to_none(scene, masks, np.random.default_rng(0))
     assert {sentence.kind for sentence in reference.sentences} == {'absent_pair'}
-    assert meanings([reference]) == {
-        (): {Expression(colour='red', kind='square'), Expression(colour='blue', kind='circle')}
+    assert {(each.expression.colour, each.expression.kind) for each in reference.sentences} == {
+        ('red', 'square'),
+        ('blue', 'circle'),
     }
     scene, masks = make_scene(*shapes, colours=('red', 'blue'), kinds=('circle', 'square', 'star'))
     reference, _ = refer_to_none(scene, masks, np.random.default_rng(0))
