@@ -43,7 +43,7 @@ class PhraseGrounder:
 
     >>> ground = PhraseGrounder.from_config('configs/shapes/demo.py', checkpoint='work_dirs/demo/epoch_1.pth')
     >>> sample = ground('photo.jpg', ['the red triangle on the left', 'the star'])
-    >>> masks = sample.sam_pred_masks > 0  # [2, height, width]
+    >>> masks = sample.refined_masks  # [2, height, width]
     """
 
     def __init__(self, *, model: FrozenLMM, to_sample: RefCOCO2PNG, group_size: int = 1, batch_size: int = 8) -> None:
@@ -113,9 +113,10 @@ class PhraseGrounder:
             phrases: what to find, any number of strings.
 
         Returns:
-            The sample with ``pred_masks`` (coarse) and ``sam_pred_masks`` (refined): logits [M, IH, IW], above 0 is
-            foreground; ``mask_attentions`` and ``text_embeds``. Its truth (``masks``, ``gt_masks``) is None. Its
-            ``input_ids`` hold all phrases one after the other, however they were grouped.
+            The sample with ``coarse_masks`` and ``refined_masks``, bool [M, IH, IW], and the logits of both,
+            ``pred_masks`` and ``sam_pred_masks``; ``mask_attentions`` and ``text_embeds``; and, from a model that
+            judges it, ``existence`` and ``exists``: whether each phrase is there at all. Its truth (``masks``,
+            ``gt_masks``) is None. Its ``input_ids`` hold all phrases one after the other, however they were grouped.
 
         Raises:
             ValueError: an image or a phrase of another kind, a phrase without letters or digits, or an image that the
@@ -176,9 +177,11 @@ def _joined(samples: list[GroundingSample]) -> GroundingSample:
         input_ids=torch.cat(input_ids),
         mask_ids=torch.cat(mask_ids),
         phrases=[phrase for sample in samples for phrase in sample.phrases],
+        phrase_infos=[info for sample in samples for info in sample.phrase_infos],
         text_embeds=[embeds for sample in samples for embeds in sample.text_embeds],
         **{
             name: torch.cat([getattr(sample, name) for sample in samples])
-            for name in ('mask_attentions', 'pred_masks', 'sam_pred_masks')
+            for name in ('mask_attentions', 'pred_masks', 'sam_pred_masks', 'existence', 'exists')
+            if getattr(first, name) is not None
         },
     )

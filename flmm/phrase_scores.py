@@ -7,8 +7,8 @@ from torch import Tensor
 
 from flmm.structures import GroundingSample
 
-SOURCES = {'coarse': 'pred_masks', 'refined': 'sam_pred_masks'}
-"""Name in the results -> field of GroundingSample."""
+SOURCES = {'coarse': 'coarse_masks', 'refined': 'refined_masks'}
+"""Name in the results -> masks of GroundingSample."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class PhraseScore:
 
 
 def phrase_scores(sample: GroundingSample) -> Iterator[PhraseScore]:
-    """Score the coarse and the refined mask of each phrase of a predicted sample; logits above 0 are foreground.
+    """Score the coarse and the refined mask of each phrase of a predicted sample.
 
     Raises:
         ValueError: the sample's truth is not known.
@@ -38,9 +38,9 @@ def phrase_scores(sample: GroundingSample) -> Iterator[PhraseScore]:
             f'image {sample.image_path!r} of {sample.dataset_name!r} has no truth masks, so its predictions have no '
             'score; load the masks (LoadMasks in the pipeline), or leave metrics out'
         )
-    kinds = sample.phrase_kinds or [None] * sample.num_masks
+    kinds = [info.kind for info in sample.phrase_infos]
     for source, field in SOURCES.items():
-        predicted = getattr(sample, field) > 0
+        predicted = getattr(sample, field)
         areas = (_areas(predicted & sample.gt_masks), _areas(predicted | sample.gt_masks))
         for kind, intersection, union in zip(kinds, *areas, strict=True):
             yield PhraseScore(sample.dataset_name, source, kind, intersection, union)

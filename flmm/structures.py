@@ -32,6 +32,21 @@ class ImageView:
     meta_data: FrameMetaData
 
 
+@dataclass(frozen=True, kw_only=True)
+class PhraseInfo:
+    """What the dataset says of a phrase beside its mask; results are also reported by it.
+
+    Args:
+        kind: what kind of expression it is, such as 'comparison'; None where the dataset names none.
+        thing: whether it names things (COCO panoptic), not stuff such as sky; None where the dataset does not say.
+        plural: whether it names several; None where the dataset does not say.
+    """
+
+    kind: str | None = None
+    thing: bool | None = None
+    plural: bool | None = None
+
+
 @dataclass(kw_only=True)
 class FrozenFeatures:
     """What the frozen parts say of one sample: all that the trained ones read of its image and text.
@@ -65,10 +80,12 @@ class GroundingSample:
         views: V renderings of the image, coarse before fine. Coarse masks are predicted in the frame of the last one.
         phrases: M strings, as read from the dataset.
         masks: [M, H, W] bool, truth in the frame of the last view; None where no truth is known.
-        gt_masks: [M, IH, IW] bool, truth in the image frame; None exactly where ``masks`` is.
+        gt_masks: [M, IH, IW] bool, truth in the image frame; None exactly where ``masks`` is. The mask of a phrase that
+            means nothing in the image is empty.
         image: the image as RGB, size (IW, IH). May be None where ``features`` are known.
         image_path: where the image was read from, for messages and file names.
-        phrase_kinds: M strings or None. What kind of expression each phrase is, where the dataset says so.
+        phrase_infos: M times what the dataset says of a phrase. None becomes M times nothing.
+        ignore_masks: [M, IH, IW] bool, pixels that no metric counts; None where there are none.
         dataset_name: which test set the sample belongs to; results are reported by it.
         sample_idx: which item of that dataset the sample comes from; one item can make several samples.
         features: what the frozen parts say of the sample, where that is known already; the model then skips them.
@@ -77,6 +94,9 @@ class GroundingSample:
         text_embeds: M tensors [tokens_i, sam_dim]. Hidden states of each phrase's tokens, projected for SAM.
         pred_masks: [M, IH, IW] float. Coarse logits in the image frame.
         sam_pred_masks: [M, IH, IW] float. Refined logits in the image frame.
+        existence: [M] float, 0 to 1. How sure the model is that the phrase means something in the image; None where the
+            model does not judge that.
+        exists: [M] bool. Its verdict; None exactly where ``existence`` is.
 
     Raises:
         ValueError: fields that do not fit together; the message names the image, what was found and what was expected.
@@ -91,7 +111,8 @@ class GroundingSample:
     gt_masks: Tensor | None
     image: Image.Image | None
     image_path: str
-    phrase_kinds: list[str] | None = None
+    phrase_infos: list[PhraseInfo] | None = None
+    ignore_masks: Tensor | None = None
     dataset_name: str = 'dataset'
     sample_idx: int = 0
     features: FrozenFeatures | None = None
@@ -100,8 +121,12 @@ class GroundingSample:
     text_embeds: list[Tensor] | None = None
     pred_masks: Tensor | None = None
     sam_pred_masks: Tensor | None = None
+    existence: Tensor | None = None
+    exists: Tensor | None = None
 
     def __post_init__(self) -> None:
+        if self.phrase_infos is None:
+            self.phrase_infos = [PhraseInfo()] * len(self.phrases)
         self._check_fields()
         for number, view in enumerate(self.views):
             self._check_view(number, view)
@@ -143,6 +168,32 @@ class GroundingSample:
         original = self.meta_data['original_shape']
         return original['height'], original['width']
 
+    @property
+    def has_target(self) -> Tensor:
+        """[M] bool, whether each phrase means something in the image.
+
+        Raises:
+            ValueError: no truth is known.
+        """
+        if self.gt_masks is None:
+            raise ValueError(
+                f'image {self.image_path!r} has no truth masks, so nothing says which phrases have a target'
+            )
+        return self.gt_masks.flatten(1).any(dim=1)
+
+    @property
+    def coarse_masks(self) -> Tensor:
+        """[M, IH, IW] bool, the coarse masks: logits above 0, and none of a phrase that is judged to be absent."""
+        return self._masks_of(self.pred_masks)
+
+    @property
+    def refined_masks(self) -> Tensor:
+        """[M, IH, IW] bool, the refined masks: logits above 0, and none of a phrase that is judged to be absent."""
+        return self._masks_of(self.sam_pred_masks)
+
+    def _masks_of(self, logits: Tensor) -> Tensor:
+        return logits > 0 if self.exists is None else (logits > 0) & self.exists[:, None, None]
+
     def _check_fields(self) -> None:
         if not self.phrases:
             raise ValueError(f'image {self.image_path!r} has no phrase; leave it out of the dataset')
@@ -159,18 +210,18 @@ class GroundingSample:
                 'truth is known'
             )
         mask_ids = self.mask_ids[self.mask_ids != -1].unique().tolist()
-        kinds = self.phrases if self.phrase_kinds is None else self.phrase_kinds
         image_size = self.image_size if self.image is None else (self.image.height, self.image.width)
         facts = [
             ('mask_ids has shape', tuple(self.mask_ids.shape), tuple(self.input_ids.shape), 'one id for each token'),
             ('its phrases have mask ids', mask_ids, list(range(self.num_masks)), 'each phrase needs tokens of its own'),
             ('image has size', image_size, self.image_size, 'the original shape of its views'),
-            ('phrase_kinds number', len(kinds), self.num_masks, 'one for each phrase, or None'),
+            ('phrase_infos number', len(self.phrase_infos), self.num_masks, 'one for each phrase, or None'),
         ]
         frame = self.meta_data['padded_shape']
         for name, truth, size, where in (
             ('masks has shape', self.masks, (frame['height'], frame['width']), 'a mask each, frame of the last view'),
             ('gt_masks has shape', self.gt_masks, image_size, 'a mask each, image frame'),
+            ('ignore_masks has shape', self.ignore_masks, image_size, 'a mask each, image frame'),
         ):
             if truth is not None:
                 facts.append((name, tuple(truth.shape), (self.num_masks, *size), where))
@@ -250,7 +301,7 @@ def _moved(value: Any, device: torch.device | str) -> Any:
         return {key: _moved(item, device) for key, item in value.items()}
     if isinstance(value, TokenLayout):  # its cached properties lie where its tokens do
         return replace(value, tokens=value.tokens.to(device))
-    if not is_dataclass(value):
+    if not is_dataclass(value) or isinstance(value, PhraseInfo):
         return value
     moved = copy.copy(value)
     for field in fields(value):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from flmm.apt.layout import TokenLayout
 from flmm.geometry import frame_meta_data
-from flmm.structures import FrozenFeatures, GroundingSample, ImageView, distinct
+from flmm.structures import FrozenFeatures, GroundingSample, ImageView, PhraseInfo, distinct
 
 IMAGE_TOKEN = 9
 IMAGE_HEIGHT, IMAGE_WIDTH = 50, 90
@@ -41,13 +41,39 @@ def fields(**changes):
 
 
 def test_valid_sample_knows_its_sizes():
-    sample = GroundingSample(**fields(phrase_kinds=['name', 'clause']))
+    sample = GroundingSample(**fields(phrase_infos=[PhraseInfo(kind='name'), PhraseInfo(plural=True)]))
 
     assert sample.num_masks == 2
     assert sample.grid_size == GRID
     assert (sample.dataset_name, sample.sample_idx) == ('dataset', 0)
     assert sample.mask_attentions is None
     assert sample.pred_masks is None
+
+
+def test_nothing_said_of_phrases_is_said_of_each():
+    assert GroundingSample(**fields()).phrase_infos == [PhraseInfo(), PhraseInfo()]
+
+
+def test_phrases_without_a_target_are_those_of_empty_truth():
+    truth = torch.zeros(2, IMAGE_HEIGHT, IMAGE_WIDTH, dtype=torch.bool)
+    truth[1, 3, 4] = True
+
+    assert GroundingSample(**fields(gt_masks=truth)).has_target.tolist() == [False, True]
+    with pytest.raises(ValueError, match=r"image 'folder/cats.jpg' has no truth masks, so nothing says which phrases"):
+        _ = GroundingSample(**fields(masks=None, gt_masks=None)).has_target
+
+
+def test_masks_are_logits_above_zero_and_none_of_what_is_absent():
+    logits = torch.tensor([-1.0, 0.0, 0.5, 3.0]).expand(2, IMAGE_HEIGHT // 2, 4)
+    sample = GroundingSample(**fields()).with_outputs(pred_masks=logits, sam_pred_masks=-logits)
+    row = [False, False, True, True]
+
+    assert sample.coarse_masks[1, 0].tolist() == row
+    assert sample.refined_masks[0, 0].tolist() == [True, False, False, False]
+    judged = sample.with_outputs(exists=torch.tensor([False, True]))
+    assert not judged.coarse_masks[0].any()
+    assert judged.coarse_masks[1, 0].tolist() == row
+    assert judged.refined_masks.any(dim=2).any(dim=1).tolist() == [False, True]
 
 
 def test_order_of_phrases_in_the_sequence_is_free():
@@ -126,8 +152,12 @@ def test_order_of_phrases_in_the_sequence_is_free():
             'gt_masks has shape (2, 56, 84), expected (2, 50, 90) (a mask each, image frame)',
         ),
         (
-            {'phrase_kinds': ['name']},
-            'phrase_kinds number 1, expected 2 (one for each phrase, or None)',
+            {'ignore_masks': torch.zeros(2, 56, 84, dtype=torch.bool)},
+            'ignore_masks has shape (2, 56, 84), expected (2, 50, 90) (a mask each, image frame)',
+        ),
+        (
+            {'phrase_infos': [PhraseInfo()]},
+            'phrase_infos number 1, expected 2 (one for each phrase, or None)',
         ),
     ],
 )

@@ -1,7 +1,9 @@
 """Masks of an item, at the size of its picture."""
 
 import logging
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
@@ -9,6 +11,7 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.logging import print_log
 from pycocotools import mask as coco_mask
 
+from flmm.datasets.mask_files import is_file_mask, mask_of_file
 from flmm.datasets.masks import encode_mask
 from flmm.registry import TRANSFORMS
 
@@ -17,9 +20,14 @@ from flmm.registry import TRANSFORMS
 class LoadMasks(BaseTransform):
     """Decode the masks, where mmdet's LoadAnnotations replaces what it cannot read by an empty mask.
 
-    Adds ``gt_masks``, mmdet's BitmapMasks of size (height, width), one for each of ``instances``, for masks as
-    :func:`flmm.datasets.masks.encode_mask` takes them. They were drawn on ``annotated_size`` (height, width) in px. An
-    item without that key vouches that they were drawn on this picture.
+    Adds ``gt_masks``, mmdet's BitmapMasks of size (height, width), one for each of ``instances``. Their ``mask`` is
+    polygons or an RLE (:func:`flmm.datasets.masks.encode_mask`), lies in a file
+    (:func:`flmm.datasets.mask_files.mask_of_file`), or is None where the phrase means nothing in the image: the only
+    mask that comes out empty. Where an instance has ``ignore``, a mask in one of these forms, adds ``ignore_masks``
+    too, empty for the others.
+
+    Masks were drawn on ``annotated_size`` (height, width) in px. An item without that key vouches that they were drawn
+    on this picture.
 
     Args:
         rescale: True brings masks that were drawn on a picture of another size and the same shape, such as the original
@@ -38,23 +46,19 @@ class LoadMasks(BaseTransform):
         annotated_size = tuple(results.get('annotated_size', size))
         if annotated_size != size:
             self._check_size(results['img_path'], size, annotated_size)
-        masks = []
-        for index, instance in enumerate(results['instances']):
-            whose = f'mask {index} (annotation {instance.get("ann_id")}) of image {results["img_path"]!r}'
-            try:
-                rle, left_out = encode_mask(instance['mask'], size=annotated_size)
-            except ValueError as error:
-                raise ValueError(f'{whose} {error}; check that the annotations belong to this image') from error
-            if left_out:
-                message = f'{whose}: left out {len(left_out)} polygons of {len(instance["mask"])}, which draw nothing'
-                print_log(message, logger='current', level=logging.WARNING)
-            mask = torch.from_numpy(coco_mask.decode(rle))  # [height, width]
-            if annotated_size != size:
-                mask = F.interpolate(mask[None, None], size=size, mode='nearest-exact')[0, 0]
-                if not mask.any():
-                    raise ValueError(f'{whose} is empty (0 px) at {size[0]}x{size[1]} px; leave it out')
-            masks.append(mask.numpy())
-        results['gt_masks'] = BitmapMasks(masks, *size)
+        pictures: dict[str, np.ndarray] = {}  # a panoptic picture holds the masks of many phrases
+        for key, field in (('gt_masks', 'mask'), ('ignore_masks', 'ignore')):
+            given = [instance.get(field) for instance in results['instances']]
+            if key == 'ignore_masks' and not any(given):
+                continue
+            masks = []
+            for index, (instance, mask) in enumerate(zip(results['instances'], given, strict=True)):
+                whose = f'{field} {index} (annotation {instance.get("ann_id")}) of image {results["img_path"]!r}'
+                try:
+                    masks.append(_decode(mask, pictures, size=size, annotated_size=annotated_size, whose=whose))
+                except ValueError as error:
+                    raise ValueError(f'{whose} {error}; check that the annotations belong to this image') from error
+            results[key] = BitmapMasks(masks, *size)
         return results
 
     def _check_size(self, path: str, size: tuple[int, int], annotated_size: tuple[int, int]) -> None:
@@ -71,3 +75,34 @@ class LoadMasks(BaseTransform):
             raise ValueError(problem)
         if not self.rescale:
             raise ValueError(f'{found}; take the picture that was annotated, or set LoadMasks(rescale=True)')
+
+
+def _decode(
+    mask: Any,
+    pictures: dict[str, np.ndarray],
+    *,
+    size: tuple[int, int],
+    annotated_size: tuple[int, int],
+    whose: str,
+) -> np.ndarray:
+    if mask is None:
+        return np.zeros(size, dtype=np.uint8)
+    if is_file_mask(mask):
+        decoded = mask_of_file(mask, pictures)
+        if decoded.shape != annotated_size:
+            raise ValueError(
+                f'lies in a file of {decoded.shape[0]}x{decoded.shape[1]} px (height x width), its image '
+                f'has {annotated_size[0]}x{annotated_size[1]}'
+            )
+    else:
+        rle, left_out = encode_mask(mask, size=annotated_size)
+        decoded = coco_mask.decode(rle)
+        if left_out:
+            message = f'{whose}: left out {len(left_out)} polygons of {len(mask)}, which draw nothing'
+            print_log(message, logger='current', level=logging.WARNING)
+    if annotated_size != size:
+        scaled = F.interpolate(torch.from_numpy(decoded)[None, None], size=size, mode='nearest-exact')
+        decoded = scaled[0, 0].numpy()  # [height, width]
+        if not decoded.any():
+            raise ValueError(f'is empty (0 px) at {size[0]}x{size[1]} px')
+    return decoded

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mmengine.dataset import ConcatDataset
-
+from flmm.datasets.joint_dataset import JointDataset
 from flmm.datasets.refcoco import RefCocoDataset, RefCocoFiles
 from flmm.registry import DATASETS
 
@@ -13,7 +12,7 @@ PROTOCOLS = {'first_sentence': 'select_first', 'every_sentence': 'original'}
 
 
 @DATASETS.register_module()
-class RefCocoTestSets(ConcatDataset):
+class RefCocoTestSets(JointDataset):
     """One dataset for each split and protocol, tested in one run and reported apart (``<name>_<split>_<protocol>``).
 
     Protocols: 'first_sentence' takes the first sentence of each ref and puts all refs of an image into one forward, as
@@ -46,7 +45,7 @@ class RefCocoTestSets(ConcatDataset):
         *loading, to_sample = pipeline
         files = RefCocoFiles()
         super().__init__(
-            [
+            datasets=[
                 RefCocoDataset(
                     name=f'{name}_{split}_{protocol}',
                     split=split,

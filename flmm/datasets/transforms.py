@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import torch
 from mmcv.transforms import BaseTransform
+from mmdet.structures.mask import BitmapMasks
 from mmengine import fileio
 from PIL import Image
 
@@ -129,7 +130,7 @@ class RefCOCO2PNG(BaseTransform):
         """
         path, phrases = results['img_path'], results['text']
         bitmaps = results.get('gt_masks')
-        gt_masks = None if bitmaps is None else torch.from_numpy(bitmaps.to_ndarray().astype(bool))
+        gt_masks = None if bitmaps is None else _to_tensor(bitmaps)
         self._check(path, phrases, gt_masks, results['image'])
         phrase_ids = [self._phrase_ids(phrase, path) for phrase in phrases]
         try:
@@ -198,7 +199,7 @@ class RefCOCO2PNG(BaseTransform):
                 f'{num_text_tokens} tokens, max_text_tokens is {self.max_text_tokens}; give fewer phrases at a time, '
                 'or raise the setting of RefCOCO2PNG (memory grows with it)'
             )
-        kinds = results.get('text_kinds')
+        infos, ignore_masks = results.get('phrase_infos'), results.get('ignore_masks')
         return GroundingSample(
             input_ids=torch.tensor(input_ids),
             mask_ids=torch.tensor(mask_ids),
@@ -209,7 +210,12 @@ class RefCOCO2PNG(BaseTransform):
             gt_masks=gt_masks,
             image=results['image'],
             image_path=results['img_path'],
-            phrase_kinds=None if kinds is None else [kinds[index] for index in group],
+            phrase_infos=None if infos is None else [infos[index] for index in group],
+            ignore_masks=None if ignore_masks is None else _to_tensor(ignore_masks)[group],
             dataset_name=results.get('dataset_name', 'dataset'),
             sample_idx=results.get('sample_idx', 0),
         )
+
+
+def _to_tensor(bitmaps: BitmapMasks) -> torch.Tensor:
+    return torch.from_numpy(bitmaps.to_ndarray().astype(bool))  # [M, height, width]

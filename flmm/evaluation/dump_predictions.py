@@ -51,7 +51,7 @@ class DumpPredictions(BaseMetric):
 
     @staticmethod
     def _records(sample: GroundingSample) -> list[dict]:
-        kinds = sample.phrase_kinds or [None] * sample.num_masks
+        kinds = [info.kind for info in sample.phrase_infos]
         records = [
             {'dataset_name': sample.dataset_name, 'image_path': sample.image_path, 'phrase': phrase, 'kind': kind}
             for phrase, kind in zip(sample.phrases, kinds, strict=True)
@@ -59,7 +59,7 @@ class DumpPredictions(BaseMetric):
         known = sample.gt_masks is not None
         ious = (score.iou for score in phrase_scores(sample)) if known else itertools.repeat(None)
         for source, field in SOURCES.items():
-            masks = encode_masks((getattr(sample, field) > 0).cpu().numpy())
+            masks = encode_masks(getattr(sample, field).cpu().numpy())
             for record, mask in zip(records, masks, strict=True):
                 record[source] = {'iou': next(ious), 'mask': mask}
         return records

@@ -1,7 +1,7 @@
 """A sample with its features, and what of it stands in a shard: a record, which is JSON, and named tensors."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -10,12 +10,12 @@ from torch import Tensor
 from flmm.apt.layout import TokenLayout
 from flmm.geometry import image_to_processed
 from flmm.rle import decode_masks, encode_masks
-from flmm.structures import FrozenFeatures, GroundingSample, ImageView
+from flmm.structures import FrozenFeatures, GroundingSample, ImageView, PhraseInfo
 
 DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16, 'float32': torch.float32}
 ATTENTION_SCALE = 2**15
 """Attention is at most 1 and mostly far below: in float16 it would lose digits under 6e-5."""
-PLAIN_FIELDS = ('phrases', 'phrase_kinds', 'image_path', 'dataset_name', 'sample_idx')
+PLAIN_FIELDS = ('phrases', 'image_path', 'dataset_name', 'sample_idx')
 """Fields of GroundingSample that the record holds as they are."""
 TENSOR_FIELDS = ('input_ids', 'mask_ids')
 """Fields of GroundingSample that are stored as tensors."""
@@ -82,7 +82,9 @@ def to_records(samples: Sequence[StoredSample], *, dtype: str) -> tuple[list[dic
                 'is_list': stored.is_list,
                 'image_embedding': embeddings[id(features.image_embedding)],
                 'made_by': features.made_by,
-                'gt_masks': [rle['counts'] for rle in encode_masks(sample.gt_masks.cpu().numpy())],
+                'gt_masks': _counts(sample.gt_masks),
+                'ignore_masks': None if sample.ignore_masks is None else _counts(sample.ignore_masks),
+                'phrase_infos': [asdict(info) for info in sample.phrase_infos],
                 'views': [{'grid_size': view.layout.grid_size, 'meta_data': view.meta_data} for view in sample.views],
                 **{name: getattr(sample, name) for name in PLAIN_FIELDS},
             }
@@ -110,7 +112,7 @@ def from_record(record: dict[str, Any], tensor: Callable[[str], Tensor]) -> Grou
     ]
     meta_data = views[-1].meta_data
     size = [meta_data['original_shape'][side] for side in ('height', 'width')]
-    gt_masks = torch.from_numpy(decode_masks([{'size': size, 'counts': counts} for counts in record['gt_masks']]))
+    gt_masks = _masks(record['gt_masks'], size)
     return GroundingSample(
         **{name: tensor(f'{number}.{name}') for name in TENSOR_FIELDS},
         **{name: record[name] for name in PLAIN_FIELDS},
@@ -119,6 +121,8 @@ def from_record(record: dict[str, Any], tensor: Callable[[str], Tensor]) -> Grou
         image=None,
         masks=image_to_processed(gt_masks, meta_data),
         gt_masks=gt_masks,
+        ignore_masks=None if record['ignore_masks'] is None else _masks(record['ignore_masks'], size),
+        phrase_infos=[PhraseInfo(**info) for info in record['phrase_infos']],
         features=FrozenFeatures(
             attentions=tensor(f'{number}.attentions').float() / ATTENTION_SCALE,
             hidden_states=tensor(f'{number}.hidden_states'),
@@ -126,3 +130,11 @@ def from_record(record: dict[str, Any], tensor: Callable[[str], Tensor]) -> Grou
             made_by=record['made_by'],
         ),
     )
+
+
+def _counts(masks: Tensor) -> list[str]:
+    return [rle['counts'] for rle in encode_masks(masks.cpu().numpy())]
+
+
+def _masks(counts: list[str], size: list[int]) -> Tensor:
+    return torch.from_numpy(decode_masks([{'size': size, 'counts': each} for each in counts]))  # [M, IH, IW]

@@ -166,7 +166,7 @@ def _rows(sample: GroundingSample) -> Iterator[PhraseRow]:
     image = sample.image.copy()
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     size = (image.height, image.width)
-    masks = {source: getattr(sample, field) > 0 for source, field in SOURCES.items()}
+    masks = {source: getattr(sample, field) for source, field in SOURCES.items()}
     scores = []
     if sample.gt_masks is not None:
         masks['truth'] = sample.gt_masks

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from mmengine.logging import MMLogger
+from PIL import Image
 
 from flmm.datasets import LoadMasks
 
@@ -45,7 +46,7 @@ def test_no_instances_give_no_masks():
 @pytest.mark.parametrize(
     ('mask', 'problem'),
     [
-        (None, 'is None, expected polygons or an RLE'),
+        ([], 'is [], expected polygons or an RLE'),
         ({'size': [8, 6], 'counts': [48]}, 'has size [8, 6], the image has [6, 8]'),
         (
             [[9, 9, 12, 9, 12, 12]],
@@ -131,3 +132,40 @@ def test_polygons_of_coco_decode_to_their_area(coco_mini):
     areas = np.array([annotation['area'] for annotation in annotations])  # of the polygons, not of the pixels
     assert masks.shape == (6, 480, 640)
     np.testing.assert_allclose(masks.sum(axis=(1, 2)), areas, rtol=0.03)
+
+
+def test_no_target_is_an_empty_mask():
+    assert decode([None, [SQUARE]]).any(axis=(1, 2)).tolist() == [False, True]
+
+
+def test_what_is_ignored_comes_beside_the_masks():
+    instances = [
+        {'mask': [SQUARE], 'ignore': {'size': [6, 8], 'counts': [40, 8]}, 'ann_id': 1, 'ignore_flag': 0},
+        {'mask': [SQUARE], 'ignore': None, 'ann_id': 2, 'ignore_flag': 0},
+    ]
+
+    results = LoadMasks().transform({'instances': instances, 'height': 6, 'width': 8, 'img_path': 'cats.jpg'})
+
+    ignored = results['ignore_masks'].to_ndarray()
+    assert np.argwhere(ignored[0]).tolist() == [
+        [row, column] for row in range(6) for column in (6, 7) if 6 * column + row >= 40
+    ]
+    assert not ignored[1].any()
+    assert np.array_equal(results['gt_masks'].to_ndarray()[0], BITMAP)
+
+
+def test_a_mask_that_is_ignored_is_named():
+    instances = [{'mask': [SQUARE], 'ignore': [], 'ann_id': 1}, {'mask': [SQUARE], 'ignore': [[0, 0]], 'ann_id': 2}]
+
+    with pytest.raises(ValueError, match=re.escape("ignore 0 (annotation 1) of image 'cats.jpg' is []")):
+        LoadMasks().transform({'instances': instances, 'height': 6, 'width': 8, 'img_path': 'cats.jpg'})
+
+
+def test_a_mask_in_a_file_must_have_the_size_of_the_image(tmp_path):
+    path = str(tmp_path / 'mask.png')
+    Image.fromarray(BITMAP).save(path)
+
+    assert np.array_equal(decode([{'png': path}])[0], BITMAP)
+    assert decode([{'png': path}], height=3, width=4, annotated_size=(6, 8), rescale=True).shape == (1, 3, 4)
+    with pytest.raises(ValueError, match=re.escape('lies in a file of 6x8 px (height x width), its image has 5x8')):
+        decode([{'png': path}], height=5)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from flmm.datasets import LoadMasks, PILLoadImageFromFile, RefCocoDataset
 from flmm.registry import DATASETS
+from flmm.structures import PhraseInfo
 
 SQUARE, TRIANGLE = [[1, 1, 5, 1, 5, 5, 1, 5]], [[2, 2, 8, 2, 8, 8]]
 RLE = {'size': [9, 9], 'counts': [10, 5, 66]}
@@ -119,9 +120,9 @@ def test_items_say_where_they_come_from(files, tmp_path):
         'img_id': 1,
         'annotated_size': (9, 9),
         'dataset_name': 'train',
-        'instances': [{'mask': TRIANGLE, 'ann_id': 10, 'ignore_flag': 0}],
+        'instances': [{'mask': TRIANGLE, 'ignore': None, 'ann_id': 10, 'ignore_flag': 0}],
         'text': ['The Triangle'],  # RefCOCO2PNG prepares it
-        'text_kinds': None,
+        'phrase_infos': [PhraseInfo()],
         'sample_idx': 0,
     }
     assert second['img_path'] == str(tmp_path / 'train2014' / 'three.jpg')
@@ -136,8 +137,8 @@ def test_names_and_kinds(files):
 
     assert item['dataset_name'] == 'refcoco_val'
     assert item['text'] == ['tip', 'the tip']
-    assert item['text_kinds'] == ['name', 'clause']
-    assert RefCocoDataset(split='val', text_mode='concat', **files).get_data_info(0)['text_kinds'] is None
+    assert item['phrase_infos'] == [PhraseInfo(kind='name'), PhraseInfo(kind='clause')]
+    assert RefCocoDataset(split='val', text_mode='concat', **files).get_data_info(0)['phrase_infos'] == [PhraseInfo()]
     assert RefCocoDataset(split='val', text_mode='concat', **files).get_data_info(0)['dataset_name'] == 'val'
 
 

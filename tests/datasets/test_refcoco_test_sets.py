@@ -94,7 +94,7 @@ def test_both_protocols_through_the_whole_pipeline(files, wrapper):
     samples = collate_grounding([sets[index] for index in range(len(sets))])['data_samples']
 
     first, every = 'refcoco_testA_first_sentence', 'refcoco_testA_every_sentence'
-    assert [(s.dataset_name, s.sample_idx, s.phrases, s.phrase_kinds) for s in samples] == [
+    assert [(s.dataset_name, s.sample_idx, s.phrases, [info.kind for info in s.phrase_infos]) for s in samples] == [
         (first, 0, ['man', 'hat'], ['name', 'name']),
         (first, 1, ['she'], ['name']),
         (every, 0, ['man'], ['name']),

@@ -14,7 +14,7 @@ from tiny_models import FAMILIES, PATCH_SIZES, SPECIAL_TOKENS, tiny_processor
 
 from flmm.datasets import PILLoadImageFromFile, QwenImageProcessorWrapper, RefCOCO2PNG, unlabelled_item
 from flmm.registry import TRANSFORMS
-from flmm.structures import GroundingSample
+from flmm.structures import GroundingSample, PhraseInfo
 
 # --- PILLoadImageFromFile
 
@@ -275,7 +275,12 @@ def processed_oracle(masks, height, width):
 def test_joint_layout_token_by_token(family):
     wrapper = QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor(family))
     phrases = ['left cat', 'é', 'a dog. or not']
-    results = item(phrases, text_kinds=['name', 'name', 'clause'], dataset_name='refcoco_val', sample_idx=17)
+    results = item(
+        phrases,
+        phrase_infos=[PhraseInfo(kind='name'), PhraseInfo(thing=True), PhraseInfo(plural=True)],
+        dataset_name='refcoco_val',
+        sample_idx=17,
+    )
 
     sample = RefCOCO2PNG(image_processor=wrapper, prompt='<image>Where?').transform(results)
 
@@ -292,7 +297,7 @@ def test_joint_layout_token_by_token(family):
     assert sample.mask_ids.tolist() == mask_ids
     assert sample.input_ids.dtype == sample.mask_ids.dtype == torch.long
     assert sample.phrases == phrases
-    assert sample.phrase_kinds == ['name', 'name', 'clause']
+    assert sample.phrase_infos == results['phrase_infos']
     assert (sample.dataset_name, sample.sample_idx, sample.image_path) == ('refcoco_val', 17, 'train/cats.jpg')
     assert sample.image is results['image']
     assert sample.grid_size == (h, w)
@@ -317,7 +322,12 @@ def test_masks_in_both_frames(wrapper, size):
 
 def test_split_layout_gives_each_phrase_its_own_sample(wrapper):
     phrases = ['left cat', 'dog', 'left cat']
-    results = item(phrases, text_kinds=['name', 'name', 'clause'], dataset_name='refcoco_val', sample_idx=3)
+    results = item(
+        phrases,
+        phrase_infos=[PhraseInfo(kind='name'), PhraseInfo(thing=True), PhraseInfo(plural=True)],
+        dataset_name='refcoco_val',
+        sample_idx=3,
+    )
     truth = results['gt_masks'].to_ndarray().astype(bool)
 
     samples = RefCOCO2PNG(image_processor=wrapper, prompt='Where?', concat=False).transform(results)
@@ -329,7 +339,7 @@ def test_split_layout_gives_each_phrase_its_own_sample(wrapper):
         assert sample.input_ids.tolist() == context + phrase_ids
         assert sample.mask_ids.tolist() == [-1] * len(context) + [0] * len(phrase_ids)
         assert sample.phrases == [phrases[index]]
-        assert sample.phrase_kinds == [results['text_kinds'][index]]
+        assert sample.phrase_infos == [results['phrase_infos'][index]]
         assert np.array_equal(sample.gt_masks.numpy(), truth[index : index + 1])
         assert np.array_equal(sample.masks.numpy(), processed_oracle(truth[index : index + 1], 112, 168))
         assert (sample.dataset_name, sample.sample_idx) == ('refcoco_val', 3)
@@ -352,7 +362,7 @@ def test_one_phrase_is_laid_out_the_same_either_way(wrapper):
 
     assert torch.equal(joint.input_ids, apart.input_ids)
     assert torch.equal(joint.mask_ids, apart.mask_ids)
-    assert joint.phrase_kinds is apart.phrase_kinds is None
+    assert joint.phrase_infos == apart.phrase_infos == [PhraseInfo()]
     assert (joint.dataset_name, joint.sample_idx) == ('dataset', 0)
 
 

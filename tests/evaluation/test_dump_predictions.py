@@ -30,7 +30,7 @@ def test_records(tmp_path):
         assert record['dataset_name'] == sample.dataset_name
         assert record['image_path'] == sample.image_path
         assert record['phrase'] == f'phrase {index}'
-        assert record['kind'] == (sample.phrase_kinds[index] if sample.phrase_kinds else None)
+        assert record['kind'] == sample.phrase_infos[index].kind
         truth = sample.gt_masks[index].numpy()
         for source, logits in (('coarse', sample.pred_masks), ('refined', sample.sam_pred_masks)):
             mask = coco_mask.decode(record[source]['mask']).astype(bool)

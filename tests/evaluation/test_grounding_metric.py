@@ -32,7 +32,7 @@ def oracle(samples):
                     zip((logits[index] > 0).flatten().tolist(), sample.gt_masks[index].flatten().tolist(), strict=True)
                 )
                 both, either = sum(p and t for p, t in pixels), sum(p or t for p, t in pixels)
-                kind = sample.phrase_kinds[index] if sample.phrase_kinds else None
+                kind = sample.phrase_infos[index].kind
                 rows.setdefault((sample.dataset_name, source), []).append((both, either, kind))
     metrics = {}
     for (name, source), members in rows.items():

@@ -40,7 +40,7 @@ def test_stored_samples_are_those_of_the_dataset_with_their_features(config, wor
             assert one.lmm_inputs is None
             for name in ('input_ids', 'mask_ids', 'masks', 'gt_masks'):
                 assert torch.equal(getattr(one, name), getattr(other, name)), name
-            for name in ('phrases', 'phrase_kinds', 'image_path', 'dataset_name', 'sample_idx'):
+            for name in ('phrases', 'phrase_infos', 'image_path', 'dataset_name', 'sample_idx'):
                 assert getattr(one, name) == getattr(other, name), name
             for own, view in zip(one.views, other.views, strict=True):
                 assert torch.equal(own.columns, view.columns)
@@ -150,7 +150,7 @@ def test_changed_files_are_noticed(config, workspace, file, message):
 
 def test_another_version_is_refused(config, monkeypatch):
     monkeypatch.setattr('flmm.features.made_with.FEATURES_VERSION', 99)
-    with pytest.raises(ValueError, match=r'another versions\.features \(4, not 99\)'):
+    with pytest.raises(ValueError, match=r'another versions\.features \(5, not 99\)'):
         DATASETS.build(config.val_dataloader.dataset)
 
 

@@ -7,13 +7,13 @@ import torch
 
 from flmm.features.records import PLAIN_FIELDS, TENSOR_FIELDS, StoredSample, from_record, to_records
 from flmm.registry import DATASETS
-from flmm.structures import GroundingSample
+from flmm.structures import GroundingSample, PhraseInfo
 
 NOT_READ = {'lmm_inputs', 'image'}
 """What the frozen parts alone read."""
-OTHERWISE = {'masks', 'gt_masks', 'features', 'views'}
+OTHERWISE = {'masks', 'gt_masks', 'ignore_masks', 'phrase_infos', 'features', 'views'}
 """Stored in another form."""
-PREDICTED = {'mask_attentions', 'text_embeds', 'pred_masks', 'sam_pred_masks'}
+PREDICTED = {'mask_attentions', 'text_embeds', 'pred_masks', 'sam_pred_masks', 'existence', 'exists'}
 
 
 def test_every_field_of_a_sample_is_known():
@@ -38,3 +38,16 @@ def test_an_image_embedding_that_samples_share_is_stored_once(config):
             found.features.image_embedding, stored.sample.features.image_embedding, rtol=0, atol=0
         )
         assert found.meta_data == stored.sample.meta_data
+
+
+def test_what_is_said_of_phrases_and_ignored_comes_back(config):
+    sample = DATASETS.build(config.val_dataloader.dataset)[0]
+    ignored = torch.rand(sample.gt_masks.shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    infos = [PhraseInfo(kind='name', thing=False), *[PhraseInfo(plural=True)] * (sample.num_masks - 1)]
+    told = replace(sample, ignore_masks=ignored, phrase_infos=infos)
+
+    for stored, mask in ((told, ignored), (sample, None)):
+        (record,), tensors = to_records([StoredSample(item=0, draw=0, is_list=False, sample=stored)], dtype='float32')
+        found = from_record({**json.loads(json.dumps(record)), 'number': 0}, tensors.__getitem__)
+        assert found.phrase_infos == stored.phrase_infos
+        assert found.ignore_masks is None if mask is None else torch.equal(found.ignore_masks, mask)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from flmm.apt.layout import TokenLayout
 from flmm.geometry import frame_meta_data
-from flmm.structures import GroundingSample, ImageView
+from flmm.structures import GroundingSample, ImageView, PhraseInfo
 
 IMAGE_TOKEN = 7
 
@@ -43,7 +43,7 @@ def predicted_sample(
         gt_masks=truths,
         image=Image.fromarray(pixels),
         image_path=image_path,
-        phrase_kinds=kinds,
+        phrase_infos=None if kinds is None else [PhraseInfo(kind=kind) for kind in kinds],
         dataset_name=dataset_name,
         sample_idx=sample_idx,
         mask_attentions=attentions,

@@ -1,0 +1,36 @@
+"""Several datasets as one, read through one pipeline: RefCOCO and PNG together, as F-LMM trains."""
+
+from collections.abc import Sequence
+
+from mmengine.dataset import BaseDataset, ConcatDataset
+
+from flmm.registry import DATASETS
+
+
+@DATASETS.register_module()
+class JointDataset(ConcatDataset):
+    """mmengine's ConcatDataset, whose parts share a pipeline, so that a config states it once.
+
+    Args:
+        datasets: the parts, or their configs.
+        pipeline: given to each part that is a config and has none of its own. None where all have one.
+
+    Raises:
+        ValueError: there is no part.
+
+    >>> dataset = dict(type='JointDataset', datasets=[dict(type='RefCocoDataset', ...), dict(type='PNGDataset', ...)])
+    """
+
+    def __init__(self, *, datasets: Sequence[BaseDataset | dict], pipeline: Sequence[dict] | None = None) -> None:
+        if not datasets:
+            raise ValueError('datasets is empty; give one part at least')
+        super().__init__(
+            [
+                {'pipeline': pipeline, **part} if isinstance(part, dict) and pipeline is not None else part
+                for part in datasets
+            ]
+        )
+
+    def num_image_tokens(self) -> list[int]:
+        """How many image tokens each item has; see :meth:`flmm.datasets.GroundingDataset.num_image_tokens`."""
+        return [count for part in self.datasets for count in part.num_image_tokens()]
