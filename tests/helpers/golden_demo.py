@@ -13,8 +13,10 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from flmm.config import read_config
+from flmm.inference import PhraseGrounder
 from flmm.models import FrozenLMM
 from flmm.registry import MODELS, TRANSFORMS
+from flmm.shapes import DIFFICULTY, generate_sample
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ('configs/shapes/demo.py', 'configs/shapes/demo_budget_30.py')
@@ -94,3 +96,18 @@ def golden_outputs() -> tuple[dict[str, Tensor], dict[str, list[int]]]:
         outputs |= {f'{name}.{key}': value.detach() for key, value in losses.items()}
         shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
     return outputs, shapes
+
+
+def checkpoint_outputs() -> dict[str, Tensor]:
+    """Logits and IoUs on three scenes of val, by the checkpoint of assets/ and the way that users go."""
+    ground = PhraseGrounder.from_config(ROOT / CONFIGS[0], checkpoint=ROOT / 'assets' / 'demo_checkpoint.pth')
+    outputs = {}
+    for number in range(3):
+        scene = generate_sample(number, seed=0, split='val', config=DIFFICULTY['medium'])
+        sample = ground(scene.image, [reference.sentences[0].text for reference in scene.references])
+        truth = torch.from_numpy(scene.masks[[reference.shape_index for reference in scene.references]])
+        for name, logits in (('coarse', sample.pred_masks), ('refined', sample.sam_pred_masks)):
+            outputs[f'{number}.{name}'] = logits[:, ::16, ::16].contiguous()
+            masks = logits > 0
+            outputs[f'{number}.{name}.iou'] = (masks & truth).sum(dim=(1, 2)) / (masks | truth).sum(dim=(1, 2))
+    return outputs
