@@ -23,7 +23,7 @@ class CalibrateExistenceHook(Hook):
 
     N-acc is the share of phrases without a target that are judged to be absent, T-acc the share of those with a target
     that are not. The threshold with the largest mean of both is taken (:func:`best_threshold`), the same in every
-    process. It lies in checkpoints: what validation reports of an epoch is what tools/test.py finds with its checkpoint.
+    process. It lies in checkpoints, so tools/test.py finds what validation reported of the same epoch.
 
     It runs once more over the validation data: after each epoch before its checkpoint is written; where training counts
     iterations, before each validation and at the end. With EMAHook the averaged model is what is calibrated, as it is
@@ -62,7 +62,10 @@ class CalibrateExistenceHook(Hook):
             self._calibrate(runner)
 
     def _calibrate(self, runner: Runner) -> None:
-        models = [unwrapped_model(runner), *(hook.ema_model.module for hook in runner.hooks if isinstance(hook, EMAHook))]
+        models = [
+            unwrapped_model(runner),
+            *(hook.ema_model.module for hook in runner.hooks if isinstance(hook, EMAHook)),
+        ]
         kept = random_state()  # training goes on as if this had not been
         scores, has_target = _judged(models[-1], runner)
         set_random_state(kept)
@@ -125,8 +128,14 @@ def _judged(model: GroundingModel, runner: Runner) -> tuple[Tensor, Tensor]:
     for batch in loader:
         with torch.autocast(model.text_layer_weights.device.type, enabled=runner.val_loop.fp16):
             samples = model.val_step(batch)
-        for members in samples_by_item(samples):
-            found.append([(float(p), bool(t)) for s in members for p, t in zip(s.existence, s.has_target, strict=True)])
+        found += [
+            [
+                (float(p), bool(t))
+                for sample in members
+                for p, t in zip(sample.existence, sample.has_target, strict=True)
+            ]
+            for members in samples_by_item(samples)
+        ]
     model.train(was_training)
     # Samplers deal items out in turn and repeat some at the end, so that each process gets as many.
     in_order = itertools.chain.from_iterable(zip(*all_gather_object(found), strict=True))
