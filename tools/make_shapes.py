@@ -1,4 +1,4 @@
-"""Write the synthetic shapes dataset in the layouts of RefCOCO and PNG.
+"""Write the synthetic shapes dataset in the layouts of RefCOCO, gRefCOCO and PNG.
 
 python tools/make_shapes.py --out data/shapes --train 1500 --val 100 --test 100 --difficulty medium --workers 4
 """

@@ -1,6 +1,7 @@
 """What flmm adds to mmengine's training: a Runner, loops, schedules and hooks."""
 
 from flmm.config import check_config_keys
+from flmm.engine.calibrate_existence_hook import CalibrateExistenceHook
 from flmm.engine.finite_check_hook import FiniteCheckHook, FiniteCheckpointHook
 from flmm.engine.frozen_parts_hook import FrozenPartsHook
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
@@ -19,6 +20,7 @@ from flmm.engine.schedulers import (
 from flmm.engine.visualization_hook import VisualizationHook
 
 __all__ = [
+    'CalibrateExistenceHook',
     'ConstantLR',
     'ConstantMomentum',
     'ConstantParamScheduler',

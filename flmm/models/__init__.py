@@ -1,5 +1,6 @@
 """The model: a frozen LMM, a mask head on its attention, SAM to refine."""
 
+from flmm.models.existence_head import ExistenceHead
 from flmm.models.frozen_deepseek_vl import FrozenDeepseekVLSAM
 from flmm.models.frozen_llava import FrozenLlavaNextSAM, FrozenLlavaSAM
 from flmm.models.frozen_lmm import FrozenLMM
@@ -11,6 +12,7 @@ from flmm.models.mask_head.mask_decoder import UNetHead
 from flmm.models.mask_head.mask_refiner import SAMWrapper
 
 __all__ = [
+    'ExistenceHead',
     'FrozenDeepseekVLSAM',
     'FrozenLMM',
     'FrozenLlavaNextSAM',

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
@@ -47,8 +48,8 @@ class GroundingModel(BaseModel):
     """From what the frozen parts say of an image and its phrases to masks and losses; what of F-LMM is trained.
 
     Nothing here knows how the LMM is read: a subclass says that (:meth:`run_lmm`, :attr:`reading`). Frozen are ``lmm``
-    and SAM's image encoder. Trained are ``mask_head``, ``text_proj``, ``text_layer_weights`` and what ``sam`` leaves
-    trainable, and only those are in the state dict.
+    and SAM's image encoder. Trained are ``mask_head``, ``text_proj``, ``text_layer_weights``, ``existence_head`` if
+    there is one, and what ``sam`` leaves trainable, and only those are in the state dict.
 
     Args:
         lmm: the LMM.
@@ -64,6 +65,8 @@ class GroundingModel(BaseModel):
             its code trained.
         compiled: options of ``torch.compile`` for those of :data:`COMPILED` that are to be compiled, such as
             ``{'mask_head': {'dynamic': True}}``. None by default.
+        existence: config of the head that judges whether a phrase is in the image at all, such as
+            ``dict(type='ExistenceHead')``. None judges nothing: every phrase is taken to be there.
         data_preprocessor: defaults to GroundingDataPreprocessor.
 
     Raises:
@@ -83,6 +86,7 @@ class GroundingModel(BaseModel):
         loss_dice: dict,
         padding_cut: str = 'exact',
         compiled: dict[str, dict[str, Any]] | None = None,
+        existence: dict | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
         if padding_cut not in ('exact', 'whole_cells'):
@@ -95,6 +99,10 @@ class GroundingModel(BaseModel):
         self.text_layer_weights = nn.Parameter(torch.zeros(depth))
         self.loss_mask = MODELS.build(loss_mask)
         self.loss_dice = MODELS.build(loss_dice)
+        self.existence_head: nn.Module | None = None
+        if existence is not None:
+            sizes = {'in_channels': num_channels, 'hidden_size': hidden_size, 'depth': depth}
+            self.existence_head = MODELS.build({**existence, **sizes})
         self.padding_cut = padding_cut
         self._compile(compiled or {})
         keep_trainable_state(self, frozen=FROZEN)
@@ -187,24 +195,42 @@ class GroundingModel(BaseModel):
         Args:
             data_samples: the samples.
             mode: 'loss' returns the losses of coarse and refined masks; 'tensor' returns the samples with every field
-                of the model filled in (``mask_attentions``, ``text_embeds``, ``pred_masks``, ``sam_pred_masks``);
+                of the model filled in (``mask_attentions``, ``text_embeds``, ``pred_masks``, ``sam_pred_masks``;
+                ``existence`` and ``exists`` with an existence head);
                 'predict' returns the same without gradient.
 
         Raises:
             NonFiniteError: a prediction, or what it was made from, is not finite; 'loss' leaves that to training
                 (:class:`flmm.engine.FiniteCheckHook`).
-            ValueError: another mode, or a loss of a sample without truth.
+            ValueError: another mode, or a loss of a sample without truth, or of a phrase without a target where no
+                existence head learns from it.
         """
         if mode not in ('loss', 'predict', 'tensor'):
             raise ValueError(f"mode is {mode!r}, expected 'loss', 'predict' or 'tensor'")
         for sample in data_samples:
             if mode == 'loss' and sample.gt_masks is None:
                 raise ValueError(f'image {sample.image_path!r} has no truth masks; there is no loss without them')
+            if mode == 'loss' and self.existence_head is None and not bool(sample.has_target.all()):
+                absent = sample.phrases[int(sample.has_target.int().argmin())]
+                raise ValueError(
+                    f'phrase {absent!r} of image {sample.image_path!r} has no target, and the model learns from none: '
+                    "give it existence=dict(type='ExistenceHead'), or leave such phrases out"
+                )
         with torch.set_grad_enabled(mode != 'predict' and torch.is_grad_enabled()):
             features = self.encode(data_samples)
             grounded, coarse_logits = self._ground(data_samples, features)
+            existence_logits = self._existence_logits(data_samples, features)
         if mode == 'loss':
-            return self._losses(grounded, coarse_logits)
+            losses = self._losses(grounded, coarse_logits)
+            if self.existence_head is not None:
+                losses['loss_existence'] = self._existence_loss(data_samples, existence_logits)
+            return losses
+        if self.existence_head is not None:
+            existence = [logits.sigmoid() for logits in existence_logits]
+            grounded = [
+                sample.with_outputs(existence=each, exists=each >= self.existence_head.threshold)
+                for sample, each in zip(grounded, existence, strict=True)
+            ]
         check_finite(
             (sample.image_path, stage, tensor)
             for sample, read, coarse in zip(grounded, features, coarse_logits, strict=True)
@@ -215,6 +241,7 @@ class GroundingModel(BaseModel):
                 ('the mask head', coarse),
                 ('the projection of text', torch.cat(sample.text_embeds)),
                 ("SAM's mask decoder", sample.sam_pred_masks),
+                *(() if sample.existence is None else (('the existence head', sample.existence),)),
             )
         )
         return grounded
@@ -271,15 +298,34 @@ class GroundingModel(BaseModel):
         mixed = torch.einsum('l,lrh->rh', weights, hidden_states.to(weights.dtype))
         return list(self.text_proj(mixed).split(sample.tokens_per_mask))
 
-    def _losses(self, grounded: list[GroundingSample], coarse_logits: list[Tensor]) -> dict[str, Tensor]:
-        """Average over all masks of the batch: coarse on the mask head's grid, refined in the image frame.
+    def _existence_logits(self, samples: list[GroundingSample], features: list[FrozenFeatures]) -> list[Tensor]:
+        """Judge the phrases of each sample, [M_i] float32 each; no list entries without an existence head."""
+        if self.existence_head is None:
+            return []
+        return [
+            self.existence_head(read.attentions, read.hidden_states, sample.tokens_per_mask).float()
+            for sample, read in zip(samples, features, strict=True)
+        ]
 
+    def _existence_loss(self, samples: list[GroundingSample], logits: list[Tensor]) -> Tensor:
+        """Average the binary cross-entropy over all phrases of the batch, in a distributed run as :meth:`_losses`."""
+        num_phrases = torch.tensor(float(sum(sample.num_masks for sample in samples)), device=logits[0].device)
+        all_reduce(num_phrases, op='mean')
+        truth = torch.cat([sample.has_target for sample in samples]).float()
+        return F.binary_cross_entropy_with_logits(torch.cat(logits), truth, reduction='sum') / num_phrases
+
+    def _losses(self, grounded: list[GroundingSample], coarse_logits: list[Tensor]) -> dict[str, Tensor]:
+        """Average over the masks of the batch: coarse on the mask head's grid, refined in the image frame.
+
+        Masks of phrases without a target take no part: that they are empty is what the existence head says.
         Where the LMM reads padding around the image, the coarse loss leaves it out, as F-LMM does.
         In a distributed run the sums are divided by the mean number of masks of a process: gradients, which are
         averaged over processes, then weigh each mask of the whole batch alike, however images are spread.
         """
-        num_masks = torch.tensor(float(sum(sample.num_masks for sample in grounded)), device=coarse_logits[0].device)
+        present = [sample.has_target for sample in grounded]
+        num_masks = torch.cat(present).sum().to(coarse_logits[0].device, torch.float32)
         all_reduce(num_masks, op='mean')
+        num_masks = num_masks.clamp(min=1e-6)  # 0 only where there is no mask at all, and no loss of one
         inside, coarse_targets = [], []
         for sample, logits in zip(grounded, coarse_logits, strict=True):
             if self.padding_cut == 'exact':
@@ -292,8 +338,8 @@ class GroundingModel(BaseModel):
                 coarse_targets.append(area_coverage(sample.gt_masks, inside[-1].shape[-2:]))
         refined_logits = [sample.sam_pred_masks for sample in grounded]
         refined_targets = [sample.gt_masks.float() for sample in grounded]
-        coarse_mask, coarse_dice = self._mean_losses(inside, coarse_targets, num_masks)
-        refined_mask, refined_dice = self._mean_losses(refined_logits, refined_targets, num_masks)
+        coarse_mask, coarse_dice = self._mean_losses(inside, coarse_targets, present, num_masks)
+        refined_mask, refined_dice = self._mean_losses(refined_logits, refined_targets, present, num_masks)
         return {
             'loss_mask': coarse_mask,
             'loss_dice': coarse_dice,
@@ -301,8 +347,13 @@ class GroundingModel(BaseModel):
             'sam_loss_dice': refined_dice,
         }
 
-    def _mean_losses(self, logits: list[Tensor], targets: list[Tensor], num_masks: Tensor) -> tuple[Tensor, Tensor]:
-        pairs = list(zip(logits, targets, strict=True))
+    def _mean_losses(
+        self, logits: list[Tensor], targets: list[Tensor], present: list[Tensor], num_masks: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        pairs = [(x[there], y[there]) for x, y, there in zip(logits, targets, present, strict=True) if there.any()]
+        if not pairs:
+            nothing = sum(x.sum() for x in logits) * 0  # a sum that still reaches every parameter
+            return nothing, nothing
         mask = sum(self.loss_mask(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
         dice = sum(self.loss_dice(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
         return mask, dice

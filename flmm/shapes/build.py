@@ -13,11 +13,12 @@ import cv2
 
 from flmm.shapes.generate import GENERATOR_VERSION, SPLITS, SceneSample, generate_sample
 from flmm.shapes.scene import DIFFICULTY
-from flmm.shapes.writers import write_png, write_refcoco
+from flmm.shapes.write_png import write_png
+from flmm.shapes.write_refcoco import write_refcoco
 
 PARAMETER_FILE = 'shapes.json'
 PNG_SPLITS = ('train', 'val')
-_FOLDERS = ('images', 'refcoco', 'annotations')
+_FOLDERS = ('images', 'refcoco', 'grefcoco', 'annotations')
 
 
 def build_dataset(
@@ -29,7 +30,7 @@ def build_dataset(
     workers: int = 1,
     overwrite: bool = False,
 ) -> dict[str, Any] | None:
-    """Write a dataset in both layouts, RefCOCO (all splits) and PNG (train and val), over the same images.
+    """Write a dataset in three layouts over the same images: RefCOCO and gRefCOCO (all splits), PNG (train and val).
 
     ``shapes.json``, written last, keeps the parameters: the same call again does nothing.
 

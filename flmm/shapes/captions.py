@@ -8,8 +8,8 @@ from flmm.shapes.contours import KINDS
 from flmm.shapes.expressions import RELATIONS, SIDES, SIZE_WORDS, referable_shapes
 from flmm.shapes.scene import COLOURS, Scene, Shape
 
-_PLURALS = {kind: 'crosses' if kind == 'cross' else f'{kind}s' for kind in KINDS}
-_NUMBERS = {2: 'two', 3: 'three', 4: 'four', 5: 'five', 6: 'six'}
+PLURALS = {kind: 'crosses' if kind == 'cross' else f'{kind}s' for kind in KINDS}
+NUMBERS = {2: 'two', 3: 'three', 4: 'four', 5: 'five', 6: 'six'}
 _PLACES = {
     ('top', 'left'): 'at the top left', ('top', ''): 'at the top', ('top', 'right'): 'at the top right',
     ('', 'left'): 'on the left', ('', ''): 'in the middle', ('', 'right'): 'on the right',
@@ -19,7 +19,7 @@ _PLACES = {
 
 
 def _vocabulary() -> tuple[str, ...]:
-    phrases = ['the', 'shape', 'and', 'background', *COLOURS, *KINDS, *_PLURALS.values(), *_NUMBERS.values()]
+    phrases = ['the', 'shape', 'and', 'background', *COLOURS, *KINDS, *PLURALS.values(), *NUMBERS.values()]
     phrases += [*_PLACES.values(), *(word for words in SIZE_WORDS.values() for word in words)]
     for _, _, before, after in SIDES.values():
         phrases += [*before, after]
@@ -80,7 +80,7 @@ def describe(scene: Scene, masks: np.ndarray, *, panoptic: bool = False) -> list
 def _name(scene: Scene, indices: list[int]) -> list[CaptionSegment]:
     shape = scene.shapes[indices[0]]
     if len(indices) > 1:
-        text = f' the {_NUMBERS[len(indices)]} {shape.colour} {_PLURALS[shape.kind]}'
+        text = f' the {NUMBERS[len(indices)]} {shape.colour} {PLURALS[shape.kind]}'
         return [CaptionSegment(text=text, shape_indices=tuple(indices), plural=True)]
     text = f' the {shape.colour} {shape.kind}'
     return [CaptionSegment(text=text, shape_indices=tuple(indices)), CaptionSegment(text=f' {_place(shape, scene)}')]

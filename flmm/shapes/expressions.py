@@ -59,7 +59,7 @@ class Expression:
 
 @dataclass(frozen=True, kw_only=True)
 class Sentence:
-    """A sentence: lower case, no punctuation; ``kind`` is one of :data:`EXPRESSION_KINDS`."""
+    """A sentence: lower case, no punctuation; ``kind`` is of :data:`EXPRESSION_KINDS` or ``GENERALIZED_KINDS``."""
 
     text: str
     kind: str
@@ -68,9 +68,12 @@ class Sentence:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A shape, by its index in the scene, and up to three sentences of different kinds that mean it alone."""
+    """Shapes, by their indices in the scene, and up to three sentences that mean exactly them.
 
-    shape_index: int
+    :func:`refer` gives references to one shape, :mod:`flmm.shapes.generalized` those to several and to none.
+    """
+
+    shape_indices: tuple[int, ...]
     sentences: tuple[Sentence, ...]
 
 
@@ -117,7 +120,7 @@ def resolve(expression: Expression, scene: Scene) -> list[int]:
 
 
 def refer(scene: Scene, masks: np.ndarray, rng: np.random.Generator) -> list[Reference]:
-    """Write sentences for every shape that is visible enough and can be told apart.
+    """Write sentences of different kinds for every shape that is visible enough and can be told apart.
 
     Args:
         scene: the scene.
@@ -131,10 +134,10 @@ def refer(scene: Scene, masks: np.ndarray, rng: np.random.Generator) -> list[Ref
         kinds = [kind for kind in EXPRESSION_KINDS if found[kind] is not None]
         rng.shuffle(kinds)
         sentences = tuple(
-            Sentence(text=_word(found[kind], rng), kind=kind, expression=found[kind]) for kind in kinds[:MAX_SENTENCES]
+            Sentence(text=word(found[kind], rng), kind=kind, expression=found[kind]) for kind in kinds[:MAX_SENTENCES]
         )
         if sentences:
-            references.append(Reference(shape_index=index, sentences=sentences))
+            references.append(Reference(shape_indices=(index,), sentences=sentences))
     return references
 
 
@@ -154,7 +157,7 @@ def _first_true(
 
 def _candidates(kind: str, index: int, scene: Scene, visible: np.ndarray) -> Iterator[Expression]:
     shape = scene.shapes[index]
-    nouns = _nouns(shape)
+    nouns = nouns_of(shape)
     if kind == 'colour':
         yield from (noun for noun in nouns if noun.colour is not None)
         return
@@ -175,11 +178,12 @@ def _candidates(kind: str, index: int, scene: Scene, visible: np.ndarray) -> Ite
             for other in np.flatnonzero(visible).tolist():
                 for relation in RELATIONS:
                     if other != index and _related(relation, index, other, scene):
-                        anchors = [anchor for anchor in _nouns(scene.shapes[other]) if anchor != Expression()]
+                        anchors = [anchor for anchor in nouns_of(scene.shapes[other]) if anchor != Expression()]
                         yield from (replace(noun, relation=relation, anchor=anchor) for anchor in anchors)
 
 
-def _nouns(shape: Shape) -> list[Expression]:
+def nouns_of(shape: Shape) -> list[Expression]:
+    """Name a shape by nothing, its kind, its colour, and both."""
     return [Expression(colour=colour, kind=kind) for colour in (None, shape.colour) for kind in (None, shape.kind)]
 
 
@@ -208,8 +212,8 @@ def noun_phrase(expression: Expression) -> str:
     return ' '.join(filter(None, [expression.colour, expression.kind or 'shape']))
 
 
-def _word(expression: Expression, rng: np.random.Generator) -> str:
-    """Choose a wording."""
+def word(expression: Expression, rng: np.random.Generator) -> str:
+    """Choose a wording, with or without 'the'."""
     text = noun_phrase(expression)
     if expression.size is not None:
         text = f'{rng.choice(SIZE_WORDS[expression.size])} {text}'

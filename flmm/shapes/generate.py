@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flmm.shapes.expressions import Reference, refer
+from flmm.shapes.generalized import refer_to_none, refer_to_several
 from flmm.shapes.render import render_scene
 from flmm.shapes.scene import Scene, SceneConfig, sample_scene
 
-GENERATOR_VERSION = 3  # raise it with any change of what a seed gives
+GENERATOR_VERSION = 4  # raise it with any change of what a seed gives
 SPLITS = ('train', 'val', 'testA', 'testB')
 _IDS_PER_SPLIT = 1_000_000
 
@@ -23,7 +24,9 @@ class SceneSample:
         scene: what was drawn.
         image: [H, W, 3] uint8 RGB.
         masks: [num_shapes, H, W] bool, visible pixels; disjoint.
-        references: sentences per shape that can be referred to.
+        references: sentences for each shape that can be referred to.
+        generalized_references: these and those to several shapes and to none, in random order, so that what comes
+            first says nothing of what is there.
     """
 
     image_id: int
@@ -31,6 +34,7 @@ class SceneSample:
     image: np.ndarray
     masks: np.ndarray
     references: list[Reference]
+    generalized_references: list[Reference]
 
 
 def split_config(split: str, config: SceneConfig) -> SceneConfig:
@@ -59,12 +63,23 @@ def generate_sample(index: int, *, seed: int, split: str, config: SceneConfig) -
     if not 0 <= index < _IDS_PER_SPLIT:
         raise ValueError(f'index={index}: a split holds {_IDS_PER_SPLIT} scenes, counted from 0.')
     split_index = SPLITS.index(split)
-    scene_rng, render_rng, refer_rng = np.random.default_rng([seed, split_index, index]).spawn(3)
+    scene_rng, render_rng, refer_rng, generalize_rng = np.random.default_rng([seed, split_index, index]).spawn(4)
     scene = sample_scene(scene_rng, config)
     image, masks = render_scene(scene, render_rng)
     references = refer(scene, masks, refer_rng)
-    image_id = split_index * _IDS_PER_SPLIT + index + 1
-    return SceneSample(image_id=image_id, scene=scene, image=image, masks=masks, references=references)
+    generalized = [
+        *references,
+        *(each for write in (refer_to_several, refer_to_none) for each in write(scene, masks, generalize_rng)),
+    ]
+    generalized = [generalized[i] for i in generalize_rng.permutation(len(generalized))]
+    return SceneSample(
+        image_id=split_index * _IDS_PER_SPLIT + index + 1,
+        scene=scene,
+        image=image,
+        masks=masks,
+        references=references,
+        generalized_references=generalized,
+    )
 
 
 def generate_split(*, seed: int, split: str, num_images: int, config: SceneConfig) -> Iterator[SceneSample]:

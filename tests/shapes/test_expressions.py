@@ -88,7 +88,7 @@ def samples():
 
 def all_sentences(samples):
     return [
-        (sample, reference.shape_index, sentence)
+        (sample, *reference.shape_indices, sentence)
         for sample in samples
         for reference in sample.references
         for sentence in reference.sentences
@@ -105,7 +105,7 @@ def test_every_sentence_means_its_shape_and_no_other(samples):
 
 def test_sentences_of_a_shape_are_of_different_kinds(samples):
     for sample in samples:
-        indices = [reference.shape_index for reference in sample.references]
+        indices = [index for reference in sample.references for index in reference.shape_indices]
         assert indices == sorted(set(indices))
         for reference in sample.references:
             kinds = [sentence.kind for sentence in reference.sentences]
@@ -215,7 +215,7 @@ def test_hidden_shapes_are_not_referred_to_but_count_as_rivals():
     _, masks = render_scene(scene, np.random.default_rng(0))
     assert visible_fractions(scene, masks)[0] == 0
     references = refer(scene, masks, np.random.default_rng(0))
-    assert [reference.shape_index for reference in references] == [1, 2]
+    assert [reference.shape_indices for reference in references] == [(1,), (2,)]
     kinds = {sentence.kind for sentence in references[1].sentences}
     assert kinds.isdisjoint({'colour', 'kind'})  # there are two red circles, though one cannot be seen
 

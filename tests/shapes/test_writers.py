@@ -94,6 +94,44 @@ def test_refs_have_refcocos_fields_and_the_kinds(root, samples):
     assert [[(sentence['raw'], sentence['kind']) for sentence in ref['sentences']] for ref in refs] == drawn
 
 
+def test_grefs_have_grefcocos_fields_and_the_kinds(root, samples):
+    assert read_json(root / 'grefcoco' / 'instances.json') == read_json(root / 'refcoco' / 'instances.json')
+    grefs = read_json(root / 'grefcoco' / 'grefs(shapes).json')
+    annotations = {a['id']: a for a in read_json(root / 'grefcoco' / 'instances.json')['annotations']}
+    assert [gref['ref_id'] for gref in grefs] == list(range(len(grefs)))
+    sent_ids = [sent_id for gref in grefs for sent_id in gref['sent_ids']]
+    assert sent_ids == list(range(len(sent_ids)))
+    for gref in grefs:
+        assert field_types(gref) == {
+            'sent_ids': list, 'file_name': str, 'ann_id': list, 'ref_id': int, 'image_id': int, 'split': str,
+            'sentences': list, 'category_id': list, 'no_target': bool,
+        }  # fmt: skip
+        assert gref['file_name'] == f'{gref["image_id"]:012d}.jpg'
+        assert gref['no_target'] == (gref['ann_id'] == [-1]) == (gref['category_id'] == [-1])
+        if not gref['no_target']:
+            found = [annotations[ann_id] for ann_id in gref['ann_id']]
+            assert {annotation['image_id'] for annotation in found} == {gref['image_id']}
+            assert [annotation['category_id'] for annotation in found] == gref['category_id']
+        assert [sentence['sent_id'] for sentence in gref['sentences']] == gref['sent_ids']
+        for sentence in gref['sentences']:
+            assert field_types(sentence) == {
+                'tokens': list, 'raw': str, 'sent_id': int, 'sent': str, 'kind': str, 'exist': bool
+            }  # fmt: skip
+            assert ' '.join(sentence['tokens']) == sentence['sent'] == sentence['raw']
+            assert sentence['exist'] == (not gref['no_target']) == (not sentence['kind'].startswith('absent'))
+    drawn = [
+        ([sample.masks[i].sum() for i in reference.shape_indices], [each.text for each in reference.sentences])
+        for sample in samples.values()
+        for reference in sample.generalized_references
+    ]
+    written = [
+        ([annotations[i]['area'] for i in gref['ann_id'] if i != -1], [each['raw'] for each in gref['sentences']])
+        for gref in grefs
+    ]
+    assert written == drawn
+    assert {len(areas) for areas, _ in written} >= {0, 1, 2}
+
+
 def test_refs_pickle_names_no_class(root):
     class Plain(pickle.Unpickler):
         def find_class(self, module, name):
@@ -160,7 +198,7 @@ def test_mmdet_reads_the_layout(root, samples, split):
     for item in (dataset.get_data_info(index) for index in range(len(dataset))):
         sample = expected[item['img_id']]
         assert Image.open(item['img_path']).size == (sample.scene.width, sample.scene.height)
-        pairs = [(sentence.text, ref.shape_index) for ref in sample.references for sentence in ref.sentences]
+        pairs = [(sentence.text, *ref.shape_indices) for ref in sample.references for sentence in ref.sentences]
         assert item['text'] == [text for text, _ in pairs]
         for instance, (_, index) in zip(item['instances'], pairs, strict=True):
             decoded, mask = decode(instance['mask'], *sample.image.shape[:2]), sample.masks[index]

@@ -178,7 +178,7 @@ def _sentences(scene: Scene, masks: np.ndarray, rng: np.random.Generator, *, loc
     phrases = [
         Phrase(
             text=sentence.text,
-            shape_indices=(reference.shape_index,),
+            shape_indices=reference.shape_indices,
             kind=sentence.kind,
             located=bool(rng.random() < located),
         )

@@ -1,0 +1,144 @@
+"""The threshold from which on a phrase counts as being in the image is chosen on validation data, and saved."""
+
+import itertools
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object
+from mmengine.hooks import EMAHook, Hook
+from mmengine.runner import Runner
+from torch import Tensor
+
+from flmm.engine.loops import IterBasedTrainLoop
+from flmm.engine.random_state import random_state, set_random_state
+from flmm.engine.runner import unwrapped_model
+from flmm.evaluation.grounding_metric import samples_by_item
+from flmm.models import GroundingModel
+from flmm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CalibrateExistenceHook(Hook):
+    """Sets ``existence_head.threshold`` so that N-acc and T-acc on the validation data are best together.
+
+    N-acc is the share of phrases without a target that are judged to be absent, T-acc the share of those with a target
+    that are not. The threshold with the largest mean of both is taken (:func:`best_threshold`), the same in every
+    process. It lies in checkpoints, so tools/test.py finds what validation reported of the same epoch.
+
+    It runs once more over the validation data: after each epoch before its checkpoint is written; where training counts
+    iterations, before each validation and at the end. With EMAHook the averaged model is what is calibrated, as it is
+    what is validated and saved.
+    """
+
+    priority = 'LOW'  # after EMAHook, before CheckpointHook
+
+    def before_train(self, runner: Runner) -> None:
+        """Look at what is needed before time is spent.
+
+        Raises:
+            ValueError: the model has no existence head, or the run no validation data.
+        """
+        if unwrapped_model(runner).existence_head is None:
+            raise ValueError(
+                'CalibrateExistenceHook has no threshold to set: the model judges no existence; add '
+                "existence=dict(type='ExistenceHead') to it, or leave the hook out"
+            )
+        if runner.val_loop is None:
+            raise ValueError('CalibrateExistenceHook chooses the threshold on val_dataloader, which the config lacks')
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Calibrate after an epoch."""
+        if not isinstance(runner.train_loop, IterBasedTrainLoop):  # to which the whole run is one epoch
+            self._calibrate(runner)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        """Calibrate where validation follows, in a run that counts iterations."""
+        loop = runner.train_loop
+        if isinstance(loop, IterBasedTrainLoop) and (
+            self.every_n_train_iters(runner, loop.val_interval) or self.is_last_train_iter(runner)
+        ):
+            self._calibrate(runner)
+
+    def _calibrate(self, runner: Runner) -> None:
+        models = [
+            unwrapped_model(runner),
+            *(hook.ema_model.module for hook in runner.hooks if isinstance(hook, EMAHook)),
+        ]
+        kept = random_state()  # training goes on as if this had not been
+        scores, has_target = _judged(models[-1], runner)
+        set_random_state(kept)
+        name = runner.val_loop.dataloader.dataset.__class__.__name__
+        threshold, accuracy = best_threshold(scores, has_target, whose=name)
+        for model in models:
+            model.existence_head.threshold.fill_(threshold)
+        runner.logger.info(
+            f'existence: threshold {threshold:.4f}, mean of N-acc and T-acc {100 * accuracy:.1f} on '
+            f'{len(scores)} phrases of the validation data'
+        )
+
+
+def best_threshold(scores: Tensor, has_target: Tensor, *, whose: str) -> tuple[float, float]:
+    """Choose the threshold from which on (``>=``) scores mean that there is a target.
+
+    Candidates are the lowest score, by which every phrase has a target, and the midpoints between neighbouring scores.
+
+    Args:
+        scores: [P] float32, of phrases.
+        has_target: [P] bool, the truth.
+        whose: names the data in messages.
+
+    Returns:
+        The first candidate with the best (N-acc + T-acc) / 2, and that mean, 0 to 1.
+
+    Raises:
+        ValueError: all phrases have a target, or none has.
+
+    >>> best_threshold(torch.tensor([0.1, 0.4, 0.6]), torch.tensor([False, True, True]), whose='val')
+    (0.25, 1.0)
+    """
+    if bool(has_target.all()) or not bool(has_target.any()):
+        sort = 'with' if bool(has_target.all()) else 'without'
+        raise ValueError(
+            f'all {len(has_target)} phrases of {whose} are {sort} a target, so no threshold of existence can be chosen '
+            'on them; validate on data with both sorts, such as gRefCOCO, or leave CalibrateExistenceHook out'
+        )
+    distinct, index = scores.unique(return_inverse=True)  # ascending
+    of_present = torch.bincount(index[has_target], minlength=len(distinct))
+    of_absent = torch.bincount(index[~has_target], minlength=len(distinct))
+    # With the k-th distinct score and all above it on the side of the targets:
+    n_acc = (of_absent.cumsum(0) - of_absent).double() / of_absent.sum()
+    t_acc = 1 - (of_present.cumsum(0) - of_present).double() / of_present.sum()
+    mean = (n_acc + t_acc) / 2
+    best = int((mean == mean.max()).nonzero()[0])
+    if best == 0:
+        return float(distinct[0]), float(mean[0])
+    below, above = distinct[best - 1], distinct[best]
+    middle = (below + above) / 2
+    return float(middle if middle > below else above), float(mean[best])  # there may be no number between them
+
+
+@torch.no_grad()
+def _judged(model: GroundingModel, runner: Runner) -> tuple[Tensor, Tensor]:
+    """Return the existence of all phrases of the validation data, and whether they have a target, in every process."""
+    loader, was_training = runner.val_loop.dataloader, model.training
+    model.eval()
+    found = []
+    for batch in loader:
+        with torch.autocast(model.text_layer_weights.device.type, enabled=runner.val_loop.fp16):
+            samples = model.val_step(batch)
+        found += [
+            [
+                (float(p), bool(t))
+                for sample in members
+                for p, t in zip(sample.existence, sample.has_target, strict=True)
+            ]
+            for members in samples_by_item(samples)
+        ]
+    model.train(was_training)
+    # Samplers deal items out in turn and repeat some at the end, so that each process gets as many.
+    in_order = itertools.chain.from_iterable(zip(*all_gather_object(found), strict=True))
+    pairs = [pair for item in itertools.islice(in_order, len(loader.dataset)) for pair in item]
+    scores, has_target = zip(*pairs, strict=True)
+    return torch.tensor(scores), torch.tensor(has_target)

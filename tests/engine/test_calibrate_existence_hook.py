@@ -1,0 +1,144 @@
+"""The threshold of existence: in closed form, by brute force, and in runs."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from tiny_grounder import tiny_grounder
+from tiny_samples import tiny_sample
+
+from flmm.datasets import collate_grounding
+from flmm.engine import CalibrateExistenceHook, GroundingRunner
+from flmm.engine.calibrate_existence_hook import best_threshold
+
+
+def tensors(scores, truth):
+    return torch.tensor(scores, dtype=torch.float32), torch.tensor(truth, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    ('scores', 'truth', 'threshold', 'mean'),
+    [
+        ([0.25, 0.75], [0, 1], 0.5, 1.0),
+        ([0.75, 0.25], [1, 0], 0.5, 1.0),
+        ([0.1, 0.2, 0.3, 0.4], [0, 1, 0, 1], 0.15, 0.75),  # as good as 0.35: the first
+        ([0.2, 0.4, 0.4, 0.8], [0, 0, 1, 1], 0.3, 0.75),  # equal scores stay together; 0.6 is as good
+        ([0.9, 0.1], [0, 1], 0.1, 0.5),  # worse than chance: all are there
+        ([0.5, 0.5], [0, 1], 0.5, 0.5),
+        ([0.2, 0.6, 0.6, 0.6, 0.9], [0, 0, 0, 0, 1], 0.75, 1.0),
+    ],
+)
+def test_the_threshold_in_closed_form(scores, truth, threshold, mean):
+    assert best_threshold(*tensors(scores, truth), whose='val') == pytest.approx((threshold, mean), abs=1e-7)
+
+
+def test_the_threshold_is_the_best_of_all():
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        scores, truth = tensors(rng.random(40).round(2), rng.random(40) < 0.4)
+        threshold, mean = best_threshold(scores, truth, whose='val')
+
+        def accuracy(value, scores=scores, truth=truth):
+            verdict = scores >= value
+            return (float((~verdict[~truth]).double().mean()) + float(verdict[truth].double().mean())) / 2
+
+        assert accuracy(threshold) == pytest.approx(mean, abs=1e-12)
+        assert mean == pytest.approx(max(accuracy(value) for value in np.linspace(0, 1.001, 2003)), abs=1e-12)
+
+
+def test_neighbours_without_a_number_between_them_stay_apart():
+    low = torch.tensor(0.7)
+    high = torch.nextafter(low, torch.tensor(1.0))
+    threshold, mean = best_threshold(torch.stack([low, high]), torch.tensor([False, True]), whose='val')
+    assert mean == 1.0
+    assert low < torch.tensor(threshold) <= high
+
+
+@pytest.mark.parametrize(('truth', 'sort'), [([1, 1], 'with'), ([0, 0], 'without')])
+def test_data_of_one_sort_is_refused(truth, sort):
+    with pytest.raises(ValueError, match=f'all 2 phrases of val are {sort} a target.*both sorts.*leave'):
+        best_threshold(*tensors([0.1, 0.2], truth), whose='val')
+
+
+def test_a_model_without_the_head_or_a_run_without_validation_is_refused():
+    hook = CalibrateExistenceHook()
+    model = SimpleNamespace(existence_head=None)
+    with pytest.raises(ValueError, match='judges no existence; add existence=dict'):
+        hook.before_train(SimpleNamespace(model=model, val_loop=object()))
+    with pytest.raises(ValueError, match='val_dataloader, which the config lacks'):
+        hook.before_train(SimpleNamespace(model=SimpleNamespace(existence_head=object()), val_loop=None))
+
+
+# Runs over four tiny pictures, the second phrase of each absent.
+
+
+def pictures():
+    samples = [tiny_sample(['a', 'the cat'], size=(56, 56), seed=seed) for seed in range(4)]
+    for number, sample in enumerate(samples):
+        sample.masks[1], sample.gt_masks[1], sample.sample_idx = False, False, number
+    return samples
+
+
+def run(work_dir, *, hooks=(), **train_cfg):
+    """Train on the pictures, validate on them, and return the runner."""
+    loader = {'dataset': pictures(), 'batch_size': 1, 'num_workers': 0, 'collate_fn': collate_grounding}
+    by_epoch = train_cfg.get('by_epoch', True)
+    runner = GroundingRunner(
+        model=tiny_grounder(existence={'type': 'flmm.ExistenceHead', 'width': 8}),
+        work_dir=str(work_dir),
+        train_dataloader={**loader, 'sampler': {'type': 'DefaultSampler', 'shuffle': False}},
+        val_dataloader={**loader, 'sampler': {'type': 'DefaultSampler', 'shuffle': False}},
+        train_cfg={'by_epoch': by_epoch, **train_cfg},
+        val_cfg={},
+        val_evaluator={'type': 'GroundingMetric'},
+        optim_wrapper={'optimizer': {'type': 'AdamW', 'lr': 1e-3}},
+        custom_hooks=[{'type': 'CalibrateExistenceHook'}, *hooks],
+        default_hooks={'checkpoint': {'type': 'CheckpointHook', 'by_epoch': by_epoch, 'interval': 1}},
+        default_scope='flmm',
+        randomness={'seed': 0},
+        experiment_name=work_dir.name,
+    )
+    runner.train()
+    return runner
+
+
+def expected_threshold(path):
+    """What is best for the weights of a checkpoint, by a model of its own."""
+    state = torch.load(path, weights_only=False)['state_dict']
+    model = tiny_grounder(existence={'type': 'flmm.ExistenceHead', 'width': 8}, seed=0).eval()
+    model.load_state_dict(state)
+    found = model(pictures(), mode='predict')
+    scores, truth = torch.cat([s.existence for s in found]), torch.cat([s.has_target for s in found])
+    return state['existence_head.threshold'], best_threshold(scores, truth, whose='val')[0]
+
+
+@pytest.mark.parametrize('hooks', [(), [{'type': 'EMAHook', 'momentum': 0.3}]], ids=['plain', 'averaged'])
+def test_a_checkpoint_has_the_best_threshold_for_its_own_weights(tmp_path, hooks):
+    runner = run(tmp_path / 'run', hooks=hooks, max_epochs=2)
+    thresholds = []
+    for epoch in (1, 2):
+        found, expected = expected_threshold(tmp_path / 'run' / f'epoch_{epoch}.pth')
+        assert float(found) == pytest.approx(expected, abs=1e-6)
+        thresholds.append(float(found))
+    assert len({0.5, *thresholds}) == 3
+    assert float(runner.model.existence_head.threshold) == thresholds[1]  # what validation used
+
+
+def test_a_run_of_iterations_calibrates_before_each_validation_and_at_the_end(tmp_path):
+    run(tmp_path / 'run', by_epoch=False, max_iters=5, val_interval=2)
+    for iteration in (2, 4, 5):
+        found, expected = expected_threshold(tmp_path / 'run' / f'iter_{iteration}.pth')
+        assert float(found) == pytest.approx(expected, abs=1e-6), iteration
+    between, _ = expected_threshold(tmp_path / 'run' / 'iter_3.pth')
+    assert float(between) == float(expected_threshold(tmp_path / 'run' / 'iter_2.pth')[0])
+
+
+def test_training_goes_on_as_without_the_hook(tmp_path, monkeypatch):
+    run(tmp_path / 'with', max_epochs=2)
+    monkeypatch.setattr(CalibrateExistenceHook, 'after_train_epoch', lambda self, runner: None)
+    run(tmp_path / 'without', max_epochs=2)
+    left, right = (
+        torch.load(tmp_path / name / 'epoch_2.pth', weights_only=False)['state_dict'] for name in ('with', 'without')
+    )
+    assert [key for key in left if not torch.equal(left[key], right[key])] == ['existence_head.threshold']

@@ -1,0 +1,147 @@
+"""The existence head against its formula in float64, what it learns, and where its threshold lies."""
+
+import copy
+import math
+
+import pytest
+import torch
+from tiny_grounder import tiny_grounder
+from tiny_samples import tiny_sample
+
+from flmm.models import ExistenceHead
+
+EXISTENCE = {'type': 'flmm.ExistenceHead', 'width': 8}
+
+
+@pytest.fixture(scope='module')
+def head():
+    torch.manual_seed(0)
+    return ExistenceHead(in_channels=3, hidden_size=6, depth=2, width=4)
+
+
+def oracle(head, attentions, states):
+    """One phrase: [C, h, w] and [L, tokens, D], each cell and each token by itself."""
+
+    def gelu(x):
+        return 0.5 * x * (1 + torch.erf(x / math.sqrt(2)))
+
+    weights = {name: value.double() for name, value in head.state_dict().items()}
+
+    def linear(name, x):
+        return x @ weights[f'{name}.weight'].T + weights[f'{name}.bias']
+
+    num_cells = attentions[0].numel()
+    cells = [
+        linear('read_maps.2', gelu(linear('read_maps.0', (cell * num_cells + 0.1).log())))
+        for cell in attentions.double().flatten(1).T
+    ]
+    tokens = []
+    share = weights['layer_weights'].exp() / weights['layer_weights'].exp().sum()
+    for token in states.double().unbind(1):
+        centred = token - token.mean(1, keepdim=True)
+        normal = centred / (centred.pow(2).mean(1, keepdim=True) + 1e-5).sqrt()
+        tokens.append(gelu(linear('read_tokens.0', share @ normal)))
+    read = [
+        reduce(torch.stack(each)) for each in (cells, tokens) for reduce in (lambda x: x.amax(0), lambda x: x.mean(0))
+    ]
+    return linear('verdict.2', gelu(linear('verdict.0', torch.cat(read))))
+
+
+def test_it_is_its_formula_and_phrases_do_not_mix(head):
+    torch.manual_seed(1)
+    attentions, states = torch.rand(2, 3, 4, 5) / 20, torch.randn(2, 5, 6)
+    with torch.no_grad():
+        head.layer_weights.copy_(torch.tensor([0.3, -0.4]))
+    logits = head(attentions, states, [2, 3])
+    expected = [oracle(head, attentions[0], states[:, :2]), oracle(head, attentions[1], states[:, 2:])]
+    torch.testing.assert_close(logits.double(), torch.cat(expected), atol=1e-5, rtol=0)
+
+
+def test_attention_of_zero_is_finite(head):
+    assert head(torch.zeros(1, 3, 2, 2), torch.randn(2, 1, 6), [1]).isfinite().all()
+
+
+def with_absent(sample, *indices):
+    """Say that phrases have no target."""
+    sample = copy.copy(sample)
+    sample.masks, sample.gt_masks = sample.masks.clone(), sample.gt_masks.clone()
+    sample.masks[list(indices)], sample.gt_masks[list(indices)] = False, False
+    return sample
+
+
+def test_a_model_without_the_head_is_as_before():
+    model, judging = tiny_grounder(), tiny_grounder(existence=EXISTENCE)
+    assert model.existence_head is None
+    added = judging.state_dict().keys() - model.state_dict().keys()
+    assert added == {f'existence_head.{name}' for name in judging.existence_head.state_dict()}
+    (found,) = model([tiny_sample(['a', 'the cat'])], mode='predict')
+    assert (found.existence, found.exists) == (None, None)
+    assert set(model([tiny_sample(['a'])], mode='loss')) == {'loss_mask', 'loss_dice', 'sam_loss_mask', 'sam_loss_dice'}
+
+
+def test_predictions_say_what_exists_by_the_threshold_and_keep_their_logits():
+    model, sample = tiny_grounder(existence=EXISTENCE).eval(), tiny_sample(['a', 'the cat', 'dog'])
+    (found,) = model([sample], mode='predict')
+    (features,) = model.encode([sample])
+    logits = model.existence_head(features.attentions, features.hidden_states, sample.tokens_per_mask)
+    torch.testing.assert_close(found.existence, logits.sigmoid(), atol=1e-6, rtol=0)
+    model.existence_head.threshold.fill_(float(found.existence.sort().values[1]))
+    (again,) = model([sample], mode='predict')
+    assert again.exists.tolist() == (found.existence >= found.existence.sort().values[1]).tolist()
+    assert int(again.exists.sum()) == 2
+    assert torch.equal(again.sam_pred_masks, found.sam_pred_masks)
+
+
+def test_the_loss_of_existence_is_the_mean_over_phrases():
+    model = tiny_grounder(existence=EXISTENCE)
+    samples = [with_absent(tiny_sample(['a', 'the cat']), 1), tiny_sample(['dog'], seed=1)]
+    loss = model(samples, mode='loss')['loss_existence']
+    found = [p for sample in model(samples, mode='predict') for p in sample.existence.double().tolist()]
+    expected = -(math.log(found[0]) + math.log(1 - found[1]) + math.log(found[2])) / 3
+    assert loss.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_masks_of_absent_phrases_take_no_part():
+    model, sample = tiny_grounder(existence=EXISTENCE), tiny_sample(['a', 'the cat'])
+    (features,) = model.encode([sample])
+    with_both = model([with_absent(sample, 1)], mode='loss')
+    grounded, coarse = model._ground([with_absent(sample, 1)], [features])
+    changed = [logits.clone() for logits in coarse]
+    changed[0][1] += 7.0  # of the absent phrase: no loss looks at it
+    losses = model._losses(grounded, changed)
+    for name in ('loss_mask', 'loss_dice'):
+        assert losses[name].item() == pytest.approx(with_both[name].item(), abs=1e-6)
+    changed[0][0] += 7.0
+    assert float(model._losses(grounded, changed)['loss_mask']) != pytest.approx(
+        float(with_both['loss_mask']), abs=1e-3
+    )
+
+
+def test_a_batch_of_absent_phrases_alone_still_learns():
+    model, sample = tiny_grounder(existence=EXISTENCE), tiny_sample(['a', 'the cat'])
+    losses = model([with_absent(sample, 0, 1)], mode='loss')
+    assert [losses[name].item() for name in ('loss_mask', 'loss_dice', 'sam_loss_mask', 'sam_loss_dice')] == [0.0] * 4
+    sum(losses.values()).backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+    assert all(gradients[f'existence_head.{name}'].any() for name, _ in model.existence_head.named_parameters())
+
+
+def test_an_absent_phrase_without_the_head_is_refused():
+    with pytest.raises(
+        ValueError, match=r"phrase 'the cat' of image 'random_0.jpg' has no target.*give it existence=.*or leave"
+    ):
+        tiny_grounder()([with_absent(tiny_sample(['a', 'the cat']), 1)], mode='loss')
+
+
+def test_the_threshold_lies_in_the_state_dict():
+    model = tiny_grounder(existence=EXISTENCE)
+    model.existence_head.threshold.fill_(0.25)
+    other = tiny_grounder(existence=EXISTENCE, seed=1)
+    assert float(other.existence_head.threshold) == 0.5
+    other.load_state_dict(model.state_dict())
+    assert float(other.existence_head.threshold) == 0.25
+    state = model.state_dict()
+    del state['existence_head.threshold']
+    with pytest.raises(ValueError, match=r'existence_head\.threshold'):
+        other.load_state_dict(state)
