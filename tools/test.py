@@ -9,6 +9,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from flmm.engine.runner import unwrapped_model
 from flmm.engine.runner_from_args import add_runner_arguments, build_runner, load_config
 from flmm.evaluation import format_table, write_metrics
 
@@ -46,7 +47,7 @@ def with_metric(evaluator: Any, metric: dict[str, Any]) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_runner_arguments(parser)
-    parser.add_argument('checkpoint', help='checkpoint of the trainable part')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint of the trainable part; none where nothing is trained')
     parser.add_argument('--out', help='write every prediction to this .json file')
     parser.add_argument('--show-dir', help='write pictures of predictions to this folder')
     args = parser.parse_args()
@@ -59,6 +60,8 @@ def main() -> None:
         hook = {'type': 'VisualizationHook', 'out_dir': args.show_dir}
         config.custom_hooks = [*(config.get('custom_hooks') or []), hook]
     runner = build_runner(config)
+    if args.checkpoint is None and unwrapped_model(runner).is_trained:
+        raise ValueError(f'{args.config} has a part that is trained; give its checkpoint')
     results = ResultsHook()
     runner.register_hook(results)
     runner.test()

@@ -48,7 +48,8 @@ def spatial_entropy(maps: Tensor) -> Tensor:
         maps: [M, C, h, w], attention of M phrases by C heads.
 
     Returns:
-        [M, C] float64 in nats, on the CPU; infinite where a map is the same everywhere, and so points nowhere.
+        [M, C] float64 in nats, on the CPU. ln(h * w), more than any other map has, where a map is the same everywhere
+        and so points nowhere.
     """
     values = maps.detach().cpu().double().flatten(0, 1).numpy()  # [M * C, h, w]
     excess = np.maximum(values - values.mean(axis=(1, 2), keepdims=True), 0)
@@ -61,7 +62,7 @@ def spatial_entropy(maps: Tensor) -> Tensor:
     totals = excess.sum(axis=(1, 2))
     shares = component_excess[1:] / totals[map_of_component[1:]]
     entropy = np.bincount(map_of_component[1:], weights=-shares * np.log(shares), minlength=len(values))
-    entropy[totals == 0] = np.inf
+    entropy[totals == 0] = np.log(excess[0].size)
     return torch.from_numpy(entropy).unflatten(0, maps.shape[:2])
 
 

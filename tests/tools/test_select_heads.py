@@ -41,7 +41,7 @@ def test_heads_are_ranked_and_written_as_configs(select, config, tmp_path, capsy
         assert row['iou'] == pytest.approx(expected[4 * row['layer'] + row['head']].item(), abs=1e-5)
     assert [row['iou'] for row in ranking['heads']] == sorted((row['iou'] for row in ranking['heads']), reverse=True)
     best = ranking['heads'][0]
-    assert f'layer {best["layer"]:2} head {best["head"]:2}: IoU {100 * best["iou"]:.1f} %' in capsys.readouterr().out
+    assert f'layer {best["layer"]:2} head {best["head"]:2}: IoU {best["iou"]:.3f}' in capsys.readouterr().out
     for top in (2, 5):
         written = Config.fromfile(tmp_path / f'{config.stem}_heads_{top}.py')
         chosen = sorted((row['layer'], row['head']) for row in ranking['heads'][:top])
