@@ -39,6 +39,7 @@ from flmm.structures import GroundingSample, ImageView
 
 TRAINING_FREE = """
     mask_head=dict(_delete_=True, type='AttentionThreshold'),
+    padding_cut='exact',
     sam=dict(use_text=False, use_mask=False, box_of='largest_component'),"""
 PRINTED = {
     'iou': 'IoU {iou:.3f}',

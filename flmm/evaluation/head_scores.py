@@ -59,10 +59,11 @@ def spatial_entropy(maps: Tensor) -> Tensor:
     component_excess = np.bincount(labels.ravel(), weights=excess.ravel(), minlength=number + 1)
     map_of_component = np.zeros(number + 1, dtype=int)
     map_of_component[labels] = np.arange(len(values))[:, None, None]
-    totals = excess.sum(axis=(1, 2))
-    shares = component_excess[1:] / totals[map_of_component[1:]]
-    entropy = np.bincount(map_of_component[1:], weights=-shares * np.log(shares), minlength=len(values))
-    entropy[totals == 0] = np.log(excess[0].size)
+    component_excess, map_of_component = component_excess[1:], map_of_component[1:]  # 0 is what is not above the mean
+    totals = np.bincount(map_of_component, weights=component_excess, minlength=len(values))
+    shares = component_excess / totals[map_of_component]
+    entropy = np.bincount(map_of_component, weights=-shares * np.log(shares), minlength=len(values))
+    entropy[totals == 0] = np.log(values[0].size)
     return torch.from_numpy(entropy).unflatten(0, maps.shape[:2])
 
 
