@@ -236,3 +236,8 @@ def test_checkpoint_of_another_model(trained, tmp_path):
 
 def test_metrics_are_finite(results):
     assert all(math.isfinite(value) and 0 <= value <= 100 for value in results[1].values())
+
+
+def test_a_model_with_a_trained_part_needs_its_checkpoint(config, tmp_path):
+    with pytest.raises(ValueError, match='has a part that is trained; give its checkpoint'):
+        run_tool('test', config, '--work-dir', tmp_path, '--cfg-options', 'experiment_name=untrained')
