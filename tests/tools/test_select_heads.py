@@ -69,11 +69,12 @@ def test_heads_are_ranked_without_truth(select, config, tmp_path, without_truth,
         *('--cfg-options', 'train_dataloader.num_workers=0'),
     )
     document = json.loads((tmp_path / 'heads.json').read_text())
-    maps = torch.cat([maps for _, maps in features(config, num_images=3, seed=4)])
-    mass, entropy = maps.sum(dim=(2, 3)), spatial_entropy(maps)
+    all_maps = [maps for _, maps in features(config, num_images=3, seed=4)]
+    mass = torch.cat([maps.sum(dim=(2, 3)) for maps in all_maps])
+    entropy = torch.cat([spatial_entropy(maps) for maps in all_maps])
     assert 0 < mass.min() <= mass.max() < 1
     frequency = selection_frequency(mass, entropy)
-    assert (document['by'], document['num_phrases']) == ('localization', len(maps))
+    assert (document['by'], document['num_phrases']) == ('localization', len(mass))
     for row in document['heads']:
         channel = 4 * row['layer'] + row['head']
         assert row['mass'] == pytest.approx(mass[:, channel].mean().item(), abs=1e-5)
@@ -96,7 +97,7 @@ def test_the_mass_of_several_views_is_what_goes_to_the_image_tokens(tmp_path, mo
         FrozenLlavaNextSAM, '_on_grid', lambda self, sample, maps: seen.append(maps) or on_grid(self, sample, maps)
     )
     features(config, num_images=2, seed=0)
-    expected = torch.cat(seen).sum(dim=2).mean(dim=0)  # [heads], before anything is resampled
+    expected = torch.cat([maps.sum(dim=2) for maps in seen]).mean(dim=0)  # [heads], before anything is resampled
     for row in json.loads((tmp_path / 'heads.json').read_text())['heads']:
         assert row['mass'] == pytest.approx(expected[4 * row['layer'] + row['head']].item(), rel=0.05)
 
