@@ -117,7 +117,7 @@ def main() -> None:
     trained = ToolRun(
         'test', CONFIG, checkpoint, '--work-dir', str(work_dir), log=work_dir / 'test.log', threads=threads
     )
-    first_sentence = 'test_dataloader.dataset.protocols=(first_sentence,)'
+    first_sentence = '+test_dataloader.dataset.protocols=(first_sentence,)'
     beside = [('untrained_lmm', control_dir, [CONTROL, control_checkpoint], [])]
     for top in TRAINING_FREE_HEADS:
         config = str(free_dir / f'{Path(CONFIG).stem}_training_free_{top}.py')

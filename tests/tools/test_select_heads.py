@@ -124,6 +124,10 @@ def test_training_free_configs_are_tested_without_a_checkpoint(select, config, t
         (('--top', '2', '--num-images', '99'), '--num-images is 99, the train loader has 4'),
         (('--by', 'localization', '--num-images', '2'), r'--top \[8, 16, 32\] is not possible, .* reads 1 to 0 heads'),
         (
+            ('--by', 'localization', '--skip-layers', '0', '--top', '8', '--num-images', '2'),
+            r'--top \[8\] is not possible, .* localizes with 1 to [1-7] heads',
+        ),
+        (
             ('--by', 'localization', '--cfg-options', '+model.coarse_attention=copy'),
             "has coarse_attention='copy', which multiplies attention; set it to 'spread'",
         ),
