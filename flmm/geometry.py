@@ -17,6 +17,7 @@ from typing import Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 from torch import Tensor
 
 
@@ -275,6 +276,24 @@ def area_coverage(masks: Tensor, grid_size: Sequence[int]) -> Tensor:
         [N, h, w] float in 0..1: a cell that a mask half fills has 0.5. A pixel that cells share counts for each.
     """
     return F.interpolate(masks[None].float(), size=tuple(grid_size), mode='area')[0]
+
+
+def largest_components(masks: Tensor) -> Tensor:
+    """Keep of each mask its largest connected part, by pixels; of equal ones the first.
+
+    Pixels that touch at a corner are connected. An empty mask stays empty.
+
+    Args:
+        masks: [N, H, W] bool, any frame.
+
+    Returns:
+        [N, H, W] bool, on the same device.
+    """
+    neighbours = torch.zeros(3, 3, 3, dtype=torch.bool)
+    neighbours[1] = True  # within a mask, not from one mask to the next
+    labels = torch.from_numpy(ndimage.label(masks.cpu().numpy(), structure=neighbours.numpy())[0]).to(masks.device)
+    kept = [each == each[each > 0].bincount().argmax() if each.any() else each > 0 for each in labels]
+    return torch.stack(kept) if kept else masks.clone()
 
 
 def masks_to_boxes(masks: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class PhraseGrounder:
         cls,
         config: str | Path,
         *,
-        checkpoint: str | Path,
+        checkpoint: str | Path | None,
         device: str = 'cpu',
         group_size: int = 1,
         batch_size: int = 8,
@@ -73,14 +73,14 @@ class PhraseGrounder:
 
         Args:
             config: config file. Where it reads stored features, the model that has made them is built.
-            checkpoint: the trained part, as tools/train.py writes it.
+            checkpoint: the trained part, as tools/train.py writes it; None where nothing is trained.
             device: name of a torch device, such as 'cuda:0'.
             group_size: how many phrases share a sequence; the class says more.
             batch_size: how many sequences go through the LMM together.
 
         Raises:
-            ValueError: no loader of the config makes samples by RefCOCO2PNG, or none names the LMM that made the
-                features; or a file is absent or does not fit.
+            ValueError: no checkpoint for a model that is trained; no loader of the config makes samples by RefCOCO2PNG,
+                or none names the LMM that made the features; or a file is absent or does not fit.
         """
         settings = read_config(config)
         loaders = [settings.get(name) for name in LOADERS]
@@ -99,6 +99,8 @@ class PhraseGrounder:
         with DefaultScope.overwrite_default_scope(settings.get('default_scope')):
             to_sample = TRANSFORMS.build({**to_sample, 'concat': True})
         model = build_model(settings, checkpoint=checkpoint)
+        if checkpoint is None and model.is_trained:
+            raise ValueError(f'checkpoint is None, and {str(config)!r} has a part to train; give its checkpoint')
         return cls(model=model.to(device).eval(), to_sample=to_sample, group_size=group_size, batch_size=batch_size)
 
     @torch.no_grad()
@@ -131,7 +133,7 @@ class PhraseGrounder:
         if not phrases:
             raise ValueError(f'image {path!r} has no phrase; give a list of strings')
         samples = self.to_sample.samples_of(unlabelled_item(picture, phrases, path=path), group_size=self.group_size)
-        device = self.model.text_layer_weights.device
+        device = next(self.model.sam.parameters()).device
         # The same for all samples, so the tensors lie there once.
         lmm_inputs = {name: tensor.to(device) for name, tensor in samples[0].lmm_inputs.items()}
         grounded = []
@@ -178,7 +180,9 @@ def _joined(samples: list[GroundingSample]) -> GroundingSample:
         mask_ids=torch.cat(mask_ids),
         phrases=[phrase for sample in samples for phrase in sample.phrases],
         phrase_infos=[info for sample in samples for info in sample.phrase_infos],
-        text_embeds=[embeds for sample in samples for embeds in sample.text_embeds],
+        text_embeds=None
+        if first.text_embeds is None
+        else [embeds for sample in samples for embeds in sample.text_embeds],
         **{
             name: torch.cat([getattr(sample, name) for sample in samples])
             for name in ('mask_attentions', 'pred_masks', 'sam_pred_masks', 'existence', 'exists')

@@ -44,7 +44,8 @@ def describe(name: str, value: object, meaning: str) -> str:
 
 def print_sample(sample: GroundingSample, fields: dict[str, str]) -> None:
     for name, meaning in fields.items():
-        print(describe(name, getattr(sample, name), meaning))
+        if getattr(sample, name) is not None:  # as text_embeds is, where SAM reads no text
+            print(describe(name, getattr(sample, name), meaning))
 
 
 def main() -> None:
@@ -69,7 +70,6 @@ def main() -> None:
 
     print(f'{type(model).__name__} over {type(model.lmm).__name__}: {model.num_views} view(s), heads {model.heads}')
     grounded = model.test_step(batch)
-    losses = model(model.data_preprocessor(batch)['data_samples'], mode='loss')
     for number, sample in enumerate(grounded):
         print(f'\nsample {number}: {sample.image_path}, {sample.image_size[0]}x{sample.image_size[1]} px')
         for mask_id, phrase in enumerate(sample.phrases):
@@ -88,7 +88,9 @@ def main() -> None:
         out_dir = Path(args.out_dir)
         save_figure(draw_phrases([sample]), out_dir / f'sample_{number}_masks.png')
         save_figure(draw_heads(sample, heads=model.heads), out_dir / f'sample_{number}_heads.png')
-    print('\nlosses: ' + ', '.join(f'{name} {value.item():.4f}' for name, value in losses.items()))
+    if model.is_trained:
+        losses = model(model.data_preprocessor(batch)['data_samples'], mode='loss')
+        print('\nlosses: ' + ', '.join(f'{name} {value.item():.4f}' for name, value in losses.items()))
     print(f'pictures: {args.out_dir}')
 
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 from torchvision.ops import masks_to_boxes as torchvision_masks_to_boxes
 
 from flmm.geometry import (
@@ -9,6 +10,7 @@ from flmm.geometry import (
     frame_of_cells,
     image_cells,
     image_to_processed,
+    largest_components,
     masks_to_boxes,
     processed_to_image,
     resample_view,
@@ -260,3 +262,24 @@ def test_box_of_an_empty_mask_is_that_of_a_full_one():
 
     assert masks_to_boxes(masks).tolist() == [[0, 0, 6, 4]] * 2
     assert masks_to_boxes(masks[:0]).shape == (0, 4)
+
+
+def test_the_largest_component_of_a_mask_is_kept():
+    masks = torch.zeros(4, 6, 8, dtype=torch.bool)
+    masks[0, 0, 0], masks[0, 3:5, 4:7] = True, True
+    masks[1, 0, :3] = masks[1, 2, 5] = masks[1, 3, 6] = masks[1, 4, 7] = masks[1, 5, 7] = True  # 3 px, and 4 by corners
+    masks[2, 2:4, 1] = masks[2, 2:4, 6] = True  # equal ones: the first
+    expected = masks.clone()
+    expected[0, 0, 0] = expected[1, 0] = expected[2, :, 6] = False
+    assert torch.equal(largest_components(masks), expected)
+    assert largest_components(masks[:0]).shape == (0, 6, 8)
+
+
+def test_components_of_random_masks_are_those_of_each_alone():
+    masks = random_logits(20, 23, 31) > 0.8
+    for mask, found in zip(masks, largest_components(masks), strict=True):
+        labels, number = ndimage.label(mask.numpy(), structure=torch.ones(3, 3).numpy())
+        sizes = [(labels == 1 + i).sum() for i in range(number)]
+        assert found.sum() == max(sizes)
+        assert not (found & ~mask).any()
+        assert ndimage.label(found.numpy(), structure=torch.ones(3, 3).numpy())[1] == 1

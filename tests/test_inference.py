@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny_grounder import tiny_grounder
 from tiny_models import tiny_lmm, tiny_processor, tiny_sam
+from tiny_refcoco import REPOSITORY
 
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG, unlabelled_item
 from flmm.inference import PhraseGrounder
@@ -278,3 +279,13 @@ def test_configs_that_do_not_do_are_refused(lmm, loaders, message, repository, m
     monkeypatch.chdir(repository)
     with pytest.raises(ValueError, match=message):
         PhraseGrounder.from_config(write_config(repository, lmm, loaders), checkpoint='trained.pth')
+
+
+def test_only_a_model_without_a_trained_part_needs_no_checkpoint():
+    ground = PhraseGrounder.from_config(REPOSITORY / 'configs' / 'shapes' / 'demo_training_free.py', checkpoint=None)
+    found = ground(photo(), ['a cat', 'dog'])
+    assert found.sam_pred_masks.shape == (2, 90, 60)
+    assert found.mask_attentions.shape[1] == 3
+    assert found.text_embeds is None
+    with pytest.raises(ValueError, match=r'checkpoint is None, and .*demo\.py. has a part to train'):
+        PhraseGrounder.from_config(REPOSITORY / 'configs' / 'shapes' / 'demo.py', checkpoint=None)

@@ -1,4 +1,6 @@
-"""The whole way, small: make shapes, train, test against an untrained LMM, draw. ``make demo`` runs this.
+"""The whole way, small: make shapes, train, test against an untrained LMM and against no training, draw.
+
+``make demo`` runs this.
 
 Everything goes through the tools that real training uses; this file only calls them in order and collects what they
 write. Results: work_dirs/demo/metrics.json, table.txt and pictures.png.
@@ -29,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 CONFIG, CONTROL = 'configs/shapes/demo.py', 'configs/shapes/demo_untrained_lmm.py'
 DATA = {'train': 640, 'val': 50, 'testA': 20, 'testB': 20}
 DIFFICULTY = 'medium'
+TRAINING_FREE_HEADS = (1, 3, 10)
 PICTURES = 10
 PROGRESS = re.compile(r'Epoch\(train\)\s+\[\d+\]\[\s*(\d+/\d+)\].*?eta: (\S+).*? loss: ([\d.]+)')
 
@@ -81,7 +84,7 @@ def main() -> None:
     os.chdir(ROOT)  # configs name data and assets relative to the repository
     start = time.time()
     work_dir = Path(args.work_dir)
-    control_dir = work_dir / 'untrained_lmm'
+    control_dir, free_dir = work_dir / 'untrained_lmm', work_dir / 'training_free'
 
     def announce(what: str) -> None:
         print(f'[{time.time() - start:4.0f} s] {what}', flush=True)
@@ -95,28 +98,43 @@ def main() -> None:
     announce('training mask head and SAM over the frozen demo LMM, and beside it over an untrained one')
     control = ToolRun('train', CONTROL, '--work-dir', str(control_dir), log=control_dir / 'train.log', threads=threads)
     trained = ToolRun('train', CONFIG, '--work-dir', str(work_dir), log=work_dir / 'train.log', threads=threads)
+    # Four layers are too few to leave the first two out.
+    heads = ToolRun(
+        'select_heads',
+        *(CONFIG, '--by', 'localization', '--skip-layers', '0', '--num-images', '100', '--training-free'),
+        *('--top', *map(str, TRAINING_FREE_HEADS), '--work-dir', str(free_dir)),
+        log=free_dir / 'select_heads.log',
+        threads=threads,
+    )
     trained.wait(show_progress=True)
     control.wait()
+    heads.wait()
 
-    announce('testing on val, testA and testB, the control on val: first sentence of each object, and every sentence')
+    announce('testing on val, testA and testB, all others on val: first sentence of each object, and every sentence')
     checkpoint, control_checkpoint = (
         Path(folder, 'last_checkpoint').read_text().strip() for folder in (work_dir, control_dir)
-    )
-    control = ToolRun(
-        'test',
-        *(CONTROL, control_checkpoint, '--work-dir', str(control_dir)),
-        *('--cfg-options', 'test_dataloader.dataset.name=untrained_lmm', 'test_dataloader.dataset.splits=(val,)'),
-        log=control_dir / 'test.log',
-        threads=threads,
     )
     trained = ToolRun(
         'test', CONFIG, checkpoint, '--work-dir', str(work_dir), log=work_dir / 'test.log', threads=threads
     )
+    first_sentence = '+test_dataloader.dataset.protocols=(first_sentence,)'
+    beside = [('untrained_lmm', control_dir, [CONTROL, control_checkpoint], [])]
+    for top in TRAINING_FREE_HEADS:
+        config = str(free_dir / f'{Path(CONFIG).stem}_training_free_{top}.py')
+        beside.append((f'training_free_{top}', free_dir / str(top), [config], [first_sentence]))
+    for name, folder, tested, options in beside:
+        ToolRun(
+            'test',
+            *(*tested, '--work-dir', str(folder)),
+            *('--cfg-options', f'test_dataloader.dataset.name={name}', 'test_dataloader.dataset.splits=(val,)'),
+            *options,
+            log=folder / 'test.log',
+            threads=threads,
+        ).wait()
     trained.wait()
-    control.wait()
 
     metrics = {}
-    for folder in (work_dir, control_dir):
+    for folder in (work_dir, *(folder for _, folder, _, _ in beside)):
         metrics |= json.loads((folder / 'metrics.json').read_text())
     write_metrics(metrics, work_dir / 'metrics.json')
     table = format_table(metrics)

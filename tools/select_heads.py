@@ -1,16 +1,24 @@
-"""Rank the LMM's attention heads by how well their maps predict masks, and write configs that read the best ones.
+"""Rank the LMM's attention heads by how well their maps say where a mask lies, and write configs that read the best.
 
     python tools/select_heads.py configs/shapes/demo.py --num-images 300 --top 8 16
+    python tools/select_heads.py configs/shapes/demo.py --by localization --training-free
 
-A head's score is the mean over phrases of the IoU of its map with the true mask, at the best threshold of each
-(flmm.evaluation.best_threshold_iou), in the best view of the image where the LMM reads several, and without its
-padding. Nothing is trained: the images are the first of the train loader, in the order of --seed. Writes
-``heads.json``, all heads with their scores, and ``<config>_heads_<k>.py`` to the work dir.
+--by iou needs truth: a head's score is the mean over phrases of the IoU of its map with the true mask, at the best
+threshold of each (flmm.evaluation.best_threshold_iou). --by localization needs none: it is how often a head is among
+those that look at the image and at one place in it (flmm.evaluation.selection_frequency, after LocalizationHeads,
+arXiv 2503.06287), and heads that are so equally often are ordered by their mean entropy. The paper reads the attention
+of the last token of a question; here it is that of a phrase's tokens, merged as the config says.
+
+Either way a head counts in the best view of the image where the LMM reads several, and without its padding. Nothing is
+trained: the images are the first of the train loader, in the order of --seed. Writes ``heads.json``, all ranked heads,
+and ``<config>_heads_<k>.py`` to the work dir; with --training-free ``<config>_training_free_<k>.py``, too, whose masks
+need no checkpoint: attention above a threshold (AttentionThreshold), and SAM prompted by its box.
 """
 
 import argparse
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,27 +26,48 @@ from mmengine.config import DictAction
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
+from torch import Tensor
 from tqdm import tqdm
 
 from flmm.config import read_config
-from flmm.evaluation import best_threshold_iou
+from flmm.evaluation import best_threshold_iou, selection_frequency, spatial_entropy
 from flmm.features import cached_features_in
 from flmm.geometry import area_coverage, image_cells
 from flmm.models import FrozenLMM
 from flmm.registry import MODELS
+from flmm.structures import GroundingSample, ImageView
+
+TRAINING_FREE = """
+    mask_head=dict(_delete_=True, type='AttentionThreshold'),
+    padding_cut='exact',
+    sam=dict(use_text=False, use_mask=False, box_of='largest_component'),"""
+PRINTED = {
+    'iou': 'IoU {iou:.3f}',
+    'localization': 'selected for {frequency:.3f} of the phrases, entropy {entropy:.3f}, {mass:.3f} on the image',
+}
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config whose model and train loader are used')
+    parser.add_argument('--by', choices=['iou', 'localization'], default='iou', help='with truth masks, or without')
     parser.add_argument('--num-images', type=int, default=300)
     parser.add_argument(
-        '--top', type=int, nargs='+', default=[8, 16, 32], help='write a config for each of these numbers'
+        '--top', type=int, nargs='+', help='write a config for each of these numbers; 8 16 32, or 1 3 10 training-free'
+    )
+    parser.add_argument('--training-free', action='store_true', help='also write configs that need no training')
+    parser.add_argument(
+        '--skip-layers', type=int, help='leave out so many of the first layers; 2 by localization, as its paper does'
     )
     parser.add_argument('--seed', type=int, default=0, help='of the order of the images and of random sentences')
     parser.add_argument('--work-dir', type=Path, help='defaults to work_dirs/<config name>')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.top is None:
+        args.top = [1, 3, 10] if args.training_free else [8, 16, 32]
+    if args.skip_layers is None:
+        args.skip_layers = 2 if args.by == 'localization' else 0
+    return args
 
 
 def main() -> None:
@@ -46,6 +75,8 @@ def main() -> None:
     config = read_config(args.config, args.cfg_options)
     if any(cached_features_in(config.train_dataloader)):
         raise ValueError(f'{args.config} reads stored features; rank the heads with the config of the model itself')
+    if args.by == 'localization' and config.model.get('coarse_attention') == 'copy':
+        raise ValueError(f"{args.config} has coarse_attention='copy', which multiplies attention; set it to 'spread'")
     reset = 'layers=None, ' if config.model.get('layers') is not None else ''
     config.model.update(layers=None, heads=None)
     init_default_scope(config.default_scope)
@@ -55,52 +86,103 @@ def main() -> None:
         raise ValueError(f'--num-images is {args.num_images}, the train loader has {len(loader.dataset)}')
     model = MODELS.build(config.model).to(get_device()).eval()
     channels = [(layer, head) for layer, heads in model.heads.items() for head in heads]
-    too_many = [top for top in args.top if not 1 <= top <= len(channels)]
-    if too_many:
-        raise ValueError(f'--top {too_many} is not possible, {args.config} reads 1 to {len(channels)} heads')
+    ranked = [index for index, (layer, _) in enumerate(channels) if layer >= args.skip_layers]
+    _check_tops(args, len(ranked), 'reads')
 
-    scores = torch.cat(list(_scores(model, loader, args.num_images)))
-    mean = scores.mean(dim=0)
-    ranking = [
-        {'layer': channels[index][0], 'head': channels[index][1], 'iou': mean[index].item()}
-        for index in mean.argsort(descending=True, stable=True).tolist()
-    ]
+    scores = _scores(_iou if args.by == 'iou' else _mass_and_entropy, model, loader, args.num_images)
+    rows = _ranking(args.by, scores[..., ranked], [channels[index] for index in ranked])
     work_dir = args.work_dir or Path('work_dirs', Path(args.config).stem)
     work_dir.mkdir(parents=True, exist_ok=True)
-    document = {'config': args.config, 'num_images': args.num_images, 'num_phrases': len(scores), 'heads': ranking}
-    (work_dir / 'heads.json').write_text(json.dumps(document, indent=1) + '\n', encoding='utf-8')
+    document = {'config': args.config, 'by': args.by, 'num_images': args.num_images, 'num_phrases': len(scores)}
+    (work_dir / 'heads.json').write_text(json.dumps({**document, 'heads': rows}, indent=1) + '\n', encoding='utf-8')
+    if args.by == 'localization':
+        _check_tops(args, sum(row['frequency'] > 0 for row in rows), 'localizes with')
     for top in args.top:
-        pairs = ', '.join(map(str, sorted((row['layer'], row['head']) for row in ranking[:top])))
-        _write_config(args, work_dir, top, f'dict({reset}heads=[{pairs}])', num_heads=len(channels))
-    for row in ranking[: max(args.top)]:
-        print(f'layer {row["layer"]:2} head {row["head"]:2}: IoU {100 * row["iou"]:.1f} %')
+        pairs = ', '.join(map(str, sorted((row['layer'], row['head']) for row in rows[:top])))
+        heads, says = f'\n    {reset}heads=[{pairs}],', f'The {top} best heads of {len(channels)}'
+        _write_config(args, work_dir, f'heads_{top}', heads, says)
+        if args.training_free:
+            _write_config(args, work_dir, f'training_free_{top}', heads + TRAINING_FREE, f'{says}, without training')
+    for row in rows[: max(args.top)]:
+        print('layer {layer:2} head {head:2}: '.format(**row) + PRINTED[args.by].format(**row))
 
 
-def _scores(model: FrozenLMM, loader: torch.utils.data.DataLoader, num_images: int):
-    """Yield [M, heads] for each sample of the first ``num_images``."""
-    seen = 0
+def _check_tops(args: argparse.Namespace, number: int, does: str) -> None:
+    too_many = [top for top in args.top if not 1 <= top <= number]
+    if too_many:
+        raise ValueError(f'--top {too_many} is not possible, {args.config} {does} 1 to {number} heads')
+
+
+def _ranking(by: str, scores: Tensor, heads: list[tuple[int, int]]) -> list[dict[str, float]]:
+    """Order ``heads``, best first, by [M, scores, heads] of what :func:`_iou` or :func:`_mass_and_entropy` says."""
+    if by == 'iou':
+        figures = {'iou': scores[:, 0].mean(dim=0)}
+        order = figures['iou'].argsort(descending=True, stable=True)
+    else:
+        mass, entropy = scores.unbind(dim=1)  # [M, heads]
+        frequency = selection_frequency(mass, entropy)
+        figures = {'frequency': frequency, 'entropy': entropy.mean(dim=0), 'mass': mass.mean(dim=0)}
+        order = figures['entropy'].argsort(stable=True)
+        order = order[frequency[order].argsort(descending=True, stable=True)]
+    return [
+        {
+            'layer': heads[index][0],
+            'head': heads[index][1],
+            **{name: each[index].item() for name, each in figures.items()},
+        }
+        for index in order.tolist()
+    ]
+
+
+def _scores(
+    score: Callable[[FrozenLMM, GroundingSample, Tensor], Tensor],
+    model: FrozenLMM,
+    loader: torch.utils.data.DataLoader,
+    num_images: int,
+) -> Tensor:
+    """Score the maps of the first ``num_images`` samples: [M, number of scores, heads], M over all of them."""
+    scores, seen = [], 0
     with tqdm(total=num_images, unit='image') as progress:
         for batch in loader:
             samples = model.data_preprocessor(batch)['data_samples'][: num_images - seen]
             for sample, maps in zip(samples, model.run_lmm(samples)[0], strict=True):
-                if sample.masks is None:
-                    raise ValueError(f'image {sample.image_path!r} has no truth masks to score the heads by')
-                coverage = area_coverage(sample.masks, sample.grid_size)
-                rows, columns = image_cells(sample.meta_data, sample.grid_size)  # padding counts for nothing
-                scores = best_threshold_iou(maps[..., rows, columns], coverage[:, rows, columns]).cpu()
-                yield scores.unflatten(1, (model.num_views, -1)).amax(1)  # [M, heads]: of its views the best
+                scores.append(score(model, sample, maps.unflatten(1, (model.num_views, -1))))  # [M, V, C, h, w]
             seen += len(samples)
             progress.update(len(samples))
             if seen == num_images:
-                return
+                break
+    return torch.cat(scores)
 
 
-def _write_config(args: argparse.Namespace, work_dir: Path, top: int, model: str, *, num_heads: int) -> None:
-    path = work_dir / f'{Path(args.config).stem}_heads_{top}.py'
+def _iou(model: FrozenLMM, sample: GroundingSample, maps: Tensor) -> Tensor:
+    if sample.masks is None:
+        raise ValueError(f'image {sample.image_path!r} has no truth masks to score the heads by')
+    coverage = area_coverage(sample.masks, sample.grid_size)
+    rows, columns = image_cells(sample.meta_data, sample.grid_size)
+    iou = best_threshold_iou(maps[..., rows, columns].flatten(1, 2), coverage[:, rows, columns]).cpu()
+    return iou.unflatten(1, maps.shape[1:3]).amax(dim=1)[:, None]  # [M, 1, C]
+
+
+def _mass_and_entropy(model: FrozenLMM, sample: GroundingSample, maps: Tensor) -> Tensor:
+    rows, columns = image_cells(sample.meta_data, sample.grid_size)
+    maps = maps[..., rows, columns]
+    # Maps of other views were resampled to the grid of the last: their means stayed, their sums did not.
+    mass = sum(maps[:, index].mean(dim=(2, 3)) * _num_image_cells(view) for index, view in enumerate(sample.views))
+    entropy = spatial_entropy(maps.flatten(1, 2)).unflatten(1, maps.shape[1:3]).amin(dim=1)
+    return torch.stack([mass.cpu(), entropy], dim=1)  # [M, 2, C]
+
+
+def _num_image_cells(view: ImageView) -> int:
+    rows, columns = image_cells(view.meta_data, view.layout.grid_size)
+    return (rows.stop - rows.start) * (columns.stop - columns.start)
+
+
+def _write_config(args: argparse.Namespace, work_dir: Path, name: str, model: str, says: str) -> None:
+    path = work_dir / f'{Path(args.config).stem}_{name}.py'
     base = Path(os.path.relpath(args.config, work_dir)).as_posix()
     path.write_text(
-        f'"""The {top} best heads of {num_heads}, by tools/select_heads.py on {args.num_images} images."""\n\n'
-        f'_base_ = {base if base.startswith(".") else "./" + base!r}\nmodel = {model}\n',
+        f'"""{says}, by tools/select_heads.py --by {args.by} on {args.num_images} images."""\n\n'
+        f'_base_ = {base if base.startswith(".") else "./" + base!r}\nmodel = dict({model}\n)\n',
         encoding='utf-8',
     )
 

@@ -126,7 +126,7 @@ def _judged(model: GroundingModel, runner: Runner) -> tuple[Tensor, Tensor]:
     model.eval()
     found = []
     for batch in loader:
-        with torch.autocast(model.text_layer_weights.device.type, enabled=runner.val_loop.fp16):
+        with torch.autocast(model.data_preprocessor.device.type, enabled=runner.val_loop.fp16):
             samples = model.val_step(batch)
         found += [
             [

@@ -2,7 +2,7 @@
 
 from flmm.evaluation.dump_predictions import DumpPredictions
 from flmm.evaluation.grounding_metric import GroundingMetric
-from flmm.evaluation.head_scores import best_threshold_iou
+from flmm.evaluation.head_scores import best_threshold_iou, elbow, selection_frequency, spatial_entropy
 from flmm.phrase_scores import phrase_scores
 from flmm.scoring import PhraseScore, align_rows, format_table, write_metrics
 
@@ -12,7 +12,10 @@ __all__ = [
     'PhraseScore',
     'align_rows',
     'best_threshold_iou',
+    'elbow',
     'format_table',
     'phrase_scores',
+    'selection_frequency',
+    'spatial_entropy',
     'write_metrics',
 ]

@@ -8,10 +8,12 @@ from flmm.models.frozen_qwen import FrozenQwenSAM
 from flmm.models.frozen_qwen3 import FrozenQwen3VLSAM
 from flmm.models.grounding_model import GroundingDataPreprocessor, GroundingModel
 from flmm.models.lmm_loading import LMMWithoutWeights, pretrained_lmm, random_lmm
+from flmm.models.mask_head.attention_threshold import AttentionThreshold
 from flmm.models.mask_head.mask_decoder import UNetHead
 from flmm.models.mask_head.mask_refiner import SAMWrapper
 
 __all__ = [
+    'AttentionThreshold',
     'ExistenceHead',
     'FrozenDeepseekVLSAM',
     'FrozenLMM',

@@ -136,7 +136,7 @@ class FrozenLMM(GroundingModel):
             ValueError: the LMM has no weights, or a sample was processed for another one.
         """
         attentions, hidden_states = [], []
-        with torch.autocast(device_type=self.text_layer_weights.device.type, enabled=False):
+        with torch.autocast(device_type=samples[0].input_ids.device.type, enabled=False):
             for chunk in _chunks(samples):
                 maps, states = self._run_chunk(chunk)
                 attentions += maps

@@ -6,6 +6,7 @@ Letters: M masks (= phrases) of a sample, C attention maps of each, (h, w) their
 import copy
 import operator
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -48,8 +49,10 @@ class GroundingModel(BaseModel):
     """From what the frozen parts say of an image and its phrases to masks and losses; what of F-LMM is trained.
 
     Nothing here knows how the LMM is read: a subclass says that (:meth:`run_lmm`, :attr:`reading`). Frozen are ``lmm``
-    and SAM's image encoder. Trained are ``mask_head``, ``text_proj``, ``text_layer_weights``, ``existence_head`` if
-    there is one, and what ``sam`` leaves trainable, and only those are in the state dict.
+    and SAM's image encoder. Trained are ``mask_head``, ``text_proj`` and ``text_layer_weights`` (None where SAM reads
+    no text), ``existence_head`` if there is one, and what ``sam`` leaves trainable, and only those are in the state
+    dict. A mask head without parameters makes a model in which nothing is trained, SAM neither (:attr:`is_trained`),
+    and the state dict is empty.
 
     Args:
         lmm: the LMM.
@@ -70,7 +73,8 @@ class GroundingModel(BaseModel):
         data_preprocessor: defaults to GroundingDataPreprocessor.
 
     Raises:
-        ValueError: an unknown ``padding_cut``, or ``compiled`` names another module.
+        ValueError: an unknown ``padding_cut``, ``compiled`` names another module, or SAM reads text where nothing
+            is trained.
     """
 
     def __init__(
@@ -95,8 +99,8 @@ class GroundingModel(BaseModel):
         self.lmm = lmm.requires_grad_(requires_grad=False)
         self.mask_head = MODELS.build({**mask_head, 'in_channels': num_channels})
         self.sam = MODELS.build(sam) if isinstance(sam, dict) else sam
-        self.text_proj = nn.Linear(hidden_size, self.sam.text_dim)
-        self.text_layer_weights = nn.Parameter(torch.zeros(depth))
+        self.text_proj = nn.Linear(hidden_size, self.sam.text_dim) if self.sam.use_text else None
+        self.text_layer_weights = nn.Parameter(torch.zeros(depth)) if self.sam.use_text else None
         self.loss_mask = MODELS.build(loss_mask)
         self.loss_dice = MODELS.build(loss_dice)
         self.existence_head: nn.Module | None = None
@@ -105,8 +109,25 @@ class GroundingModel(BaseModel):
             self.existence_head = MODELS.build({**existence, **sizes})
         self.padding_cut = padding_cut
         self._compile(compiled or {})
-        keep_trainable_state(self, frozen=FROZEN)
+        if not self.is_trained:
+            if existence is not None:
+                raise ValueError(
+                    f'mask_head {mask_head["type"]!r} has no parameters, so nothing is trained, and existence would be '
+                    'judged at random; leave existence out'
+                )
+            if self.sam.use_text:
+                raise ValueError(
+                    f'mask_head {mask_head["type"]!r} has no parameters, so nothing is trained, and SAM would read '
+                    'random projections of the text; set use_text=False in sam'
+                )
+            self.sam.requires_grad_(requires_grad=False)
+        keep_trainable_state(self, frozen=FROZEN if self.is_trained else (*FROZEN, 'sam'))
         self.train()
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the model has a trained part: whether its mask head has parameters."""
+        return any(True for _ in self.mask_head.parameters())
 
     def run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
         """Return for each sample ``attentions`` and ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`."""
@@ -202,11 +223,16 @@ class GroundingModel(BaseModel):
         Raises:
             NonFiniteError: a prediction, or what it was made from, is not finite; 'loss' leaves that to training
                 (:class:`flmm.engine.FiniteCheckHook`).
-            ValueError: another mode, or a loss of a sample without truth, or of a phrase without a target where no
-                existence head learns from it.
+            ValueError: another mode, or a loss of a sample without truth, of a phrase without a target where no
+                existence head learns from it, or of a model in which nothing is trained.
         """
         if mode not in ('loss', 'predict', 'tensor'):
             raise ValueError(f"mode is {mode!r}, expected 'loss', 'predict' or 'tensor'")
+        if mode == 'loss' and not self.is_trained:
+            raise ValueError(
+                f'there is nothing to train: {type(self.mask_head).__name__} has no parameters; '
+                'test the model with tools/test.py, without a checkpoint'
+            )
         for sample in data_samples:
             if mode == 'loss' and sample.gt_masks is None:
                 raise ValueError(f'image {sample.image_path!r} has no truth masks; there is no loss without them')
@@ -239,7 +265,7 @@ class GroundingModel(BaseModel):
                 ("the LMM's hidden states", read.hidden_states),
                 *(("SAM's image encoder", part) for part in read.image_embedding.values()),
                 ('the mask head', coarse),
-                ('the projection of text', torch.cat(sample.text_embeds)),
+                *([('the projection of text', torch.cat(sample.text_embeds))] if self.sam.use_text else []),
                 ("SAM's mask decoder", sample.sam_pred_masks),
                 *(() if sample.existence is None else (('the existence head', sample.existence),)),
             )
@@ -250,7 +276,7 @@ class GroundingModel(BaseModel):
         self, samples: list[GroundingSample], features: list[FrozenFeatures]
     ) -> tuple[list[GroundingSample], list[Tensor]]:
         """Return the samples with every model field filled, and the coarse logits on the mask head's grid."""
-        coarse_logits = self._mask_logits([read.attentions for read in features])
+        coarse_logits = self._mask_logits(samples, [read.attentions for read in features])
         text_embeds = [
             self._text_embeds(sample, read.hidden_states) for sample, read in zip(samples, features, strict=True)
         ]
@@ -274,12 +300,14 @@ class GroundingModel(BaseModel):
         ]
         return grounded, coarse_logits
 
-    def _mask_logits(self, attentions: list[Tensor]) -> list[Tensor]:
+    def _mask_logits(self, samples: list[GroundingSample], attentions: list[Tensor]) -> list[Tensor]:
         """Run the mask head once for each grid size: [M_i, C, h_i, w_i] -> [M_i, h'_i, w'_i] for each sample i."""
         logits: list[Tensor | None] = [None] * len(attentions)
         for grid in dict.fromkeys(maps.shape[-2:] for maps in attentions):
             members = [i for i, maps in enumerate(attentions) if maps.shape[-2:] == grid]
-            together = self.mask_head(torch.cat([attentions[i] for i in members]))
+            maps = torch.cat([attentions[i] for i in members])  # [sum of M, C, h, w]
+            inside = torch.cat([_shows_image(samples[i], grid) for i in members])  # [sum of M, h, w]
+            together = self.mask_head(maps, inside.to(maps.device))
             for i, part in zip(members, together.split([len(attentions[i]) for i in members]), strict=True):
                 logits[i] = part
         return logits
@@ -292,8 +320,13 @@ class GroundingModel(BaseModel):
         original = meta_data['original_shape']
         return resize_logits(logits[:, rows, columns], (original['height'], original['width']))
 
-    def _text_embeds(self, sample: GroundingSample, hidden_states: Tensor) -> list[Tensor]:
-        """Average the layers with learned weights, project to SAM's prompt space: one [tokens_i, sam_dim] a phrase."""
+    def _text_embeds(self, sample: GroundingSample, hidden_states: Tensor) -> list[Tensor] | None:
+        """Average the layers with learned weights, project to SAM's prompt space: one [tokens_i, sam_dim] a phrase.
+
+        None where SAM reads no text.
+        """
+        if not self.sam.use_text:
+            return None
         weights = self.text_layer_weights.softmax(dim=0)
         mixed = torch.einsum('l,lrh->rh', weights, hidden_states.to(weights.dtype))
         return list(self.text_proj(mixed).split(sample.tokens_per_mask))
@@ -357,3 +390,11 @@ class GroundingModel(BaseModel):
         mask = sum(self.loss_mask(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
         dice = sum(self.loss_dice(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
         return mask, dice
+
+
+def _shows_image(sample: GroundingSample, grid: Sequence[int]) -> Tensor:
+    """Say for each phrase which cells of its maps show the image, not padding: [M, h, w] bool."""
+    rows, columns = image_cells(sample.meta_data, grid)
+    shows = torch.zeros(sample.num_masks, *grid, dtype=torch.bool)
+    shows[:, rows, columns] = True
+    return shows

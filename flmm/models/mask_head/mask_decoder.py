@@ -140,11 +140,12 @@ class UNetHead(nn.Module):
         nn.init.kaiming_normal_(self.conv_seg.weight, mode='fan_in', nonlinearity='relu')
         nn.init.zeros_(self.conv_seg.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
         """Predict coarse masks.
 
         Args:
             x: [N, C, h, w], attention of N phrases (of one image, or of images with equal grids); h, w >= 1.
+            inside: Not read. Other mask heads are told which cells show the image; F-LMM's learns what padding is.
 
         Returns:
             [N, h', w'] float32 logits over the same area as ``x``: (h', w') is (h, w), or (h, w) enlarged so that the

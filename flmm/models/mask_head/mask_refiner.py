@@ -5,14 +5,14 @@ prompt width, e the side of the image embedding; SAM's masks and mask prompts ha
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from flmm.geometry import masks_to_boxes
+from flmm.geometry import largest_components, masks_to_boxes
 from flmm.models.sam import SamBackend
 from flmm.registry import MODELS
 
@@ -30,6 +30,8 @@ class SAMWrapper(nn.Module):
         use_text: prompt with the phrase.
         use_mask: prompt with the coarse logits.
         use_box: prompt with the box.
+        box_of: what the box is around: 'mask', all of the coarse mask, as F-LMM has it; or 'largest_component', for
+            masks with specks, such as those of AttentionThreshold (docs/training_free.md).
         detach_mask_prompt: keep the refined mask's loss from the mask head, so that the coarse mask answers to its own
             loss alone. It gets better by that, the refined one worse (docs/coming_from_f_lmm.md).
         multimask_output: let SAM give three candidates of each mask, and take the one with the best IoU to the coarse
@@ -37,7 +39,7 @@ class SAMWrapper(nn.Module):
             expects the best IoU. Only the chosen one is trained.
 
     Raises:
-        ValueError: no prompt in use.
+        ValueError: no prompt in use, or an unknown ``box_of``.
 
     >>> refiner = SAMWrapper(sam=dict(type='build_sam', model_type='vit_l', checkpoint='sam_vit_l_0b3195.pth'))
     >>> embedding = refiner.encode_images([image])[0]
@@ -52,12 +54,16 @@ class SAMWrapper(nn.Module):
         use_text: bool = True,
         use_mask: bool = True,
         use_box: bool = True,
+        box_of: Literal['mask', 'largest_component'] = 'mask',
         detach_mask_prompt: bool = False,
         multimask_output: bool = False,
     ):
         super().__init__()
         if not (use_text or use_mask or use_box):
             raise ValueError('SAM needs a prompt: set at least one of use_text, use_mask, use_box')
+        if box_of not in ('mask', 'largest_component'):
+            raise ValueError(f"box_of is {box_of!r}, expected 'mask' or 'largest_component'")
+        self.box_of = box_of
         self.use_text, self.use_mask, self.use_box = use_text, use_mask, use_box
         self.model: SamBackend = MODELS.build(sam) if isinstance(sam, dict) else sam
         self.detach_mask_prompt = detach_mask_prompt
@@ -161,7 +167,8 @@ class SAMWrapper(nn.Module):
         frame, side = self.model.frame, 4 * self.model.embedding_shapes['image'][-1]
         boxes, masks = [], []
         for logits, size in zip(coarse_logits, image_sizes, strict=True):
-            boxes.append(frame.boxes_from_image(masks_to_boxes(logits > 0), size))
+            boxed = largest_components(logits > 0) if self.box_of == 'largest_component' else logits > 0
+            boxes.append(frame.boxes_from_image(masks_to_boxes(boxed), size))
             prompt = logits.detach() if self.detach_mask_prompt else logits
             masks.append(frame.logits_from_image(prompt, (side, side)))
         # Positions are sines of px / L times a frequency: half precision would be off by several px.

@@ -406,3 +406,22 @@ def test_options_are_checked():
         make_wrapper(use_text=False, use_mask=False, use_box=False)
     with pytest.raises(ValueError, match='got 0 text_embeds for 2 masks; pass one per mask, or use_text=False'):
         make_wrapper()(zero_embedding(), (64, 64), make_coarse(2, 64, 64))
+
+
+def test_the_box_of_the_largest_component_leaves_specks_out():
+    size, texts = (60, 80), make_texts([2, 3])
+    blob = torch.full((2, *size), -1.0)
+    blob[:, 20:40, 30:60] = 1.0
+    specks = blob.clone()
+    specks[0, 2, 3] = specks[1, 55:58, 70:] = 1.0
+    options = {'use_mask': False, 'box_of': 'largest_component'}
+    wrapper, plain = make_wrapper(**options), make_wrapper(use_mask=False)
+    embedding = wrapper.encode_images([make_image(*size)])[0]
+    found = wrapper(embedding, size, specks, texts)
+    torch.testing.assert_close(found, plain(embedding, size, blob, texts), rtol=0, atol=1e-5)
+    assert (found - plain(embedding, size, specks, texts)).abs().max() > 1e-3
+
+
+def test_another_box_is_refused():
+    with pytest.raises(ValueError, match="box_of is 'hull', expected 'mask' or 'largest_component'"):
+        make_wrapper(box_of='hull')

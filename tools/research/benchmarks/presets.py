@@ -114,7 +114,7 @@ def _small_config(image_token_id: int) -> Qwen2_5_VLConfig:
 class _NoSam(nn.Module):
     """Stands where a FrozenLMM expects SAM and costs nothing."""
 
-    text_dim = 1
+    use_text = False
 
     def encode_images(self, images: list) -> list[dict[str, Tensor]]:
         return [{}] * len(images)
