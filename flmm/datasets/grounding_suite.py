@@ -3,9 +3,10 @@
 import reprlib
 from typing import Any
 
-from flmm.datasets.annotation_file import by_id, check_entry, is_id, read_json_lines
+from flmm.datasets.annotation_file import by_id, check_entry, is_id
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
 from flmm.datasets.masks import encode_mask
+from flmm.json_files import read_json_lines
 from flmm.registry import DATASETS
 from flmm.structures import PhraseInfo
 from flmm.text import prepare_phrase
@@ -63,7 +64,7 @@ class GroundingSuiteDataset(GroundingDataset):
                 )
             item.targets.append(target)
         if not items:
-            raise ValueError(f'ann_file {self.ann_file!r} has no line; download it again')
+            raise ValueError(f'ann_file {self.ann_file!r} has no line; get it again')
         return list(items.values())
 
 

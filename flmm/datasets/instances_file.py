@@ -3,8 +3,9 @@
 import reprlib
 from typing import Any, NamedTuple
 
-from flmm.datasets.annotation_file import Id, brief, check_entry, entries_by_id, read_json
+from flmm.datasets.annotation_file import Id, check_entry, entries_by_id
 from flmm.datasets.masks import encode_mask, fraction_outside
+from flmm.json_files import brief, read_json
 
 
 def load_instances(path: str) -> tuple[dict[Id, dict], dict[Id, dict]]:

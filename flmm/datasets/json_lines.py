@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flmm.datasets.annotation_file import read_json_lines
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
 from flmm.datasets.json_lines_checks import MASK_FORMS, check_line, check_phrase
 from flmm.datasets.masks import encode_mask, fraction_outside
 from flmm.files import path_below
+from flmm.json_files import read_json_lines
 from flmm.registry import DATASETS
 from flmm.structures import PhraseInfo
 

@@ -5,8 +5,9 @@ import reprlib
 from dataclasses import dataclass
 from typing import Any
 
-from flmm.datasets.annotation_file import check_entry, entries_by_id, read_json
+from flmm.datasets.annotation_file import check_entry, entries_by_id
 from flmm.datasets.instances_file import check_image
+from flmm.json_files import read_json
 
 NUM_COLOURS = 256**3
 """Ids of segments are colours of the panoptic picture, which are fewer; 0 is no segment."""

@@ -5,9 +5,10 @@ import os
 import reprlib
 from typing import Any
 
-from flmm.datasets.annotation_file import check_entry, read_json
+from flmm.datasets.annotation_file import check_entry
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
 from flmm.datasets.panoptic_file import PanopticFile, PanopticImage, to_number
+from flmm.json_files import read_json
 from flmm.registry import DATASETS
 from flmm.structures import PhraseInfo
 from flmm.text import WordlessPhraseError, check_text, prepare_phrase

@@ -1,6 +1,5 @@
 """ReasonSeg (LISA, arXiv 2308.00692): questions that need reasoning, each with one target and regions to ignore."""
 
-import json
 import os
 import reprlib
 from collections.abc import Sequence
@@ -10,10 +9,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flmm.datasets.annotation_file import read_json, read_regular_file
 from flmm.datasets.drawn_shapes import points_of, shapes_of
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
 from flmm.images import read_image_size
+from flmm.json_files import read_json
 from flmm.registry import DATASETS
 from flmm.rle import encode_masks
 from flmm.structures import PhraseInfo
@@ -65,7 +64,9 @@ class ReasonSegDataset(GroundingDataset):
     def _item(self, name: str) -> Item:
         path = self.image_path(f'{name}.jpg', where=self.data_prefix['img_path'])
         annotation = os.path.splitext(path)[0] + '.json'
-        content, where = _read(annotation), f'annotation {annotation!r}'
+        where = f'annotation {annotation!r}'
+        # As the authors do: some files were saved on Windows.
+        content = read_json(annotation, setting='annotation', legacy_encoding='cp1252')
         shapes = shapes_of(content, where=where)
         texts, is_sentence = content.get('text'), content.get('is_sentence')
         texts = [texts] if isinstance(texts, str) else texts
@@ -125,16 +126,3 @@ def paint_shapes(shapes: Sequence[tuple[str, np.ndarray]], *, size: tuple[int, i
 def _paint(canvas: np.ndarray, points: np.ndarray, value: int) -> np.ndarray:
     cv2.polylines(canvas, [points], isClosed=True, color=value, thickness=1)
     return cv2.fillPoly(canvas, [points], color=value)
-
-
-def _read(path: str) -> Any:
-    """Read a JSON file; one that is no UTF-8 as Windows' cp1252, as the authors do: some were saved there."""
-    content = read_regular_file(path, setting='annotation')
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        try:
-            return json.loads(content.decode('cp1252'))
-        except ValueError as error:
-            raise ValueError(f'annotation {path!r} is not JSON ({error}); download it again') from error
-    return read_json(path, setting='annotation')

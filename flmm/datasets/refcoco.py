@@ -8,11 +8,12 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from flmm.datasets.annotation_file import Id, brief, is_id
+from flmm.datasets.annotation_file import Id, is_id
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
 from flmm.datasets.instances_file import CheckedMask, check_annotation, check_image, load_instances
 from flmm.datasets.masks import encode_mask
 from flmm.datasets.refs_file import check_sentences, load_grefs, load_refs
+from flmm.json_files import brief
 from flmm.registry import DATASETS
 from flmm.structures import PhraseInfo
 

@@ -3,8 +3,9 @@
 import reprlib
 from typing import Any
 
-from flmm.datasets.annotation_file import Id, by_id, check_entry, is_id, read_json, read_regular_file
+from flmm.datasets.annotation_file import Id, by_id, check_entry, is_id
 from flmm.datasets.plain_pickle import load_plain_pickle
+from flmm.json_files import read_json, read_regular_file
 from flmm.text import WordlessPhraseError, prepare_phrase
 
 REF_KEYS = ('ref_id', 'image_id', 'split', 'sentences')

@@ -43,7 +43,7 @@ def match_lines(predictions: Sequence[Prediction], truths: Sequence[Truth]) -> l
         last[key] = prediction
     missing = [truth for index, truth in enumerate(truths) if index not in matched]
     if missing:
-        file = predictions[0].where.rpartition(', line ')[0]
+        file = predictions[0].where.partition(' of ')[2]
         raise ValueError(
             f'{file} lacks predictions for {len(missing)} of {len(truths)} truths, first for '
             f'{_described(missing[0])} ({missing[0].where}); write null where nothing is found'

@@ -1,16 +1,18 @@
 """Files of predictions and of truths, of this package or any other: one JSON object a line (docs/evaluation.md)."""
 
+import difflib
 import math
 import reprlib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as coco_mask
 
+from flmm.json_files import read_json_lines
 from flmm.phrase_info import PhraseInfo
 from flmm.rle import check_rle
-from flmm.scoring.json_lines import read_json_lines
 from flmm.scoring.phrase_score import SOURCES
 
 PREDICTION_KEYS = ('test_set', 'image', 'phrase', *SOURCES, 'score', 'exists', 'kind', 'thing', 'plural')
@@ -73,12 +75,12 @@ def read_predictions(path: str | Path) -> list[Prediction]:
 
     Raises:
         ValueError: a line is broken; the message names file and line. Besides what
-            :func:`flmm.scoring.json_lines.read_json_lines` refuses: a key that is missing or of another type, an RLE
+            :func:`flmm.json_files.read_json_lines` refuses: a key that is missing, misspelt or of another type, an RLE
             that is broken, 'exists' true without a mask, or 'coarse' in some lines of a test set only.
     """
     predictions = []
     first: dict[str | None, Prediction] = {}  # of each test set
-    for where, entry in read_json_lines(path, keys=PREDICTION_KEYS):
+    for where, entry in _entries(path, setting='predictions', keys=PREDICTION_KEYS):
         names = _names(entry, where=where)
         exists = _flag(entry, 'exists', where=where)
         _check_score(entry, where=where)
@@ -102,11 +104,11 @@ def read_truths(path: str | Path) -> list[Truth]:
 
     Raises:
         ValueError: a line is broken; the message names file and line. Besides what
-            :func:`flmm.scoring.json_lines.read_json_lines` refuses: a key that is missing or of another type, an RLE
+            :func:`flmm.json_files.read_json_lines` refuses: a key that is missing, misspelt or of another type, an RLE
             that is broken, or 'test_set' in some lines only.
     """
     truths: list[Truth] = []
-    for where, entry in read_json_lines(path, keys=TRUTH_KEYS):
+    for where, entry in _entries(path, setting='truth', keys=TRUTH_KEYS):
         names = _names(entry, where=where)
         if 'mask' not in entry:
             raise ValueError(f"{where} lacks 'mask', an RLE or null where the phrase means nothing in the image")
@@ -120,6 +122,24 @@ def read_truths(path: str | Path) -> list[Truth]:
             given, lacking = sorted((truths[0], truths[-1]), key=lambda each: each.test_set is None)
             raise ValueError(f"{lacking.where} lacks 'test_set', which {given.where} has; give it in all lines or none")
     return truths
+
+
+def _entries(path: str | Path, *, setting: str, keys: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each line's place and object, which may have other keys, but none that looks like one of ``keys``."""
+    num_lines = 0
+    for where, entry in read_json_lines(str(path), setting=setting):
+        num_lines += 1
+        if not isinstance(entry, dict):
+            raise ValueError(f'{where} is {reprlib.repr(entry)}, expected a JSON object')
+        for key in entry.keys() - set(keys):
+            meant = difflib.get_close_matches(key.lower(), keys, n=1, cutoff=0.8)
+            if meant:
+                raise ValueError(
+                    f'{where} has the key {key!r}, which means nothing; write {meant[0]!r} if that is meant'
+                )
+        yield where, entry
+    if not num_lines:
+        raise ValueError(f'{setting} {str(path)!r} is empty, expected one JSON object a line')
 
 
 def _names(entry: dict[str, Any], *, where: str) -> dict[str, Any]:

@@ -96,5 +96,5 @@ def test_what_is_broken_is_named(load, tmp_path, change, message):
 def test_missing_keys_and_empty_files_are_named(load):
     with pytest.raises(ValueError, match=r"line 1 of ann_file '.*' lacks \['caption'\]"):
         load([{key: value for key, value in LINES[0].items() if key != 'caption'}])
-    with pytest.raises(ValueError, match=r"ann_file '.*' has no line; download it again"):
+    with pytest.raises(ValueError, match=r"ann_file '.*' has no line; get it again"):
         load([])

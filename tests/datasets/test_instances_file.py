@@ -27,7 +27,10 @@ def test_images_and_annotations_by_id(tmp_path, encoding):
     ids=['empty', 'cut off', 'pickle', 'binary', 'nested', 'number of 5000 digits'],
 )
 def test_what_is_not_json_is_named(tmp_path, content):
-    with pytest.raises(ValueError, match=r"ann_file '.*instances\.json' is not JSON \(.*\); download it again"):
+    with pytest.raises(
+        ValueError,
+        match=r"ann_file '.*instances\.json' is not JSON \(.*\); (mend|save) it",
+    ):
         load(tmp_path, content)
 
 

@@ -162,7 +162,7 @@ def changed(content, path, value):
 ENTRY, SEGMENT = "entry 1 of ann_file '{root}/png.json'", "segment 2 of entry 1 of ann_file '{root}/png.json'"
 BROKEN = {
     'cut off': (json.dumps(NARRATIVES).encode()[:-9], "ann_file '{root}/png.json' is not JSON ("),
-    'empty': (b'', "ann_file '{root}/png.json' is not JSON (it is empty); download it again"),
+    'empty': (b'', "ann_file '{root}/png.json' is not JSON (it is empty); mend it, or get it again"),
     'a page': (b'<!DOCTYPE html>', "ann_file '{root}/png.json' is not JSON ("),
     'a dict': ({'segments': []}, "ann_file '{root}/png.json' is {'segments': []}, expected a list of narratives, as"),
     'key twice': (

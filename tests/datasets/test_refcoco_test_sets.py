@@ -4,9 +4,10 @@ import pytest
 from mmengine.registry import DefaultScope
 from tiny_refcoco import REFS, write_refcoco
 
-from flmm.datasets import RefCocoDataset, RefCocoTestSets, annotation_file, collate_grounding, refs_file
-from flmm.datasets.annotation_file import read_regular_file
+from flmm import json_files
+from flmm.datasets import RefCocoDataset, RefCocoTestSets, collate_grounding, refs_file
 from flmm.datasets.refcoco import RefCocoFiles
+from flmm.json_files import read_regular_file
 from flmm.registry import DATASETS
 
 
@@ -118,7 +119,7 @@ def test_each_file_is_read_once_and_not_kept(files, monkeypatch):
         return read_regular_file(path, setting=setting)
 
     monkeypatch.setattr(refs_file, 'read_regular_file', read)
-    monkeypatch.setattr(annotation_file, 'read_regular_file', read)
+    monkeypatch.setattr(json_files, 'read_regular_file', read)
 
     sets = RefCocoTestSets(name='refcoco', splits=('val', 'testA', 'testB'), pipeline=PIPELINE, **files)
 

@@ -136,7 +136,7 @@ def test_refs_without_what_they_need_are_refused(tmp_path):
 def test_missing_file_is_named(tmp_path):
     path = str(tmp_path / 'refs(google).p')
 
-    with pytest.raises(ValueError, match=r"split_file '.*refs\(google\)\.p' does not exist; download the annotations"):
+    with pytest.raises(ValueError, match=r"split_file '.*refs\(google\)\.p' does not exist; put it there"):
         load_refs(path)
 
 

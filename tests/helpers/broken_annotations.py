@@ -115,7 +115,7 @@ def json_faults(name: str, *, setting: str) -> list[Fault]:
         Fault(
             name='JSON cut in the middle',
             plant=edit_bytes(name, lambda content: content[: len(content) // 2]),
-            message=rf'{file} is not JSON \(.* line 1 column \d+ .*\); download it again',
+            message=rf'{file} is not JSON \(.* line 1 column \d+ .*\); mend it, or get it again',
         ),
         Fault(name='JSON empty', plant=edit_bytes(name, lambda _: b''), message=rf'{file} is not JSON \(it is empty\)'),
         Fault(

@@ -39,7 +39,7 @@ def test_lines_are_matched_by_image_phrase_and_order_among_equals(matched):
         prediction('a', 'cat', score=0.1), prediction('a', 'cat', score=0.2), prediction('a', 'dog'),
         prediction('b', 'cat'),
     ]  # fmt: skip
-    places = [int(line.where.split()[-1]) for line, _ in matched(predictions, truths)]
+    places = [int(line.where.split()[1]) for line, _ in matched(predictions, truths)]
     assert places == [1, 4, 3, 2]
 
 
@@ -109,46 +109,46 @@ TRUE_A, TRUE_B = truth('a', 'cat'), truth('b', 'dog')
 MISMATCHES = {
     'missing': (
         [A], [TRUE_A, TRUE_B, TRUE_B],
-        "out.jsonl' lacks predictions for 2 of 3 truths, first for phrase 'dog' of image 'b' ('/*truth.jsonl', line 2)",
+        "out.jsonl' lacks predictions for 2 of 3 truths, first for phrase 'dog' of image 'b' (line 2 of truth '/*",
     ),
     'one of two equals missing': ([A], [TRUE_A, TRUE_A], 'lacks predictions for 1 of 2 truths'),
     'double': (
         [A, B, A], [TRUE_A, TRUE_B],
-        "out.jsonl', line 3 predicts phrase 'cat' of image 'a' once more than there are truths; before it stands '/*out"
-        ".jsonl', line 1",
+        "line 3 of predictions /* predicts phrase 'cat' of image 'a' once more than there are truths; before it "
+        "stands line 1 of predictions /*",
     ),
     'foreign image': (
-        [A, prediction('c', 'cat')], [TRUE_A], "line 2 is of phrase 'cat' of image 'c', of which no truth is known",
+        [A, prediction('c', 'cat')], [TRUE_A], "out.jsonl' is of phrase 'cat' of image 'c', of which no truth is known",
     ),
-    'foreign phrase': ([A, prediction('a', 'Cat')], [TRUE_A], "line 2 is of phrase 'Cat' of image 'a', of which no"),
+    'foreign phrase': ([A, prediction('a', 'Cat')], [TRUE_A], "out.jsonl' is of phrase 'Cat' of image 'a', of"),
     'foreign test set': (
         [{**A, 'test_set': 'val'}], [{**TRUE_A, 'test_set': 'testA'}],
-        "line 1 is of phrase 'cat' of image 'a' of test set 'val', of which no truth is known",
+        "out.jsonl' is of phrase 'cat' of image 'a' of test set 'val', of which no truth is known",
     ),
     'no test set': (
-        [A], [{**TRUE_A, 'test_set': 'val'}], "out.jsonl', line 1 lacks 'test_set', which the truths have ('/*truth.",
+        [A], [{**TRUE_A, 'test_set': 'val'}], "line 1 of predictions /* lacks 'test_set', which the truths have (line",
     ),
     'another size': (
         [prediction('a', 'cat', size=(8, 6))], [TRUE_A],
-        "'refined' of '/*out.jsonl', line 1 has size [8, 6], but 'mask' of '/*truth.jsonl', line 1 has [6, 8]; masks "
+        "'refined' of line 1 of predictions /* has size [8, 6], but 'mask' of line 1 of truth /* has [6, 8]; masks "
         "of image 'a' must have its height and width",
     ),
     'coarse of another size': (
-        [{**A, 'coarse': rle((3, 4, 0))}], [TRUE_A], "'coarse' of '/*out.jsonl', line 1 has size [3, 4], but 'mask' of",
+        [{**A, 'coarse': rle((3, 4, 0))}], [TRUE_A], "'coarse' of line 1 of predictions /* has size [3, 4], but",
     ),
     'ignored of another size': (
-        [A], [{**TRUE_A, 'ignore': rle((8, 6, 0))}], "'ignore' of '/*truth.jsonl', line 1 has size [8, 6], but 'mask'",
+        [A], [{**TRUE_A, 'ignore': rle((8, 6, 0))}], "'ignore' of line 1 of truth /* has size [8, 6], but 'mask'",
     ),
     'another size where nothing is': (
         [A, prediction('a', 'dog', size=(8, 6))], [TRUE_A, {**truth('a', 'dog'), 'mask': None}],
-        "'refined' of '/*out.jsonl', line 2 has size [8, 6], but 'mask' of '/*truth.jsonl', line 1 has [6, 8]",
+        "'refined' of line 2 of predictions /* has size [8, 6], but 'mask' of line 1 of truth /* has [6, 8]",
     ),
     'two sizes of which no truth says': (
         [{**A, 'coarse': rle((8, 6, 0))}], [{**TRUE_A, 'mask': None}],
-        "'coarse' of '/*out.jsonl', line 1 has size [8, 6], but 'refined' of '/*out.jsonl', line 1 has [6, 8]",
+        "'coarse' of line 1 of predictions /* has size [8, 6], but 'refined' of line 1 of predictions /* has [6, 8]",
     ),
     'truths that do not fit together': (
-        [A, A], [TRUE_A, truth('a', 'cat', size=(8, 6))], "'mask' of '/*truth.jsonl', line 2 has size [8, 6], but",
+        [A, A], [TRUE_A, truth('a', 'cat', size=(8, 6))], "'mask' of line 2 of truth /* has size [8, 6], but",
     ),
 }  # fmt: skip
 

@@ -2,10 +2,11 @@
 
 from pycocotools import mask as coco_mask
 
-from flmm.datasets.annotation_file import check_entry, read_json
+from flmm.datasets.annotation_file import check_entry
 from flmm.datasets.grounding_dataset import Item, Target
 from flmm.datasets.instances_file import check_annotation, check_image, load_instances
 from flmm.datasets.masks import encode_mask
+from flmm.json_files import read_json
 from flmm.structures import PhraseInfo
 
 

@@ -10,11 +10,11 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 from PIL import Image
 
-from flmm.datasets.annotation_file import read_json
 from flmm.datasets.drawn_shapes import points_of, shapes_of
 from flmm.datasets.grounding_dataset import Item, Target
 from flmm.datasets.masks import encode_mask
 from flmm.images import read_image_size
+from flmm.json_files import read_json
 from flmm.rle import encode_masks
 from flmm.structures import PhraseInfo
 from flmm.text import prepare_phrase

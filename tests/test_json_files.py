@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from flmm.datasets.annotation_file import read_json, read_json_lines, read_regular_file
+from flmm.json_files import read_json, read_json_lines, read_regular_file
 
 
 def test_file_and_link_are_read(tmp_path):
@@ -43,7 +43,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path, kind):
 
 def test_dangling_link_is_a_missing_file(tmp_path):
     (tmp_path / 'link').symlink_to(tmp_path / 'nowhere')
-    with pytest.raises(ValueError, match=r"split_file '.*link' does not exist; download the annotations there"):
+    with pytest.raises(ValueError, match=r"split_file '.*link' does not exist; put it there"):
         read_regular_file(str(tmp_path / 'link'), setting='split_file')
 
 
@@ -51,7 +51,7 @@ def test_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, 'Permission denied')
 
-    monkeypatch.setattr('flmm.datasets.annotation_file.open_regular', refuse)  # root may read whatever its mode
+    monkeypatch.setattr('flmm.json_files.open_regular', refuse)  # root may read whatever its mode
     with pytest.raises(ValueError, match=r"ann_file 'a\.json' cannot be read \(.*Permission denied\); check its perm"):
         read_regular_file('a.json', setting='ann_file')
 
@@ -96,22 +96,22 @@ def test_any_unicode_and_line_ends_are_read(write, encoding, line_end):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('', 'is not JSON (it is empty); download it again'),
-        (' \r\n', 'is not JSON (it is empty); download it again'),
+        ('', 'is not JSON (it is empty); mend it, or get it again'),
+        (' \r\n', 'is not JSON (it is empty); mend it, or get it again'),
         (
             '{"images": [{"id": 1}, {"i',
-            'is not JSON (Unterminated string starting at: line 1 column 25 (char 24)); download it again',
+            'is not JSON (Unterminated string starting at: line 1 column 25 (char 24)); mend it, or get it again',
         ),
         (
             '<!DOCTYPE html>',
-            "is not JSON (Expecting value: line 1 column 1 (char 0); it begins with '<!DOCTYPE html>'); download",
+            "is not JSON (Expecting value: line 1 column 1 (char 0); it begins with '<!DOCTYPE html>'); mend",
         ),
-        ('[1]]', 'is not JSON (Extra data: line 1 column 4 (char 3)); download it again'),
-        ('[1][', 'is not JSON (Extra data: line 1 column 4 (char 3)); download it again'),
+        ('[1]]', 'is not JSON (Extra data: line 1 column 4 (char 3)); mend it, or get it again'),
+        ('[1][', 'is not JSON (Extra data: line 1 column 4 (char 3)); mend it, or get it again'),
         ('"Café"'.encode('latin-1'), "is not JSON ('utf-8' codec can't decode byte 0xe9 in position 4"),
         (
             b'\xff\xfe1',
-            "is not JSON ('utf-16-le' codec can't decode byte 0x31 in position 2: truncated data); download",
+            "is not JSON ('utf-16-le' codec can't decode byte 0x31 in position 2: truncated data); save",
         ),
         ('[' * 100_000, 'is not JSON (maximum recursion depth exceeded'),
         ('9' * 5000, 'is not JSON (Exceeds the limit (4300 digits)'),
@@ -145,7 +145,7 @@ def test_json_lines(write, encoding, line_end):
 @pytest.mark.parametrize(
     ('line', 'message'),
     [
-        ('{"a": 1', "is not JSON (Expecting ',' delimiter: line 1 column 8 (char 7)); download"),
+        ('{"a": 1', "is not JSON (Expecting ',' delimiter: line 1 column 8 (char 7)); mend"),
         ('{} {}', 'is not JSON (Extra data: line 1 column 4'),
         ('[NaN]', 'is not JSON (NaN at [0]); mend that'),
         ('{"a": 1, "a": 2}', "has an object with the key 'a' twice"),
