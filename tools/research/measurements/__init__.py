@@ -1,0 +1,8 @@
+"""All measurements behind the tables of README, docs and assets, by name: tools/reproduce.py makes them anew."""
+
+from research.measurements import demo, models, patches, speed
+from research.measurements.measurement import Measurement
+
+MEASUREMENTS: dict[str, Measurement] = {
+    measurement.name: measurement for topic in (demo, patches, speed, models) for measurement in topic.MEASUREMENTS
+}
