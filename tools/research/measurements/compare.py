@@ -42,7 +42,7 @@ def value(number: str) -> float:
 
 
 def compare(old: Sequence[Sequence[str]], new: Sequence[Sequence[str]], *, table: Table) -> list[ComparedCell]:
-    """Compare the cells of two tables, header first, that hold a number.
+    """Compare the cells of two tables: those that hold a number, and whatever differs.
 
     Args:
         old: The page's, without the rows of ``table.history``.
@@ -64,20 +64,21 @@ def compare(old: Sequence[Sequence[str]], new: Sequence[Sequence[str]], *, table
         for column, (old_cell, new_cell) in enumerate(zip(old_row, new_row, strict=True)):
             is_label = number == 0 or column < table.labels
             is_time = not is_label and any(fnmatch(header[column], pattern) for pattern in table.times)
-            if numbers(old_cell) or numbers(new_cell) or _words(old_cell) != _words(new_cell):
-                differences, failed = _differences(
-                    old_cell, new_cell, tolerance=0 if is_label else table.tolerance, as_ratio=is_time
+            if old_cell == new_cell and (is_label or not numbers(old_cell)):
+                continue
+            differences, failed = _differences(
+                old_cell, new_cell, tolerance=0 if is_label else table.tolerance, as_ratio=is_time
+            )
+            found.append(
+                ComparedCell(
+                    row=label,
+                    column=header[column],
+                    old=old_cell,
+                    new=new_cell,
+                    differences=differences,
+                    failed=failed,
                 )
-                found.append(
-                    ComparedCell(
-                        row=label,
-                        column=header[column],
-                        old=old_cell,
-                        new=new_cell,
-                        differences=differences,
-                        failed=failed,
-                    )
-                )
+            )
     return found
 
 
@@ -98,7 +99,7 @@ def _mismatch(old: Sequence[Sequence[str]], new: Sequence[Sequence[str]], table:
 
     return (
         f'the page has {len(old) - 1} rows, the measurement {len(new) - 1}, and they do not stand for the same: '
-        f'only the page has {only(old, new)}, only the measurement {only(new, old)}; bring them into line'
+        f'only the page has {only(old, new)}, only the measurement has {only(new, old)}; bring them into line'
     )
 
 

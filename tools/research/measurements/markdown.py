@@ -97,11 +97,10 @@ def named_code(page: Path, text: str) -> Code:
     found = {_plain(code.text): code for code in holding}
     if wanted in found:
         return found[wanted]
-    if len(found) != 1:
-        others = f' but {len(found)} that hold it: {list(found)}' if found else ''
-        raise ValueError(
-            f'{page} does not name the command {text!r}{others}; add it to the page, or mend the measurement'
-        )
+    if not found:
+        raise ValueError(f'{page} does not name the command {text!r}; add it to the page, or mend the measurement')
+    if len(found) > 1:
+        raise ValueError(f'{text!r} could be each of {list(found)} in {page}; let the measurement say more of it')
     return next(iter(found.values()))
 
 
@@ -134,7 +133,7 @@ def _until_fence(lines: Iterator[str]) -> Iterable[str]:
 
 
 def write_table(table: PageTable, rows: list[list[str]], *, measured_on: str) -> None:
-    """Put rows in the place of those of ``table``, which must be as many, and when and where they were measured behind it.
+    """Put rows in the place of those of ``table``, as many, and behind it when and on what they were measured.
 
     Lines whose cells stay the same are not touched.
     """

@@ -73,7 +73,7 @@ def measures(root: Path) -> list[list[str]]:
 
 
 def floor(root: Path) -> list[list[str]]:
-    """The fewest tokens that cover an image, from the printed lines '(rows, columns) tokens [of size 0, 1, 2, 3, 4]'."""
+    """The fewest tokens that cover an image, from the lines '(rows, columns) tokens [of size 0, 1, 2, 3, 4]'."""
     rows = [['image', 'units', 'fewest tokens', 'of size 4, 2, 1', 'in the strips', 'floor']]
     for line in FLOOR.printed(root):
         grid, _, rest = line.partition(') ')

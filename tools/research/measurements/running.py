@@ -33,11 +33,10 @@ def run(command: Command, code: Code, *, root: Path) -> None:
     python = code.language == 'python'
     arguments = [sys.executable, '-c', code.text] if python else ['bash', '-ec', code.text]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get('PATH', '')])  # 'python' is this one
+    environment = {**os.environ, 'PATH': path, 'PYTHONUNBUFFERED': '1'}
     start = time.time()
     output = []
-    with subprocess.Popen(
-        arguments, cwd=root, env={**os.environ, 'PATH': path}, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(arguments, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             print(line, end='', flush=True)
             output.append(line)
@@ -65,8 +64,11 @@ def _environment() -> dict[str, Any]:
 
 
 def forget(command: Command, *, root: Path) -> None:
-    """Delete the results of a command, so that tools that go on where they stopped begin anew."""
-    for pattern in command.writes:
+    """Delete the results of a command, so that tools that go on where they stopped begin anew.
+
+    Data stays: the tools that draw it know whether it is what they would draw.
+    """
+    for pattern in (pattern for pattern in command.writes if pattern.startswith('work_dirs/')):
         for file in root.glob(pattern):
             file.unlink()
     command.record_file(root).unlink(missing_ok=True)
@@ -83,12 +85,17 @@ def measured_on(commands: tuple[Command, ...], *, root: Path) -> str:
     if unknown:
         raise ValueError(f'{unknown} ran without this tool, so when and on what is not known; --again runs it here')
     notes = [read_json(file) for file in files]
-    places = {
-        tuple(note['environment'][key] for key in ('device', 'python', 'torch', 'transformers')) for note in notes
-    }
+    places = {_place(note) for note in notes}
     if len(places) > 1:
         raise ValueError(f'{[command.text for command in commands]} ran in several places: {sorted(places)}; --again')
-    device, python, torch, transformers = places.pop()
-    minutes, date = sum(note['seconds'] for note in notes) / 60, max(note['environment']['date'] for note in notes)
-    time_taken = f'{minutes:.0f} min' if minutes >= 2 else f'{60 * minutes:.0f} s'
-    return f'Measured on {date} in {time_taken}: {device}, Python {python}, torch {torch}, transformers {transformers}.'
+    seconds, date = sum(note['seconds'] for note in notes), max(note['environment']['date'] for note in notes)
+    time_taken = f'{seconds / 60:.0f} min' if seconds >= 180 else f'{seconds} s'
+    return f'Measured on {date} in {time_taken}: {places.pop()}.'
+
+
+def _place(note: dict[str, Any]) -> str:
+    found = note['environment']
+    # A command that sets its threads says so itself.
+    threads = '' if 'OMP_NUM_THREADS=' in note['command'] else f', threads: {found["threads"]}'
+    versions = (f'{name} {found[name.lower()]}' for name in ('Python', 'torch', 'transformers'))
+    return ', '.join([f'{found["device"]}{threads}', *versions])

@@ -83,8 +83,10 @@ def memory(root: Path) -> list[list[str]]:
     found = [*cases(root), *results(root, 'frozen', 'frozen_large').values()]
     first, *others = [f'{case["image_tokens"]:,}' for case in found]
     rows = [['peak, MiB', f'{first} tokens', *others]]
-    for way in ('stock forward', 'flmm', 'reference'):
-        rows.append([way, *(f'{case["ways"][way]["peak_bytes"] / MIB:,.0f}' for case in found)])
+    rows += [
+        [way, *(f'{case["ways"][way]["peak_bytes"] / MIB:,.0f}' for case in found)]
+        for way in ('stock forward', 'flmm', 'reference')
+    ]
     return rows
 
 
