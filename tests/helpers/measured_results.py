@@ -60,19 +60,14 @@ def write_results(root: Path) -> None:
     write_benchmarks(work)
     for lmm in LMMS:
         pruned = {'image_tokens': 90, 'prediction_s': figure(lmm, 'pruned')} if lmm.startswith('qwen') else None
-        numbers = {
-            'lmm_parameters_1e9': figure(lmm, 'lmm') / 10,
-            'image_tokens': 576,
-            'channels': 384,
-            'pruned': pruned,
-        }
+        sizes = {'lmm_parameters_1e9': figure(lmm, 'lmm') / 10, 'image_tokens': 576, 'channels': 384}
         keys = ('build_s', 'step_s', 'prediction_s', 'peak_gb', 'estimated_gb')
-        write_json(work / f'full_size/{lmm}.json', {'model': lmm, **numbers, **{key: figure(lmm, key) for key in keys}})
+        result = {'model': lmm, **sizes, 'pruned': pruned, **{key: figure(lmm, key) for key in keys}}
+        write_json(work / f'full_size/{lmm}.json', result)
     for name in ('demo', *(f'demo_heads_{top}' for top in (1, 2, 4, 8, 16))):
         write_logs(work / 'heads' / name, name)
-    pointing = {
-        way: {kind: figure(way, kind) for kind in ('all', *KINDS)} for way in ('trained', 'untrained', 'chance')
-    }
+    ways = ('trained', 'untrained', 'chance')
+    pointing = {way: {kind: figure(way, kind) for kind in ('all', *KINDS)} for way in ways}
     write_json(work / 'demo_weights/pointing.json', pointing)
     prompts = ('true box', 'jittered box', 'coarse mask', 'coarse mask and its box', 'coarse')
     sam = {level: {prompt: figure(level, prompt) for prompt in prompts} for level in ('easy', 'medium', 'hard')}

@@ -167,10 +167,11 @@ def test_new_cells_are_written_with_date_and_machine(root, monkeypatch, capsys):
     assert main(root, monkeypatch, '--write') == 1  # they differ, written or not
     text = (root / 'docs/figures.md').read_text()
     (line, other) = re.findall(r'\n\nMeasured on .*\n', text)
-    assert re.fullmatch(
-        r'\n\nMeasured on \d{4}-\d\d-\d\d in \d+ s: \d+ cores of an .*, Python 3\..*, torch .*, transformers .*\.\n',
-        line,
+    when, what = (
+        r'\d{4}-\d\d-\d\d in \d+ s',
+        r'\d+ cores of an .*, threads: \d+, Python 3\..*, torch .*, transformers .*',
     )
+    assert re.fullmatch(rf'\n\nMeasured on {when}: {what}\.\n', line)
     expected = PAGE.replace('91.6 ±0.5 | 1,000', '89.0 ±0.5 | 1,500').replace('90.0 ±0.5 | 2,000', '90.0 ±0.5 | 1,000')
     assert text == expected.replace('1,000 |\n\nBehind', f'1,000 |{line}\nBehind').removesuffix('\n') + other
     assert '55.5 | 7' in text  # history
@@ -196,7 +197,7 @@ def test_list(root, monkeypatch, capsys):
         '    # to be run',
         "    echo 'once' >> work_dirs/runs.txt && cp figures.json work_dirs/found.json",
         'printed: about 0.5 min',
-        '  docs/figures.md:20 printed.answer',
+        '  docs/figures.md:19 printed.answer',
         '    # to be run',
         '    print(6 * 7)',
     ]

@@ -69,18 +69,9 @@ def test_times_are_ratios_and_never_fail(old, new, differences, failed):
 
 
 def test_blank_labels_stand_for_those_above_and_equal_labels_are_not_listed():
-    old = [
-        ['image', 'way', 'tokens', 'ms'],
-        ['9x9', 'dense', '81', '10'],
-        ['', 'budget 0.5', '40', '5'],
-        ['', 'none', '', ''],
-    ]
-    new = [
-        ['image', 'way', 'tokens', 'ms'],
-        ['9x9', 'dense', '81', '20'],
-        ['', 'budget 0.3', '40', '5'],
-        ['', 'none', '', ''],
-    ]
+    header, last = ['image', 'way', 'tokens', 'ms'], ['', 'none', '', '']
+    old = [header, ['9x9', 'dense', '81', '10'], ['', 'budget 0.5', '40', '5'], last]
+    new = [header, ['9x9', 'dense', '81', '20'], ['', 'budget 0.3', '40', '5'], last]
     found = compare(old, new, table=Table(rows=lambda root: [], labels=2, times=('ms',), tolerance=5.0))
     assert [(cell.row, cell.column, cell.differences, cell.failed) for cell in found] == [
         ('9x9, dense', 'tokens', '+0', False),
@@ -97,7 +88,7 @@ def test_blank_labels_stand_for_those_above_and_equal_labels_are_not_listed():
         ([['set', 'mIoU'], ['val', '1']], 'the page has 2 rows, the measurement 1, .* only the page has '),
         (
             [['set', 'mIoU'], ['val', '1'], ['testB', '2']],
-            r"only the page has \['testA \| 2'\], .* has \['testB \| 2'\]",
+            r"page has \['testA \| 2'\], .* has \['testB \| 2'\]",
         ),
         ([['set', 'cIoU'], ['val', '1'], ['testA', '2']], r"the page has \['set \| mIoU'\], .* has \['set \| cIoU'\]"),
         ([['set', 'mIoU', 'n'], ['val', '1', '3'], ['testA', '2', '3']], 'do not stand for the same'),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from research.measurements.markdown import Code, measured_on, named_code, tables, write_table
 
+LOOP = 'for name in x y; do\n  python tools/c.py $name\ndone\n| not | a table |\n| --- | --- |'
 PAGE = r"""# A page
 
     make demo
@@ -71,7 +72,7 @@ def test_tables_and_their_marks(page):
         ('make demo', Code('', 'make demo')),
         ('python tools/a.py', Code('', 'python tools/a.py')),
         ('python tools/b.py', Code('', 'python tools/b.py --seed 0')),
-        ('for name in x', Code('bash', 'for name in x y; do\n  python tools/c.py $name\ndone\n| not | a table |\n| --- | --- |')),
+        ('for name in x', Code('bash', LOOP)),
         ('tools/d.py --sizes 1', Code('', 'OMP_NUM_THREADS=2 python tools/d.py \\\n        --sizes 1 2')),
         ('python tools/d.py', Code('', 'python tools/d.py')),  # the whole line wins over one that holds it
         ('print(', Code('python', 'print(1)')),
@@ -91,12 +92,9 @@ def test_a_command_that_is_not_there_or_not_clear(page):
 def test_cells_are_written_and_nothing_else(page):
     _, measured, other = tables(page)
     write_table(other, [['size', 'bytes'], ['small', '13']], measured_on='Measured on 2026-11-22: here.')
-    write_table(
-        measured, [*measured.rows[:1], [r'val \| test', '90.1'], ['', '3']], measured_on='Measured on 2026-11-23: here.'
-    )
-    expected = PAGE.replace('91.8', '90.1').replace(
-        'Measured on 2026-11-21: a machine.', 'Measured on 2026-11-23: here.'
-    )
+    rows = [*measured.rows[:1], [r'val \| test', '90.1'], ['', '3']]
+    write_table(measured, rows, measured_on='Measured on 2026-11-23: here.')
+    expected = PAGE.replace('91.8', '90.1').replace('2026-11-21: a machine.', '2026-11-23: here.')
     expected = expected.replace('| small | 12 |\n', '| small | 13 |\n\nMeasured on 2026-11-22: here.\n')
     assert page.read_text() == expected
     assert [measured_on(table) for table in tables(page)][2] == 'Measured on 2026-11-22: here.'

@@ -50,9 +50,7 @@ def test_the_page_of_a_table_names_its_commands_and_the_date(table):
     for command in (*measurement.needs, *measurement.commands):
         assert named_code(table.page, command.text).text
     text = table.page.read_text()
-    assert measured_on(table) or re.search(
-        r'Numbers on this page, unless a table says otherwise: \d{4}-\d\d-\d\d', text
-    )
+    assert measured_on(table) or re.search(r'Numbers on this page, unless a table says otherwise: \d{4}-', text)
 
 
 def test_notes_of_commands_have_files_of_their_own():
@@ -158,6 +156,5 @@ def test_models(results):
     row = made(results, 'full_size.models')[2]
     assert (row[0], row[7]) == ('qwen2_5_vl_3b', f'90, {figure("qwen2_5_vl_3b", "pruned"):.0f}')
     assert made(results, 'demo_weights.pointing')[3][3] == f'{figure("chance", "kind"):.1f}'
-    assert made(results, 'demo_weights.sam')[2][3:5] == [
-        f'{figure("hard", key):.1f}' for key in ('coarse', 'coarse mask')
-    ]
+    cells = [f'{figure("hard", prompt):.1f}' for prompt in ('coarse', 'coarse mask')]
+    assert made(results, 'demo_weights.sam')[2][3:5] == cells
