@@ -1,7 +1,7 @@
 """The demo: its test sets, kinds of expression, three seeds, other scenes, and F-LMM's ways of doing single things."""
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from research.f_lmm_variants import COLUMNS, VARIANTS
@@ -108,17 +108,16 @@ def difficulties(root: Path) -> list[list[str]]:
     return rows
 
 
-def percent(rows: Callable[[Path], list[list[str]]], tolerance: float) -> Table:
-    """A table of percent."""
-    return Table(rows=rows, tolerance=tolerance)
-
-
 MEASUREMENTS = (
     Measurement(
         name='demo',
         minutes=3,
         commands=(MAKE_DEMO,),
-        tables={'summary': percent(summary, 1.0), 'sets': percent(sets, 1.5), 'kinds': percent(kinds, 3.0)},
+        tables={
+            'summary': Table(rows=summary, tolerance=1.0),
+            'sets': Table(rows=sets, tolerance=1.5),
+            'kinds': Table(rows=kinds, tolerance=3.0),
+        },
     ),
     Measurement(
         name='seeds',
@@ -130,7 +129,7 @@ MEASUREMENTS = (
                 writes=tuple(variant_file('default', seed) for seed in SEEDS),
             ),
         ),
-        tables={'sets': percent(seeds, 1.0)},
+        tables={'sets': Table(rows=seeds, tolerance=1.0)},
     ),
     Measurement(
         name='variants',
@@ -142,7 +141,7 @@ MEASUREMENTS = (
                 writes=tuple(variant_file(variant, seed) for variant in VARIANTS for seed in SEEDS),
             ),
         ),
-        tables={'means': percent(variants, 0.5)},
+        tables={'means': Table(rows=variants, tolerance=0.5)},
     ),
     Measurement(
         name='difficulties',
@@ -153,6 +152,6 @@ MEASUREMENTS = (
                 writes=tuple(f'work_dirs/demo_{level}/metrics.json' for level in ('easy', 'hard')),
             ),
         ),
-        tables={'sets': percent(difficulties, 1.5)},
+        tables={'sets': Table(rows=difficulties, tolerance=1.5)},
     ),
 )
