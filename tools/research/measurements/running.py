@@ -97,5 +97,5 @@ def _place(note: dict[str, Any]) -> str:
     found = note['environment']
     # A command that sets its threads says so itself.
     threads = '' if 'OMP_NUM_THREADS=' in note['command'] else f', threads: {found["threads"]}'
-    versions = (f'{name} {found[name.lower()]}' for name in ('Python', 'torch', 'transformers'))
+    versions = (f'{name} {found[name.lower()].partition("+")[0]}' for name in ('Python', 'torch', 'transformers'))
     return ', '.join([f'{found["device"]}{threads}', *versions])
