@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test reproduce lint format clean
 
 help:
 	@echo "make demo     train and test the demo, pictures in work_dirs/demo"
@@ -11,6 +11,7 @@ help:
 	@echo "make lint     check style and rules"
 	@echo "make format   apply the style"
 	@echo "make install  set up .venv only"
+	@echo "make reproduce NAMES='demo floor'  make figures of README and docs anew; without NAMES all: hours"
 	@echo "make clean    remove .venv and work_dirs"
 
 install: $(STAMP)
@@ -27,6 +28,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+reproduce: install
+	$(BIN)/python tools/reproduce.py $(NAMES)
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,9 +1,13 @@
 """Score how well the raw attention of a demo model points at what phrases mean, against an untrained model.
 
 python tools/research/eval_pointing.py assets/demo_lmm --scenes 300
+
+Writes <work dir>/pointing.json and prints a table, in percent.
 """
 
 import argparse
+import json
+from pathlib import Path
 
 from flmm.shapes import DIFFICULTY, EXPRESSION_KINDS
 
@@ -14,6 +18,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--scenes', type=int, default=300)
     parser.add_argument('--difficulty', choices=sorted(DIFFICULTY), default='medium')
     parser.add_argument('--seed', type=int, default=1_000_003, help='of the scenes')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo_weights'))
     return parser.parse_args()
 
 
@@ -34,12 +39,16 @@ def main() -> None:
     kinds = ('all', *EXPRESSION_KINDS)
     print('| model | channel | ' + ' | '.join(kinds) + ' |')
     print('| --- ' * (len(kinds) + 2) + '|')
+    found = {}
     for name, model in (('trained', trained), ('untrained', untrained)):
         use_fast_layers(model)
         scenes = {'config': DIFFICULTY[args.difficulty], 'seed': args.seed, 'num_scenes': args.scenes}
         channel, accuracy, chance = pointing_accuracy(list(phrase_maps(model, processor, **scenes)))
+        found |= {name: accuracy, 'chance': chance}
         print(f'| {name} | {channel} | ' + ' | '.join(f'{accuracy[kind]:.1f}' for kind in kinds) + ' |')
     print('| chance | - | ' + ' | '.join(f'{chance[kind]:.1f}' for kind in kinds) + ' |')
+    args.work_dir.mkdir(parents=True, exist_ok=True)
+    (args.work_dir / 'pointing.json').write_text(json.dumps(found, indent=2) + '\n', encoding='utf-8')
 
 
 if __name__ == '__main__':

@@ -48,6 +48,12 @@ def measure(model: str, layers: int | None) -> dict:
     return measure(model, layers=layers)
 
 
+def row(result: dict) -> list[str]:
+    """Lay out the result of a model for the table."""
+    pruned = '{image_tokens}, {prediction_s:.0f}'.format_map(result['pruned']) if result['pruned'] else ''
+    return [column.format_map(result | {'pruned': pruned}) for column in COLUMNS.values()]
+
+
 def main() -> None:
     args = parse_args()
     args.work_dir.mkdir(parents=True, exist_ok=True)
@@ -57,8 +63,7 @@ def main() -> None:
         with ProcessPoolExecutor(max_workers=1, mp_context=get_context('spawn')) as pool:
             result = pool.submit(measure, model, args.layers).result()
         (args.work_dir / f'{model}.json').write_text(json.dumps(result, indent=2))
-        pruned = '{image_tokens}, {prediction_s:.0f}'.format_map(result['pruned']) if result['pruned'] else ''
-        rows.append([column.format_map(result | {'pruned': pruned}) for column in COLUMNS.values()])
+        rows.append(row(result))
         print(f'{model}: done, all checks hold', flush=True)
     print('\n'.join(f'| {" | ".join(row)} |' for row in [rows[0], ['---'] * len(COLUMNS), *rows[1:]]))
 

@@ -3,9 +3,11 @@
 import datetime
 import os
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -84,7 +86,9 @@ def environment(device: torch.device) -> dict[str, str | int]:
     if device.type == 'cuda':
         name = torch.cuda.get_device_name(device)
     else:
-        name = f'{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores'
+        capability = torch.backends.cpu.get_cpu_capability()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+        name = f'{cores} cores of an {cpu_model()} ({capability})'
     return {
         'date': datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat(),
         'device': name,
@@ -94,6 +98,13 @@ def environment(device: torch.device) -> dict[str, str | int]:
         'transformers': transformers.__version__,
         'flmm': flmm.__version__,
     }
+
+
+def cpu_model() -> str:
+    """The processor's name as Linux tells it; elsewhere its architecture."""
+    info = Path('/proc/cpuinfo')
+    names = re.findall(r'model name\s*: (.+)', info.read_text()) if info.exists() else []
+    return names[0] if names else platform.machine()
 
 
 def synchronize(device: torch.device) -> None:
