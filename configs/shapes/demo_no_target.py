@@ -8,4 +8,4 @@ train_dataloader = dict(dataset=dict(type='GRefCocoDataset', text_mode='original
 val_dataloader = dict(dataset=dict(type='GRefCocoDataset', name='shapes_no_target_val_first_sentence', **grefcoco))
 test_dataloader = dict(dataset=dict(dataset_type='GRefCocoDataset', name='shapes_no_target', **grefcoco))
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(existence_head=dict(lr_mult=2.5))))
-custom_hooks = [dict(type='CalibrateExistenceHook')]
+default_hooks = dict(calibrate_existence=dict(type='CalibrateExistenceHook'))

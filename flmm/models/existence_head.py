@@ -16,8 +16,8 @@ class ExistenceHead(nn.Module):
 
     One reads the C attention maps at each cell, so it sees whether heads that look for different words meet anywhere
     ("green" and "star" in "green star"). The other reads the hidden states of each token, so a single word that found
-    nothing counts. Their maximum and mean, over cells and over tokens, give one logit for each phrase. A single
-    attention statistic such as its mass or its entropy does not tell the two sorts of phrases apart.
+    nothing counts. Their maximum and mean, over cells and over tokens, give one logit for each phrase. SAM's
+    predicted IoU, the coarse logits, and each map's mass, maximum and entropy were tried on shapes and tell less.
 
     Args:
         in_channels: C; the model fills it in.

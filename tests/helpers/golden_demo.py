@@ -105,7 +105,9 @@ def checkpoint_outputs() -> dict[str, Tensor]:
     for number in range(3):
         scene = generate_sample(number, seed=0, split='val', config=DIFFICULTY['medium'])
         sample = ground(scene.image, [reference.sentences[0].text for reference in scene.references])
-        truth = torch.from_numpy(scene.masks[[reference.shape_index for reference in scene.references]])
+        truth = torch.from_numpy(
+            scene.masks[[index for reference in scene.references for index in reference.shape_indices]]
+        )
         for name, logits in (('coarse', sample.pred_masks), ('refined', sample.sam_pred_masks)):
             outputs[f'{number}.{name}'] = logits[:, ::16, ::16].contiguous()
             masks = logits > 0
