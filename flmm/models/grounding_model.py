@@ -11,14 +11,13 @@ from functools import cached_property
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from mmengine.dist import all_reduce
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
-from flmm.geometry import FrameMetaData, area_coverage, image_cells, processed_to_image, resize_logits, whole_cells
+from flmm.geometry import FrameMetaData, image_cells, processed_to_image, resize_logits, whole_cells
 from flmm.models.fingerprints import different_part, weights_fingerprint
 from flmm.models.finite import check_finite
+from flmm.models.losses import check_truth, existence_loss, mask_losses
 from flmm.models.trainable_state import keep_trainable_state
 from flmm.registry import MODELS
 from flmm.structures import FrozenFeatures, GroundingSample, distinct
@@ -233,15 +232,8 @@ class GroundingModel(BaseModel):
                 f'there is nothing to train: {type(self.mask_head).__name__} has no parameters; '
                 'test the model with tools/test.py, without a checkpoint'
             )
-        for sample in data_samples:
-            if mode == 'loss' and sample.gt_masks is None:
-                raise ValueError(f'image {sample.image_path!r} has no truth masks; there is no loss without them')
-            if mode == 'loss' and self.existence_head is None and not bool(sample.has_target.all()):
-                absent = sample.phrases[int(sample.has_target.int().argmin())]
-                raise ValueError(
-                    f'phrase {absent!r} of image {sample.image_path!r} has no target, and the model learns from none: '
-                    "give it existence=dict(type='ExistenceHead'), or leave such phrases out"
-                )
+        if mode == 'loss':
+            check_truth(data_samples, existence=self.existence_head is not None)
         with torch.set_grad_enabled(mode != 'predict' and torch.is_grad_enabled()):
             features = self.encode(data_samples)
             grounded, coarse_logits = self._ground(data_samples, features)
@@ -249,7 +241,7 @@ class GroundingModel(BaseModel):
         if mode == 'loss':
             losses = self._losses(grounded, coarse_logits)
             if self.existence_head is not None:
-                losses['loss_existence'] = self._existence_loss(data_samples, existence_logits)
+                losses['loss_existence'] = existence_loss(data_samples, existence_logits)
             return losses
         if self.existence_head is not None:
             existence = [logits.sigmoid() for logits in existence_logits]
@@ -340,56 +332,14 @@ class GroundingModel(BaseModel):
             for sample, read in zip(samples, features, strict=True)
         ]
 
-    def _existence_loss(self, samples: list[GroundingSample], logits: list[Tensor]) -> Tensor:
-        """Average the binary cross-entropy over all phrases of the batch, in a distributed run as :meth:`_losses`."""
-        num_phrases = torch.tensor(float(sum(sample.num_masks for sample in samples)), device=logits[0].device)
-        all_reduce(num_phrases, op='mean')
-        truth = torch.cat([sample.has_target for sample in samples]).float()
-        return F.binary_cross_entropy_with_logits(torch.cat(logits), truth, reduction='sum') / num_phrases
-
     def _losses(self, grounded: list[GroundingSample], coarse_logits: list[Tensor]) -> dict[str, Tensor]:
-        """Average over the masks of the batch: coarse on the mask head's grid, refined in the image frame.
-
-        Masks of phrases without a target take no part: that they are empty is what the existence head says.
-        Where the LMM reads padding around the image, the coarse loss leaves it out, as F-LMM does.
-        In a distributed run the sums are divided by the mean number of masks of a process: gradients, which are
-        averaged over processes, then weigh each mask of the whole batch alike, however images are spread.
-        """
-        present = [sample.has_target for sample in grounded]
-        num_masks = torch.cat(present).sum().to(coarse_logits[0].device, torch.float32)
-        all_reduce(num_masks, op='mean')
-        num_masks = num_masks.clamp(min=1e-6)  # 0 only where there is no mask at all, and no loss of one
-        inside, coarse_targets = [], []
-        for sample, logits in zip(grounded, coarse_logits, strict=True):
-            if self.padding_cut == 'exact':
-                rows, columns = image_cells(sample.meta_data, logits.shape[-2:])
-                coarse_targets.append(area_coverage(sample.masks, logits.shape[-2:])[:, rows, columns])
-                inside.append(logits[:, rows, columns])
-            else:  # what is cut out is laid over the image, so the image is laid over it
-                rows, columns = whole_cells(sample.meta_data, logits.shape[-2:])
-                inside.append(logits[:, rows, columns])
-                coarse_targets.append(area_coverage(sample.gt_masks, inside[-1].shape[-2:]))
-        refined_logits = [sample.sam_pred_masks for sample in grounded]
-        refined_targets = [sample.gt_masks.float() for sample in grounded]
-        coarse_mask, coarse_dice = self._mean_losses(inside, coarse_targets, present, num_masks)
-        refined_mask, refined_dice = self._mean_losses(refined_logits, refined_targets, present, num_masks)
-        return {
-            'loss_mask': coarse_mask,
-            'loss_dice': coarse_dice,
-            'sam_loss_mask': refined_mask,
-            'sam_loss_dice': refined_dice,
-        }
-
-    def _mean_losses(
-        self, logits: list[Tensor], targets: list[Tensor], present: list[Tensor], num_masks: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        pairs = [(x[there], y[there]) for x, y, there in zip(logits, targets, present, strict=True) if there.any()]
-        if not pairs:
-            nothing = sum(x.sum() for x in logits) * 0  # a sum that still reaches every parameter
-            return nothing, nothing
-        mask = sum(self.loss_mask(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
-        dice = sum(self.loss_dice(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
-        return mask, dice
+        return mask_losses(
+            grounded,
+            coarse_logits,
+            loss_mask=self.loss_mask,
+            loss_dice=self.loss_dice,
+            padding_cut=self.padding_cut,
+        )
 
 
 def _shows_image(sample: GroundingSample, grid: Sequence[int]) -> Tensor:

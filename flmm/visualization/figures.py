@@ -48,6 +48,7 @@ class PhraseRow:
     heat: np.ndarray | None
     masks: dict[str, np.ndarray]
     ious: dict[str, float]
+    absent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +129,7 @@ def _draw_row(axes: dict[str, Axes], row: PhraseRow) -> None:
     for column, axis in axes.items():
         axis.set_axis_off()
         title = f'{column}, IoU {row.ious[column]:.2f}' if column in row.ious else column
+        title += ', not there' if column in row.absent else ''
         if column in row.masks:
             axis.imshow(spotlight_mask(row.image, row.masks[column]))
         elif column == 'image':
@@ -174,12 +176,16 @@ def _rows(sample: GroundingSample) -> Iterator[PhraseRow]:
         masks['truth'] = sample.gt_masks
         scores = list(phrase_scores(sample))
     for index, phrase in enumerate(sample.phrases):
+        absent = set() if sample.exists is None or sample.exists[index] else set(SOURCES)
+        if sample.gt_masks is not None and not sample.has_target[index]:
+            absent.add('truth')
         yield PhraseRow(
             phrase=phrase,
             image=image,
             heat=attention_map(sample.mask_attentions[index], sample.meta_data, size),
             masks={name: shrunk_mask(bitmaps[index], size) for name, bitmaps in masks.items()},
-            ious={score.source: score.iou for score in scores[index :: sample.num_masks]},
+            ious={score.source: score.iou for score in scores[index :: sample.num_masks] if score.has_target},
+            absent=frozenset(absent),
         )
 
 

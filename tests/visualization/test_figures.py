@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -249,3 +251,18 @@ def test_a_sample_without_image_or_attention_is_named():
     sample.mask_attentions = None
     with pytest.raises(ValueError, match=r"sample of 'folder/photo.jpg' holds no attention; draw what mode='tensor'"):
         draw_heads(sample, heads={0: [0]})
+
+
+def test_what_is_not_there_is_said_and_has_no_iou():
+    sample = random_sample(2)
+    truths = sample.gt_masks.clone()
+    truths[1] = False
+    judged = replace(sample, gt_masks=truths, exists=torch.tensor([False, False]), existence=torch.tensor([0.2, 0.1]))
+
+    axes = np.array(draw_phrases([judged]).axes).reshape(2, len(COLUMNS))
+
+    titles = [[axis.get_title(loc='left') for axis in row[2:]] for row in axes]
+    assert titles == [
+        ['coarse, IoU 0.00, not there', 'refined, IoU 0.00, not there', 'truth'],
+        ['coarse, not there', 'refined, not there', 'truth, not there'],
+    ]

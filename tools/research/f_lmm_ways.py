@@ -13,7 +13,7 @@ from torch import Tensor
 
 from flmm.datasets import RefCOCO2PNG
 from flmm.geometry import masks_to_boxes, resize_logits
-from flmm.models import FrozenLMM, UNetHead, grounding_model
+from flmm.models import FrozenLMM, UNetHead, losses
 from flmm.models.mask_head import mask_refiner
 from flmm.models.sam import SamFrame
 from flmm.structures import GroundingSample
@@ -28,13 +28,13 @@ def nearest_coverage(_: Callable) -> Callable:
     return lambda masks, size: F.interpolate(masks[None].float(), size=tuple(size))[0]
 
 
-def losses_on_resized_truth(losses: Callable) -> Callable:
+def losses_on_resized_truth(model_losses: Callable) -> Callable:
     def changed(self: FrozenLMM, grounded: list[GroundingSample], coarse: list[Tensor]) -> dict[str, Tensor]:
         resized = [
             replace(sample, gt_masks=F.interpolate(sample.masks[None].float(), size=sample.gt_masks.shape[-2:])[0] > 0)
             for sample in grounded
         ]
-        return losses(self, resized, coarse)
+        return model_losses(self, resized, coarse)
 
     return changed
 
@@ -75,7 +75,7 @@ def starting_near_zero(init_weights: Callable) -> Callable:
 
 PATCHES = {
     'near_zero': patched(UNetHead, 'init_weights', starting_near_zero),
-    'coarse_nearest': patched(grounding_model, 'area_coverage', nearest_coverage),
+    'coarse_nearest': patched(losses, 'area_coverage', nearest_coverage),
     'refined_resized': patched(FrozenLMM, '_losses', losses_on_resized_truth),
     'box_one_past': patched(mask_refiner, 'masks_to_boxes', boxes_one_past),
     'padding': patched(SamFrame, 'logits_from_image', padded_with_lowest_of_all),

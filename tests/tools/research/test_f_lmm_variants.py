@@ -8,7 +8,7 @@ import torch
 from f_lmm_ways import PATCHES
 
 from flmm.config import read_config
-from flmm.models import grounding_model
+from flmm.models import losses
 from flmm.models.mask_head import mask_refiner
 
 CONFIG = Path(__file__).parents[3] / f_lmm_variants.CONFIG
@@ -33,9 +33,9 @@ def test_overrides_fit_the_config(name):
 def test_a_patch_holds_while_the_variant_runs():
     masks = torch.zeros(1, 4, 4, dtype=torch.bool)
     masks[0, 1:, 1:] = True
-    boxes, coverage = mask_refiner.masks_to_boxes(masks), grounding_model.area_coverage(masks, (2, 2))
+    boxes, coverage = mask_refiner.masks_to_boxes(masks), losses.area_coverage(masks, (2, 2))
     with PATCHES['box_one_past'](), PATCHES['coarse_nearest']():
         assert (mask_refiner.masks_to_boxes(masks) - boxes).tolist() == [[0, 0, 1, 1]]
-        assert grounding_model.area_coverage(masks, (2, 2)).tolist() == [[[0, 0], [0, 1]]]
+        assert losses.area_coverage(masks, (2, 2)).tolist() == [[[0, 0], [0, 1]]]
     assert torch.equal(mask_refiner.masks_to_boxes(masks), boxes)
-    assert torch.equal(grounding_model.area_coverage(masks, (2, 2)), coverage)
+    assert torch.equal(losses.area_coverage(masks, (2, 2)), coverage)
