@@ -36,9 +36,12 @@ class GRefCocoDataset(RefCocoDataset):
         self.skip_no_target = skip_no_target
         super().__init__(**kwargs)
 
-    def split_refs(self, files: RefCocoFiles) -> list[dict]:
-        """Return the refs of the split, in each the list of its annotations' ids as ``ann_id``; empty: no target."""
-        refs = [ref for ref in files.grefs(self.split_file) if ref['split'] == self.split]
+    def read_refs(self, files: RefCocoFiles) -> list[dict]:
+        """Return the refs of all splits."""
+        return files.grefs(self.split_file)
+
+    def targets_of(self, refs: list[dict]) -> list[dict]:
+        """Return refs of the split with the list of its annotations' ids as ``ann_id`` in each; empty: no target."""
         kept = [
             {**ref, 'ann_id': list(dict.fromkeys(ref['ann_id']))}
             for ref in refs

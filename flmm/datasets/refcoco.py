@@ -77,16 +77,21 @@ class RefCocoDataset(GroundingDataset):
         super()._join_prefix()
         self.split_file = os.path.join(self.data_root or '', self.split_file)
 
-    def split_refs(self, files: RefCocoFiles) -> list[dict]:
-        """Return the refs of the split, in each the list of its annotations' ids as ``ann_id``; empty: no target."""
-        return [{**ref, 'ann_id': [ref['ann_id']]} for ref in files.refs(self.split_file) if ref['split'] == self.split]
+    def read_refs(self, files: RefCocoFiles) -> list[dict]:
+        """Return the refs of all splits."""
+        return files.refs(self.split_file)
+
+    def targets_of(self, refs: list[dict]) -> list[dict]:
+        """Return refs of the split with the list of its annotations' ids as ``ann_id`` in each; empty: no target."""
+        return [{**ref, 'ann_id': [ref['ann_id']]} for ref in refs]
 
     def load_items(self) -> list[Item]:
         """Read both annotation files; return an item for each image that has refs in the split."""
         files, self._files = self._files or RefCocoFiles(), None  # not kept: workers would get a copy each
-        refs = self.split_refs(files)
+        all_refs = self.read_refs(files)
+        refs = self.targets_of([ref for ref in all_refs if ref['split'] == self.split])
         if not refs:
-            known = sorted({ref['split'] for ref in files.refs(self.split_file)})
+            known = sorted({ref['split'] for ref in all_refs})
             raise ValueError(
                 f'no sample in split {self.split!r} of {self.split_file!r}; check split and split_file: it has '
                 f'{brief(known)}'
