@@ -19,15 +19,15 @@ from flmm.registry import HOOKS
 
 @HOOKS.register_module()
 class CalibrateExistenceHook(Hook):
-    """Sets ``existence_head.threshold`` so that N-acc and T-acc on the validation data are best together.
+    """Sets ``existence_head.threshold`` so that the lower of N-acc and T-acc on validation data is as high as can be.
 
     N-acc is the share of phrases without a target that are judged to be absent, T-acc the share of those with a target
-    that are not. The threshold with the largest mean of both is taken (:func:`best_threshold`), the same in every
-    process. It lies in checkpoints, so tools/test.py finds what validation reported of the same epoch.
+    that are not (:func:`best_threshold`). The threshold is the same in every process. It lies in checkpoints, so
+    tools/test.py finds what validation reported of the same epoch.
 
-    It runs once more over the validation data: after each epoch before its checkpoint is written; where training counts
-    iterations, before each validation and at the end. With EMAHook the averaged model is what is calibrated, as it is
-    what is validated and saved.
+    It runs once more over the validation data, without making masks: after each epoch, before its checkpoint is
+    written; where training counts iterations, before each validation and at the end. With EMAHook the averaged model is
+    what is calibrated, as it is what is validated and saved.
     """
 
     priority = 'LOW'  # after EMAHook, before CheckpointHook
@@ -70,19 +70,21 @@ class CalibrateExistenceHook(Hook):
         scores, has_target = _judged(models[-1], runner)
         set_random_state(kept)
         name = runner.val_loop.dataloader.dataset.__class__.__name__
-        threshold, accuracy = best_threshold(scores, has_target, whose=name)
+        threshold, n_acc, t_acc = best_threshold(scores, has_target, whose=name)
         for model in models:
             model.existence_head.threshold.fill_(threshold)
         runner.logger.info(
-            f'existence: threshold {threshold:.4f}, mean of N-acc and T-acc {100 * accuracy:.1f} on '
+            f'existence: threshold {threshold:.4f}, N-acc {100 * n_acc:.1f} and T-acc {100 * t_acc:.1f} on '
             f'{len(scores)} phrases of the validation data'
         )
 
 
-def best_threshold(scores: Tensor, has_target: Tensor, *, whose: str) -> tuple[float, float]:
+def best_threshold(scores: Tensor, has_target: Tensor, *, whose: str) -> tuple[float, float, float]:
     """Choose the threshold from which on (``>=``) scores mean that there is a target.
 
     Candidates are the lowest score, by which every phrase has a target, and the midpoints between neighbouring scores.
+    The one with the largest minimum of N-acc and T-acc is taken, of equal ones that with the larger mean, then the
+    first. The largest mean alone is reached far from balance where few phrases decide it.
 
     Args:
         scores: [P] float32, of phrases.
@@ -90,13 +92,13 @@ def best_threshold(scores: Tensor, has_target: Tensor, *, whose: str) -> tuple[f
         whose: names the data in messages.
 
     Returns:
-        The first candidate with the best (N-acc + T-acc) / 2, and that mean, 0 to 1.
+        The threshold, and its N-acc and T-acc, 0 to 1.
 
     Raises:
         ValueError: all phrases have a target, or none has.
 
     >>> best_threshold(torch.tensor([0.1, 0.4, 0.6]), torch.tensor([False, True, True]), whose='val')
-    (0.25, 1.0)
+    (0.25, 1.0, 1.0)
     """
     if bool(has_target.all()) or not bool(has_target.any()):
         sort = 'with' if bool(has_target.all()) else 'without'
@@ -110,13 +112,15 @@ def best_threshold(scores: Tensor, has_target: Tensor, *, whose: str) -> tuple[f
     # With the k-th distinct score and all above it on the side of the targets:
     n_acc = (of_absent.cumsum(0) - of_absent).double() / of_absent.sum()
     t_acc = 1 - (of_present.cumsum(0) - of_present).double() / of_present.sum()
-    mean = (n_acc + t_acc) / 2
-    best = int((mean == mean.max()).nonzero()[0])
-    if best == 0:
-        return float(distinct[0]), float(mean[0])
-    below, above = distinct[best - 1], distinct[best]
-    middle = (below + above) / 2
-    return float(middle if middle > below else above), float(mean[best])  # there may be no number between them
+    worse = torch.minimum(n_acc, t_acc)
+    worst_best = worse == worse.max()
+    mean = torch.where(worst_best, n_acc + t_acc, 0)
+    best = int((worst_best & (mean == mean.max())).nonzero()[0])
+    threshold = distinct[best]
+    if best > 0:
+        middle = (distinct[best - 1] + distinct[best]) / 2
+        threshold = middle if middle > distinct[best - 1] else threshold  # there may be no number between them
+    return float(threshold), float(n_acc[best]), float(t_acc[best])
 
 
 @torch.no_grad()
@@ -127,14 +131,18 @@ def _judged(model: GroundingModel, runner: Runner) -> tuple[Tensor, Tensor]:
     found = []
     for batch in loader:
         with torch.autocast(model.data_preprocessor.device.type, enabled=runner.val_loop.fp16):
-            samples = model.val_step(batch)
+            samples = model.data_preprocessor(batch)['data_samples']
+            judged = [
+                sample.with_outputs(existence=existence)
+                for sample, existence in zip(samples, model.judge(samples), strict=True)
+            ]
         found += [
             [
                 (float(p), bool(t))
                 for sample in members
                 for p, t in zip(sample.existence, sample.has_target, strict=True)
             ]
-            for members in samples_by_item(samples)
+            for members in samples_by_item(judged)
         ]
     model.train(was_training)
     # Samplers deal items out in turn and repeat some at the end, so that each process gets as many.

@@ -12,7 +12,16 @@ from flmm.config import CHECKPOINT_KEYS, mappings_in
 from flmm.features.file_state import is_remote
 
 CONTENT = '<compared by content>'
-NOT_FROZEN = ('mask_head', 'loss_mask', 'loss_dice', 'padding_cut', 'data_preprocessor', 'compiled', 'existence')
+NOT_FROZEN = (
+    'mask_head',
+    'loss_mask',
+    'loss_dice',
+    'padding_cut',
+    'data_preprocessor',
+    'compiled',
+    'existence',
+    'trained_masks',
+)
 """Keys of a config of the model that features don't depend on."""
 
 

@@ -86,16 +86,16 @@ class FrozenLMM(GroundingModel):
         heads = choose_heads(
             num_heads=self.num_heads, attention_layers=attention_layers(text_config), layers=layers, heads=heads
         )
-        depth = max(heads) + 1
+        # Before the rest: a model that takes trained masks compares how it reads with how they were trained.
+        self.heads, self.depth = heads, max(heads) + 1
+        self.merge, self.coarse_attention = merge, coarse_attention
         super().__init__(
             lmm=lmm,
             num_channels=self.num_views * sum(map(len, heads.values())),
             hidden_size=self.hidden_size,
-            depth=depth,
+            depth=self.depth,
             **kwargs,
         )
-        self.heads, self.depth = heads, depth
-        self.merge, self.coarse_attention = merge, coarse_attention
         if not isinstance(lmm, LMMWithoutWeights):
             lmm.set_attn_implementation({'text_config': CAPTURING_SDPA})
 

@@ -15,6 +15,7 @@ from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
 from flmm.geometry import FrameMetaData, image_cells, processed_to_image, resize_logits, whole_cells
+from flmm.models.checkpoints import load_trained
 from flmm.models.fingerprints import different_part, weights_fingerprint
 from flmm.models.finite import check_finite
 from flmm.models.losses import check_truth, existence_loss, mask_losses
@@ -69,6 +70,8 @@ class GroundingModel(BaseModel):
             ``{'mask_head': {'dynamic': True}}``. None by default.
         existence: config of the head that judges whether a phrase is in the image at all, such as
             ``dict(type='ExistenceHead')``. None judges nothing: every phrase is taken to be there.
+        trained_masks: checkpoint of the same model without ``existence``. What makes masks comes from there and stays,
+            and the existence head alone is trained: no mask is made in training. None trains all together.
         data_preprocessor: defaults to GroundingDataPreprocessor.
 
     Raises:
@@ -90,6 +93,7 @@ class GroundingModel(BaseModel):
         padding_cut: str = 'exact',
         compiled: dict[str, dict[str, Any]] | None = None,
         existence: dict | None = None,
+        trained_masks: str | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
         if padding_cut not in ('exact', 'whole_cells'):
@@ -102,10 +106,6 @@ class GroundingModel(BaseModel):
         self.text_layer_weights = nn.Parameter(torch.zeros(depth)) if self.sam.use_text else None
         self.loss_mask = MODELS.build(loss_mask)
         self.loss_dice = MODELS.build(loss_dice)
-        self.existence_head: nn.Module | None = None
-        if existence is not None:
-            sizes = {'in_channels': num_channels, 'hidden_size': hidden_size, 'depth': depth}
-            self.existence_head = MODELS.build({**existence, **sizes})
         self.padding_cut = padding_cut
         self._compile(compiled or {})
         if not self.is_trained:
@@ -121,6 +121,18 @@ class GroundingModel(BaseModel):
                 )
             self.sam.requires_grad_(requires_grad=False)
         keep_trainable_state(self, frozen=FROZEN if self.is_trained else (*FROZEN, 'sam'))
+        self.trains_masks = trained_masks is None
+        if trained_masks is not None:
+            if existence is None:
+                raise ValueError(
+                    f'trained_masks is {trained_masks!r}, but there is no existence head to train; add one'
+                )
+            load_trained(self, trained_masks)  # which has no existence head: so it is built behind this
+            self.requires_grad_(requires_grad=False)
+        self.existence_head: nn.Module | None = None
+        if existence is not None:
+            sizes = {'in_channels': num_channels, 'hidden_size': hidden_size, 'depth': depth}
+            self.existence_head = MODELS.build({**existence, **sizes})
         self.train()
 
     @property
@@ -188,20 +200,26 @@ class GroundingModel(BaseModel):
         """Do nothing: every part comes initialised or loaded, and the frozen ones must stay as they are."""
 
     @torch.no_grad()
-    def encode(self, samples: list[GroundingSample]) -> list[FrozenFeatures]:
-        """Return what the frozen parts say of each sample: what it carries already, or else computed."""
+    def encode(self, samples: list[GroundingSample], *, for_masks: bool = True) -> list[FrozenFeatures]:
+        """Return what the frozen parts say of each sample: what it carries already, or else computed.
+
+        Args:
+            samples: the samples.
+            for_masks: whether SAM's image encoder is run, too; without it ``image_embedding`` of what is computed is
+                empty, and no mask can be made.
+        """
         for sample in samples:
             if sample.features is not None and sample.features.made_by is not None:
                 self._check_made_by(sample.image_path, sample.features.made_by)
         unknown = [sample for sample in samples if sample.features is None]
-        computed = iter(self._frozen_features(unknown)) if unknown else iter(())
+        computed = iter(self._frozen_features(unknown, for_masks=for_masks)) if unknown else iter(())
         return [next(computed) if sample.features is None else sample.features for sample in samples]
 
-    def _frozen_features(self, samples: list[GroundingSample]) -> list[FrozenFeatures]:
+    def _frozen_features(self, samples: list[GroundingSample], *, for_masks: bool) -> list[FrozenFeatures]:
         attentions, hidden_states = self.run_lmm(samples)
         # One image in several samples (a phrase each) is the same object, and SAM's encoder is what costs most.
         images, index = distinct([sample.image for sample in samples], same=operator.is_)
-        embeddings = self.sam.encode_images(images)
+        embeddings = self.sam.encode_images(images) if for_masks else [{}] * len(images)
         return [
             FrozenFeatures(attentions=maps, hidden_states=states, image_embedding=embeddings[i])
             for i, maps, states in zip(index, attentions, hidden_states, strict=True)
@@ -234,6 +252,9 @@ class GroundingModel(BaseModel):
             )
         if mode == 'loss':
             check_truth(data_samples, existence=self.existence_head is not None)
+            if not self.trains_masks:
+                logits = self._existence_logits(data_samples, self.encode(data_samples, for_masks=False))
+                return {'loss_existence': existence_loss(data_samples, logits)}
         with torch.set_grad_enabled(mode != 'predict' and torch.is_grad_enabled()):
             features = self.encode(data_samples)
             grounded, coarse_logits = self._ground(data_samples, features)
@@ -331,6 +352,18 @@ class GroundingModel(BaseModel):
             self.existence_head(read.attentions, read.hidden_states, sample.tokens_per_mask).float()
             for sample, read in zip(samples, features, strict=True)
         ]
+
+    @torch.no_grad()
+    def judge(self, samples: list[GroundingSample]) -> list[Tensor]:
+        """Return the existence of the phrases of each sample, [M_i] float32 in 0..1, without making masks.
+
+        Raises:
+            ValueError: the model has no existence head.
+        """
+        if self.existence_head is None:
+            raise ValueError("the model judges no existence; build it with existence=dict(type='ExistenceHead')")
+        logits = self._existence_logits(samples, self.encode(samples, for_masks=False))
+        return [each.sigmoid() for each in logits]
 
     def _losses(self, grounded: list[GroundingSample], coarse_logits: list[Tensor]) -> dict[str, Tensor]:
         return mask_losses(

@@ -18,40 +18,44 @@ def tensors(scores, truth):
 
 
 @pytest.mark.parametrize(
-    ('scores', 'truth', 'threshold', 'mean'),
+    ('scores', 'truth', 'threshold', 'n_acc', 't_acc'),
     [
-        ([0.25, 0.75], [0, 1], 0.5, 1.0),
-        ([0.75, 0.25], [1, 0], 0.5, 1.0),
-        ([0.1, 0.2, 0.3, 0.4], [0, 1, 0, 1], 0.15, 0.75),  # as good as 0.35: the first
-        ([0.2, 0.4, 0.4, 0.8], [0, 0, 1, 1], 0.3, 0.75),  # equal scores stay together; 0.6 is as good
-        ([0.9, 0.1], [0, 1], 0.1, 0.5),  # worse than chance: all are there
-        ([0.5, 0.5], [0, 1], 0.5, 0.5),
-        ([0.2, 0.6, 0.6, 0.6, 0.9], [0, 0, 0, 0, 1], 0.75, 1.0),
+        ([0.25, 0.75], [0, 1], 0.5, 1.0, 1.0),
+        ([0.75, 0.25], [1, 0], 0.5, 1.0, 1.0),
+        ([0.1, 0.2, 0.3, 0.4], [0, 1, 0, 1], 0.15, 0.5, 1.0),  # as good as 0.35: the first; 0.25 has the smaller mean
+        ([0.2, 0.4, 0.4, 0.8], [0, 0, 1, 1], 0.3, 0.5, 1.0),  # equal scores stay together; 0.6 is as good
+        ([0.9, 0.1], [0, 1], 0.1, 0.0, 1.0),  # worse than chance: all are there
+        ([0.5, 0.5], [0, 1], 0.5, 0.0, 1.0),
+        ([0.2, 0.6, 0.6, 0.6, 0.9], [0, 0, 0, 0, 1], 0.75, 1.0, 1.0),
+        # The mean is larger at 0.3, where N-acc is 0.25 and T-acc 1.
+        ([0.1, 0.6, 0.7, 0.8, 0.5, 0.55, 0.65, 0.75], [0, 0, 0, 0, 1, 1, 1, 1], 0.625, 0.5, 0.5),
     ],
 )
-def test_the_threshold_in_closed_form(scores, truth, threshold, mean):
-    assert best_threshold(*tensors(scores, truth), whose='val') == pytest.approx((threshold, mean), abs=1e-7)
+def test_the_threshold_in_closed_form(scores, truth, threshold, n_acc, t_acc):
+    found = best_threshold(*tensors(scores, truth), whose='val')
+    assert found == pytest.approx((threshold, n_acc, t_acc), abs=1e-7)
 
 
 def test_the_threshold_is_the_best_of_all():
     rng = np.random.default_rng(0)
     for _ in range(30):
         scores, truth = tensors(rng.random(40).round(2), rng.random(40) < 0.4)
-        threshold, mean = best_threshold(scores, truth, whose='val')
+        threshold, n_acc, t_acc = best_threshold(scores, truth, whose='val')
 
         def accuracy(value, scores=scores, truth=truth):
             verdict = scores >= value
-            return (float((~verdict[~truth]).double().mean()) + float(verdict[truth].double().mean())) / 2
+            return float((~verdict[~truth]).double().mean()), float(verdict[truth].double().mean())
 
-        assert accuracy(threshold) == pytest.approx(mean, abs=1e-12)
-        assert mean == pytest.approx(max(accuracy(value) for value in np.linspace(0, 1.001, 2003)), abs=1e-12)
+        assert accuracy(threshold) == pytest.approx((n_acc, t_acc), abs=1e-12)
+        best = max((min(accuracy(value)), sum(accuracy(value))) for value in np.linspace(0, 1.001, 2003))
+        assert (min(n_acc, t_acc), n_acc + t_acc) == pytest.approx(best, abs=1e-12)
 
 
 def test_neighbours_without_a_number_between_them_stay_apart():
     low = torch.tensor(0.7)
     high = torch.nextafter(low, torch.tensor(1.0))
-    threshold, mean = best_threshold(torch.stack([low, high]), torch.tensor([False, True]), whose='val')
-    assert mean == 1.0
+    threshold, *accuracies = best_threshold(torch.stack([low, high]), torch.tensor([False, True]), whose='val')
+    assert accuracies == [1.0, 1.0]
     assert low < torch.tensor(threshold) <= high
 
 

@@ -36,11 +36,11 @@ def oracle(head, attentions, states):
         for cell in attentions.double().flatten(1).T
     ]
     tokens = []
-    share = weights['layer_weights'].exp() / weights['layer_weights'].exp().sum()
+    share = weights['layer_weights'].exp() / weights['layer_weights'].exp().sum(1, keepdim=True)
     for token in states.double().unbind(1):
         centred = token - token.mean(1, keepdim=True)
         normal = centred / (centred.pow(2).mean(1, keepdim=True) + 1e-5).sqrt()
-        tokens.append(gelu(linear('read_tokens.0', share @ normal)))
+        tokens.append(gelu(linear('read_tokens.0', (share @ normal).flatten())))
     read = [
         reduce(torch.stack(each)) for each in (cells, tokens) for reduce in (lambda x: x.amax(0), lambda x: x.mean(0))
     ]
@@ -51,7 +51,7 @@ def test_it_is_its_formula_and_phrases_do_not_mix(head):
     torch.manual_seed(1)
     attentions, states = torch.rand(2, 3, 4, 5) / 20, torch.randn(2, 5, 6)
     with torch.no_grad():
-        head.layer_weights.copy_(torch.tensor([0.3, -0.4]))
+        head.layer_weights.copy_(torch.tensor([[0.3, -0.4], [1.0, 0.2]]))
     logits = head(attentions, states, [2, 3])
     expected = [oracle(head, attentions[0], states[:, :2]), oracle(head, attentions[1], states[:, 2:])]
     torch.testing.assert_close(logits.double(), torch.cat(expected), atol=1e-5, rtol=0)
