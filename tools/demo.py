@@ -1,6 +1,4 @@
-"""The whole way, small: make shapes, train, test against an untrained LMM and against no training, draw.
-
-``make demo`` runs this.
+"""The whole way, small: make shapes, train, test, compare with what was not trained, draw. ``make demo`` runs this.
 
 Everything goes through the tools that real training uses; this file only calls them in order and collects what they
 write. Results: work_dirs/demo/metrics.json, table.txt and pictures.png.
@@ -13,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -25,128 +24,150 @@ from flmm.evaluation import format_table, write_metrics
 from flmm.models.build import build_model
 from flmm.shapes import build_dataset
 from flmm.structures import GroundingSample
+from flmm.test_set_names import split_name
 from flmm.visualization import draw_phrases, save_figure
 
 ROOT = Path(__file__).parents[1]
-CONFIG, CONTROL = 'configs/shapes/demo.py', 'configs/shapes/demo_untrained_lmm.py'
+DEMO, CONTROL = 'configs/shapes/demo.py', 'configs/shapes/demo_untrained_lmm.py'
+NO_TARGET, EXISTENCE = 'configs/shapes/demo_no_target.py', 'configs/shapes/demo_existence.py'
 DATA = {'train': 640, 'val': 50, 'testA': 20, 'testB': 20}
 DIFFICULTY = 'medium'
 TRAINING_FREE_HEADS = (1, 3, 10)
-PICTURES = 10
-PROGRESS = re.compile(r'Epoch\(train\)\s+\[\d+\]\[\s*(\d+/\d+)\].*?eta: (\S+).*? loss: ([\d.]+)')
+IN_TABLE = ('mIoU', 'cIoU', 'gIoU', 'N_acc', 'T_acc')
+PICTURES = 12
+PROGRESS = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+/\d+)\].*?eta: (\S+).*? loss: ([\d.]+)')
 
 
-class ToolRun:
-    """A tool running in the background with its output in a log file."""
+def run_tool(tool: str, *arguments: str, log: Path, threads: int, show_progress: bool = False) -> None:
+    """Run a tool to its end with its output in a log file, and print training's progress as it comes.
 
-    def __init__(self, tool: str, *arguments: str, log: Path, threads: int) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self.name = ' '.join([f'tools/{tool}.py', *arguments])
-        self.log = log
-        self._file = log.open('w')
-        self._process = subprocess.Popen(
-            [sys.executable, f'tools/{tool}.py', *arguments],
-            stdout=self._file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, 'OMP_NUM_THREADS': str(threads)},
+    Raises:
+        RuntimeError: it failed; the message has the end of the log.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, f'tools/{tool}.py', *arguments]
+    environment = {**os.environ, 'OMP_NUM_THREADS': str(threads)}
+    with log.open('w') as output, log.open() as lines:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        while True:
+            running = process.poll() is None
+            for line in lines:
+                progress = PROGRESS.search(line)
+                if show_progress and progress:
+                    print('         epoch {}, iteration {}, {} left, loss {}'.format(*progress.groups()), flush=True)
+            if not running:
+                break
+            time.sleep(0.5)
+    if process.returncode:
+        raise RuntimeError(
+            f'{log.read_text()[-3000:]}\ntools/{tool}.py {" ".join(arguments)} failed with code {process.returncode}; '
+            f'the whole log is {log}'
         )
-
-    def wait(self, *, show_progress: bool = False) -> None:
-        """Wait for the end, printing training's progress as it comes."""
-        with self.log.open() as log:
-            while True:
-                running = self._process.poll() is None
-                for line in log:
-                    progress = PROGRESS.search(line)
-                    if show_progress and progress:
-                        print('         iteration {}, {} left, loss {}'.format(*progress.groups()), flush=True)
-                if not running:
-                    break
-                time.sleep(0.5)
-        self._file.close()
-        if self._process.returncode:
-            print(self.log.read_text()[-3000:])
-            raise SystemExit(f'{self.name} failed with code {self._process.returncode}; the whole log is {self.log}')
 
 
 def pick_samples(config: Config) -> list[GroundingSample]:
-    """Take sentences of validation images one by one, each of another kind than the one before."""
-    dataset = config.test_dataloader.dataset
-    dataset.update(splits=['val'], protocols=['every_sentence'], indices=PICTURES)
-    items = Runner.build_dataloader(config.test_dataloader).dataset
-    return [samples[number % len(samples)] for number, samples in enumerate(items)]
+    """Take sentences of validation images one by one, each of another kind than the one before; every fourth absent."""
+    *loading, to_sample = config.val_dataloader.dataset.pipeline
+    config.val_dataloader.dataset.update(pipeline=[*loading, {**to_sample, 'concat': False}], indices=PICTURES)
+    picked = []
+    for number, samples in enumerate(Runner.build_dataloader(config.val_dataloader).dataset):
+        absent = [sample for sample in samples if not bool(sample.has_target.any())]
+        single = [
+            sample for sample in samples if bool(sample.has_target.any()) and sample.phrase_infos[0].kind != 'plural'
+        ]
+        choices = absent if absent and number % 4 == 3 else single
+        picked.append(choices[number % len(choices)])
+    return picked
+
+
+def collect(folders: dict[str, Path]) -> tuple[dict[str, float], str]:
+    """Put the figures of all runs into one dict, those of others than the demo under their names, and into a table."""
+    metrics, shown = {}, []
+    for name, folder in folders.items():
+        own = json.loads((folder / 'metrics.json').read_text())
+        del own['run']
+        shown.append({})
+        for key, value in own.items():
+            test_set, _, metric, *kind = key.split('/')
+            if not kind and metric.removesuffix('_low').removesuffix('_high') in IN_TABLE:
+                shown[-1][key] = value
+            is_own = name == 'demo' or split_name(test_set).dataset != 'shapes'
+            metrics[key if is_own else key.replace('shapes', name, 1)] = value
+    return metrics, format_table(*shown, names=list(folders))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--work-dir', default='work_dirs/demo')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
     args = parser.parse_args()
     os.chdir(ROOT)  # configs name data and assets relative to the repository
     start = time.time()
-    work_dir = Path(args.work_dir)
-    control_dir, free_dir = work_dir / 'untrained_lmm', work_dir / 'training_free'
+    cores = torch.get_num_threads()
+    threads = max(1, cores // 2)
+    folders = {
+        'demo': args.work_dir,
+        'existence': args.work_dir / 'existence',
+        'untrained_lmm': args.work_dir / 'untrained_lmm',
+    }
+    free_dir = args.work_dir / 'training_free'
+    folders |= {f'training_free_{top}': free_dir / str(top) for top in TRAINING_FREE_HEADS}
+    checkpoint, judging = args.work_dir / 'epoch_1.pth', folders['existence'] / 'epoch_10.pth'
 
     def announce(what: str) -> None:
         print(f'[{time.time() - start:4.0f} s] {what}', flush=True)
 
-    announce(f'drawing {sum(DATA.values())} scenes ({DIFFICULTY}) to data/shapes')
-    cores = torch.get_num_threads()
-    build_dataset('data/shapes', num_images=DATA, difficulty=DIFFICULTY, seed=0, workers=cores)
-
-    # Two processes with half of the cores each: small tensors do not fill more.
-    threads = max(1, cores // 2)
-    announce('training mask head and SAM over the frozen demo LMM, and beside it over an untrained one')
-    control = ToolRun('train', CONTROL, '--work-dir', str(control_dir), log=control_dir / 'train.log', threads=threads)
-    trained = ToolRun('train', CONFIG, '--work-dir', str(work_dir), log=work_dir / 'train.log', threads=threads)
-    # Four layers are too few to leave the first two out.
-    heads = ToolRun(
-        'select_heads',
-        *(CONFIG, '--by', 'localization', '--skip-layers', '0', '--num-images', '100', '--training-free'),
-        *('--top', *map(str, TRAINING_FREE_HEADS), '--work-dir', str(free_dir)),
-        log=free_dir / 'select_heads.log',
-        threads=threads,
-    )
-    trained.wait(show_progress=True)
-    control.wait()
-    heads.wait()
-
-    announce('testing on val, testA and testB, all others on val: first sentence of each object, and every sentence')
-    checkpoint, control_checkpoint = (
-        Path(folder, 'last_checkpoint').read_text().strip() for folder in (work_dir, control_dir)
-    )
-    trained = ToolRun(
-        'test', CONFIG, checkpoint, '--work-dir', str(work_dir), log=work_dir / 'test.log', threads=threads
-    )
-    first_sentence = '+test_dataloader.dataset.protocols=(first_sentence,)'
-    beside = [('untrained_lmm', control_dir, [CONTROL, control_checkpoint], [])]
-    for top in TRAINING_FREE_HEADS:
-        config = str(free_dir / f'{Path(CONFIG).stem}_training_free_{top}.py')
-        beside.append((f'training_free_{top}', free_dir / str(top), [config], [first_sentence]))
-    for name, folder, tested, options in beside:
-        ToolRun(
-            'test',
-            *(*tested, '--work-dir', str(folder)),
-            *('--cfg-options', f'test_dataloader.dataset.name={name}', 'test_dataloader.dataset.splits=(val,)'),
-            *options,
-            log=folder / 'test.log',
+    def run(tool: str, config: str, *arguments: str, folder: Path, show_progress: bool = False) -> None:
+        announce(f'{tool}: {config}')
+        log = folder / f'{tool}.log'
+        run_tool(
+            *(tool, config, *arguments, '--work-dir', str(folder)),
+            log=log,
             threads=threads,
-        ).wait()
-    trained.wait()
+            show_progress=show_progress,
+        )
 
-    metrics = {}
-    for folder in (work_dir, *(folder for _, folder, _, _ in beside)):
-        metrics |= json.loads((folder / 'metrics.json').read_text())
-    write_metrics(metrics, work_dir / 'metrics.json')
-    table = format_table(metrics)
-    (work_dir / 'table.txt').write_text(table + '\n')
+    def train_demo() -> None:
+        run('train', DEMO, folder=folders['demo'], show_progress=True)
 
+    def train_existence() -> None:
+        masks = f'model.trained_masks={checkpoint}'
+        run('train', EXISTENCE, '--cfg-options', masks, folder=folders['existence'])
+        run('test', NO_TARGET, str(judging), folder=folders['existence'])
+
+    def train_beside() -> None:
+        run_tool('cache_features', EXISTENCE, log=folders['existence'] / 'cache_features.log', threads=threads)
+        run('train', CONTROL, folder=folders['untrained_lmm'])
+
+    def test_beside() -> None:
+        val = ('--cfg-options', 'test_dataloader.dataset.splits=(val,)')
+        run('test', DEMO, str(checkpoint), folder=folders['demo'])
+        run('test', CONTROL, str(folders['untrained_lmm'] / 'epoch_1.pth'), *val, folder=folders['untrained_lmm'])
+        # Four layers are too few to leave the first two out.
+        how = ('--by', 'localization', '--skip-layers', '0', '--num-images', '100', '--training-free')
+        run('select_heads', DEMO, *how, '--top', *map(str, TRAINING_FREE_HEADS), folder=free_dir)
+        for top in TRAINING_FREE_HEADS:
+            config = str(free_dir / f'{Path(DEMO).stem}_training_free_{top}.py')
+            run(
+                'test', config, *val, '+test_dataloader.dataset.protocols=(first_sentence,)', folder=free_dir / str(top)
+            )
+
+    announce(f'drawing {sum(DATA.values())} scenes ({DIFFICULTY}) to data/shapes')
+    build_dataset('data/shapes', num_images=DATA, difficulty=DIFFICULTY, seed=0, workers=cores)
+    # Two tools at a time with half of the cores each: small tensors do not fill more.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for together in ((train_demo, train_beside), (train_existence, test_beside)):
+            for done in [pool.submit(step) for step in together]:
+                done.result()
+
+    metrics, table = collect(folders)
+    write_metrics(metrics, args.work_dir / 'metrics.json')
+    (args.work_dir / 'table.txt').write_text(table + '\n')
     announce('drawing pictures')
-    config = read_config(CONFIG)
+    config = read_config(NO_TARGET)
     init_default_scope(config.default_scope)
-    model = build_model(config, checkpoint=checkpoint).eval()
-    grounded = model(pick_samples(config), mode='predict')
-    save_figure(draw_phrases(grounded), work_dir / 'pictures.png')
-    announce(f'done: {work_dir}/metrics.json, table.txt, pictures.png')
+    model = build_model(config, checkpoint=judging).eval()
+    save_figure(draw_phrases(model(pick_samples(config), mode='predict')), args.work_dir / 'pictures.png')
+    announce(f'done: {args.work_dir}/metrics.json, table.txt, pictures.png')
     print(table)
 
 
