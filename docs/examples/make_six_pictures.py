@@ -19,7 +19,7 @@ def labelme_file(sample: SceneSample, name: str) -> dict:
     shapes = [
         {
             'label': reference.sentences[0].text,
-            'points': sample.scene.shapes[reference.shape_index].contours[0].round(2).tolist(),
+            'points': sample.scene.shapes[reference.shape_indices[0]].contours[0].round(2).tolist(),
             'group_id': None,
             'shape_type': 'polygon',
             'flags': {},
