@@ -54,7 +54,8 @@ def panoptic_ids(picture: np.ndarray) -> np.ndarray:
 
 def _read(path: str, *, mode: str) -> np.ndarray:
     try:
-        with open_regular(path) as file, Image.open(file) as picture:
+        # of the other formats JPEG changes pixels, and EPS runs code
+        with open_regular(path) as file, Image.open(file, formats=['PNG']) as picture:
             # of palettes the indices count, not the grey of their colours
             if mode == 'L' and picture.mode not in ('L', '1', 'P', 'I', 'I;16'):
                 raise ValueError(f'is the file {path!r} of mode {picture.mode}, expected one channel')
@@ -64,4 +65,4 @@ def _read(path: str, *, mode: str) -> np.ndarray:
     except FileNotFoundError as error:
         raise ValueError(f'is the file {path!r}, which does not exist') from error
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f'is the file {path!r}, which cannot be read as a picture ({error})') from error
+        raise ValueError(f'is the file {path!r}, which cannot be read as a PNG ({error})') from error

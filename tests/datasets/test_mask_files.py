@@ -56,7 +56,7 @@ def test_a_mask_file_is_every_pixel_that_is_not_zero(tmp_path, mode):
     ('mask', 'content', 'problem'),
     [
         ('panoptic', None, 'which does not exist'),
-        ('png', b'no picture', 'which cannot be read as a picture'),
+        ('png', b'no picture', 'which cannot be read as a PNG'),
         ('panoptic', Image.new('L', (2, 2), 7), 'of mode L, expected RGB'),
         ('png', Image.new('RGB', (2, 2), 'red'), 'of mode RGB, expected one channel'),
         ('png', Image.new('L', (2, 2)), 'in which all pixels are 0'),

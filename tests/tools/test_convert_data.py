@@ -111,6 +111,6 @@ def test_png_on_real_images(tmp_path):
         }
     )  # fmt: skip
     found = read(out)
-    assert [item['text'] for item in found] == [item['text'] for item in expected]
-    assert [item['phrase_infos'] for item in found] == [item['phrase_infos'] for item in expected]
+    for key in ('text', 'phrase_infos', 'caption'):
+        assert [item[key] for item in found] == [item[key] for item in expected]
     assert all(map(np.array_equal, masks(found), masks(expected)))
