@@ -120,6 +120,8 @@ def main() -> None:
     if out.exists() and not args.overwrite:
         raise ValueError(f'--out {args.out!r} exists; name another, or add --overwrite')
     lines, left_out = args.convert(args)
+    if not lines:
+        raise ValueError(f'there is no phrase with a mask in the {args.layout} files; {len(left_out)} left out')
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open('w', encoding='utf-8', newline='\n') as file:
         file.writelines(json.dumps(line, ensure_ascii=False) + '\n' for line in lines)

@@ -32,7 +32,7 @@ class ReasonSegDataset(GroundingDataset):
     'short': its tables have a column of each.
 
     The authors' masks are drawn on the picture as EXIF turns it, so the pipeline needs
-    ``PILLoadImageFromFile(orientation='apply')``.
+    ``PILLoadImageFromFile(orientation='apply')``. The log counts targets of which more than a tenth lies outside.
 
     >>> ReasonSegDataset(name='reason_seg_val', data_root='data/reason_seg/ReasonSeg', data_prefix=dict(img_path='val'))
 
@@ -77,7 +77,7 @@ class ReasonSegDataset(GroundingDataset):
         if not isinstance(texts, list) or not texts:
             raise ValueError(f'{where} has text {reprlib.repr(texts)}, expected a list of strings')
         if not isinstance(is_sentence, bool):
-            raise ValueError(f'{where} has is_sentence {is_sentence!r}, expected true or false')
+            raise ValueError(f'{where} has is_sentence {reprlib.repr(is_sentence)}, expected true or false')
         try:
             for text in texts:
                 prepare_phrase(text, lowercase=True)

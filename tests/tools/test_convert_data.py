@@ -62,6 +62,11 @@ def test_coco_says_what_it_leaves_out(tmp_path, capsys):
         run_tool('convert_data', 'coco', path, '--out', out)
     run_tool('convert_data', 'coco', path, '--out', out, '--skip-broken', '--split', 'val')
 
+    path.write_text(json.dumps(content | {'annotations': []}))
+    with pytest.raises(ValueError, match='there is no phrase with a mask in the coco files; 6 left out'):
+        run_tool('convert_data', 'coco', path, '--out', tmp_path / 'empty.jsonl')
+    assert not (tmp_path / 'empty.jsonl').exists()
+
     printed = capsys.readouterr().out
     assert 'left out: annotation 100 of ann_file' in printed
     assert '6 lines with 6 phrases, 0 of them without target; 1 left out' in printed

@@ -14,6 +14,7 @@ from flmm.datasets.annotation_file import ID_FORM, is_id
 from flmm.datasets.drawn_shapes import points_of, shapes_of
 from flmm.datasets.grounding_dataset import Item, Target
 from flmm.datasets.masks import encode_mask
+from flmm.files import LONGEST_PATH
 from flmm.images import read_image_size
 from flmm.json_files import read_json
 from flmm.rle import encode_masks
@@ -68,7 +69,7 @@ def _item(path: Path, *, images: str | Path) -> tuple[Item, list[str]]:
     content, where = read_json(str(path), setting='annotation'), f'annotation {str(path)!r}'
     shapes = shapes_of(content, where=where)
     named = content.get('imagePath')
-    if not isinstance(named, str) or not named:
+    if not isinstance(named, str) or not 0 < len(named) <= LONGEST_PATH:
         raise ValueError(f'{where} has imagePath {reprlib.repr(named)}, expected the path of its picture')
     picture = os.path.normpath(path.parent / PureWindowsPath(named).as_posix())  # which may hold backslashes
     name = os.path.relpath(picture, images)
@@ -78,8 +79,8 @@ def _item(path: Path, *, images: str | Path) -> tuple[Item, list[str]]:
     stated = (content.get('imageHeight'), content.get('imageWidth'))
     if stated not in ((None, None), (height, width)):
         raise ValueError(
-            f'{where} was made on {stated[0]}x{stated[1]} px (height x width), its picture {picture!r} has '
-            f'{height}x{width}; take the picture that was annotated'
+            f'{where} was made on {"x".join(map(reprlib.repr, stated))} px (height x width), its picture {picture!r} '
+            f'has {height}x{width}; take the picture that was annotated'
         )
     item = Item(img_path=name, img_id=name, annotated_size=(height, width))
     instances: dict[tuple, list] = collections.defaultdict(list)
@@ -88,7 +89,7 @@ def _item(path: Path, *, images: str | Path) -> tuple[Item, list[str]]:
         group = shape.get('group_id')
         try:
             label = prepare_phrase(shape['label'], lowercase=True)
-            if group is not None and not is_id(group):
+            if group is not None and (not is_id(group) or group == ''):
                 raise ValueError(f'it has group_id {reprlib.repr(group)}, expected {ID_FORM}, or null')
             mask = _mask_of(shape, size=(height, width))
             instances[label, ('shape', index) if group is None else str(group)].append((shape['label'], mask))
@@ -108,7 +109,7 @@ def _mask_of(shape: dict, *, size: tuple[int, int]) -> list | dict:
     """Return the polygons or the RLE of a shape. Messages of errors don't say whose."""
     kind, points = shape.get('shape_type') or 'polygon', points_of(shape, where='it')
     needed = {'polygon': 'three or more', 'rectangle': 2, 'oriented_rectangle': 4, 'circle': 2, 'mask': 2}
-    if not isinstance(kind, str):
+    if not isinstance(kind, str) or len(kind) > 50:
         raise ValueError(f"it has shape_type {reprlib.repr(kind)}, expected a string such as 'polygon'")
     if kind not in needed:
         raise ValueError(f'it is a {kind}, which has no area; draw a polygon, or leave such shapes out')
