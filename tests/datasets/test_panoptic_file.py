@@ -66,7 +66,7 @@ BROKEN = {
     ),
     'unknown category': (
         ['annotations', 1, 'segments_info', 1, 'category_id', 3],
-        f"segment 1 of the {OF_5} has category_id 3, which is none of 'categories'; mend it, or get the original file again",
+        f"segment 1 of the {OF_5} has category_id 3, which is none of 'categories'; mend it, or get",
     ),
 }
 
