@@ -1,9 +1,12 @@
 """Files that others name: kept inside a folder, and read only if they are regular files."""
 
 import os
+import reprlib
 import stat
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
+
+LONGEST_PATH = 4096
 
 
 def path_inside(root: str | os.PathLike, name: str, *, allow_outside: bool = False) -> Path:
@@ -15,7 +18,7 @@ def path_inside(root: str | os.PathLike, name: str, *, allow_outside: bool = Fal
         allow_outside: whether ``name`` may lead out of ``root``: by an absolute path, by '..', or through a link.
 
     Raises:
-        ValueError: the name is no text or empty, holds a NUL or a lone surrogate, or leads out of ``root``.
+        ValueError: the name is no text, empty or too long, holds a NUL or a lone surrogate, or leads out of ``root``.
     """
     check_file_name(name, allow_outside=allow_outside)
     path = Path(root, name)
@@ -42,10 +45,12 @@ def check_file_name(name: str, *, allow_outside: bool = False) -> None:
     """Refuse names that lead out of any folder, as :func:`path_inside` does; looks at no file.
 
     Raises:
-        ValueError: the name is no text or empty, holds a NUL or a lone surrogate, is absolute, or holds '..'.
+        ValueError: the name is no text, empty or too long, holds a NUL or a lone surrogate, is absolute, or has '..'.
     """
     if not isinstance(name, str) or not name.strip() or '\0' in name:
         raise ValueError(f'path {name!r} is no name of a file')
+    if len(name) > LONGEST_PATH:
+        raise ValueError(f'path {reprlib.repr(name)} is longer than the {LONGEST_PATH} characters that a path can have')
     try:
         os.fsencode(name)  # by which names of files that are no Unicode pass
     except UnicodeEncodeError as error:

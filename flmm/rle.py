@@ -56,12 +56,14 @@ def check_rle(rle: dict, *, size: tuple[int, int] | None = None) -> dict[str, An
     if size is None:
         size = _size_of(found)
     if not isinstance(found, (list, tuple)) or list(found) != list(size):
-        raise ValueError(f'has size {found!r}, the image has {list(size)}')
+        raise ValueError(f'has size {reprlib.repr(found)}, the image has {list(size)}')
     if not counts or not isinstance(counts, (list, str, bytes)):
-        raise ValueError(f'is an RLE whose counts are {counts!r}, expected a list of runs or a compressed string')
+        raise ValueError(
+            f'is an RLE whose counts are {reprlib.repr(counts)}, expected a list of runs or a compressed string'
+        )
     is_list = isinstance(counts, list)
     for run in counts if is_list else ():
-        if not isinstance(run, Integral) or isinstance(run, bool):
+        if not isinstance(run, Integral) or isinstance(run, bool) or run > AREA_LIMIT:
             raise ValueError(f'is an RLE with the run {reprlib.repr(run)}, expected whole numbers of px')
     runs = np.array(counts, dtype=object) if is_list else _decompress(counts)  # JSON has integers of any length
     if runs.min() < 0 or runs.sum() != size[0] * size[1]:

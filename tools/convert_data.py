@@ -21,6 +21,7 @@ from flmm.datasets.importers import coco_items, items_to_lines, labelme_items, t
 from flmm.datasets.refs_file import load_refs
 from flmm.images import read_image_size
 from flmm.registry import DATASETS
+from flmm.text import prepare_phrase
 
 Line = dict[str, Any]
 
@@ -42,7 +43,6 @@ def convert_png(args: argparse.Namespace) -> tuple[list[Line], list[str]]:
     files = {'ann_file': os.path.abspath(args.narratives), 'panoptic_file': os.path.abspath(args.panoptic)}
     prefix = {'img_path': '', 'panoptic_path': os.path.abspath(args.panoptic_pictures)}
     dataset = DATASETS.build({'type': 'PNGDataset', 'data_prefix': prefix, 'lazy_init': True, **files})
-    print('of each narrative its phrases are kept, not the words between them; PNGDataset reads both')
     return to_json_lines([(args.split, dataset)]), []
 
 
@@ -73,7 +73,11 @@ def print_summary(lines: list[Line], left_out: list[str]) -> None:
     without = sum('no_target' in phrase for phrase in phrases)
     print(f'{len(lines)} lines with {len(phrases)} phrases, {without} of them without target; {len(left_out)} left out')
     texts = [
-        collections.Counter(phrase['phrase'] for phrase in line['phrases'] if isinstance(phrase['phrase'], str))
+        collections.Counter(
+            prepare_phrase(phrase['phrase'], lowercase=True)
+            for phrase in line['phrases']
+            if isinstance(phrase['phrase'], str)
+        )
         for line in lines
     ]
     repeated = sum(count > 1 for counter in texts for count in counter.values())
@@ -91,7 +95,7 @@ def parse_args() -> argparse.Namespace:
     refcoco.add_argument('instances', help='instances.json')
     refcoco.add_argument('refs', help='refs(*).p')
     refcoco.set_defaults(convert=convert_refcoco)
-    png = layouts.add_parser('png', help='PNG (Panoptic Narrative Grounding): the phrases of narratives')
+    png = layouts.add_parser('png', help='PNG (Panoptic Narrative Grounding): narratives with their phrases')
     png.add_argument('narratives', help='png_coco_*.json')
     png.add_argument('panoptic', help='panoptic_*.json')
     png.add_argument('panoptic_pictures', help="the folder of that file's PNG pictures")
@@ -116,6 +120,8 @@ def main() -> None:
     if out.exists() and not args.overwrite:
         raise ValueError(f'--out {args.out!r} exists; name another, or add --overwrite')
     lines, left_out = args.convert(args)
+    if not lines:
+        raise ValueError(f'there is no phrase with a mask in the {args.layout} files; {len(left_out)} left out')
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open('w', encoding='utf-8', newline='\n') as file:
         file.writelines(json.dumps(line, ensure_ascii=False) + '\n' for line in lines)

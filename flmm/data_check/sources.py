@@ -77,10 +77,10 @@ def find_sources(config: Config, loaders: Sequence[str]) -> tuple[list[Source], 
                 for name, result in _build(part):
                     label = _unique(f'{loader}/{name}', sources)
                     try:
-                        if isinstance(result, ValueError):
+                        if isinstance(result, Exception):
                             raise result
                         source = _source(result, label=label, loader=loader)
-                    except ValueError as error:
+                    except (ValueError, TypeError) as error:
                         problems.append(Problem(kind='dataset', message=str(error), datasets=(label,)))
                         continue
                     if source is None:
@@ -104,11 +104,11 @@ def _parts(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield config
 
 
-def _build(config: dict[str, Any]) -> list[tuple[str, BaseDataset | ValueError]]:
+def _build(config: dict[str, Any]) -> list[tuple[str, BaseDataset | Exception]]:
     """Build what a config names: one dataset, or one for each split and protocol; each with its name."""
     try:
         built = DATASETS.build(config)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # TypeError: a setting that the class does not have
         splits = config.get('splits', ())
         if len(splits) > 1:  # each by itself, for those that can be built
             return [result for split in splits for result in _build({**config, 'splits': [split]})]

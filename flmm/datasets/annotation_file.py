@@ -9,9 +9,14 @@ from flmm.json_files import brief
 Id = int | str
 
 
+ID_FORM = 'an integer or a string (of at most 64 bits, or 200 characters)'
+
+
 def is_id(value: Any) -> bool:
-    """Return whether a value can be an id: 1.0 and True are no ids, since Python takes them for 1."""
-    return isinstance(value, (int, str)) and not isinstance(value, bool)
+    """Return whether a value can be an id (:data:`ID_FORM`): 1.0 and True cannot, since Python takes them for 1."""
+    if isinstance(value, str):
+        return len(value) <= 200
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def check_entry(entry: Any, *, keys: Iterable[str], where: str) -> None:
@@ -31,10 +36,26 @@ def check_entry(entry: Any, *, keys: Iterable[str], where: str) -> None:
     if missing:
         near = [key for key in entry if isinstance(key, str) and key.casefold() in missing]
         hint = f'; it has {near}, and capitals count' if near else ''
-        raise ValueError(f'{where} lacks {missing}{hint}; get the original file again')
+        raise ValueError(f'{where} lacks {missing}{hint}; add what is missing, or get the original file again')
     for key in keys:
         if (key == 'id' or key.endswith('_id')) and not is_id(entry[key]):
-            raise ValueError(f'{where} has {key} {reprlib.repr(entry[key])}, expected an integer or a string')
+            raise ValueError(f'{where} has {key} {reprlib.repr(entry[key])}, expected {ID_FORM}')
+
+
+def check_split(split: str, found: Iterable[str], *, where: str) -> None:
+    """Check that no entry is missed for the way in which its split is written, such as 'Val' where 'val' is asked for.
+
+    Args:
+        split: The one that is asked for.
+        found: Those of all entries.
+        where: Names the file, for messages.
+
+    Raises:
+        ValueError: another one differs from it in capitals or blanks alone.
+    """
+    for other in sorted(set(found) - {split}):
+        if other.strip().casefold() == split.strip().casefold():
+            raise ValueError(f'{where} has the split {other!r} beside {split!r}, which is asked for; write both alike')
 
 
 def by_id(entries: list[dict], *, key: str, where: str, describe: Callable[[dict], str]) -> dict[Id, dict]:

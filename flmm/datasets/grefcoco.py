@@ -37,17 +37,17 @@ class GRefCocoDataset(RefCocoDataset):
         super().__init__(**kwargs)
 
     def read_refs(self, files: RefCocoFiles) -> list[dict]:
-        """Return the refs of all splits."""
+        """Return the refs of all splits as the file has them."""
         return files.grefs(self.split_file)
 
     def targets_of(self, refs: list[dict]) -> list[dict]:
-        """Return refs of the split with the list of its annotations' ids as ``ann_id`` in each; empty: no target."""
+        """Return refs of the split with each of their annotations' ids once; those without target, if wanted."""
         kept = [
             {**ref, 'ann_id': list(dict.fromkeys(ref['ann_id']))}
             for ref in refs
             if ref['ann_id'] or not self.skip_no_target
         ]
-        if refs and not kept:
+        if not kept:
             raise ValueError(
                 f'no ref in split {self.split!r} of {self.split_file!r} has a target; set skip_no_target to False'
             )

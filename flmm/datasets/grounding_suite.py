@@ -3,7 +3,7 @@
 import reprlib
 from typing import Any
 
-from flmm.datasets.annotation_file import by_id, check_entry, is_id
+from flmm.datasets.annotation_file import ID_FORM, by_id, check_entry, is_id
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
 from flmm.datasets.masks import encode_mask
 from flmm.json_files import read_json_lines
@@ -49,7 +49,7 @@ class GroundingSuiteDataset(GroundingDataset):
         for where, entry in read_json_lines(self.ann_file, setting='ann_file'):
             check_entry(entry, keys=['idx', 'image_path', 'caption', 'segmentation'], where=where)
             if not is_id(entry['idx']):
-                raise ValueError(f'{where} has idx {reprlib.repr(entry["idx"])}, expected an integer or a string')
+                raise ValueError(f'{where} has idx {reprlib.repr(entry["idx"])}, expected {ID_FORM}')
             entries.append({**entry, 'where': where})
         by_id(entries, key='idx', where=f'idx of ann_file {self.ann_file!r}', describe=lambda entry: entry['where'])
         for entry in entries:
@@ -60,7 +60,7 @@ class GroundingSuiteDataset(GroundingDataset):
             if item.annotated_size != size:
                 raise ValueError(
                     f'{where} has a mask of {size[0]}x{size[1]} px (height x width), an earlier line of image {name!r} '
-                    f'has {item.annotated_size}; download the file again'
+                    f'has {item.annotated_size}; get the file again'
                 )
             item.targets.append(target)
         if not items:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flmm.datasets.annotation_file import check_split
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
 from flmm.datasets.json_lines_checks import MASK_FORMS, check_line, check_phrase
 from flmm.datasets.masks import encode_mask, fraction_outside
@@ -28,7 +29,8 @@ class JsonLinesDataset(GroundingDataset):
     """Images and phrases of a JSON lines file.
 
     A line is an object with ``image`` (its path below ``data_prefix['img_path']``), ``phrases``, and where wanted
-    ``height`` and ``width`` in px, ``split``, and ``id``, by which several lines of one image are told apart. Each of
+    ``height`` and ``width`` in px, ``split``, ``id``, by which several lines of one image are told apart, and
+    ``caption`` (as in :class:`flmm.datasets.grounding_dataset.Item`), which the phrases are part of. Each of
     ``phrases`` is an object with ``phrase``, a string or several of one meaning; and ``polygons`` ([x, y, x, y, ...]
     in px), ``rle`` (COCO's), ``png`` (the path of a file in which the mask is not 0), whose union is the mask, or
     ``no_target: true``. It may have ``ignore`` (an object with such masks), ``kind`` (a string, or one for each string
@@ -78,6 +80,8 @@ class JsonLinesDataset(GroundingDataset):
         if not items:
             found = f'no line of split {self.split!r}, but of {sorted(splits)}' if splits else 'no line'
             raise ValueError(f'ann_file {self.ann_file!r} has {found}; check ann_file and split')
+        if self.split is not None:
+            check_split(self.split, splits, where=f'ann_file {self.ann_file!r}')
         left_out = {'polygons that draw nothing': findings.polygons_left_out}
         self.log_left_out(left_out, source=repr(self.ann_file))
         self.log_outside(findings.fractions_outside, source=repr(self.ann_file))
@@ -92,7 +96,7 @@ class JsonLinesDataset(GroundingDataset):
         size = None if line.get('height') is None else (line['height'], line['width'])
         if size is None:  # an RLE knows what it was drawn on
             size = next((tuple(phrase['rle']['size']) for phrase in line['phrases'] if 'rle' in phrase), None)
-        item = Item(img_path=path, img_id=img_id, annotated_size=size)
+        item = Item(img_path=path, img_id=img_id, annotated_size=size, caption=line.get('caption'))
         for phrase, name in zip(line['phrases'], names, strict=True):
             mask, ignore = (
                 self._mask(masks, findings, size=size, where=whose) if masks else None

@@ -5,10 +5,11 @@ import reprlib
 from collections.abc import Collection
 from typing import Any
 
-from flmm.datasets.annotation_file import is_id
-from flmm.text import prepare_phrase
+from flmm.datasets.annotation_file import ID_FORM, is_id
+from flmm.json_files import brief
+from flmm.text import check_text, prepare_phrase
 
-LINE_KEYS = ('image', 'id', 'height', 'width', 'split', 'phrases')
+LINE_KEYS = ('image', 'id', 'height', 'width', 'split', 'phrases', 'caption')
 MASK_FORMS = {
     'polygons': 'a list of polygons, each a list [x, y, x, y, ...] in px',
     'rle': "COCO's RLE, an object with size [height, width] and counts",
@@ -34,7 +35,7 @@ def check_line(line: Any, *, where: str) -> None:
     if not isinstance(line['image'], str) or not line['image']:
         raise _unexpected('image', line['image'], 'the path of a picture below the image folder', where=where)
     if line.get('id') is not None and not is_id(line['id']):
-        raise _unexpected('id', line['id'], 'an integer or a string', where=where)
+        raise _unexpected('id', line['id'], ID_FORM, where=where)
     if line.get('split') is not None and (not isinstance(line['split'], str) or not line['split']):
         raise _unexpected('split', line['split'], "a string such as 'train'", where=where)
     if (line.get('height') is None) != (line.get('width') is None):
@@ -46,6 +47,8 @@ def check_line(line: Any, *, where: str) -> None:
         raise _unexpected('phrases', line['phrases'], 'a list of objects', where=where)
     if not line['phrases']:
         raise ValueError(f'{where} has no phrase; leave the image out')
+    if line.get('caption') is not None:
+        _check_caption(line['caption'], line['phrases'], where=where)
 
 
 def check_phrase(phrase: Any, *, where: str) -> None:
@@ -81,6 +84,24 @@ def check_phrase(phrase: Any, *, where: str) -> None:
 
 
 _FORMS = 'polygons, rle or png'
+
+
+def _check_caption(caption: Any, phrases: list, *, where: str) -> None:
+    is_list = isinstance(caption, list)
+    if not is_list or not all(isinstance(piece, (str, int)) and not isinstance(piece, bool) for piece in caption):
+        raise _unexpected('caption', caption, 'a list of strings and of numbers of phrases, from 0', where=where)
+    numbers = [piece for piece in caption if isinstance(piece, int)]
+    if sorted(numbers) != list(range(len(phrases))):
+        raise ValueError(
+            f'{where} has a caption of phrases {brief(numbers)}, expected each from 0 to {len(phrases) - 1}'
+        )
+    if any(isinstance(phrase, dict) and isinstance(phrase.get('phrase'), list) for phrase in phrases):
+        raise ValueError(f'{where} has a caption, and a list for phrase; write there the string that the caption has')
+    try:
+        for piece in caption:
+            check_text(str(piece))
+    except ValueError as error:
+        raise ValueError(f"{where}, key 'caption': {error}") from error
 
 
 def _check_texts(phrase: dict, *, where: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from flmm.files import open_regular
+from flmm.images import MAX_IMAGE_PIXELS
 
 
 def is_file_mask(mask: Any) -> bool:
@@ -54,14 +55,22 @@ def panoptic_ids(picture: np.ndarray) -> np.ndarray:
 
 def _read(path: str, *, mode: str) -> np.ndarray:
     try:
-        with open_regular(path) as file, Image.open(file) as picture:
-            # of palettes the indices count, not the grey of their colours
-            if mode == 'L' and picture.mode not in ('L', '1', 'P', 'I', 'I;16'):
-                raise ValueError(f'is the file {path!r} of mode {picture.mode}, expected one channel')
-            if mode == 'RGB' and picture.mode != 'RGB':
-                raise ValueError(f'is the file {path!r} of mode {picture.mode}, expected RGB, as COCO panoptic has')
-            return np.asarray(picture)
+        # of the other formats JPEG changes pixels, and EPS runs code
+        with open_regular(path) as file, Image.open(file, formats=['PNG']) as picture:
+            is_too_large = picture.width * picture.height > MAX_IMAGE_PIXELS
+            if not is_too_large:
+                picture.load()
     except FileNotFoundError as error:
         raise ValueError(f'is the file {path!r}, which does not exist') from error
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f'is the file {path!r}, which cannot be read as a picture ({error})') from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f'is the file {path!r}, which cannot be read as a PNG ({error})') from error
+    if is_too_large:
+        raise ValueError(
+            f'is the file {path!r} of {picture.width} x {picture.height} px, more than {MAX_IMAGE_PIXELS:,}'
+        )
+    # of palettes the indices count, not the grey of their colours
+    if mode == 'L' and picture.mode not in ('L', '1', 'P', 'I', 'I;16'):
+        raise ValueError(f'is the file {path!r} of mode {picture.mode}, expected one channel')
+    if mode == 'RGB' and picture.mode != 'RGB':
+        raise ValueError(f'is the file {path!r} of mode {picture.mode}, expected RGB, as COCO panoptic has')
+    return np.asarray(picture)

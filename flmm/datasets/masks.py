@@ -48,7 +48,7 @@ def encode_mask(segmentation: Any, *, size: tuple[int, int]) -> tuple[dict, list
             drawn += rles
         else:
             left_out.append(index)
-    if not drawn or (size != (1, 1) and all(map(_in_unit_square, polygons))):  # which may draw the first pixel
+    if not drawn or (size != (1, 1) and all(map(in_unit_square, polygons))):  # which may draw the first pixel
         reasons = dict.fromkeys(_why_empty(polygon, size=size) for polygon in polygons)
         raise ValueError(f'has {" and ".join(reasons)}' + ('' if drawn else '; it is empty (0 px)'))
     return coco_mask.merge(drawn), left_out
@@ -102,7 +102,8 @@ def _coordinates(polygon: Any, segmentation: list, *, size: tuple[int, int]) -> 
     return coordinates
 
 
-def _in_unit_square(polygon: np.ndarray) -> bool:
+def in_unit_square(polygon: np.ndarray) -> bool:
+    """Return whether coordinates, in any shape, are fractions of the image where px are expected."""
     return bool((np.abs(polygon - 0.5) <= 0.6).all())  # fractions of an image stick out a little, as pixels do
 
 
@@ -115,7 +116,7 @@ def _why_empty(polygon: np.ndarray, *, size: tuple[int, int]) -> str:
     if len(polygon) < 6 or len(polygon) % 2:
         return 'a polygon of fewer than three points or an odd number of coordinates'
     points = polygon.reshape(-1, 2)
-    if _in_unit_square(polygon):
+    if in_unit_square(polygon):
         return 'a polygon in coordinates of 0 to 1, expected px (multiply x by the width and y by the height)'
     if (points.max(axis=0) <= 0).any() or (points.min(axis=0) >= size[::-1]).any():
         return f'a polygon outside the image of {size[0]}x{size[1]} px ({_extent(points)})'

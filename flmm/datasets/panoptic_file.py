@@ -5,7 +5,7 @@ import reprlib
 from dataclasses import dataclass
 from typing import Any
 
-from flmm.datasets.annotation_file import check_entry, entries_by_id
+from flmm.datasets.annotation_file import Id, check_entry, entries_by_id, is_id
 from flmm.datasets.instances_file import check_image
 from flmm.json_files import read_json
 
@@ -21,7 +21,7 @@ def to_number(value: Any) -> int | None:
     """
     if isinstance(value, str) and re.fullmatch('[0-9]{1,18}', value):
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and is_id(value) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,8 @@ class PanopticFile:
             )
         ]
         self._images, self._annotations = (
-            {to_number(key): entry for key, entry in entries.items()} for entries in found[:2]
+            _by_number(entries, where=f'{name!r} of panoptic_file {path!r}')
+            for name, entries in zip(lists[:2], found[:2], strict=True)
         )
         self._things = {}
         for key, category in found[2].items():
@@ -108,7 +109,7 @@ class PanopticFile:
         for index, segment in enumerate(segments):
             segment_id, thing = self._segment(segment, where=f'segment {index} of the {whose}')
             if segment_id in things:
-                raise ValueError(f'{whose} has segment {segment_id} twice; get the original file again')
+                raise ValueError(f'{whose} has segment {segment_id} twice; remove one, or get the original file again')
             things[segment_id] = thing
         return PanopticImage(
             file_name=image['file_name'], picture_name=annotation['file_name'], size=size, things=things
@@ -121,6 +122,21 @@ class PanopticFile:
             raise ValueError(f'{where} has id {segment["id"]!r}, expected a colour, R + 256 G + 65536 B, that is not 0')
         if category_id not in self._things:
             raise ValueError(
-                f"{where} has category_id {category_id!r}, which is none of 'categories'; get the original file again"
+                f"{where} has category_id {category_id!r}, which is none of 'categories'; mend it, or get "
+                'the original file again'
             )
         return number, self._things[category_id]
+
+
+def _by_number(entries: dict[Id, dict], *, where: str) -> dict[int, dict]:
+    found: dict[int, tuple[Id, dict]] = {}
+    for key, entry in entries.items():
+        number = to_number(key)
+        if number is None:
+            raise ValueError(f'{where} has the image {key!r}, expected an integer or a string of digits')
+        if number in found:
+            raise ValueError(
+                f'{where} has id {found[number][0]!r} and {key!r} twice; remove one, or get the original file again'
+            )
+        found[number] = (key, entry)
+    return {number: entry for number, (_, entry) in found.items()}

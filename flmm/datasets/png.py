@@ -136,8 +136,8 @@ class PNGDataset(GroundingDataset):
         for segment_id in given:
             if to_number(segment_id) not in image.things:
                 raise ValueError(
-                    f'{where} has segment_id {segment_id!r}, which image {image.file_name!r} does not have in '
-                    f'panoptic_file {self.panoptic_file!r}; take both files of the same release and split'
+                    f'{where} has segment_id {reprlib.repr(segment_id)}, which image {image.file_name!r} does not '
+                    f'have in panoptic_file {self.panoptic_file!r}; take both files of the same release and split'
                 )
         ids = list(dict.fromkeys(map(to_number, given)))
         left_out['segment ids that a phrase has twice'] += len(given) - len(ids)

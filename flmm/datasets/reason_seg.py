@@ -11,6 +11,7 @@ import numpy as np
 
 from flmm.datasets.drawn_shapes import points_of, shapes_of
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
+from flmm.datasets.masks import fraction_outside, in_unit_square
 from flmm.images import read_image_size
 from flmm.json_files import read_json
 from flmm.registry import DATASETS
@@ -31,7 +32,7 @@ class ReasonSegDataset(GroundingDataset):
     'short': its tables have a column of each.
 
     The authors' masks are drawn on the picture as EXIF turns it, so the pipeline needs
-    ``PILLoadImageFromFile(orientation='apply')``.
+    ``PILLoadImageFromFile(orientation='apply')``. The log counts targets of which more than a tenth lies outside.
 
     >>> ReasonSegDataset(name='reason_seg_val', data_root='data/reason_seg/ReasonSeg', data_prefix=dict(img_path='val'))
 
@@ -59,9 +60,12 @@ class ReasonSegDataset(GroundingDataset):
             odd = min(set(names) ^ set(annotated))
             missing = '.json' if odd in names else '.jpg'
             raise ValueError(f'folder {str(folder)!r} has no {odd + missing!r}; unpack the archive again')
-        return [self._item(name) for name in names]
+        fractions: dict[str, float] = {}
+        items = [self._item(name, fractions) for name in names]
+        self.log_outside(fractions, source=f'folder {str(folder)!r}')
+        return items
 
-    def _item(self, name: str) -> Item:
+    def _item(self, name: str, fractions: dict[str, float]) -> Item:
         path = self.image_path(f'{name}.jpg', where=self.data_prefix['img_path'])
         annotation = os.path.splitext(path)[0] + '.json'
         where = f'annotation {annotation!r}'
@@ -73,7 +77,7 @@ class ReasonSegDataset(GroundingDataset):
         if not isinstance(texts, list) or not texts:
             raise ValueError(f'{where} has text {reprlib.repr(texts)}, expected a list of strings')
         if not isinstance(is_sentence, bool):
-            raise ValueError(f'{where} has is_sentence {is_sentence!r}, expected true or false')
+            raise ValueError(f'{where} has is_sentence {reprlib.repr(is_sentence)}, expected true or false')
         try:
             for text in texts:
                 prepare_phrase(text, lowercase=True)
@@ -86,6 +90,12 @@ class ReasonSegDataset(GroundingDataset):
         painted = paint_shapes(labelled, size=(height, width))
         if not (painted == TARGET).any():
             raise ValueError(f'{where} has no pixel of a target, in a picture of {height}x{width} px; check its shapes')
+        targets = [points for label, points in labelled if value_of(label) == TARGET]
+        if all(map(in_unit_square, targets)):
+            raise ValueError(f'{where} has a target in coordinates of 0 to 1, expected px')
+        # from three points on: of fewer, the mask is a line
+        polygons = [points.ravel().tolist() for points in targets if len(points) > 2]
+        fractions[name] = fraction_outside(polygons, size=(height, width)) if polygons else 0.0
         mask, ignore = encode_masks(np.stack([painted == TARGET, painted == IGNORE]))
         info = PhraseInfo(kind='long' if is_sentence else 'short')
         target = Target(
@@ -110,17 +120,20 @@ def paint_shapes(shapes: Sequence[tuple[str, np.ndarray]], *, size: tuple[int, i
     Returns:
         [height, width] uint8: 1 of the target, 255 where ignored, else 0.
     """
-    used = [
-        (IGNORE if 'ignore' in label.lower() else TARGET, points.astype(np.int32))
-        for label, points in shapes
-        if label.lower() != 'flag'
-    ]
+    used = [(value, points.astype(np.int32)) for label, points in shapes if (value := value_of(label)) is not None]
     areas = [np.count_nonzero(_paint(np.zeros(size, dtype=np.uint8), points, 1)) for _, points in used]
     painted = np.zeros(size, dtype=np.uint8)
     for index in np.argsort(areas, kind='stable')[::-1]:  # of equal ones the later first, as theirs
         value, points = used[index]
         _paint(painted, points, value)
     return painted
+
+
+def value_of(label: str) -> int | None:
+    """Return what a shape of this label is painted with; None where it is left out."""
+    if label.lower() == 'flag':
+        return None
+    return IGNORE if 'ignore' in label.lower() else TARGET
 
 
 def _paint(canvas: np.ndarray, points: np.ndarray, value: int) -> np.ndarray:

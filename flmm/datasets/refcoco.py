@@ -8,7 +8,7 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from flmm.datasets.annotation_file import Id, is_id
+from flmm.datasets.annotation_file import Id, check_split, is_id
 from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
 from flmm.datasets.instances_file import CheckedMask, check_annotation, check_image, load_instances
 from flmm.datasets.masks import encode_mask
@@ -78,24 +78,25 @@ class RefCocoDataset(GroundingDataset):
         self.split_file = os.path.join(self.data_root or '', self.split_file)
 
     def read_refs(self, files: RefCocoFiles) -> list[dict]:
-        """Return the refs of all splits."""
+        """Return the refs of all splits as the file has them."""
         return files.refs(self.split_file)
 
     def targets_of(self, refs: list[dict]) -> list[dict]:
-        """Return refs of the split with the list of its annotations' ids as ``ann_id`` in each; empty: no target."""
+        """Return refs of the split with the list of their annotations' ids as ``ann_id``; empty: no target."""
         return [{**ref, 'ann_id': [ref['ann_id']]} for ref in refs]
 
     def load_items(self) -> list[Item]:
         """Read both annotation files; return an item for each image that has refs in the split."""
         files, self._files = self._files or RefCocoFiles(), None  # not kept: workers would get a copy each
-        all_refs = self.read_refs(files)
-        refs = self.targets_of([ref for ref in all_refs if ref['split'] == self.split])
-        if not refs:
-            known = sorted({ref['split'] for ref in all_refs})
+        every_ref = self.read_refs(files)
+        splits = {ref['split'] for ref in every_ref}
+        if self.split not in splits:
             raise ValueError(
                 f'no sample in split {self.split!r} of {self.split_file!r}; check split and split_file: it has '
-                f'{brief(known)}'
+                f'{brief(sorted(splits))}'
             )
+        check_split(self.split, splits, where=f'split_file {self.split_file!r}')
+        refs = self.targets_of([ref for ref in every_ref if ref['split'] == self.split])
         images, annotations = files.instances(self.ann_file)
         items: dict[Id, Item] = {}
         masks: dict[Id, CheckedMask] = {}

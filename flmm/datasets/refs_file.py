@@ -10,6 +10,8 @@ from flmm.text import WordlessPhraseError, prepare_phrase
 
 REF_KEYS = ('ref_id', 'image_id', 'split', 'sentences')
 """What each ref must have, beside ``ann_id``."""
+PICKLE_STARTS = (b'\x80', b'(', b']')
+"""How a pickled list begins: protocol 2 and later, 0, 1. No JSON does, in any encoding."""
 NO_TARGET = -1
 """What gRefCOCO has for ann_id where a ref means nothing in the image."""
 
@@ -53,10 +55,10 @@ def load_grefs(path: str) -> list[dict[str, Any]]:
         ValueError: as :func:`load_refs`; -1 stands beside other ids; or ``no_target`` says otherwise than ``ann_id``.
     """
     content = read_regular_file(path, setting='split_file')
-    if _is_json(content):
-        refs = read_json(path, setting='split_file')
+    if content.startswith(PICKLE_STARTS):
+        refs = _unpickle(content, where=f'split_file {path!r}')
     else:
-        refs = _unpickle(content, where=f'split_file {path!r} is no JSON, and it')
+        refs = read_json(path, setting='split_file')
     found = []
     for index, ref in enumerate(_list_of_dicts(refs, path=path)):
         where = f'entry {index} of split_file {path!r}'
@@ -101,7 +103,7 @@ def _check_ref_ids(refs: list[dict[str, Any]], *, path: str) -> None:
 
 def _target_ids(ref: dict[str, Any], *, where: str) -> list[Id]:
     if 'ann_id' not in ref:
-        raise ValueError(f"{where} lacks ['ann_id']; get the original file again")
+        raise ValueError(f"{where} lacks ['ann_id']; add it, or get the original file again")
     given = ref['ann_id']
     ids = list(given) if isinstance(given, (list, tuple)) else [given]
     if not ids or not all(map(is_id, ids)):

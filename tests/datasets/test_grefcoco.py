@@ -114,17 +114,23 @@ SPLIT_FILE = "split_file '{root}/grefs(unc)'"
 ENTRY = f'entry 0 of {SPLIT_FILE}'
 BROKEN = {
     'cut off': (json.dumps(REFS).encode()[:-5], f'{SPLIT_FILE} is not JSON ('),
-    'pickle cut off': (pickle.dumps(REFS)[:-5], f'{SPLIT_FILE} is no JSON, and it is not a pickle of plain containers'),
-    'a page': (b'<html>', f'{SPLIT_FILE} is no JSON, and it is not a pickle of plain containers'),
-    'empty': (b'', f'{SPLIT_FILE} is no JSON, and it is not a pickle of plain containers'),
+    'pickle cut off': (pickle.dumps(REFS)[:-5], f'{SPLIT_FILE} is not a pickle of plain containers'),
+    'a page': (
+        b'<html>',
+        f"{SPLIT_FILE} is not JSON (Expecting value: line 1 column 1 (char 0); it begins with '<html>'); mend it",
+    ),
+    'empty': (b'', f'{SPLIT_FILE} is not JSON (it is empty)'),
     'a dict': ({'refs': []}, f'{SPLIT_FILE} holds dict, expected a list of dicts, one for each ref'),
     'numbers': ([1, 2], f'{SPLIT_FILE} holds list, expected a list of dicts'),
     'key twice': (
         json.dumps(REFS).replace('"split"', '"ann_id"').encode(),
         f"{SPLIT_FILE} has an object with the key 'ann_id' twice (",
     ),
-    'no ann_id': ({'ann_id': ...}, f"{ENTRY} lacks ['ann_id']; get the original file again"),
-    'no sentences': ({'sentences': ...}, f"{ENTRY} lacks ['sentences']; get the original file again"),
+    'no ann_id': ({'ann_id': ...}, f"{ENTRY} lacks ['ann_id']; add it, or get the original file again"),
+    'no sentences': (
+        {'sentences': ...},
+        f"{ENTRY} lacks ['sentences']; add what is missing, or get the original file again",
+    ),
     'no ids': ({'ann_id': []}, f'{ENTRY} has ann_id [], expected a list of integers or strings, [-1] for no target'),
     'null': ({'ann_id': None}, f'{ENTRY} has ann_id None, expected a list of integers or strings'),
     'a float': ({'ann_id': [30.0]}, f'{ENTRY} has ann_id [30.0], expected a list of integers or strings'),
@@ -179,7 +185,7 @@ def test_broken_files_are_named(tmp_path, kind):
 
 def test_a_malicious_pickle_does_not_run(tmp_path):
     files = write(tmp_path, refs=[*REFS, print], pickled=True)
-    with pytest.raises(ValueError, match=r'is no JSON, and it is not a pickle of plain .*it asks for builtins\.print'):
+    with pytest.raises(ValueError, match=r'is not a pickle of plain .*it asks for builtins\.print'):
         GRefCocoDataset(**files)
 
 

@@ -56,7 +56,9 @@ def test_a_mask_file_is_every_pixel_that_is_not_zero(tmp_path, mode):
     ('mask', 'content', 'problem'),
     [
         ('panoptic', None, 'which does not exist'),
-        ('png', b'no picture', 'which cannot be read as a picture'),
+        ('png', b'no picture', 'which cannot be read as a PNG'),
+        ('png', b'\x89PNG\r\n\x1a\n' + b'\0\0\0\x01IHDR\0' + b'\0' * 4, 'which cannot be read as a PNG'),
+        ('png', b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n', 'which cannot be read as a PNG'),
         ('panoptic', Image.new('L', (2, 2), 7), 'of mode L, expected RGB'),
         ('png', Image.new('RGB', (2, 2), 'red'), 'of mode RGB, expected one channel'),
         ('png', Image.new('L', (2, 2)), 'in which all pixels are 0'),
@@ -72,6 +74,14 @@ def test_what_is_no_mask_is_refused(tmp_path, mask, content, problem):
 
     with pytest.raises(ValueError, match=re.escape(problem)):
         mask_of_file({mask: str(path), 'ids': [5]} if mask == 'panoptic' else {mask: str(path)}, {})
+
+
+def test_files_of_more_pixels_than_images_may_have_are_not_decoded(tmp_path, monkeypatch):
+    path = str(tmp_path / 'mask.png')
+    Image.new('L', (3, 2), 1).save(path)
+    monkeypatch.setattr('flmm.datasets.mask_files.MAX_IMAGE_PIXELS', 5)
+    with pytest.raises(ValueError, match=re.escape(f'is the file {path!r} of 3 x 2 px, more than 5')):
+        mask_of_file({'png': path}, {})
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ BROKEN = {
     'segment a number': (['annotations', 1, 'segments_info', 0, 7], f'segment 0 of the {OF_5} is 7, expected a dict'),
     'segment twice': (
         ['annotations', 1, 'segments_info', 1, 'id', '7'],
-        f'{OF_5} has segment 7 twice; get the original file again',
+        f'{OF_5} has segment 7 twice; remove one, or get the original file again',
     ),
     'void': (
         ['annotations', 1, 'segments_info', 0, 'id', 0],
@@ -66,7 +66,7 @@ BROKEN = {
     ),
     'unknown category': (
         ['annotations', 1, 'segments_info', 1, 'category_id', 3],
-        f"segment 1 of the {OF_5} has category_id 3, which is none of 'categories'; get the original file again",
+        f"segment 1 of the {OF_5} has category_id 3, which is none of 'categories'; mend it, or get",
     ),
 }
 

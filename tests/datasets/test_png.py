@@ -171,8 +171,14 @@ BROKEN = {
     ),
     'no mask at all': (NARRATIVES[:1], "no caption of ann_file '{root}/png.json' has a mask; check that it is"),
     'no dict': (['cat'], "entry 0 of ann_file '{root}/png.json' is 'cat', expected a dict"),
-    'no image_id': ([1, 'image_id', ...], f"{ENTRY} lacks ['image_id']; get the original file again"),
-    'no segments': ([1, 'segments', ...], f"{ENTRY} lacks ['segments']; get the original file again"),
+    'no image_id': (
+        [1, 'image_id', ...],
+        f"{ENTRY} lacks ['image_id']; add what is missing, or get the original file again",
+    ),
+    'no segments': (
+        [1, 'segments', ...],
+        f"{ENTRY} lacks ['segments']; add what is missing, or get the original file again",
+    ),
     'capitals': (
         [{'image_id': 5, 'Segments': []}],
         "entry 0 of ann_file '{root}/png.json' lacks ['segments']; it has ['Segments'], and capitals count",
@@ -186,7 +192,10 @@ BROKEN = {
     'image a float': ([1, 'image_id', 5.0], f'{ENTRY} has image_id 5.0, expected an integer or a string'),
     'segments a dict': ([1, 'segments', {'0': 1}], f"{ENTRY} has segments {{'0': 1}}, expected a list of dicts"),
     'segment no dict': ([1, 'segments', 2, 'sky'], f"{SEGMENT} is 'sky', expected a dict"),
-    'no utterance': ([1, 'segments', 2, 'utterance', ...], f"{SEGMENT} lacks ['utterance']; get the original file"),
+    'no utterance': (
+        [1, 'segments', 2, 'utterance', ...],
+        f"{SEGMENT} lacks ['utterance']; add what is missing, or get the original file",
+    ),
     'utterance a number': (
         [1, 'segments', 2, 'utterance', 7],
         f"{SEGMENT}, key 'utterance': phrase 7 is of type int, expected a string",
@@ -199,7 +208,10 @@ BROKEN = {
         [1, 'segments', 3, 'utterance', '\ud800'],
         "segment 3 of entry 1 of ann_file '{root}/png.json', key 'utterance': phrase '\\ud800' holds the lone",
     ),
-    'no segment_ids': ([1, 'segments', 2, 'segment_ids', ...], f"{SEGMENT} lacks ['segment_ids']; get the original"),
+    'no segment_ids': (
+        [1, 'segments', 2, 'segment_ids', ...],
+        f"{SEGMENT} lacks ['segment_ids']; add what is missing, or get the original",
+    ),
     'segment_ids a string': (
         [1, 'segments', 2, 'segment_ids', '70000'],
         f"{SEGMENT} has segment_ids '70000', expected a list of ids, or [] for none",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flmm.data_check.problems import logged_warnings
 from flmm.datasets import LoadMasks, PILLoadImageFromFile, ReasonSegDataset, RefCOCO2PNG
 from flmm.datasets.reason_seg import paint_shapes
 from flmm.structures import PhraseInfo
@@ -166,6 +167,15 @@ def test_a_picture_stored_turned_is_drawn_on_as_it_is_seen(load, tmp_path):
 def test_what_is_broken_is_named(load, content, message):
     with pytest.raises(ValueError, match=re.escape(message).replace(r'\.\*', '.*')):
         load({'a': content})
+
+
+def test_targets_outside_their_picture_are_counted_in_the_log(load):
+    with logged_warnings() as warnings:
+        load({'a': {**CONTENT, 'shapes': [shape('target', box(4, 0, 12, 6))]}, 'b': CONTENT}).full_init()
+    assert len(warnings) == 1
+    assert re.search(
+        r"of 1 masks of folder '.*val' more than 10% lies outside the image, of annotation 'a' 50%", warnings[0]
+    )
 
 
 def test_missing_pictures_are_named(load, tmp_path):

@@ -259,7 +259,7 @@ def test_repeated_ref_ids_are_refused(tmp_path, other, ids):
     ('sentence', 'message'),
     [
         ('cat', " is 'cat', expected a dict"),
-        ({'sent': 'cat'}, " lacks ['raw']; get the original file again"),
+        ({'sent': 'cat'}, " lacks ['raw']; add what is missing, or get the original file again"),
         ({'raw': None}, ", key 'raw': phrase None is of type NoneType, expected a string"),
         ({'raw': b'cat'}, ", key 'raw': phrase b'cat' is of type bytes, expected a string"),
         ({'raw': 'a\ud800'}, ", key 'raw': phrase 'a\\ud800' holds the lone surrogate '\\ud800'"),

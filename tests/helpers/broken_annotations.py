@@ -54,6 +54,17 @@ class Layout:
     faults: list[Fault]
 
 
+def fault(name: str, plant: Callable[[Path], Any], message: str | None, **settings: Any) -> Fault:
+    """Make a fault; keyword arguments are its settings."""
+    return Fault(name=name, plant=plant, message=message, settings=settings)
+
+
+def without(faults: list[Fault], *names: str) -> list[Fault]:
+    """Take away faults that a layout does not have, or reads."""
+    assert set(names) <= {each.name for each in faults}
+    return [each for each in faults if each.name not in names]
+
+
 def edit_json(name: str, change: Callable[[Any], Any]) -> Callable[[Path], None]:
     """Plant a fault in a JSON file: ``change`` edits its value in place, or returns another."""
 
@@ -63,6 +74,19 @@ def edit_json(name: str, change: Callable[[Any], Any]) -> Callable[[Path], None]
         (root / name).write_text(json.dumps(value if changed is None else changed))
 
     return plant
+
+
+def edit_at(name: str, *place: str | int, **values: Any) -> Callable[[Path], None]:
+    """Plant values in the object at a place of a JSON file, such as ``'images', 0``; ``...`` takes a key away."""
+
+    def change(value: Any) -> None:
+        for step in place:
+            value = value[step]
+        value.update(values)
+        for key in [key for key, planted in values.items() if planted is ...]:
+            del value[key]
+
+    return edit_json(name, change)
 
 
 def edit_bytes(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:

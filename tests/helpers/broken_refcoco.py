@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from broken_annotations import Fault, Layout, edit_bytes, edit_json, file_faults, image_faults, json_faults
+from broken_annotations import Fault, Layout, edit_bytes, edit_json, fault, file_faults, image_faults, json_faults
 from tiny_refcoco import write_refcoco
 
 from flmm.datasets import RefCocoDataset
@@ -79,10 +79,6 @@ def build(root: Path, *, pipeline: list, **settings: Any) -> RefCocoDataset:
         pipeline=pipeline,
         **{'split': 'val', 'text_mode': 'original', **settings},
     )
-
-
-def fault(name: str, plant: Callable[[Path], Any], message: str | None, **settings: Any) -> Fault:
-    return Fault(name=name, plant=plant, message=message, settings=settings)
 
 
 REFS_FAULTS = [

@@ -62,6 +62,11 @@ def test_coco_says_what_it_leaves_out(tmp_path, capsys):
         run_tool('convert_data', 'coco', path, '--out', out)
     run_tool('convert_data', 'coco', path, '--out', out, '--skip-broken', '--split', 'val')
 
+    path.write_text(json.dumps(content | {'annotations': []}))
+    with pytest.raises(ValueError, match='there is no phrase with a mask in the coco files; 6 left out'):
+        run_tool('convert_data', 'coco', path, '--out', tmp_path / 'empty.jsonl')
+    assert not (tmp_path / 'empty.jsonl').exists()
+
     printed = capsys.readouterr().out
     assert 'left out: annotation 100 of ann_file' in printed
     assert '6 lines with 6 phrases, 0 of them without target; 1 left out' in printed
@@ -111,6 +116,6 @@ def test_png_on_real_images(tmp_path):
         }
     )  # fmt: skip
     found = read(out)
-    assert [item['text'] for item in found] == [item['text'] for item in expected]
-    assert [item['phrase_infos'] for item in found] == [item['phrase_infos'] for item in expected]
+    for key in ('text', 'phrase_infos', 'caption'):
+        assert [item[key] for item in found] == [item[key] for item in expected]
     assert all(map(np.array_equal, masks(found), masks(expected)))

@@ -10,9 +10,11 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 from PIL import Image
 
+from flmm.datasets.annotation_file import ID_FORM, is_id
 from flmm.datasets.drawn_shapes import points_of, shapes_of
 from flmm.datasets.grounding_dataset import Item, Target
 from flmm.datasets.masks import encode_mask
+from flmm.files import LONGEST_PATH
 from flmm.images import read_image_size
 from flmm.json_files import read_json
 from flmm.rle import encode_masks
@@ -26,8 +28,9 @@ CIRCLE_POINTS = 128
 def labelme_items(folder: str | Path, *, images: str | Path, skip_broken: bool = False) -> tuple[list[Item], list[str]]:
     """Read all ``*.json`` of a folder and of those below it, in the order of their paths.
 
-    A phrase is an instance: the shapes that share label and ``group_id``, or one shape without ``group_id``. Polygons,
-    rectangles, circles and masks are read; lines and points have no area. Points lie on the picture as EXIF turns it.
+    A phrase is an instance: the shapes that share ``group_id`` and label (in whatever capitals and blanks), or one
+    shape without ``group_id``. Polygons, rectangles, circles and masks are read; lines and points have no area. Points
+    lie on the picture as EXIF turns it.
 
     Args:
         folder: where the JSON files lie, in any depth.
@@ -66,7 +69,7 @@ def _item(path: Path, *, images: str | Path) -> tuple[Item, list[str]]:
     content, where = read_json(str(path), setting='annotation'), f'annotation {str(path)!r}'
     shapes = shapes_of(content, where=where)
     named = content.get('imagePath')
-    if not isinstance(named, str) or not named:
+    if not isinstance(named, str) or not 0 < len(named) <= LONGEST_PATH:
         raise ValueError(f'{where} has imagePath {reprlib.repr(named)}, expected the path of its picture')
     picture = os.path.normpath(path.parent / PureWindowsPath(named).as_posix())  # which may hold backslashes
     name = os.path.relpath(picture, images)
@@ -76,8 +79,8 @@ def _item(path: Path, *, images: str | Path) -> tuple[Item, list[str]]:
     stated = (content.get('imageHeight'), content.get('imageWidth'))
     if stated not in ((None, None), (height, width)):
         raise ValueError(
-            f'{where} was made on {stated[0]}x{stated[1]} px (height x width), its picture {picture!r} has '
-            f'{height}x{width}; take the picture that was annotated'
+            f'{where} was made on {"x".join(map(reprlib.repr, stated))} px (height x width), its picture {picture!r} '
+            f'has {height}x{width}; take the picture that was annotated'
         )
     item = Item(img_path=name, img_id=name, annotated_size=(height, width))
     instances: dict[tuple, list] = collections.defaultdict(list)
@@ -85,16 +88,19 @@ def _item(path: Path, *, images: str | Path) -> tuple[Item, list[str]]:
     for index, shape in enumerate(shapes):
         group = shape.get('group_id')
         try:
-            prepare_phrase(shape['label'], lowercase=True)
+            label = prepare_phrase(shape['label'], lowercase=True)
+            if group is not None and (not is_id(group) or group == ''):
+                raise ValueError(f'it has group_id {reprlib.repr(group)}, expected {ID_FORM}, or null')
             mask = _mask_of(shape, size=(height, width))
-            instances[shape['label'], ('shape', index) if group is None else str(group)].append(mask)
+            instances[label, ('shape', index) if group is None else str(group)].append((shape['label'], mask))
         except ValueError as error:
             problems.append(f'shape {index} ({shape["label"]!r}) of {where}: {error}')
-    for (label, _), masks in instances.items():
+    for instance in instances.values():
+        (label, *_), masks = zip(*instance, strict=True)
         if all(isinstance(mask, list) for mask in masks):
             mask = [polygon for polygons in masks for polygon in polygons]
         else:
-            mask = {'union': masks} if len(masks) > 1 else masks[0]
+            mask = {'union': list(masks)} if len(masks) > 1 else masks[0]
         item.targets.append(Target(texts=[(label, PhraseInfo())], mask=mask))
     return item, problems
 
@@ -103,6 +109,8 @@ def _mask_of(shape: dict, *, size: tuple[int, int]) -> list | dict:
     """Return the polygons or the RLE of a shape. Messages of errors don't say whose."""
     kind, points = shape.get('shape_type') or 'polygon', points_of(shape, where='it')
     needed = {'polygon': 'three or more', 'rectangle': 2, 'oriented_rectangle': 4, 'circle': 2, 'mask': 2}
+    if not isinstance(kind, str) or len(kind) > 50:
+        raise ValueError(f"it has shape_type {reprlib.repr(kind)}, expected a string such as 'polygon'")
     if kind not in needed:
         raise ValueError(f'it is a {kind}, which has no area; draw a polygon, or leave such shapes out')
     if len(points) < 3 if kind == 'polygon' else len(points) != needed[kind]:

@@ -57,6 +57,8 @@ def items_to_lines(items: Iterable[tuple[str | None, str, Item]]) -> Iterator[di
             line['split'] = split
         pictures: dict[str, np.ndarray] = {}
         line['phrases'] = [_phrase(target, item, pictures) for target in item.targets]
+        if item.caption is not None:
+            line['caption'] = item.caption
         yield line
 
 

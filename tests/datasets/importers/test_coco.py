@@ -81,6 +81,8 @@ def changed(**entry):
         ({'id': 20, 'segmentation': [[3, 3, 3, 3, 3, 3]]}, r"annotation 20 of .* has a polygon of one repeated point"),
         ({'id': 20, 'category_id': 9}, r'annotation 20 of .* has category_id 9, unknown to the file; mend it'),
         ({'id': 20, 'image_id': 9}, r'annotation 20 of .* has image_id 9, unknown to the file; mend it'),
+        ({'id': 20, 'category_id': '7'}, r"annotation 20 of .* has category_id '7', unknown to the file; mend it"),
+        ({'id': 20, 'iscrowd': '0'}, r"annotation 20 of .* has iscrowd '0', expected 0 or 1"),
     ],
 )  # fmt: skip
 def test_broken_annotations_stop_it_or_are_left_out_with_a_word(read, entry, message):
@@ -95,8 +97,28 @@ def test_broken_annotations_stop_it_or_are_left_out_with_a_word(read, entry, mes
         raise ValueError(left_out[0])
 
 
-def test_a_file_without_categories_is_refused(read):
-    with pytest.raises(ValueError, match=r"ann_file '.*' has no categories, whose names are the phrases"):
-        read({**INSTANCES, 'categories': []})
-    with pytest.raises(ValueError, match=r"entry 0 of 'categories' of ann_file .* lacks \['name'\]"):
-        read({**INSTANCES, 'categories': [{'id': 5}]})
+CATEGORY = r"category 5 of ann_file '.*instances\.json'"
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ({'categories': []}, r"ann_file '.*' has no categories, whose names are the phrases"),
+        ({'categories': {'5': 'cat'}}, r"'categories' of ann_file '.*' is .*, expected a list of dicts"),
+        ({'categories': [{'id': 5}]}, rf"{CATEGORY} lacks \['name'\]"),
+        ({'categories': [{'id': 5, 'name': 3}]}, rf"{CATEGORY}, key 'name': phrase 3 is of type int"),
+        ({'categories': [{'id': 5, 'name': ''}]}, rf"{CATEGORY}, key 'name': phrase '' has no letter or digit"),
+        ({'categories': [{'id': 5, 'name': 'a'}, {'id': 5, 'name': 'b'}]}, "has id 5 twice: entry 0 .name 'a'. and en"),
+        (
+            {'images': [{'id': 1, 'file_name': '../a.jpg'}]},
+            r"image 1 of ann_file '.*', key 'file_name': path '\.\./a\.jpg'",
+        ),
+        (
+            {'images': [{'id': 1, 'file_name': 'a.jpg'}, {'id': 2, 'file_name': './a.jpg'}]},
+            r"image 2 of ann_file '.*' has the file_name '\./a\.jpg' of image 1; make one entry of both",
+        ),
+    ],
+)
+def test_broken_files_are_refused(read, content, message):
+    with pytest.raises(ValueError, match=message):
+        read({**INSTANCES, **content})

@@ -100,6 +100,13 @@ def test_shapes_of_a_label_and_a_group_are_one_phrase(read):
     assert np.array_equal(masks(item), expected)
 
 
+def test_a_label_is_one_phrase_however_it_is_written(read):
+    parts = [('Cup ', 1, SQUARE), ('cup', '1', [[40, 5], [50, 5], [50, 25], [40, 25]]), ('cup', None, SQUARE)]
+    (item,), _ = read([shape(label, points, group_id=group) for label, group, points in parts])
+    assert [target.texts[0][0] for target in item.targets] == ['Cup ', 'cup']
+    assert np.array_equal(masks(item), [box(10, 5, 30, 25) | box(40, 5, 50, 25), box(10, 5, 30, 25)])
+
+
 def test_folders_and_backslashes(read, tmp_path):
     (tmp_path / 'sub').mkdir()
     read([shape('it', SQUARE)], name='b')
@@ -129,6 +136,11 @@ def test_points_lie_on_the_picture_as_it_is_seen(read, tmp_path):
         (shape('it', SQUARE, 'rectangle'), r'it is a rectangle of 4 points, expected 2'),
         (shape('it', [[7, 7], [7, 7], [7, 7]]), r'it has a polygon of one repeated point \(7, 7\); it is empty'),
         (shape('it', [[1, 1], [5]]), r'it has the point \[5\], expected two numbers in px'),
+        (shape('it', SQUARE, ['polygon']), r"it has shape_type \['polygon'\], expected a string such as 'polygon'"),
+        (shape('it', SQUARE, group_id=[1]), r'it has group_id \[1\], expected an integer or a string .*, or null'),
+        (shape('it', SQUARE, group_id=1.0), r'it has group_id 1\.0, expected an integer or a string'),
+        (shape('it', SQUARE, group_id=''), r"it has group_id '', expected an integer or a string"),
+        (shape('it', SQUARE, group_id=True), r'it has group_id True, expected an integer or a string'),
         (shape('?', SQUARE), r"shape 1 \('\?'\) of .*: phrase '\?' has no letter or digit"),
         (shape('it', [[4, 7], [6, 8]], 'mask'), r'it is a mask without a PNG in base64 under "mask"'),
         (shape('it', [[4, 7], [6, 8]], 'mask', mask='????'), r'it is a mask without a PNG in base64 under "mask"'),
@@ -162,6 +174,11 @@ def test_shapes_without_area_stop_it_or_are_left_out_with_a_word(read, drawn, me
             r"annotation '.*' has the picture '.*', outside the image folder '.*'; name another",
         ),
         ({'imagePath': 'nowhere.jpg'}, r"image '.*nowhere\.jpg' cannot be read \(it does not exist\)"),
+        ({'imagePath': 'a' * 5000}, r"annotation '.*a\.json' has imagePath 'aaa.*', expected the path of its picture"),
+        (
+            {'imageHeight': '40'},
+            r"was made on '40'x60 px \(height x width\), its picture .* has 40x60; take the picture",
+        ),
         ({'imageHeight': 41}, r'was made on 41x60 px \(height x width\), its picture .* has 40x60; take the picture'),
         ({'shapes': {}}, r"annotation '.*' has no list 'shapes'"),
         ({'shapes': [{'label': 3}]}, r"shape 0 of annotation '.*' is \{'label': 3\}, expected an object with a label"),

@@ -101,6 +101,18 @@ def test_images_are_named_below_their_folder(tmp_path, prefix):
     ]
 
 
+def test_captions_stay_what_they_are(tmp_path):
+    caption = [1, ' sits on\n', 0, '.']
+    targets = [target(POLYGONS, 'a  Mat'), target(None, 'The cat')]
+    items = [
+        Item(img_path='a.jpg', img_id=1, annotated_size=SIZE, targets=targets, caption=caption),
+        Item(img_path='b.jpg', img_id=2, annotated_size=SIZE, targets=targets),
+    ]
+    found = read_back(items_to_lines([(None, item.img_path, item) for item in items]), tmp_path)
+    assert [item['text'] for item in found] == [['a  Mat', 'The cat']] * 2
+    assert [item.get('caption') for item in found] == [caption, None]
+
+
 def test_items_of_one_image_get_ids():
     items = [
         (split, image, Item(img_path=image, img_id=0, annotated_size=None, targets=[target(None)]))
