@@ -85,7 +85,6 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(_delete_=True, pipeline=pipeline, **{val!r}))
 test_dataloader = dict(dataset=dict(_delete_=True, pipeline=pipeline, **{test!r}))
-optim_wrapper = dict(optimizer=dict(lr=4e-3))
 """
 SPLITS = ('train', 'val', 'testA', 'testB')
 GREFCOCO_SPLITS = [  # all of them, since train alone has one phrase without a target
@@ -107,7 +106,7 @@ OVERFIT = {  # config, training, repetitions, validation, tests, and the least t
     'grefcoco': (
         'demo_no_target',
         {'type': 'JointDataset', 'datasets': GREFCOCO_SPLITS},
-        50,
+        60,
         {'type': 'JointDataset', 'datasets': [{**part, 'test_mode': True} for part in GREFCOCO_SPLITS]},
         {**GREFCOCO_SETS, 'splits': SPLITS, 'protocols': AS_TRAINED},
         {
