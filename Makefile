@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test reproduce lint format clean
+.PHONY: help install demo test test-slow reproduce lint format clean
 
 help:
 	@echo "make demo     train and test the demo, pictures in work_dirs/demo"
 	@echo "make test     run the tests"
+	@echo "make test-slow  run those that train the demo's models for minutes"
 	@echo "make lint     check style and rules"
 	@echo "make format   apply the style"
 	@echo "make install  set up .venv only"
@@ -28,6 +29,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-slow: install
+	$(BIN)/python -m pytest --numprocesses 2 -m slow
 
 reproduce: install
 	$(BIN)/python tools/reproduce.py $(NAMES)

@@ -92,8 +92,8 @@ DATASETS = {
     'refcoco_plus': ('refcoco+/instances.json', 'refcoco+/refs(unc).p', ('val', 'testA', 'testB')),
     'refcocog': ('refcocog/instances.json', 'refcocog/refs(umd).p', ('val', 'test')),
     'refcocog_google': ('refcocog/instances.json', 'refcocog/refs(google).p', ('val',)),
+    'grefcoco': ('grefcoco/instances.json', 'grefcoco/grefs(unc).json', ('val', 'testA', 'testB')),
 }
-GREFCOCO = ('grefcoco/instances.json', 'grefcoco/grefs(unc).json', ('val', 'testA', 'testB'))
 JOINT = 'refcoco_png'
 """RefCOCO, RefCOCO+, RefCOCOg and PNG together."""
 EDGES = {'method': 'laplacian', 'blur': 5, 'max_token_size': 2}
@@ -152,6 +152,9 @@ def test_a_config_is_what_its_name_says(path):
     if dataset_name == JOINT:
         check_joint(config)
         return
+    if dataset_name == 'grefcoco':
+        check_grefcoco(config)
+        return
     ann_file, split_file, splits = DATASETS[dataset_name]
     assert {(dataset.ann_file, dataset.split_file) for dataset in _datasets(config)} == {(ann_file, split_file)}
     _, val, test = _datasets(config)
@@ -174,7 +177,7 @@ def check_joint(config):
     assert (val.name, val.ann_file, val.split_file) == ('refcoco_val_first_sentence', *files['refcoco'][:2])
     sets = {part.name: part for part in test.datasets}
     assert sets.keys() == {*files, 'grefcoco', 'png_val'}
-    for name, (ann_file, split_file, splits) in {**files, 'grefcoco': GREFCOCO}.items():
+    for name, (ann_file, split_file, splits) in {**files, 'grefcoco': DATASETS['grefcoco']}.items():
         part = sets[name]
         assert (part.type, part.ann_file, part.split_file) == ('RefCocoTestSets', ann_file, split_file)
         assert part.splits == splits
@@ -186,6 +189,27 @@ def check_joint(config):
         assert part.data_prefix == {'img_path': f'{split}/', 'panoptic_path': f'annotations/panoptic_{split}/'}
     assert not parts['png_train'].get('test_mode')
     assert sets['png_val'].test_mode
+
+
+def check_grefcoco(config):
+    train, val, test = _datasets(config)
+    grefcoco, refcoco = test.datasets
+    check_grefcoco_files(train, val, grefcoco)
+    assert (refcoco.name, refcoco.ann_file, refcoco.split_file, refcoco.splits) == ('refcoco', *DATASETS['refcoco'])
+    assert not {'dataset_type', 'protocols'} & refcoco.keys()  # both protocols
+    assert config.model.existence == {'type': 'ExistenceHead'}
+    assert config.default_hooks.calibrate_existence == {'type': 'CalibrateExistenceHook'}
+
+
+def check_grefcoco_files(train, val, test):
+    ann_file, split_file, splits = DATASETS['grefcoco']
+    for dataset in (train, val, test):
+        assert (dataset.ann_file, dataset.split_file, dataset.data_root) == (ann_file, split_file, 'data/coco/')
+    assert train.type == val.type == test.dataset_type == 'GRefCocoDataset'
+    assert (train.split, train.text_mode, val.split, val.text_mode) == ('train', 'random', 'val', 'select_first')
+    assert 'skip_no_target' not in train
+    assert (val.name, test.name, test.splits) == ('grefcoco_val_first_sentence', 'grefcoco', splits)
+    assert test.protocols == ('every_sentence',)
 
 
 def test_parts_of_joint_data_have_no_pipeline_of_their_own():
@@ -201,14 +225,7 @@ def test_parts_of_joint_data_have_no_pipeline_of_their_own():
 
 
 def test_the_base_of_grefcoco_names_its_files():
-    train, val, test = _datasets(Config.fromfile(ROOT / '_base_' / 'datasets' / 'grefcoco.py'))
-    ann_file, split_file, splits = GREFCOCO
-    for dataset in (train, val, test):
-        assert (dataset.ann_file, dataset.split_file, dataset.data_root) == (ann_file, split_file, 'data/coco/')
-    assert train.type == val.type == test.dataset_type == 'GRefCocoDataset'
-    assert (train.split, train.text_mode, val.split, val.text_mode) == ('train', 'random', 'val', 'select_first')
-    assert (val.name, test.name, test.splits) == ('grefcoco_val_first_sentence', 'grefcoco', splits)
-    assert test.protocols == ('every_sentence',)
+    check_grefcoco_files(*_datasets(Config.fromfile(ROOT / '_base_' / 'datasets' / 'grefcoco.py')))
 
 
 def test_every_published_model_of_f_lmm_has_configs():
@@ -291,6 +308,11 @@ def test_the_model_of_a_config_builds_at_full_size(path, flmm_scope):
     assert model.mask_head.state_dict()['encoder.0.0.convs.0.conv.weight'].shape == (64, channels, 3, 3)
     assert model.text_proj.weight.shape == (256, published.text_config.hidden_size)
     assert model.text_layer_weights.shape == (layers,)
+    assert (model.existence_head is not None) == path.stem.endswith('_grefcoco')
+    if model.existence_head is not None:
+        assert model.existence_head.read_maps[0].in_features == channels
+        assert model.existence_head.read_tokens[0].in_features % published.text_config.hidden_size == 0
+        assert model.existence_head.layer_weights.shape[-1] == layers
     assert len(model.sam.model.image_encoder.blocks) == {'vit_l': 24, 'vit_h': 32}[config.model.sam.sam.model_type]
 
 
@@ -313,9 +335,13 @@ def test_the_model_with_sam2_1_builds_at_full_size(monkeypatch, flmm_scope):
     assert round(sum(parameter.numel() for parameter in whole.parameters()) / 1e6) == 217
 
 
-@pytest.mark.parametrize(('lmm', 'sam'), [*((lmm, 'sam_l') for lmm in GROUNDED), ('qwen2_vl_2b', 'sam_h')])
-def test_the_model_of_a_config_grounds_a_sample_at_reduced_depth(lmm, sam, monkeypatch, flmm_scope):
-    (path,) = ROOT.rglob(f'{lmm}_{sam}_refcoco.py')
+@pytest.mark.parametrize(
+    'name',
+    [*(f'{lmm}_sam_l_refcoco' for lmm in GROUNDED), 'qwen2_vl_2b_sam_h_refcoco', 'qwen2_5_vl_3b_sam_l_grefcoco'],
+)
+def test_the_model_of_a_config_grounds_a_sample_at_reduced_depth(name, monkeypatch, flmm_scope):
+    (path,) = ROOT.rglob(f'{name}.py')
+    lmm = _lmm_of(path)
     config, model_type = Config.fromfile(path), LMMS[lmm].model_type
     processor = PROCESSORS[model_type](model_type)
     wrapper = TRANSFORMS.build(
@@ -340,6 +366,11 @@ def test_the_model_of_a_config_grounds_a_sample_at_reduced_depth(lmm, sam, monke
     assert found.text_embeds[1].shape == (len(wrapper.encode_text('b c')), 256)
     assert found.sam_pred_masks.shape == (2, 56, 84)
     assert found.sam_pred_masks.isfinite().all()
+    if name.endswith('_grefcoco'):
+        assert found.existence.shape == found.exists.shape == (2,)
+        assert 0 < float(found.existence.min()) <= float(found.existence.max()) < 1
+    else:
+        assert found.exists is None
 
 
 def test_own_data_is_read_by_split_and_the_six_pictures_all_at_once():
@@ -374,5 +405,5 @@ def _parts_of_name(path):
     lmm = _lmm_of(path)
     stem = path.stem.removeprefix(f'{lmm}_').removesuffix('_cached')
     stem = stem.removesuffix(next((f'_{name}' for name in PRUNED if stem.endswith(f'_{name}')), ''))
-    sam, dataset = stem.split('_refcoco')
-    return lmm, sam, f'refcoco{dataset}'
+    sam = next(name for name in SAMS if stem.startswith(f'{name}_'))
+    return lmm, sam, stem.removeprefix(f'{sam}_')

@@ -5,12 +5,22 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmengine.dist import get_rank
+from processes import launch_function
+from threads import one_thread
 from tiny_grounder import tiny_grounder
 from tiny_samples import tiny_sample
 
 from flmm.datasets import collate_grounding
 from flmm.engine import CalibrateExistenceHook, GroundingRunner
 from flmm.engine.calibrate_existence_hook import best_threshold
+from flmm.engine.runner import unwrapped_model
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _one_thread():
+    with one_thread():
+        yield
 
 
 def tensors(scores, truth):
@@ -74,17 +84,17 @@ def test_a_model_without_the_head_or_a_run_without_validation_is_refused():
         hook.before_train(SimpleNamespace(model=SimpleNamespace(existence_head=object()), val_loop=None))
 
 
-# Runs over four tiny pictures, the second phrase of each absent.
+# Runs over five tiny pictures, the second phrase of each absent.
 
 
 def pictures():
-    samples = [tiny_sample(['a', 'the cat'], size=(56, 56), seed=seed) for seed in range(4)]
+    samples = [tiny_sample(['a', 'the cat'], size=(56, 56), seed=seed) for seed in range(5)]
     for number, sample in enumerate(samples):
         sample.masks[1], sample.gt_masks[1], sample.sample_idx = False, False, number
     return samples
 
 
-def run(work_dir, *, hooks=(), **train_cfg):
+def run(work_dir, *, hooks=(), settings=None, **train_cfg):
     """Train on the pictures, validate on them, and return the runner."""
     loader = {'dataset': pictures(), 'batch_size': 1, 'num_workers': 0, 'collate_fn': collate_grounding}
     by_epoch = train_cfg.get('by_epoch', True)
@@ -102,6 +112,7 @@ def run(work_dir, *, hooks=(), **train_cfg):
         default_scope='flmm',
         randomness={'seed': 0},
         experiment_name=work_dir.name,
+        **(settings or {}),
     )
     runner.train()
     return runner
@@ -136,6 +147,28 @@ def test_a_run_of_iterations_calibrates_before_each_validation_and_at_the_end(tm
         assert float(found) == pytest.approx(expected, abs=1e-6), iteration
     between, _ = expected_threshold(tmp_path / 'run' / 'iter_3.pth')
     assert float(between) == float(expected_threshold(tmp_path / 'run' / 'iter_2.pth')[0])
+
+
+def run_as_one_of_several(work_dir):
+    torch.distributed.init_process_group('gloo')
+    wrapper = {'type': 'MMDistributedDataParallel', 'device_ids': None, 'broadcast_buffers': False}
+    settings = {'launcher': 'pytorch', 'cfg': {'model_wrapper_cfg': {**wrapper, 'find_unused_parameters': True}}}
+    runner = run(work_dir, settings=settings, max_epochs=1)
+    threshold = float(unwrapped_model(runner).existence_head.threshold)
+    (work_dir / f'threshold_{get_rank()}').write_text(repr(threshold))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='with a GPU, mmengine gives each process one')
+def test_two_processes_agree_on_what_one_would_choose(tmp_path):
+    """Five pictures: the sampler repeats one, which must not count twice."""
+    launch_function(2, tmp_path, run_as_one_of_several, tmp_path / 'run')
+    found, expected = expected_threshold(tmp_path / 'run' / 'epoch_1.pth')
+    own = [float((tmp_path / 'run' / f'threshold_{rank}').read_text()) for rank in (0, 1)]
+    assert own == [float(found)] * 2
+    assert float(found) == pytest.approx(expected, abs=1e-6)
+    assert float(found) != 0.5
+    (log,) = (tmp_path / 'run').glob('*/*.log')
+    assert 'on 10 phrases of the validation data' in log.read_text()
 
 
 def test_training_goes_on_as_without_the_hook(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import set_random_seed
+from prediction_lines import write_lines
 from tiny_refcoco import run_tool
 
 from flmm.features import MadeWith
@@ -66,18 +67,55 @@ def test_wrappers_take_stored_features(config):
         assert torch.equal(last.features.attentions, alone[len(alone) - 1].features.attentions)
 
 
-def test_losses_are_those_without_the_store(config, workspace):
-    settings = Config.fromfile(workspace)
+def losses_without_and_with_the_store(config, workspace):
+    """(losses of the LMM's own reading, losses of the stored one) for all validation items, with the same weights."""
     torch.manual_seed(0)
-    model = MODELS.build(settings.model)
-    trained_part = model.state_dict()
+    model = MODELS.build(dict(config.model, lmm=Config.fromfile(workspace).model.lmm))
     without_lmm = MODELS.build(config.model)
     assert sum(parameter.numel() for parameter in without_lmm.lmm.parameters()) == 0
-    without_lmm.load_state_dict(trained_part)
-    stored = DATASETS.build(config.val_dataloader.dataset)
-    source = DATASETS.build(settings.val_dataloader.dataset)
-    batches = [[dataset[item] for item in range(len(dataset))] for dataset in (source, stored)]
-    expected, found = (reader(batch, mode='loss') for reader, batch in zip((model, without_lmm), batches, strict=True))
+    without_lmm.load_state_dict(model.state_dict())
+    settings = config.val_dataloader.dataset
+    found = []
+    for reader, dataset in ((model, settings.dataset), (without_lmm, settings)):
+        items = DATASETS.build(dataset)
+        found.append(reader([items[number] for number in range(len(items))], mode='loss'))
+    return found
+
+
+def test_losses_are_those_without_the_store(config, workspace):
+    expected, found = losses_without_and_with_the_store(config, workspace)
+    for name, loss in expected.items():
+        torch.testing.assert_close(found[name], loss, rtol=1e-5, atol=1e-6)
+
+
+ABSENT = """
+_base_ = {base!r}
+model = dict(existence=dict(type='ExistenceHead', width=8))
+lines = dict(
+    _delete_=True, type='JsonLinesDataset', text_mode='original', test_mode=True, data_root={data!r},
+    ann_file='lines.jsonl', data_prefix=dict(img_path='images/'),
+    pipeline=_base_.val_dataloader.dataset.dataset.pipeline,
+)
+val_dataloader = dict(dataset=dict(folder={folder!r}, dataset=lines))
+train_dataloader = test_dataloader = None
+"""
+
+
+def test_losses_of_phrases_that_mean_nothing_are_those_without_the_store(config, workspace, tmp_path):
+    """What the existence head reads is stored, and the store does not depend on the head."""
+    here = {'phrase': ['here', 'it is here'], 'polygons': [[10, 10, 50, 10, 50, 40, 10, 40]]}
+    nowhere = {'phrase': ['nowhere', 'a green one'], 'no_target': True}
+    data = workspace.parent / 'data'
+    lines = [{'image': '1.png', 'phrases': [here, nowhere]}, {'image': '2.png', 'phrases': [nowhere]}]
+    write_lines(data / 'lines.jsonl', lines)
+    path = tmp_path / 'absent.py'
+    path.write_text(ABSENT.format(base=config.filename, data=str(data), folder=str(tmp_path)))
+    run_tool('cache_features', path, '--num-workers', '0')
+
+    expected, found = losses_without_and_with_the_store(Config.fromfile(path), workspace)
+
+    assert expected.keys() == {'loss_mask', 'loss_dice', 'sam_loss_mask', 'sam_loss_dice', 'loss_existence'}
+    assert 0.3 < expected['loss_existence'].item() < 1.5
     for name, loss in expected.items():
         torch.testing.assert_close(found[name], loss, rtol=1e-5, atol=1e-6)
 

@@ -28,3 +28,12 @@ def write_lines(path, lines):
 def read_lines(path):
     """The objects of a file of JSON lines."""
     return [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()]
+
+
+def flat_scores(path):
+    """What ``tools/score.py --json`` wrote, under the keys of metrics.json."""
+    found = {}
+    for name, own in json.loads(path.read_text(encoding='utf-8')).items():
+        found |= {f'{name}/coarse/{key}': value for key, value in own.pop('coarse').items()}
+        found |= {f'{name}/refined/{key}': value for key, value in own.items()}
+    return found

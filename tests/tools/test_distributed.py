@@ -1,11 +1,8 @@
 import json
-import multiprocessing
-import os
-import socket
 
 import pytest
 import torch
-from tiny_refcoco import run_tool
+from processes import launch
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='with a GPU, mmengine gives each process one')
 
@@ -16,37 +13,6 @@ train_dataloader = dict(sampler=dict(shuffle=False), dataset=dict(text_mode={tex
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=1.0))
 param_scheduler = None
 """
-
-
-def launched(environment, folder, name, arguments):
-    os.environ.update(environment)
-    os.chdir(folder)  # mmengine collects results in ./.dist_test
-    torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
-    run_tool(name, *arguments)
-
-
-def launch(num_processes, folder, name, *arguments):
-    """As torchrun does it, but forked, since importing everything takes each process ten seconds."""
-    with socket.socket() as found:
-        found.bind(('127.0.0.1', 0))
-        port = found.getsockname()[1]
-    if num_processes > 1:
-        arguments = (*arguments, '--launcher', 'pytorch')
-    context = multiprocessing.get_context('fork')
-    processes = []
-    for rank in range(num_processes):
-        environment = {'RANK': rank, 'LOCAL_RANK': rank, 'WORLD_SIZE': num_processes}
-        environment |= {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
-        environment = {key: str(value) for key, value in environment.items()}
-        processes.append(context.Process(target=launched, args=(environment, folder, name, arguments)))
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=120)
-    exit_codes = [process.exitcode for process in processes]
-    for process in processes:
-        process.kill()
-    assert exit_codes == [0] * num_processes
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 import torch
 from mmengine.evaluator import BaseMetric
 from PIL import Image
-from prediction_lines import read_lines
+from prediction_lines import flat_scores, read_lines
 from pycocotools import mask as coco_mask
 from tiny_refcoco import IMAGE_SIZES, REFS, REPOSITORY, run_tool
 
@@ -142,12 +142,7 @@ def test_figures_are_those_that_scoring_the_files_gives_to_the_last_digit(result
     run_tool(
         'score', folder / 'predictions.jsonl', folder / 'predictions.truth.jsonl', '--json', tmp_path / 'scores.json'
     )
-    scores = json.loads((tmp_path / 'scores.json').read_text())
-    found = {}
-    for name, own in scores.items():
-        found |= {f'{name}/coarse/{key}': value for key, value in own.pop('coarse').items()}
-        found |= {f'{name}/refined/{key}': value for key, value in own.items()}
-    assert found == figures
+    assert flat_scores(tmp_path / 'scores.json') == figures
 
 
 def test_figures_are_those_that_validation_logged_to_the_last_digit(figures, trained):

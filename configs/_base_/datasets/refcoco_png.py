@@ -1,6 +1,9 @@
 """RefCOCO, RefCOCO+, RefCOCOg (umd) and PNG as one, as F-LMM trains; tests on each, and on gRefCOCO.
 
 Validation is RefCOCO's: the first sentence of each ref of val. A config adds the image processor.
+
+gRefCOCO is tested with its phrases that mean nothing, although no training set here has such and a model without existence
+head finds something for each: so F-LMM and LISA are scored in the literature, and an N_acc near 0 says it.
 """
 
 _base_ = './refcoco.py'

@@ -1,0 +1,54 @@
+"""Several processes that talk over gloo, as torchrun starts them, for tests."""
+
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from tiny_refcoco import run_tool
+
+TIMEOUT = 120
+"""In seconds, of each process."""
+
+
+def launch(num_processes: int, folder: Path, name: str, *arguments: str | Path) -> None:
+    """Run ``tools/<name>.py`` in so many processes."""
+    if num_processes > 1:
+        arguments = (*arguments, '--launcher', 'pytorch')
+    launch_function(num_processes, folder, run_tool, name, *arguments)
+
+
+def launch_function(num_processes: int, folder: Path, function: Callable[..., None], *arguments: object) -> None:
+    """Run ``function(*arguments)`` in so many processes that stand in ``folder``; all must end well.
+
+    They are forked, not begun anew as torchrun does it, since importing everything takes each process ten seconds.
+    """
+    with socket.socket() as found:
+        found.bind(('127.0.0.1', 0))
+        port = found.getsockname()[1]
+    context = multiprocessing.get_context('fork')
+    processes = []
+    for rank in range(num_processes):
+        environment = {'RANK': rank, 'LOCAL_RANK': rank, 'WORLD_SIZE': num_processes}
+        environment |= {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
+        environment = {key: str(value) for key, value in environment.items()}
+        processes.append(context.Process(target=_launched, args=(environment, folder, function, arguments)))
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=TIMEOUT)
+    exit_codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    assert exit_codes == [0] * num_processes
+
+
+def _launched(
+    environment: dict[str, str], folder: Path, function: Callable[..., None], arguments: tuple[object, ...]
+) -> None:
+    os.environ.update(environment)
+    os.chdir(folder)  # mmengine collects results in ./.dist_test
+    torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
+    function(*arguments)
