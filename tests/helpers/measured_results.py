@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 SETS = [f'shapes_{split}_{way}_sentence' for split in ('val', 'testA', 'testB') for way in ('first', 'every')]
-CONTROL = ['untrained_lmm_val_first_sentence', 'untrained_lmm_val_every_sentence']
+CONTROL = ['untrained_lmm_val_first_sentence', 'untrained_lmm_val_every_sentence', 'training_free_3_val_first_sentence']
+JUDGED = [name.replace('shapes', 'existence') for name in SETS]
 COLUMNS = [f'{mask}/{metric}' for mask in ('coarse', 'refined') for metric in ('cIoU', 'mIoU')]
 KINDS = ['colour', 'kind', 'size', 'position', 'comparison']
 PHOTOS = {'astronaut': (504, 504), 'chelsea': (448, 308), 'coffee': (588, 392), 'rocket': (644, 420)}
@@ -42,7 +43,7 @@ def write_json(path: Path, document: Any) -> None:
 def write_results(root: Path) -> None:
     """Write all of them below ``root``, except what commands print."""
     work = root / 'work_dirs'
-    metrics = {f'{name}/{column}': figure(name, column) for name in SETS + CONTROL for column in COLUMNS}
+    metrics = {f'{name}/{column}': figure(name, column) for name in SETS + CONTROL + JUDGED for column in COLUMNS}
     kinds = {f'{key}/{kind}': figure(key, kind) for key in metrics if key.endswith('mIoU') for kind in KINDS}
     write_json(work / 'demo/metrics.json', metrics | kinds)
     for level in ('easy', 'hard'):
@@ -51,6 +52,12 @@ def write_results(root: Path) -> None:
         for seed in (0, 1, 2):
             path = work / f'f_lmm_variants/{variant}_{seed}/metrics.json'
             write_json(path, {key: figure(variant, seed, key) for key in metrics})
+    no_target = [name.replace('shapes', 'shapes_no_target') for name in SETS]
+    existence = ('N_acc', 'N_acc/absent', 'N_acc/absent_pair', 'T_acc', 'gIoU')
+    for seed in (0, 1, 2):
+        path = work / f'demo_existence_{seed}/metrics.json'
+        keys = [f'{name}/refined/{column}' for name in no_target for column in existence]
+        write_json(path, {key: figure(seed, key) for key in keys})
     write_statistics(work)
     for name in CONDITIONS:
         write_json(work / f'sweep_alpha/noisy/{name}.json', {

@@ -38,7 +38,11 @@ def figures(metrics: Mapping[str, float], test_set: str, columns: tuple[str, ...
 
 def summary(root: Path) -> list[list[str]]:
     """The README's table."""
-    ways = {'the demo': 'shapes', 'the same over an untrained LMM': 'untrained_lmm'}
+    ways = {
+        'the demo': 'shapes',
+        'without training: three heads of the LMM and SAM': 'training_free_3',
+        'the demo over an untrained LMM': 'untrained_lmm',
+    }
     columns = ('coarse/mIoU', 'refined/mIoU')
     return [
         ['val, first sentence of each object (percent)', 'coarse mIoU', 'refined mIoU'],
@@ -61,6 +65,45 @@ def kinds(root: Path) -> list[list[str]]:
     return [header, *([kind, *(f'{metrics[f"{key}/{kind}"]:.1f}' for key in keys)] for kind in KINDS)]
 
 
+def present(root: Path) -> list[list[str]]:
+    """What the verdict on existence costs where there is a target."""
+    metrics = demo_metrics(root)
+    columns = ('refined/cIoU', 'refined/mIoU')
+    rows = [
+        [label, *figures(metrics, key, columns), *figures(metrics, key.replace('shapes', 'existence'), columns)]
+        for label, key in SHAPES.items()
+    ]
+    return [['percent', 'cIoU', 'mIoU', 'cIoU, judged', 'mIoU, judged'], *rows]
+
+
+def existence_file(seed: int) -> str:
+    """Where the loop over seeds writes what an existence head gave, from the root of the repository."""
+    return f'work_dirs/demo_existence_{seed}/metrics.json'
+
+
+def existence(root: Path) -> list[list[str]]:
+    """Existence over seeds: mean, lowest and highest of each test set."""
+    runs = [read_json(root / existence_file(seed)) for seed in SEEDS]
+    columns = {
+        'N-acc': 'N_acc',
+        'absent': 'N_acc/absent',
+        'absent pair': 'N_acc/absent_pair',
+        'T-acc': 'T_acc',
+        'gIoU': 'gIoU',
+    }
+    sets = test_sets('shapes_no_target', ('val', 'testA', 'testB'))
+    rows = [
+        [label, *(spread([run[f'{key}/refined/{column}'] for run in runs]) for column in columns.values())]
+        for label, key in sets.items()
+    ]
+    return [['percent, mean (lowest to highest)', *columns], *rows]
+
+
+def spread(values: list[float]) -> str:
+    """Write mean, lowest and highest."""
+    return f'{statistics.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})'
+
+
 def variant_file(variant: str, seed: int) -> str:
     """Where f_lmm_variants.py writes what a variant and seed gave, from the root of the repository."""
     return f'work_dirs/f_lmm_variants/{variant}_{seed}/metrics.json'
@@ -69,12 +112,10 @@ def variant_file(variant: str, seed: int) -> str:
 def seeds(root: Path) -> list[list[str]]:
     """The demo over seeds: mean, lowest and highest of each test set."""
     runs = [read_json(root / variant_file('default', seed)) for seed in SEEDS]
-
-    def cell(key: str) -> str:
-        values = [run[key] for run in runs]
-        return f'{statistics.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})'
-
-    rows = [[label, *(cell(f'{key}/{column}') for column in COLUMNS)] for label, key in SHAPES.items()]
+    rows = [
+        [label, *(spread([run[f'{key}/{column}'] for run in runs]) for column in COLUMNS)]
+        for label, key in SHAPES.items()
+    ]
     return [['percent, mean (lowest to highest)', *HEADER], *rows]
 
 
@@ -111,13 +152,21 @@ def difficulties(root: Path) -> list[list[str]]:
 MEASUREMENTS = (
     Measurement(
         name='demo',
-        minutes=3,
+        minutes=6,
         commands=(MAKE_DEMO,),
         tables={
             'summary': Table(rows=summary, tolerance=1.0),
             'sets': Table(rows=sets, tolerance=1.5),
             'kinds': Table(rows=kinds, tolerance=3.0),
+            'present': Table(rows=present, tolerance=3.0),
         },
+    ),
+    Measurement(
+        name='existence',
+        minutes=8,
+        needs=(MAKE_DEMO,),
+        commands=(Command(text='for seed in 0 1 2; do', writes=tuple(existence_file(seed) for seed in SEEDS)),),
+        tables={'sets': Table(rows=existence, tolerance=3.0)},
     ),
     Measurement(
         name='seeds',
