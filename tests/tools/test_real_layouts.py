@@ -93,7 +93,7 @@ GREFCOCO_SPLITS = [  # all of them, since train alone has one phrase without a t
 ]
 AS_TRAINED = ('first_sentence',)
 """The protocol in which a phrase is read behind those that it was trained behind."""
-# Measured over two seeds, on one thread of a busy machine (seconds of CPU); before training, mIoU is at most 5, N_acc 0:
+# Measured over two seeds, seconds of CPU on one thread. Before training, mIoU is at most 5, and N_acc 0:
 #   refcoco   mIoU 90.3, 91.4                                                          18 s
 #   png       mIoU 57.3, 56.3                                                          40 s
 #   grefcoco  mIoU train 48.2, 46.9; others 70.6 to 78.6; N_acc and T_acc 100          37 s
