@@ -31,7 +31,7 @@ test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: install
-	$(BIN)/python -m pytest --numprocesses 2 -m slow
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m slow
 
 reproduce: install
 	$(BIN)/python tools/reproduce.py $(NAMES)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from tiny_refcoco import run_tool
 
-TIMEOUT = 120
+TIMEOUT = 300
 """In seconds, of each process."""
 
 

@@ -93,6 +93,10 @@ GREFCOCO_SPLITS = [  # all of them, since train alone has one phrase without a t
 ]
 AS_TRAINED = ('first_sentence',)
 """The protocol in which a phrase is read behind those that it was trained behind."""
+# Measured over two seeds, seconds of CPU on one thread. Before training, mIoU is at most 5, and N_acc 0:
+#   refcoco   mIoU 90.3, 91.4                                                          18 s
+#   png       mIoU 57.3, 56.3                                                          40 s
+#   grefcoco  mIoU train 48.2, 46.9; others 70.6 to 78.6; N_acc and T_acc 100          37 s
 OVERFIT = {  # config, training, repetitions, validation, tests, and the least that the figures may be
     'refcoco': (
         'demo',
@@ -100,7 +104,7 @@ OVERFIT = {  # config, training, repetitions, validation, tests, and the least t
         150,
         {**REFCOCO_TRAIN, 'text_mode': 'select_first', 'test_mode': True},
         {**REFCOCO_SETS, 'splits': ('train',), 'protocols': AS_TRAINED},
-        {'refcoco_train_first_sentence/refined/mIoU': 60},
+        {'refcoco_train_first_sentence/refined/mIoU': 75},
     ),
     'png': ('demo', PNG_TRAIN, 50, PNG_SET, PNG_SET, {'png_val/refined/mIoU': 45}),
     'grefcoco': (
@@ -112,7 +116,7 @@ OVERFIT = {  # config, training, repetitions, validation, tests, and the least t
         {
             f'grefcoco_{split}_first_sentence/refined/{metric}': least
             for split in SPLITS
-            for metric, least in (('N_acc', 100), ('T_acc', 100), ('mIoU', 30))
+            for metric, least in (('N_acc', 100), ('T_acc', 100), ('mIoU', 35 if split == 'train' else 55))
         },
     ),
 }
