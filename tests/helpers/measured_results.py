@@ -58,6 +58,12 @@ def write_results(root: Path) -> None:
         path = work / f'demo_existence_{seed}/metrics.json'
         keys = [f'{name}/refined/{column}' for name in no_target for column in existence]
         write_json(path, {key: figure(seed, key) for key in keys})
+    for way in ('localization', 'iou'):
+        for name in ('1', '3', '10', 'box', 'threshold'):
+            path = work / f'training_free_{way}/{name}/metrics.json'
+            write_json(path, {f'{key}/{column}': figure(way, name, key, column) for key in SETS for column in COLUMNS})
+    six = {f'six_pictures/{column}': figure('six_pictures', column) for column in COLUMNS}
+    write_json(work / 'demo_six_pictures/metrics.json', six)
     write_statistics(work)
     for name in CONDITIONS:
         write_json(work / f'sweep_alpha/noisy/{name}.json', {

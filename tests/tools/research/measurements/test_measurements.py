@@ -74,8 +74,8 @@ def test_results_that_are_not_there_are_named(name, tmp_path):
 
 
 def test_demo(results):
-    assert made(results, 'demo.summary')[2] == [
-        'the same over an untrained LMM',
+    assert made(results, 'demo.summary')[3] == [
+        'the demo over an untrained LMM',
         *(f'{figure("untrained_lmm_val_first_sentence", f"{mask}/mIoU"):.1f}' for mask in ('coarse', 'refined')),
     ]
     assert made(results, 'demo.sets')[6] == [
@@ -89,6 +89,26 @@ def test_demo(results):
     assert made(results, 'demo.kinds')[3][2:4] == [f'{figure(key, "size"):.1f}' for key in keys]
     hard = made(results, 'difficulties.sets')[3]
     assert hard[4] == f'{figure("hard", "shapes_val_first_sentence/refined/mIoU"):.1f}'
+
+
+def test_existence_and_what_needs_no_training(results):
+    key = 'shapes_no_target_testA_every_sentence/refined/N_acc/absent_pair'
+    values = [figure(seed, key) for seed in (0, 1, 2)]
+    row = made(results, 'existence.sets')[4]
+    assert (row[0], row[3]) == (
+        'testA, every sentence',
+        f'{sum(values) / 3:.1f} ({min(values):.1f} to {max(values):.1f})',
+    )
+    judged = figure('existence_val_first_sentence', 'refined/cIoU')
+    assert made(results, 'demo.present')[1][3] == f'{judged:.1f}'
+    assert made(results, 'training_free.heads')[6][:3] == [
+        'val, first sentence: 10 heads',
+        'IoU',
+        f'{figure("iou", "10", "shapes_val_first_sentence", "coarse/cIoU"):.1f}',
+    ]
+    box = [figure('iou', 'box', 'shapes_val_first_sentence', f'refined/{name}') for name in ('cIoU', 'mIoU')]
+    assert made(results, 'training_free.variants')[2][2] == ' / '.join(f'{value:.1f}' for value in box)
+    assert made(results, 'six_pictures.tested')[1][4] == f'{figure("six_pictures", "refined/mIoU"):.1f}'
 
 
 def test_seeds_and_variants(results):
