@@ -42,7 +42,12 @@ def compare(pairs: Sequence[Pair], others: Sequence[Pair], *, margin: float) -> 
 
     Returns:
         All phrases, from the one that is won by most to the one that is lost by most.
+
+    Raises:
+        ValueError: the margin is none of 0 to 1.
     """
+    if not 0 <= margin <= 1:
+        raise ValueError(f'margin is {margin}, expected a difference of IoU, 0 to 1')
     compared = []
     for pair, other in zip(pairs, others, strict=True):
         ious, masks = [], []
