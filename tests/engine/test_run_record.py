@@ -3,6 +3,7 @@ import hashlib
 import json
 import platform
 
+import pytest
 import transformers
 
 import flmm
@@ -26,3 +27,15 @@ def test_record(tmp_path):
 def test_nothing_trained():
     record = run_record(config='c.py', cfg_options={}, checkpoint=None)
     assert record['checkpoint'] is record['checkpoint_sha256'] is None
+
+
+def test_a_checkpoint_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'a.pth').write_bytes(b'weights')
+    record = run_record(config='c.py', cfg_options={}, checkpoint='~/a.pth')
+    assert record['checkpoint_sha256'] == hashlib.sha256(b'weights').hexdigest()
+
+
+def test_no_such_checkpoint(tmp_path):
+    with pytest.raises(ValueError, match=r"checkpoint '.*b\.pth' does not exist"):
+        run_record(config='c.py', cfg_options={}, checkpoint=str(tmp_path / 'b.pth'))
