@@ -1,4 +1,4 @@
-"""Files that others name: kept inside a folder, and read only if they are regular files."""
+"""Files that others name: kept inside a folder, read only if they are regular files, written where that is possible."""
 
 import os
 import reprlib
@@ -60,6 +60,26 @@ def check_file_name(name: str, *, allow_outside: bool = False) -> None:
         raise ValueError(
             f'path {name!r} is absolute or goes up by "..", expected one below its folder; set allow_outside to read it'
         )
+
+
+def prepare_output(path: str | os.PathLike, *, setting: str) -> Path:
+    """Make the folder of a file that is to be written, before work that would be lost if the file could not be.
+
+    Args:
+        path: of the file, which may be there already and is not touched.
+        setting: The setting that names the file, such as '--json', for messages.
+
+    Raises:
+        ValueError: the folder cannot be made, or no file can be written there.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f'{setting} is {str(path)!r}, and its folder cannot be made ({error})') from error
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError(f'{setting} is {str(path)!r}, where no file can be written; choose another')
+    return path
 
 
 def open_regular(path: str | os.PathLike) -> BinaryIO:

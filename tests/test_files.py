@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from flmm import files
-from flmm.files import open_regular, path_below, path_inside
+from flmm.files import open_regular, path_below, path_inside, prepare_output
 
 
 @pytest.fixture
@@ -114,3 +114,26 @@ def test_a_file_that_is_swapped_for_a_fifo_while_it_is_opened(root, monkeypatch)
     assert stat.S_ISREG(os.stat(path).st_mode)
     with pytest.raises(ValueError, match=r'swapped.* is no regular file: a FIFO'):  # and does not wait for a writer
         open_regular(path)
+
+
+def test_a_place_for_a_file_is_made_and_what_is_there_stays(tmp_path):
+    path = prepare_output(str(tmp_path / 'a' / 'b' / 'out.json'), setting='--json')
+    assert path == tmp_path / 'a' / 'b' / 'out.json'
+    assert path.parent.is_dir()
+    assert not path.exists()
+    path.write_text('old')
+    prepare_output(path, setting='--json')
+    assert path.read_text() == 'old'
+
+
+def test_a_place_where_no_file_can_be_written(root, monkeypatch):
+    with pytest.raises(ValueError, match=r"--json is '.*a\.jpg/x/out', and its folder cannot be made \("):
+        prepare_output(root / 'sub' / 'a.jpg' / 'x' / 'out', setting='--json')
+    with pytest.raises(ValueError, match=r"--json is '.*/sub', where no file can be written; choose another"):
+        prepare_output(root / 'sub', setting='--json')
+    asked = []
+    monkeypatch.setattr(files.os, 'access', lambda path, mode: asked.append((path, mode)))
+    for name, place in (('new', root / 'sub'), ('a.jpg', root / 'sub' / 'a.jpg')):
+        with pytest.raises(ValueError, match=rf"--json is '.*/{name}', where no file can be written"):
+            prepare_output(root / 'sub' / name, setting='--json')
+        assert asked.pop() == (place, os.W_OK)

@@ -33,7 +33,7 @@ NO_TARGET, EXISTENCE = 'configs/shapes/demo_no_target.py', 'configs/shapes/demo_
 DATA = {'train': 640, 'val': 50, 'testA': 20, 'testB': 20}
 DIFFICULTY = 'medium'
 TRAINING_FREE_HEADS = (1, 3, 10)
-IN_TABLE = ('mIoU', 'cIoU', 'gIoU', 'N_acc', 'T_acc')
+IN_TABLE = ('mIoU', 'gIoU', 'cIoU', 'N_acc', 'T_acc')
 PICTURES = 12
 PROGRESS = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+/\d+)\].*?eta: (\S+).*? loss: ([\d.]+)')
 
@@ -82,18 +82,15 @@ def pick_samples(config: Config) -> list[GroundingSample]:
 
 def collect(folders: dict[str, Path]) -> tuple[dict[str, float], str]:
     """Put the figures of all runs into one dict, those of others than the demo under their names, and into a table."""
-    metrics, shown = {}, []
+    metrics, runs = {}, []
     for name, folder in folders.items():
         own = json.loads((folder / 'metrics.json').read_text())
         del own['run']
-        shown.append({})
+        runs.append(own)
         for key, value in own.items():
-            test_set, _, metric, *kind = key.split('/')
-            if not kind and metric.removesuffix('_low').removesuffix('_high') in IN_TABLE:
-                shown[-1][key] = value
-            is_own = name == 'demo' or split_name(test_set).dataset != 'shapes'
+            is_own = name == 'demo' or split_name(key.split('/')[0]).dataset != 'shapes'
             metrics[key if is_own else key.replace('shapes', name, 1)] = value
-    return metrics, format_table(*shown, names=list(folders))
+    return metrics, format_table(*runs, names=list(folders), metrics=IN_TABLE)
 
 
 def main() -> None:

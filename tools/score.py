@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flmm.files import prepare_output
 from flmm.plain_text import for_terminal
 from flmm.scoring import (
     NUM_BOOTSTRAP,
@@ -60,7 +61,6 @@ def flat(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 def write_compared(compared: Sequence[ComparedPhrase], path: Path) -> None:
     """Write a line for each phrase, from the one that is won by most to the one that is lost by most."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open('w', encoding='utf-8', newline='\n') as file:
         for phrase in compared:
             named = {} if phrase.truth.test_set is None else {'test_set': phrase.truth.test_set}
@@ -94,6 +94,9 @@ def main() -> None:
     args = parser.parse_args()
     if (args.compare is None) != (args.out is None):
         parser.error('--compare and --out need each other')
+    for option, path in (('--json', args.json), ('--out', args.out and args.out / 'won_lost.jsonl')):
+        if path is not None:
+            prepare_output(path, setting=option)
     truths = read_truths(args.truth)
     pairs = match_lines(read_predictions(args.predictions), truths)
     metrics = score(pairs, test_set=args.truth.name)

@@ -11,12 +11,12 @@ from mmengine.runner import Runner
 from flmm.engine.run_record import run_record
 from flmm.engine.runner import unwrapped_model
 from flmm.engine.runner_from_args import add_runner_arguments, build_runner, load_config
-from flmm.plain_text import for_terminal
-from flmm.scoring import format_table, write_metrics
+from flmm.registry import METRICS
+from flmm.scoring import write_metrics
 
 
 class ResultsHook(Hook):
-    """Writes metrics.json to the work dir and prints the table as soon as there are metrics, before any picture.
+    """Writes metrics.json to the work dir as soon as there are metrics, before any picture.
 
     Args:
         run: what the run was (:func:`flmm.engine.run_record.run_record`), written beside the metrics.
@@ -33,14 +33,12 @@ class ResultsHook(Hook):
 
     @master_only
     def after_test_epoch(self, runner: Runner, metrics: dict[str, Any]) -> None:
-        """Write and print ``metrics``."""
+        """Write ``metrics``; the table of them is logged by :class:`flmm.engine.TableLoggerHook`."""
         try:
             write_metrics({**metrics, 'run': self.run}, Path(runner.work_dir, 'metrics.json'))
         except ValueError as error:
             self.error = error
             runner.logger.error(str(error))
-        finally:
-            print(for_terminal(format_table(metrics)))
 
 
 def with_metric(evaluator: Any, metric: dict[str, Any]) -> Any:
@@ -59,8 +57,10 @@ def main() -> None:
     args = parser.parse_args()
     config = load_config(args)
     config.load_from = args.checkpoint
+    run = run_record(config=args.config, cfg_options=args.cfg_options, checkpoint=args.checkpoint)
     if args.out:
         dump = {'type': 'DumpPredictions', 'out_file_path': args.out}
+        METRICS.build(dump)  # refuses a place where nothing can be written, before the model is built
         config.test_evaluator = with_metric(config.test_evaluator, dump)
     if args.show_dir:
         hook = {'type': 'VisualizationHook', 'out_dir': args.show_dir}
@@ -72,8 +72,7 @@ def main() -> None:
             f'no checkpoint was given, but the model of {args.config!r} has a trained part ({len(trained)} weights, '
             f'such as {next(iter(trained))!r}); name its checkpoint behind the config'
         )
-    run = run_record(config=args.config, cfg_options=args.cfg_options, checkpoint=args.checkpoint, seed=runner.seed)
-    results = ResultsHook(run)
+    results = ResultsHook({**run, 'seed': runner.seed})
     runner.register_hook(results)
     runner.test()
     if results.error:

@@ -3,7 +3,7 @@
 default_scope = 'flmm'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    logger=dict(type='TableLoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # For save_best: of which metrics larger is better, GroundingMetric's and those that mmengine knows.
     checkpoint=dict(

@@ -17,6 +17,7 @@ from flmm.engine.schedulers import (
     LinearParamScheduler,
     WarmupCosineLR,
 )
+from flmm.engine.table_logger_hook import TableLoggerHook
 from flmm.engine.visualization_hook import VisualizationHook
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     'LinearParamScheduler',
     'PlainCheckpointHook',
     'RandomStateHook',
+    'TableLoggerHook',
     'VisualizationHook',
     'WarmupCosineLR',
     'check_config_keys',

@@ -1,13 +1,13 @@
 """Write every prediction, and its truth, to files that tools/score.py and other tools can read."""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmengine.evaluator import BaseMetric
 
 from flmm.evaluation.grounding_metric import samples_by_item
+from flmm.files import prepare_output
 from flmm.phrase_scores import SOURCES
 from flmm.registry import METRICS
 from flmm.rle import encode_masks
@@ -35,31 +35,25 @@ class DumpPredictions(BaseMetric):
         super().__init__(collect_device=collect_device)
         if not out_file_path.endswith('.jsonl'):
             raise ValueError(f"out_file_path is {out_file_path!r}; it must end in '.jsonl', as it is JSON lines")
-        self.out_file_path = Path(out_file_path)
-        self.truth_path = self.out_file_path.with_suffix('.truth.jsonl')
-        folder = self.out_file_path.parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f'out_file_path is {out_file_path!r}, and its folder cannot be made ({error})') from error
         # here, since after the test the other metrics would be lost
-        if self.out_file_path.is_dir() or self.truth_path.is_dir() or not os.access(folder, os.W_OK):
-            raise ValueError(f'out_file_path is {out_file_path!r}, where no file can be written; choose another')
+        self.out_file_path = prepare_output(out_file_path, setting='out_file_path')
+        self.truth_path = prepare_output(
+            self.out_file_path.with_suffix('.truth.jsonl'), setting='the file of truths beside out_file_path'
+        )
 
     def process(self, data_batch: dict, data_samples: Sequence[GroundingSample]) -> None:
         """Store the lines of a batch, predictions and truths, for each item of the dataset."""
         for samples in samples_by_item(data_samples):
             predictions = [line for sample in samples for line in _predictions(sample)]
             truths = [line for sample in samples if sample.gt_masks is not None for line in _truths(sample)]
-            self.results.append((predictions, truths))
+            self.results.append((_written(predictions), _written(truths)))
 
-    def compute_metrics(self, results: list[tuple[list[Line], list[Line]]]) -> dict:
+    def compute_metrics(self, results: list[tuple[str, str]]) -> dict:
         """Write the files; called on the main process alone."""
-        predictions, truths = ([line for lines in results for line in lines[part]] for part in (0, 1))
-        _write(predictions, self.out_file_path)
+        _write((predictions for predictions, _ in results), self.out_file_path)
         self.truth_path.unlink(missing_ok=True)  # of an earlier test, where no truth is known now
-        if truths:
-            _write(truths, self.truth_path)
+        if any(truths for _, truths in results):
+            _write((truths for _, truths in results), self.truth_path)
         return {}
 
 
@@ -102,6 +96,11 @@ def _with_infos(lines: list[Line], sample: GroundingSample) -> list[Line]:
     return lines
 
 
-def _write(lines: Iterable[Line], path: Path) -> None:
+def _written(lines: Sequence[Line]) -> str:
+    """Write lines as they are in the file: kept till the end of the test, that takes less memory than dicts."""
+    return ''.join(f'{json.dumps(line, allow_nan=False)}\n' for line in lines)
+
+
+def _write(texts: Iterable[str], path: Path) -> None:
     with path.open('w', encoding='utf-8', newline='\n') as file:
-        file.writelines(f'{json.dumps(line, allow_nan=False)}\n' for line in lines)
+        file.writelines(texts)

@@ -61,20 +61,31 @@ def read_plain_data(path: str | Path, *, map_location: str | Callable = 'cpu') -
     Raises:
         ValueError: no such file, a damaged one, or one that holds more.
     """
-    if '://' not in str(path):
-        path = Path(path).expanduser()
-        if not path.is_file():
-            raise ValueError(
-                f'checkpoint {str(path)!r} '
-                f'{"is a folder, not a file" if path.is_dir() else "is no file" if path.exists() else "does not exist"}'
-            )
+    path = existing_checkpoint(path)
     try:
-        with get_local_path(str(path)) as local:
+        with get_local_path(path) as local:
             return torch.load(local, map_location=map_location, weights_only=True)
     except UNREADABLE as error:
         raise ValueError(
             f'checkpoint {str(path)!r} cannot be read as plain data: it is damaged, or holds more ({error})'
         ) from error
+
+
+def existing_checkpoint(path: str | Path) -> str:
+    """Return the path of a checkpoint, with ``~`` written out. What is remote, such as s3://, is returned as it is.
+
+    Raises:
+        ValueError: no such file.
+    """
+    if '://' in str(path):
+        return str(path)
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise ValueError(
+            f'checkpoint {str(path)!r} '
+            f'{"is a folder, not a file" if path.is_dir() else "is no file" if path.exists() else "does not exist"}'
+        )
+    return str(path)
 
 
 def check_weights(weights: Any, path: str | Path) -> None:

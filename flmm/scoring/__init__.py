@@ -6,9 +6,10 @@ from flmm.scoring.metrics import NUM_BOOTSTRAP, grounding_metrics
 from flmm.scoring.metrics_file import write_metrics
 from flmm.scoring.phrase_score import PhraseScore
 from flmm.scoring.predictions_file import Prediction, Truth, read_predictions, read_truths
-from flmm.scoring.table import align_rows, format_table
+from flmm.scoring.table import IN_PAPERS, align_rows, format_table
 
 __all__ = [
+    'IN_PAPERS',
     'NUM_BOOTSTRAP',
     'ComparedPhrase',
     'PhraseScore',

@@ -8,6 +8,8 @@ from flmm.scoring.matching import Pair, score_pairs
 from flmm.scoring.predictions_file import Rle, Truth
 
 OUTCOMES = ('won', 'lost', 'tied')
+ROUNDING = 1e-9
+"""By how much the difference of two IoUs may be off in float64, as 0.8 - 0.7 is; none of two masks is so small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,12 @@ def compare(pairs: Sequence[Pair], others: Sequence[Pair], *, margin: float) -> 
 
     Returns:
         All phrases, from the one that is won by most to the one that is lost by most.
+
+    Raises:
+        ValueError: the margin is none of 0 to 1.
     """
+    if not 0 <= margin <= 1:
+        raise ValueError(f'margin is {margin}, expected a difference of IoU, 0 to 1')
     compared = []
     for pair, other in zip(pairs, others, strict=True):
         ious, masks = [], []
@@ -52,7 +59,7 @@ def compare(pairs: Sequence[Pair], others: Sequence[Pair], *, margin: float) -> 
             )
             ious.append(score.iou)
             masks.append(None if score.says_absent else prediction.masks['refined'])
-        is_tied = abs(ious[0] - ious[1]) <= margin
+        is_tied = abs(ious[0] - ious[1]) <= margin + ROUNDING
         outcome = 'tied' if is_tied else 'won' if ious[0] > ious[1] else 'lost'
         compared.append(ComparedPhrase(truth=pair[1], masks=tuple(masks), ious=tuple(ious), outcome=outcome))
     return sorted(compared, key=lambda phrase: -phrase.difference)

@@ -48,7 +48,7 @@ def grounding_metrics(scores: Sequence[PhraseScore], *, num_bootstrap: int = 0) 
     Returns:
         ``<test set>/<refined|coarse>/<metric>`` -> percent, ``.../<metric>/<kind>`` where the dataset names kinds, and
         for intervals ``.../<metric>_low[/<kind>]`` and ``.../<metric>_high[/<kind>]``, which are absent where a test
-        set has a single image. A metric that applies to no phrase is absent; cIoU is nan where no mask has a pixel.
+        set has a single image. A metric that applies to no phrase is absent, as is cIoU where no mask has a pixel.
     """
     members: dict[tuple[str, str], list[PhraseScore]] = {}
     for name in dict.fromkeys(score.dataset_name for score in scores):
@@ -71,8 +71,8 @@ def _percent(scores: list[PhraseScore], *, num_bootstrap: int) -> dict[str, floa
         intervals = bootstrap_intervals(stacked, [score.image for score in scores], num_draws=num_bootstrap)
     percent = {}
     for (key, (numerator, denominator)), interval in zip(ratios.items(), intervals, strict=True):
-        total = math.fsum(denominator)  # exact, so that the order of phrases changes no digit
-        percent[key] = 100 * math.fsum(numerator) / total if total else float('nan')
+        # fsum is exact, so that the order of phrases changes no digit
+        percent[key] = 100 * math.fsum(numerator) / math.fsum(denominator)
         metric, slash, kind = key.partition('/')
         if not np.isnan(interval).any():
             percent[f'{metric}_low{slash}{kind}'], percent[f'{metric}_high{slash}{kind}'] = map(float, 100 * interval)
@@ -102,4 +102,4 @@ def _ratios(scores: list[PhraseScore]) -> dict[str, tuple[np.ndarray, np.ndarray
         for metric in METRICS_OF_KINDS:
             if metric in ratios:
                 ratios[f'{metric}/{kind}'] = tuple(part * of_kind for part in ratios[metric])
-    return {key: ratio for key, ratio in ratios.items() if key == 'cIoU' or ratio[1].any()}
+    return {key: ratio for key, ratio in ratios.items() if ratio[1].any()}

@@ -125,14 +125,17 @@ def read_truths(path: str | Path) -> list[Truth]:
 
 
 def _entries(path: str | Path, *, setting: str, keys: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each line's place and object, which may have other keys, but none that looks like one of ``keys``."""
+    """Yield each line's place and object, which may have other keys, but none that looks like one of ``keys`` misspelt.
+
+    What looks like a key that is there as well, such as 'phrase_id' beside 'phrase', is another tool's.
+    """
     num_lines = 0
     for where, entry in read_json_lines(str(path), setting=setting):
         num_lines += 1
         if not isinstance(entry, dict):
             raise ValueError(f'{where} is {reprlib.repr(entry)}, expected a JSON object')
         for key in entry.keys() - set(keys):
-            meant = difflib.get_close_matches(key.lower(), keys, n=1, cutoff=0.8)
+            meant = difflib.get_close_matches(key.lower(), set(keys) - entry.keys(), n=1, cutoff=0.8)
             if meant:
                 raise ValueError(
                     f'{where} has the key {key!r}, which means nothing; write {meant[0]!r} if that is meant'

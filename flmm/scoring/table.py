@@ -2,11 +2,11 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from flmm.plain_text import display_width, printable
-from flmm.scoring.metrics import METRICS, METRICS_OF_KINDS
+from flmm.scoring.metrics import METRICS, METRICS_OF_KINDS, RECALLS
 from flmm.scoring.metrics_file import to_json
 from flmm.scoring.phrase_score import SOURCES
 from flmm.test_set_names import split_name
@@ -14,6 +14,8 @@ from flmm.test_set_names import split_name
 FIGURE = re.compile(
     rf'/(?P<source>{"|".join(SOURCES)})/(?P<metric>{"|".join(map(re.escape, METRICS))})(?P<end>_low|_high|)(?=/|\Z)'
 )
+IN_PAPERS = ('mIoU', 'gIoU', 'cIoU', 'N_acc', 'T_acc', 'Pr@0.5', 'Pr@0.7', 'Pr@0.9', *RECALLS)
+"""Metrics that a table has if nothing else is said."""
 WIDTH = 120
 """Most columns of a table, in characters; one with more test sets is continued below."""
 LONGEST_VALUE = 100
@@ -26,18 +28,22 @@ Figures = dict[str, dict[Row, dict[str, float]]]
 """Test set -> row -> percent: '' is the value, '_low' and '_high' are the ends of its interval."""
 
 
-def format_table(*runs: Mapping[str, Any], names: Sequence[str] = ()) -> str:
+def format_table(
+    *runs: Mapping[str, Any], names: Sequence[str] = (), metrics: Collection[str] | None = IN_PAPERS
+) -> str:
     """Lay out metrics as papers do: a column for each test set, by dataset, and a block of rows for each protocol.
 
     A row is a metric of refined or coarse masks; those of kinds of expressions stand below the others. A value stands
     with half the width of its 95 % interval where that is known. Of several runs, each has a line in every row. Metrics
-    of other evaluators, whatever their names and values, follow below, a line each.
+    of other evaluators, whatever their names and values, follow below, a line each. The last line names what is not
+    shown.
 
     Args:
         *runs: metrics of each run, ``[<prefix>/]<test set>/<refined|coarse>/<metric>[_low|_high][/<kind>]`` -> percent,
             and any others. Names of test sets and kinds may hold '/'. A figure that is not defined is nan, or None as
             in metrics.json, whose ``run`` is left out.
         names: what the runs are called; may be left out of a single one.
+        metrics: which of :data:`flmm.scoring.metrics.METRICS` are shown; None shows all, and those of kinds.
 
     Raises:
         ValueError: several runs have no names, or two have the same.
@@ -54,6 +60,10 @@ def format_table(*runs: Mapping[str, Any], names: Sequence[str] = ()) -> str:
     if len(set(names)) < len(runs):
         raise ValueError(f'names of runs are {names} for {len(runs)} runs; give each a name of its own')
     read = [_read(run) for run in runs]
+    left_out: set[str] = set()
+    if metrics is not None:
+        for figures, _ in read:
+            left_out |= _leave_out(figures, metrics)
     blocks: dict[str, list[str]] = {}  # protocol -> test sets
     for name in dict.fromkeys(name for figures, _ in read for name in figures):
         blocks.setdefault(split_name(name).protocol, []).append(name)
@@ -68,7 +78,11 @@ def format_table(*runs: Mapping[str, Any], names: Sequence[str] = ()) -> str:
         for name, (_, rest) in zip(names, read, strict=True)
         for key, value in rest
     ]
-    return '\n\n'.join([*parts, align_rows(others, num_left=3)] if others else parts)
+    if others:
+        parts.append(align_rows(others, num_left=3))
+    if left_out:
+        parts.append(f'Not shown, but in the JSON file of all metrics: {", ".join(sorted(left_out))}')
+    return '\n\n'.join(parts)
 
 
 def _read(metrics: Mapping[str, Any]) -> tuple[Figures, list[tuple[str, str]]]:
@@ -84,6 +98,17 @@ def _read(metrics: Mapping[str, Any]) -> tuple[Figures, list[tuple[str, str]]]:
         elif not (key == RUN_KEY and isinstance(value, Mapping)):
             others.append((printable(str(key)), _in_short(value if plain is None else plain)))
     return figures, others
+
+
+def _leave_out(figures: Figures, metrics: Collection[str]) -> set[str]:
+    """Take what is not to be shown out of figures, and return what it is."""
+    left_out = set()
+    for name, rows in list(figures.items()):
+        figures[name] = {row: ends for row, ends in rows.items() if row[1] in metrics and not row[2]}
+        left_out |= {f'{row[1]} of kinds' if row[2] else row[1] for row in rows.keys() - figures[name].keys()}
+        if not figures[name]:
+            del figures[name]
+    return left_out
 
 
 def _place(key: str, metrics: Mapping[str, Any]) -> tuple[str, Row, str] | None:

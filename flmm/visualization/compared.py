@@ -33,6 +33,7 @@ def compared_page(
         path = phrase.truth.image if images is None else path_inside(images, phrase.truth.image)
         image = read_rgb(path, name=str(path), orientation=orientation)
         masks = dict(zip((*names, 'truth'), (*phrase.masks, phrase.truth.mask), strict=True))
+        absent = {title for title, mask in masks.items() if mask is None}
         for title, mask in masks.items():
             bitmap = np.zeros((image.height, image.width), dtype=bool) if mask is None else decode_masks([mask])[0]
             if bitmap.shape != (image.height, image.width):
@@ -41,6 +42,8 @@ def compared_page(
                     f'{bitmap.shape[0]}x{bitmap.shape[1]} ({phrase.truth.where}); take the picture that was annotated'
                 )
             masks[title] = torch.from_numpy(bitmap)
+        if not masks['truth'].any():
+            absent.add('truth')
         image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
         rows.append(
             PhraseRow(
@@ -48,7 +51,8 @@ def compared_page(
                 image=image,
                 heat=None,
                 masks={title: shrunk_mask(mask, (image.height, image.width)) for title, mask in masks.items()},
-                ious=dict(zip(names, phrase.ious, strict=True)),
+                ious={} if 'truth' in absent else dict(zip(names, phrase.ious, strict=True)),
+                absent=frozenset(absent),
             )
         )
     return PhrasePage(rows=rows, num_left_out=0)

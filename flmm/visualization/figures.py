@@ -41,6 +41,7 @@ class PhraseRow:
         heat: [PH, PW] float32 in 0..1, see :func:`attention_map`; None where there is none to show.
         masks: title of the column -> [PH, PW] bool. Of samples: 'coarse', 'refined', and 'truth' where it is known.
         ious: title of the column -> IoU in the image frame, 0..1, where it is known.
+        absent: titles of the columns whose masks say that the phrase means nothing in the image.
     """
 
     phrase: str

@@ -61,6 +61,14 @@ def test_the_order_of_phrases_changes_no_digit():
     np.testing.assert_array_equal(shuffled, bootstrap_intervals(ratios, images, num_draws=200))
 
 
+def test_of_two_images_it_goes_from_the_worse_to_the_better():
+    """A quarter of the draws has the one twice, a quarter the other: both quantiles lie there."""
+    ratios = np.array([[[0.25, 0.5, 0.75], [1, 1, 1]], [[1, 2, 9], [4, 4, 10]]])
+    found = bootstrap_intervals(ratios, ['a', 'a', 'b'], num_draws=1000)
+    assert found.tolist() == [[0.375, 0.75], [0.375, 0.9]]
+    np.testing.assert_array_equal(found, bootstrap_intervals(ratios, ['a', 'a', 'b'], num_draws=1000))
+
+
 def test_a_single_image_has_no_interval():
     ratios, _ = random_ratios(2)
     assert np.isnan(bootstrap_intervals(ratios, ['a.jpg'] * ratios.shape[2], num_draws=10)).all()

@@ -13,7 +13,7 @@ CASES = {
     'better': (10, 10, 5, 1.0, 0.5, 'won'),
     'worse': (10, 4, 8, 0.4, 0.8, 'lost'),
     'same': (10, 6, 6, 0.6, 0.6, 'tied'),
-    'nearly': (10, 7, 8, 0.7, 0.8, 'tied'),
+    'nearly': (10, 7, 8, 0.7, 0.8, 'tied'),  # 0.8 - 0.7 is more than 0.1 in floats
     'said so': (None, None, 3, 1.0, 0.0, 'won'),
     'both said so': (None, None, 0, 1.0, 1.0, 'tied'),
     'only one found it': (10, None, 2, 0.0, 0.2, 'lost'),
@@ -29,7 +29,7 @@ def compared(tmp_path):
         files.append(write_lines(tmp_path / f'{place}.jsonl', lines))
     truths = read_truths(files[0])
     pairs, others = (match_lines(read_predictions(path), truths) for path in files[1:])
-    return compare(pairs, others, margin=0.1 + 1e-9)
+    return compare(pairs, others, margin=0.1)
 
 
 def test_outcomes(compared):
@@ -52,3 +52,9 @@ def test_what_is_said_to_be_absent_has_no_mask(compared):
     assert by_phrase['said so'].masks[0] is None
     assert by_phrase['both said so'].masks == (None, None)
     assert by_phrase['better'].masks[1]['size'] == [1, 10]
+
+
+@pytest.mark.parametrize('margin', [-0.1, 1.5, float('nan')])
+def test_a_margin_that_no_iou_has_is_refused(margin):
+    with pytest.raises(ValueError, match=rf'margin is {margin}, expected a difference of IoU, 0 to 1'):
+        compare([], [], margin=margin)

@@ -149,6 +149,13 @@ def test_a_broken_prediction_is_named(line, problem, tmp_path):
         read_predictions(path)
 
 
+def test_keys_of_other_tools_may_look_like_one_that_is_there(tmp_path):
+    line = changed(GOOD, phrase_id=3, image_id='7', refined_=None)
+    (prediction,) = read_predictions(write_lines(tmp_path / 'out.jsonl', [line]))
+    assert (prediction.phrase, prediction.image) == (GOOD['phrase'], GOOD['image'])
+    assert prediction.masks['refined'] is not None
+
+
 BROKEN_TRUTHS = {
     'no mask': (changed(TRUE, mask='LEFT OUT'), "lacks 'mask', an RLE or null where the phrase means nothing"),
     'a prediction': (GOOD, "lacks 'mask', an RLE or null where the phrase means nothing"),

@@ -58,7 +58,7 @@ def test_intervals_what_does_not_apply_and_kinds():
         'png_val/refined/mIoU': 50.0,
         'png_val/refined/AR_things': 60.0,
     }
-    assert format_table(metrics).splitlines() == [
+    assert format_table(metrics, metrics=None).splitlines() == [
         'first sentence        a',
         '                            val  test',
         'refined mIoU          91.6 ±1.2     -',
@@ -73,6 +73,30 @@ def test_intervals_what_does_not_apply_and_kinds():
         'refined mIoU          50.0',
         'refined AR_things     60.0',
     ]
+
+
+def test_what_papers_do_not_print_is_left_out_and_named():
+    thresholds = {f'val/coarse/Pr@{threshold}': 100 * threshold for threshold in (0.5, 0.6, 0.7, 0.8, 0.9)}
+    metrics = {
+        **thresholds, 'val/coarse/Pr@0.6_low': 1.0, 'val/coarse/Pr@0.6_high': 2.0, 'val/refined/AR_plurals': 20.0,
+        'val/refined/mIoU/color': 8.0, 'val/refined/N_acc/color': 9.0, 'only_kinds/refined/mIoU/color': 7.0,
+        'speed': 12.5,
+    }  # fmt: skip
+    assert format_table(metrics).splitlines() == [
+        '                     val',
+        'refined AR_plurals  20.0',
+        'coarse Pr@0.5       50.0',
+        'coarse Pr@0.7       70.0',
+        'coarse Pr@0.9       90.0',
+        '',
+        'speed  12.5',
+        '',
+        'Not shown, but in the JSON file of all metrics: N_acc of kinds, Pr@0.6, Pr@0.8, mIoU of kinds',
+    ]
+    chosen = format_table(thresholds, {'val/refined/mIoU': 1.0}, names=['a', 'b'], metrics=['mIoU']).splitlines()
+    assert [line.split() for line in chosen[:3]] == [['val'], ['refined', 'mIoU', 'a', '-'], ['b', '1.0']]
+    assert chosen[4] == 'Not shown, but in the JSON file of all metrics: Pr@0.5, Pr@0.6, Pr@0.7, Pr@0.8, Pr@0.9'
+    assert 'Not shown' not in format_table(metrics, metrics=None)
 
 
 def test_several_runs():
@@ -203,7 +227,7 @@ def test_slashes_in_names_of_datasets_and_kinds_and_a_prefix():
     keys = ['refined/mIoU', 'refined/cIoU', 'coarse/mIoU']
     metrics = {f'{name}/{key}': float(i) for name in ('ema/coco/val', 'coco/val') for i, key in enumerate(keys)}
     metrics |= {'coco/val/refined/mIoU/left/right': 7.0, 'coco/val/coarse/mIoU/left/right': 8.0}
-    assert [line.split() for line in format_table(metrics).splitlines()] == [
+    assert [line.split() for line in format_table(metrics, metrics=None).splitlines()] == [
         ['ema/coco/val', 'coco/val'],
         ['refined', 'mIoU', '0.0', '0.0'],
         ['refined', 'cIoU', '1.0', '1.0'],
@@ -217,7 +241,7 @@ def test_slashes_in_names_of_datasets_and_kinds_and_a_prefix():
     'kind', ['x/refined/mIoU', 'refined/mIoU', 'coarse/cIoU/y', 'refined', 'mIoU', 'x/refined/mIoU_low', 'a_low']
 )
 def test_a_kind_that_looks_like_a_metric(kind):
-    lines = format_table({'val/refined/mIoU': 1.0, f'val/refined/mIoU/{kind}': 2.0}).splitlines()
+    lines = format_table({'val/refined/mIoU': 1.0, f'val/refined/mIoU/{kind}': 2.0}, metrics=None).splitlines()
     assert [line.split() for line in lines] == [
         ['val'], ['refined', 'mIoU', '1.0'], ['refined', 'mIoU:', kind, '2.0'],
     ]  # fmt: skip
@@ -225,7 +249,8 @@ def test_a_kind_that_looks_like_a_metric(kind):
 
 @pytest.mark.parametrize('name', ['refined', 'coarse/mIoU', 'a/refined/mIoU/b', '../a', 'a\nb'])
 def test_a_dataset_that_looks_like_a_metric(name):
-    lines = format_table({f'{name}/refined/mIoU': 1.0, f'{name}/refined/mIoU/kind': 2.0}).splitlines()
+    metrics = {f'{name}/refined/mIoU': 1.0, f'{name}/refined/mIoU/kind': 2.0}
+    lines = format_table(metrics, metrics=None).splitlines()
     assert [line.split() for line in lines] == [
         [name.replace('\n', '\\n')], ['refined', 'mIoU', '1.0'], ['refined', 'mIoU:', 'kind', '2.0'],
     ]  # fmt: skip
@@ -241,6 +266,7 @@ def test_wide_characters_stay_aligned():
 
 
 def test_lone_surrogates_can_be_printed():
-    printed = format_table({'\ud83d/refined/mIoU/\ud83d': 1.0, '\udc80': '\udc80'}).encode('utf-8')
+    metrics = {'\ud83d/refined/mIoU/\ud83d': 1.0, '\udc80': '\udc80'}
+    printed = format_table(metrics, metrics=None).encode('utf-8')
     assert b'\\ud83d' in printed
     assert b'\\udc80' in printed

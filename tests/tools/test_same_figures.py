@@ -27,7 +27,7 @@ sets = dict(
     datasets=[
         dict(
             type='RefCocoTestSets', dataset_type='GRefCocoDataset', name='shapes', splits=('val', 'testA'),
-            data_prefix=dict(img_path='images/'), **_base_.grefcoco, **root,
+            **{{**_base_.grefcoco, **root}},
         ),
         dict(
             type='PNGDataset', name='png_val', test_mode=True, ann_file='annotations/png_coco_val.json',

@@ -77,14 +77,14 @@ def test_coarse_masks_have_a_dict_of_their_own_and_so_have_test_sets(files, tmp_
     assert values(scores['b']) == pytest.approx(EXPECTED)
 
 
-def test_what_is_not_defined_is_null_and_what_does_not_apply_is_absent(tmp_path):
+def test_what_does_not_apply_is_absent(tmp_path):
     lines = [{'image': 'a', 'phrase': 'x', 'refined': None}]
     paths = (
         write_lines(tmp_path / 'o.jsonl', lines),
         write_lines(tmp_path / 't.jsonl', [{'image': 'a', 'phrase': 'x', 'mask': None}]),
     )
     run_tool('score', *paths, '--json', tmp_path / 'scores.json')
-    assert json.loads((tmp_path / 'scores.json').read_text()) == {'gIoU': 100.0, 'cIoU': None, 'N_acc': 100.0}
+    assert json.loads((tmp_path / 'scores.json').read_text()) == {'gIoU': 100.0, 'N_acc': 100.0}
 
 
 @pytest.fixture
@@ -188,3 +188,16 @@ def test_the_example_of_the_document(tmp_path):
             'mIoU/animal': 100 * 6 / 9, 'N_acc/animal': 100,
         }
     )  # fmt: skip
+
+
+@pytest.mark.parametrize('option', ['--json', '--out'])
+def test_a_place_where_nothing_can_be_written_is_named_before_anything_is_read(option, tmp_path):
+    (tmp_path / 'file').touch()
+    options = ['--compare', 'absent'] if option == '--out' else []
+    with pytest.raises(ValueError, match=rf"^{option} is '.*file/.+', and its folder cannot be made"):
+        run_tool('score', 'absent', 'absent', *options, option, tmp_path / 'file' / 'new')
+
+
+def test_the_folder_of_the_scores_is_made(files, tmp_path):
+    run_tool('score', *files[:2], '--json', tmp_path / 'made' / 'scores.json')
+    assert values(json.loads((tmp_path / 'made' / 'scores.json').read_text())) == pytest.approx(EXPECTED)

@@ -25,6 +25,19 @@ def test_runs_are_called_as_their_folders(tmp_path, capsys):
     assert [line.split()[-2] for line in capsys.readouterr().out.splitlines()[1:]] == ['untrained', 'trained']
 
 
+def test_all_metrics_are_printed_where_that_is_said(tmp_path, capsys):
+    metrics = {'val/refined/mIoU': 1, 'val/refined/mIoU/color': 2, 'val/refined/Pr@0.6': 3}
+    file = write(tmp_path / 'run' / 'metrics.json', json.dumps(metrics))
+    run_tool('table', file)
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ['refined', 'mIoU'], [], ['Not', 'shown,'],
+    ]  # fmt: skip
+    run_tool('table', file, '--all')
+    assert [line.split()[1:] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ['mIoU', 'run', '1.0'], ['Pr@0.6', 'run', '3.0'], ['mIoU:', 'color', 'run', '2.0'],
+    ]  # fmt: skip
+
+
 def test_files_of_one_folder_are_called_by_their_paths(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in 'ab':

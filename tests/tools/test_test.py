@@ -1,13 +1,10 @@
 import datetime
 import hashlib
-import io
 import json
 import math
 import re
 import runpy
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -120,6 +117,15 @@ def test_intervals_are_there_where_a_test_set_has_several_images(figures):
     assert bounded == {f'shapes_{split}_{protocol}' for split in ('testA', 'testB') for protocol in PROTOCOLS}
 
 
+def test_the_log_has_the_table_in_place_of_one_long_line(results, trained):
+    (path,) = (trained.config.parent / 'tested').glob('*/*.log')
+    lines = path.read_text().split('results in percent\n')[1].splitlines()
+    assert lines[0].split() == ['first', 'sentence', 'shapes']
+    assert lines[2].split()[:2] == ['refined', 'mIoU']
+    assert max(map(len, lines)) <= 120
+    assert not any('_low' in line for line in lines)
+
+
 def test_what_the_run_was_stands_beside_the_metrics(results, trained):
     checkpoint = trained.work_dir / 'epoch_2.pth'
     run = results[1]['run']
@@ -213,19 +219,6 @@ def test_a_picture_that_fails_costs_nothing_else(trained, tmp_path, monkeypatch,
     assert next(line.split()[2] for line in lines if line.startswith('refined cIoU')) == cell
 
 
-def test_a_terminal_without_the_letters_of_a_name_gets_the_table(tmp_path, monkeypatch):
-    hook = runpy.run_path(str(REPOSITORY / 'tools' / 'test.py'))['ResultsHook']({'seed': 5})
-    terminal = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
-    monkeypatch.setattr(sys, 'stdout', terminal)
-    hook.after_test_epoch(SimpleNamespace(work_dir=tmp_path), {'狗/refined/mIoU': 1.0})
-    terminal.flush()
-    assert rb'\u72d7' in terminal.buffer.getvalue()
-    assert json.loads((tmp_path / 'metrics.json').read_text()) == {
-        '狗/refined/mIoU': 1.0,
-        'run': {'seed': 5},
-    }
-
-
 @pytest.mark.parametrize('evaluator', [{'type': 'A'}, [{'type': 'A'}], ({'type': 'A'},)], ids=type)
 def test_predictions_are_dumped_beside_any_evaluator(evaluator):
     with_metric = runpy.run_path(str(REPOSITORY / 'tools' / 'test.py'))['with_metric']
@@ -290,6 +283,23 @@ def test_no_checkpoint_of_a_model_that_was_trained(trained, tmp_path):
     ):
         run_tool('test', trained.config, '--work-dir', tmp_path, '--cfg-options', 'experiment_name=no_checkpoint')
     assert not (tmp_path / 'metrics.json').exists()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['{folder}/absent.pth'], r"checkpoint '.*/absent\.pth' does not exist"),
+        (['{folder}'], r"checkpoint '.*' is a folder, not a file"),
+        (['--out', '{folder}/file/out.jsonl'], r"out_file_path is '.*', and its folder cannot be made"),
+        (['--out', '{folder}/out.json'], r"it must end in '\.jsonl'"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_named_before_the_model_is_built(arguments, message, trained, tmp_path):
+    (tmp_path / 'file').touch()
+    arguments = [argument.format(folder=tmp_path) for argument in arguments]
+    with pytest.raises(ValueError, match=message):
+        run_tool('test', trained.config, *arguments, '--work-dir', tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()  # a runner makes it first
 
 
 def test_a_model_without_a_trained_part_needs_no_checkpoint(trained, tmp_path, monkeypatch):

@@ -36,7 +36,17 @@ def test_what_a_row_shows(picture, tmp_path):
     for title, expected in (('A', bitmaps[0]), ('B', np.zeros((30, 40))), ('truth', bitmaps[1])):
         np.testing.assert_array_equal(row.masks[title], expected)
     titles = [axis.get_title(loc='left') for axis in draw_page(page).axes]
-    assert titles == ['"the $cat"', 'A, IoU 0.50', 'B, IoU 1.00', 'truth']
+    assert titles == ['"the $cat"', 'A, IoU 0.50', 'B, IoU 1.00, not there', 'truth']
+
+
+@pytest.mark.usefixtures('picture')
+@pytest.mark.parametrize('true', [None, np.zeros((30, 40))], ids=['null', 'no pixel'])
+def test_a_phrase_that_means_nothing_in_the_image_has_no_iou(true, tmp_path):
+    """A mask without a pixel that is said to be there is not 'not there'."""
+    row = compared('a.png', (None, np.zeros((30, 40))), true, ious=(1.0, 0.0))
+    page = compared_page([row], names=NAMES, images=tmp_path, orientation='refuse')
+    titles = [axis.get_title(loc='left') for axis in draw_page(page).axes]
+    assert titles == ['"the $cat"', 'A, not there', 'B', 'truth, not there']
 
 
 def test_large_pictures_are_shrunk_with_their_masks(tmp_path):
