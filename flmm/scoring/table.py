@@ -34,9 +34,9 @@ def format_table(
     """Lay out metrics as papers do: a column for each test set, by dataset, and a block of rows for each protocol.
 
     A row is a metric of refined or coarse masks; those of kinds of expressions stand below the others. A value stands
-    with half the width of its 95 % interval where that is known. Of several runs, each has a line in every row. Metrics
-    of other evaluators, whatever their names and values, follow below, a line each. The last line names what is not
-    shown.
+    with half the width of its 95 % interval where that is known. Of several runs, each that has such figures has a line
+    in the row. Metrics of other evaluators, whatever their names and values, follow below, a line each. The last line
+    names what is not shown.
 
     Args:
         *runs: metrics of each run, ``[<prefix>/]<test set>/<refined|coarse>/<metric>[_low|_high][/<kind>]`` -> percent,
@@ -132,12 +132,20 @@ def _tables(title: str, test_sets: list[str], runs: Mapping[str, Figures]) -> It
     """Lay out the test sets of a protocol, in as many tables as they need."""
     found = dict.fromkeys(row for figures in runs.values() for name in test_sets for row in figures.get(name, {}))
     rows = sorted(found, key=lambda row: (row[2] != '', SOURCES.index(row[0]), METRICS.index(row[1])))
+    lines = [  # of each row those runs that have a figure in it
+        (row, run)
+        for row in rows
+        for run, figures in runs.items()
+        if any(row in figures.get(name, {}) for name in test_sets)
+    ]
     labels = [[title, ''], ['', '']]
-    for source, metric, kind in rows:
+    for index, ((source, metric, kind), run) in enumerate(lines):
         label = f'{source} {metric}{": " if kind else ""}{printable(kind)}'
-        labels += [[label if index == 0 else '', run] for index, run in enumerate(runs)]
+        labels.append(['' if index and lines[index - 1][0] == lines[index][0] else label, run])
     left = align_rows(labels, num_left=2).split('\n')
-    columns = [(printable(split_name(name).title), _column(name, rows, runs)) for name in test_sets]
+    columns = [(printable(split_name(name).title), [printable(split_name(name).split)]) for name in test_sets]
+    for name, (_, cells) in zip(test_sets, columns, strict=True):
+        cells += [_cell(runs[run].get(name, {}).get(row, {})) for row, run in lines]
     widths = [max(map(display_width, cells)) + 2 for _, cells in columns]
     start = 0
     while start < len(columns):
@@ -148,14 +156,10 @@ def _tables(title: str, test_sets: list[str], runs: Mapping[str, Figures]) -> It
         start = end
 
 
-def _column(name: str, rows: Sequence[Row], runs: Mapping[str, Figures]) -> list[str]:
-    cells = [printable(split_name(name).split)]
-    for row in rows:
-        for figures in runs.values():
-            figure = figures.get(name, {}).get(row, {})
-            half = f' ±{(figure["_high"] - figure["_low"]) / 2:.1f}' if {'_low', '_high'} <= figure.keys() else ''
-            cells.append(f'{figure[""]:.1f}{half}' if '' in figure else '-')
-    return cells
+def _cell(figure: Mapping[str, float]) -> str:
+    """Write a figure with half the width of its interval, of the ends that are known of it."""
+    half = f' ±{(figure["_high"] - figure["_low"]) / 2:.1f}' if {'_low', '_high'} <= figure.keys() else ''
+    return f'{figure[""]:.1f}{half}' if '' in figure else '-'
 
 
 def _joined(left: list[str], columns: list[tuple[str, list[str]]]) -> str:

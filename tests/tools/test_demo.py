@@ -57,6 +57,6 @@ def test_figures_of_all_runs_come_together_under_names_of_their_own(demo, tmp_pa
     }
     assert ' '.join(table.split()) == (
         'first sentence shapes shapes_no_target val val refined mIoU demo 90.0 - existence 88.0 - '
-        'refined N_acc demo - - existence - 92.0 ±3.0 '
+        'refined N_acc existence - 92.0 ±3.0 '
         'Not shown, but in the JSON file of all metrics: mIoU of kinds'
     )
