@@ -2,9 +2,9 @@
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
@@ -67,20 +67,42 @@ class GroundingDataset(BaseDataset):
     Args:
         name: names the dataset in results, such as 'refcoco_val_first_sentence'.
         text_mode: which texts of a target become phrases. 'select_first' (F-LMM's protocol), 'original' (each a phrase
-            of its own), 'random' (one drawn at each access) or 'concat' (all joined to one phrase, blanks between).
+            of its own), 'random' (one drawn at each access; not with ``test_mode``) or 'concat' (all joined to one
+            phrase, blanks between, of which is said what is said of all of them).
         allow_outside: whether a name of an image may lead out of the image folder: be absolute, hold '..', or be a
             link.
-        **kwargs: mmengine's BaseDataset's: data_root, ann_file, data_prefix, pipeline, ...
+        **kwargs: mmengine's BaseDataset's: data_root, ann_file, data_prefix, pipeline, ... Nothing is filtered or
+            fetched again, so filter_cfg and max_refetch are refused.
 
     Raises:
-        ValueError: an unknown text_mode, or whatever the subclass raises.
+        ValueError: an unknown text_mode, one that draws at random in a test, a data_prefix that lacks a folder, or
+            whatever the subclass raises.
     """
+
+    FOLDERS: ClassVar[tuple[str, ...]] = ('img_path',)
+    """Keys that data_prefix must have."""
 
     def __init__(self, *, name: str, text_mode: str, allow_outside: bool = False, **kwargs: Any) -> None:
         if text_mode not in TEXT_MODES:
             raise ValueError(f'text_mode is {text_mode!r}, expected one of {TEXT_MODES}')
+        if text_mode == 'random' and kwargs.get('test_mode'):
+            raise ValueError(
+                f"dataset {name!r} has test_mode=True and text_mode='random', by which every test would have other "
+                "phrases; set text_mode to 'select_first' or 'original'"
+            )
+        if ignored := {'filter_cfg', 'max_refetch'} & kwargs.keys():
+            raise ValueError(f'dataset {name!r} has {sorted(ignored)}, which would have no effect; leave them out')
+        if missing := set(self.FOLDERS) - kwargs.get('data_prefix', {'img_path': ''}).keys():
+            raise ValueError(
+                f'data_prefix {dict(kwargs["data_prefix"])} lacks {sorted(missing)}; name the folder of each'
+            )
         self.name, self.text_mode, self.allow_outside = name, text_mode, allow_outside
         super().__init__(**kwargs)
+
+    @property
+    def names(self) -> list[str]:
+        """The names by which results are reported: its own alone."""
+        return [self.name]
 
     def load_items(self) -> list[Item]:
         """Read and check all annotations."""
@@ -158,6 +180,20 @@ class GroundingDataset(BaseDataset):
                 raise ValueError(f'image {item["img_path"]!r}: {error}; crop it, or leave it out') from error
         return counts
 
+    def prepare_data(self, idx: int) -> Any:
+        """Return what the pipeline makes of item ``idx``.
+
+        Raises:
+            ValueError: a transform gives None, for which mmengine would take another item at random.
+        """
+        made = super().prepare_data(idx)
+        if made is None:
+            raise ValueError(
+                f'item {idx} of {self.name!r} (image {super().get_data_info(idx)["img_path"]!r}) became None in the '
+                'pipeline; leave out the transform that drops items, or the item itself'
+            )
+        return made
+
     def get_data_info(self, idx: int) -> dict:
         """Return item ``idx`` as the pipeline gets it."""
         item = super().get_data_info(idx)
@@ -180,5 +216,13 @@ class GroundingDataset(BaseDataset):
         if self.text_mode == 'random':
             return [random.choice(texts)]
         if self.text_mode == 'concat':
-            return [(' '.join(text for text, _ in texts), PhraseInfo())]
+            return [(' '.join(text for text, _ in texts), _common_info([info for _, info in texts]))]
         return texts
+
+
+def _common_info(infos: Sequence[PhraseInfo]) -> PhraseInfo:
+    """Return what all say alike; None where they differ."""
+    first = vars(infos[0])
+    return PhraseInfo(
+        **{key: value if all(vars(info)[key] == value for info in infos) else None for key, value in first.items()}
+    )

@@ -55,6 +55,13 @@ def test_sentences_of_an_image_are_one_item_in_the_order_of_the_file(load, tmp_p
     assert np.array_equal(drawn, MASKS[[0, 2, 3]])
 
 
+@pytest.mark.parametrize('text_mode', ['select_first', 'original', 'random', 'concat'])
+def test_every_mode_gives_each_sentence_with_its_kind(load, text_mode):
+    item = load(LINES, text_mode=text_mode).get_data_info(0)
+    assert item['text'] == [LINES[index]['caption'] for index in (0, 2, 3)]
+    assert [info.kind for info in item['phrase_infos']] == ['stuff', 'multi', 'single']
+
+
 def test_a_class_may_be_absent(load):
     lines = [{**LINES[0], 'class_id': 0}, {key: value for key, value in LINES[2].items() if key != 'class_id'}]
     assert load(lines).get_data_info(0)['phrase_infos'] == [PhraseInfo(), PhraseInfo()]
