@@ -1,7 +1,7 @@
 """Read COCO's ``instances.json``, and check what is used of it."""
 
 import reprlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flmm.datasets.annotation_file import Id, check_entry, entries_by_id, is_length
 from flmm.datasets.masks import encode_mask, fraction_outside

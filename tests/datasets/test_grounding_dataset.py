@@ -1,4 +1,4 @@
-"""What holds of every dataset: settings that cannot be meant, transforms that drop items, and what is said of phrases."""
+"""What holds of every dataset: settings that cannot be meant, items that a transform drops, and joined texts."""
 
 import re
 

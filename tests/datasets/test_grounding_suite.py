@@ -31,10 +31,10 @@ LINES = [
 
 @pytest.fixture
 def load(tmp_path):
-    def load(lines):
+    def load(lines, **kwargs):
         (tmp_path / 'eval.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
         settings = {'data_prefix': {'img_path': 'images'}, 'serialize_data': False}
-        return GroundingSuiteDataset(data_root=str(tmp_path), ann_file='eval.jsonl', **settings)
+        return GroundingSuiteDataset(data_root=str(tmp_path), ann_file='eval.jsonl', **settings, **kwargs)
 
     return load
 
