@@ -3,56 +3,19 @@
 import logging
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from flmm.datasets.annotation_file import Id
+from flmm.datasets.item import Item
 from flmm.files import path_below
 from flmm.structures import PhraseInfo
 
 TEXT_MODES = ('select_first', 'original', 'random', 'concat')
 MUCH_OUTSIDE = 0.1
 """Which part of a mask's area may lie outside the image without a word. COCO's polygons stick out by a pixel."""
-
-
-@dataclass(kw_only=True)
-class Target:
-    """What phrases mean in an image.
-
-    Args:
-        texts: the phrases, each with what is said of it. All mean the same.
-        mask: as LoadMasks takes it: polygons or an RLE, a file, a union; None where they mean nothing in the image.
-        ignore: what no metric counts, in one of these forms; None for nothing.
-        ann_id: names the annotation in messages.
-    """
-
-    texts: list[tuple[str, PhraseInfo]]
-    mask: list | dict | None
-    ignore: list | dict | None = None
-    ann_id: Id | list[Id] | None = None
-
-
-@dataclass(kw_only=True)
-class Item:
-    """An image and what is said of it.
-
-    Args:
-        img_path: where the image lies.
-        img_id: its id in the annotations.
-        annotated_size: (height, width) in px that masks were drawn on; None where only the image says it.
-        targets: in the order in which they become phrases.
-        caption: what was written about the image, where the phrases are parts of it: pieces of text that are no phrase,
-            and numbers of targets, which then have one text each.
-    """
-
-    img_path: str
-    img_id: Id
-    annotated_size: tuple[int, int] | None
-    targets: list[Target] = field(default_factory=list)
-    caption: list[str | int] | None = None
 
 
 class GroundingDataset(BaseDataset):
@@ -159,7 +122,7 @@ class GroundingDataset(BaseDataset):
             ValueError: the pipeline does not end in RefCOCO2PNG with ``concat=True``, the size of an image is not
                 known, or it has an aspect ratio over 200.
         """
-        to_sample = self.pipeline.transforms[-1]
+        to_sample = next(reversed(self.pipeline.transforms), None)
         if not getattr(to_sample, 'concat', False):
             raise ValueError(
                 'image tokens are counted for items that are one sample each: let the pipeline end in '

@@ -4,7 +4,8 @@ import reprlib
 from typing import Any
 
 from flmm.datasets.annotation_file import ID_FORM, by_id, check_entry, is_id, is_length
-from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
+from flmm.datasets.grounding_dataset import GroundingDataset
+from flmm.datasets.item import Item, Target
 from flmm.datasets.masks import encode_mask
 from flmm.json_files import read_json_lines
 from flmm.registry import DATASETS

@@ -6,7 +6,8 @@ import reprlib
 from typing import Any, ClassVar
 
 from flmm.datasets.annotation_file import check_entry
-from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
+from flmm.datasets.grounding_dataset import GroundingDataset
+from flmm.datasets.item import Item, Target
 from flmm.datasets.panoptic_file import PanopticFile, PanopticImage, to_number
 from flmm.json_files import read_json
 from flmm.registry import DATASETS

@@ -6,8 +6,9 @@ import os
 from typing import Any
 
 from flmm.datasets.annotation_file import Id, check_split, is_id
-from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
+from flmm.datasets.grounding_dataset import GroundingDataset
 from flmm.datasets.instances_file import CheckedMask, check_annotation, check_image, load_instances
+from flmm.datasets.item import Item, Target
 from flmm.datasets.masks import unite_masks
 from flmm.datasets.refs_file import check_sentences, load_grefs, load_refs
 from flmm.json_files import brief

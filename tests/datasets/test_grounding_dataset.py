@@ -48,3 +48,9 @@ def test_of_joined_texts_is_said_what_is_said_of_all():
     assert joined['text'] == ['two cats cats that sleep', 'a dog']
     assert joined['phrase_infos'] == [PhraseInfo(thing=True, plural=True), PhraseInfo(kind='name')]
     assert [instance['mask'] for instance in joined['instances']] == [rectangle(9, 9), None]
+
+
+@pytest.mark.parametrize('pipeline', [[], [lambda results: results]])
+def test_tokens_are_counted_for_pipelines_that_make_samples(pipeline):
+    with pytest.raises(ValueError, match=r'let the pipeline end in RefCOCO2PNG\(concat=True\)'):
+        given(pipeline=pipeline).num_image_tokens()

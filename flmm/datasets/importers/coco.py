@@ -4,8 +4,8 @@ import posixpath
 import reprlib
 
 from flmm.datasets.annotation_file import Id, check_entry, entries_by_id
-from flmm.datasets.grounding_dataset import Item, Target
 from flmm.datasets.instances_file import check_annotation, check_image, load_instances
+from flmm.datasets.item import Item, Target
 from flmm.datasets.masks import unite_masks
 from flmm.files import check_file_name
 from flmm.json_files import read_json

@@ -12,7 +12,7 @@ from PIL import Image
 
 from flmm.datasets.annotation_file import ID_FORM, is_id
 from flmm.datasets.drawn_shapes import points_of, shapes_of
-from flmm.datasets.grounding_dataset import Item, Target
+from flmm.datasets.item import Item, Target
 from flmm.datasets.masks import encode_mask, unite_masks
 from flmm.files import LONGEST_PATH
 from flmm.images import read_image_size
