@@ -123,7 +123,7 @@ def test_every_config_parses_and_states_all_that_a_runner_needs(path):
     lmm = LMMS[_lmm_of(path)]
     family = FAMILIES[lmm.model_type]
     assert config.model.type == family.model.rpartition('.')[2]
-    kinds = {'demo_untrained_lmm': 'random_lmm'}
+    kinds = {'demo_untrained_lmm': 'random_lmm', 'demo_existence': 'LMMWithoutWeights'}
     kind = 'LMMWithoutWeights' if path.stem.endswith('_cached') else kinds.get(path.stem, 'pretrained_lmm')
     expected = {'type': kind, 'name_or_path': lmm.name, 'dtype': lmm.dtype}
     assert config.model.lmm == expected
