@@ -13,8 +13,6 @@ TITLES = {
     'refcoco_plus': 'RefCOCO+',
     'refcocog': 'RefCOCOg',
     'grefcoco': 'gRefCOCO',
-    'png': 'PNG',
-    'reasonseg': 'ReasonSeg',
 }
 """What papers call a dataset; others are called as their configs do."""
 

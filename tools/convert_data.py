@@ -16,11 +16,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from flmm.datasets import JsonLinesDataset, RefCocoDataset
+from flmm.datasets import JsonLinesDataset, PNGDataset, RefCocoDataset
 from flmm.datasets.importers import coco_items, items_to_lines, labelme_items, to_json_lines
-from flmm.datasets.refs_file import load_refs
+from flmm.datasets.refcoco import RefCocoFiles
 from flmm.images import read_image_size
-from flmm.registry import DATASETS
 from flmm.text import prepare_phrase
 
 Line = dict[str, Any]
@@ -32,17 +31,26 @@ def convert_coco(args: argparse.Namespace) -> tuple[list[Line], list[str]]:
 
 
 def convert_refcoco(args: argparse.Namespace) -> tuple[list[Line], list[str]]:
-    splits = sorted({ref['split'] for ref in load_refs(args.refs)})
-    files = {'ann_file': os.path.abspath(args.instances), 'split_file': os.path.abspath(args.refs)}
-    prefix = {'img_path': ''}
-    datasets = [(split, RefCocoDataset(split=split, data_prefix=prefix, lazy_init=True, **files)) for split in splits]
-    return to_json_lines(datasets), []
+    files, refs = RefCocoFiles(), os.path.abspath(args.refs)
+    settings = {
+        'ann_file': os.path.abspath(args.instances),
+        'split_file': refs,
+        'skip_wordless': args.skip_wordless,
+        'files': files,
+        'lazy_init': True,
+    }
+    splits = sorted({ref['split'] for ref in files.refs(refs)})
+    return to_json_lines([(split, RefCocoDataset(split=split, **settings)) for split in splits]), []
 
 
 def convert_png(args: argparse.Namespace) -> tuple[list[Line], list[str]]:
-    files = {'ann_file': os.path.abspath(args.narratives), 'panoptic_file': os.path.abspath(args.panoptic)}
-    prefix = {'img_path': '', 'panoptic_path': os.path.abspath(args.panoptic_pictures)}
-    dataset = DATASETS.build({'type': 'PNGDataset', 'data_prefix': prefix, 'lazy_init': True, **files})
+    dataset = PNGDataset(
+        ann_file=os.path.abspath(args.narratives),
+        panoptic_file=os.path.abspath(args.panoptic),
+        data_prefix={'img_path': '', 'panoptic_path': os.path.abspath(args.panoptic_pictures)},
+        skip_wordless=args.skip_wordless,
+        lazy_init=True,
+    )
     return to_json_lines([(args.split, dataset)]), []
 
 
@@ -108,6 +116,10 @@ def parse_args() -> argparse.Namespace:
         layout.add_argument('--split', help='written into every line')
     for layout in (coco, labelme):
         layout.add_argument('--skip-broken', action='store_true', help='leave out, and name, what cannot be converted')
+    for layout, effect in ((refcoco, 'leave out sentences'), (png, 'read phrases as context')):
+        layout.add_argument(
+            '--skip-wordless', action='store_true', help=f'{effect} without letter or digit, and count them'
+        )
     for layout in (coco, refcoco, png, labelme):
         layout.add_argument('--out', required=True, help='the .jsonl file to write')
         layout.add_argument('--overwrite', action='store_true', help='replace the file if it exists')

@@ -13,15 +13,14 @@ _base_ = [
 from flmm.assembly import assemble
 
 model, train_dataloader, val_dataloader, test_dataloader = assemble(_base_)
+each_alone = dict(_base_.to_sample, image_processor=_base_.image_processor, concat=False)
+# ReasonSeg's masks are drawn on pictures as seen.
+as_seen = [dict(type='PILLoadImageFromFile', orientation='apply'), dict(type='LoadMasks'), each_alone]
 test_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='JointDataset',
-        datasets=[*_base_.reason_seg, _base_.grounding_suite],
-        pipeline=[
-            dict(type='PILLoadImageFromFile', orientation='apply'),  # ReasonSeg's masks are drawn on pictures as seen
-            dict(type='LoadMasks'),
-            dict(_base_.to_sample, image_processor=_base_.image_processor, concat=False),
-        ],
+        datasets=[*(dict(part, pipeline=as_seen) for part in _base_.reason_seg), _base_.grounding_suite],
+        pipeline=[*_base_.loading, each_alone],
     )
 )

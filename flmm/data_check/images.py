@@ -181,11 +181,11 @@ class _Image:
         except ValueError:  # one by one, for all that are wrong
             token_ids = [self._token_ids_or_none(source, text) for text in texts]
             is_sequence = None in token_ids  # which is the reason
+        in_caption = 'caption' in item and source.to_sample.concat  # whose other words tell which one is meant
         meant: dict[tuple[int, ...], tuple[str, Any]] = {}
         for text, ids, instance in zip(texts, token_ids, item['instances'], strict=True):
-            target = (id(instance['mask']), str(instance['ann_id']))
-            first, other = meant.setdefault(ids, (text, target)) if ids else (text, target)
-            if other != target:
+            first, mask = meant.setdefault(ids, (text, instance['mask'])) if ids else (text, instance['mask'])
+            if mask != instance['mask'] and not in_caption:
                 message = f'image {self.path!r} has the phrase {first!r} for several objects; which one is meant?'
                 self._found('phrase twice', message, source, first)
         if not is_sequence:

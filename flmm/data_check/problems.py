@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 
 ERRORS = {
-    'dataset': 'the dataset cannot be built: its annotations, or a setting',
+    'dataset': 'the dataset cannot be built or used: its annotations, or a setting',
     'image absent': 'the file of an image does not exist',
     'image unreadable': 'an image is damaged, of another format, too large, or stored turned',
     'image size': 'an image has another size than its annotation',

@@ -10,9 +10,16 @@ from mmengine.dataset import BaseDataset
 from PIL import Image
 
 from flmm.data_check.problems import Problem, logged_warnings
-from flmm.datasets import GroundingDataset, ImageProcessorWrapper, LoadMasks, PILLoadImageFromFile, RefCOCO2PNG
+from flmm.datasets import (
+    GroundingDataset,
+    ImageProcessorWrapper,
+    LoadMasks,
+    PILLoadImageFromFile,
+    RefCOCO2PNG,
+    TokenBatchSampler,
+)
 from flmm.datasets.image_processor import ProcessedImage
-from flmm.registry import DATASETS
+from flmm.registry import DATASETS, is_type
 
 
 class BlankImage:
@@ -67,12 +74,14 @@ def find_sources(config: Config, loaders: Sequence[str]) -> tuple[list[Source], 
         loaders: of 'train', 'val' and 'test', those whose datasets are wanted.
 
     Returns:
-        The datasets that can be built, and why others cannot.
+        The datasets that can be built, and why others cannot, or not beside each other or under their sampler.
     """
     sources: dict[str, Source] = {}
     problems = []
     for loader in loaders:
-        for part in _parts(config[f'{loader}_dataloader']['dataset']):
+        settings = config[f'{loader}_dataloader']
+        by_tokens = is_type(settings.get('batch_sampler') or {}, TokenBatchSampler)
+        for part in _parts(settings['dataset']):
             with logged_warnings() as warnings:
                 for name, result in _build(part):
                     label = _unique(f'{loader}/{name}', sources)
@@ -80,9 +89,14 @@ def find_sources(config: Config, loaders: Sequence[str]) -> tuple[list[Source], 
                         if isinstance(result, Exception):
                             raise result
                         source = _source(result, label=label, loader=loader)
-                    except (ValueError, TypeError) as error:
+                        if source is not None and by_tokens:
+                            result.num_image_tokens()
+                    except (ValueError, TypeError, KeyError) as error:
                         problems.append(Problem(kind='dataset', message=str(error), datasets=(label,)))
                         continue
+                    if label != f'{loader}/{name}':
+                        message = f'several datasets of {loader} are named {name!r}; give each a name of its own'
+                        problems.append(Problem(kind='dataset', message=message, datasets=(label,)))
                     if source is None:
                         message = f'{type(result).__name__} is no GroundingDataset that ends in RefCOCO2PNG'
                         problems.append(Problem(kind='not checked', message=message, datasets=(label,)))
@@ -108,7 +122,7 @@ def _build(config: dict[str, Any]) -> list[tuple[str, BaseDataset | Exception]]:
     """Build what a config names: one dataset, or one for each split and protocol; each with its name."""
     try:
         built = DATASETS.build(config)
-    except (ValueError, TypeError) as error:  # TypeError: a setting that the class does not have
+    except (ValueError, TypeError, KeyError) as error:  # a setting that the class lacks; a type that nobody has
         splits = config.get('splits', ())
         if len(splits) > 1:  # each by itself, for those that can be built
             return [result for split in splits for result in _build({**config, 'splits': [split]})]

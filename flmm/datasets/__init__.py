@@ -3,9 +3,10 @@
 from flmm.datasets.data_loader import collate_grounding, keep_torch_seed
 from flmm.datasets.deepseek_vl_image_processor import DeepseekVLImageProcessorWrapper
 from flmm.datasets.grefcoco import GRefCocoDataset
-from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
+from flmm.datasets.grounding_dataset import GroundingDataset
 from flmm.datasets.grounding_suite import GroundingSuiteDataset
 from flmm.datasets.image_processor import ImageProcessorWrapper, ProcessedImage
+from flmm.datasets.item import Item, Target
 from flmm.datasets.joint_dataset import JointDataset
 from flmm.datasets.json_lines import JsonLinesDataset
 from flmm.datasets.llava_image_processor import LlavaImageProcessorWrapper, LlavaNextImageProcessorWrapper

@@ -7,9 +7,8 @@ from typing import Any
 from flmm.json_files import brief
 
 Id = int | str
-
-
 ID_FORM = 'an integer or a string (of at most 64 bits, or 200 characters)'
+"""What an id is, for messages."""
 
 
 def is_id(value: Any) -> bool:
@@ -17,6 +16,11 @@ def is_id(value: Any) -> bool:
     if isinstance(value, str):
         return len(value) <= 200
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
+def is_length(value: Any) -> bool:
+    """Return whether a value can be a height or width in px: an integer above 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def check_entry(entry: Any, *, keys: Iterable[str], where: str) -> None:

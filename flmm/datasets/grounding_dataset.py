@@ -2,57 +2,20 @@
 
 import logging
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from flmm.datasets.annotation_file import Id
+from flmm.datasets.item import Item
 from flmm.files import path_below
 from flmm.structures import PhraseInfo
 
 TEXT_MODES = ('select_first', 'original', 'random', 'concat')
 MUCH_OUTSIDE = 0.1
 """Which part of a mask's area may lie outside the image without a word. COCO's polygons stick out by a pixel."""
-
-
-@dataclass(kw_only=True)
-class Target:
-    """What phrases mean in an image.
-
-    Args:
-        texts: the phrases, each with what is said of it. All mean the same.
-        mask: as LoadMasks takes it: polygons or an RLE, a file, a union; None where they mean nothing in the image.
-        ignore: what no metric counts, in one of these forms; None for nothing.
-        ann_id: names the annotation in messages.
-    """
-
-    texts: list[tuple[str, PhraseInfo]]
-    mask: list | dict | None
-    ignore: list | dict | None = None
-    ann_id: Id | list[Id] | None = None
-
-
-@dataclass(kw_only=True)
-class Item:
-    """An image and what is said of it.
-
-    Args:
-        img_path: where the image lies.
-        img_id: its id in the annotations.
-        annotated_size: (height, width) in px that masks were drawn on; None where only the image says it.
-        targets: in the order in which they become phrases.
-        caption: what was written about the image, where the phrases are parts of it: pieces of text that are no phrase,
-            and numbers of targets, which then have one text each.
-    """
-
-    img_path: str
-    img_id: Id
-    annotated_size: tuple[int, int] | None
-    targets: list[Target] = field(default_factory=list)
-    caption: list[str | int] | None = None
 
 
 class GroundingDataset(BaseDataset):
@@ -67,20 +30,42 @@ class GroundingDataset(BaseDataset):
     Args:
         name: names the dataset in results, such as 'refcoco_val_first_sentence'.
         text_mode: which texts of a target become phrases. 'select_first' (F-LMM's protocol), 'original' (each a phrase
-            of its own), 'random' (one drawn at each access) or 'concat' (all joined to one phrase, blanks between).
+            of its own), 'random' (one drawn at each access; not with ``test_mode``) or 'concat' (all joined to one
+            phrase, blanks between, of which is said what is said of all of them).
         allow_outside: whether a name of an image may lead out of the image folder: be absolute, hold '..', or be a
             link.
-        **kwargs: mmengine's BaseDataset's: data_root, ann_file, data_prefix, pipeline, ...
+        **kwargs: mmengine's BaseDataset's: data_root, ann_file, data_prefix, pipeline, ... Nothing is filtered or
+            fetched again, so filter_cfg and max_refetch are refused.
 
     Raises:
-        ValueError: an unknown text_mode, or whatever the subclass raises.
+        ValueError: an unknown text_mode, one that draws at random in a test, a data_prefix that lacks a folder, or
+            whatever the subclass raises.
     """
+
+    FOLDERS: ClassVar[tuple[str, ...]] = ('img_path',)
+    """Keys that data_prefix must have."""
 
     def __init__(self, *, name: str, text_mode: str, allow_outside: bool = False, **kwargs: Any) -> None:
         if text_mode not in TEXT_MODES:
             raise ValueError(f'text_mode is {text_mode!r}, expected one of {TEXT_MODES}')
+        if text_mode == 'random' and kwargs.get('test_mode'):
+            raise ValueError(
+                f"dataset {name!r} has test_mode=True and text_mode='random', by which every test would have other "
+                "phrases; set text_mode to 'select_first' or 'original'"
+            )
+        if ignored := {'filter_cfg', 'max_refetch'} & kwargs.keys():
+            raise ValueError(f'dataset {name!r} has {sorted(ignored)}, which would have no effect; leave them out')
+        if missing := set(self.FOLDERS) - kwargs.get('data_prefix', {'img_path': ''}).keys():
+            raise ValueError(
+                f'data_prefix {dict(kwargs["data_prefix"])} lacks {sorted(missing)}; name the folder of each'
+            )
         self.name, self.text_mode, self.allow_outside = name, text_mode, allow_outside
         super().__init__(**kwargs)
+
+    @property
+    def names(self) -> list[str]:
+        """The names by which results are reported: its own alone."""
+        return [self.name]
 
     def load_items(self) -> list[Item]:
         """Read and check all annotations."""
@@ -137,7 +122,7 @@ class GroundingDataset(BaseDataset):
             ValueError: the pipeline does not end in RefCOCO2PNG with ``concat=True``, the size of an image is not
                 known, or it has an aspect ratio over 200.
         """
-        to_sample = self.pipeline.transforms[-1]
+        to_sample = next(reversed(self.pipeline.transforms), None)
         if not getattr(to_sample, 'concat', False):
             raise ValueError(
                 'image tokens are counted for items that are one sample each: let the pipeline end in '
@@ -157,6 +142,20 @@ class GroundingDataset(BaseDataset):
             except ValueError as error:
                 raise ValueError(f'image {item["img_path"]!r}: {error}; crop it, or leave it out') from error
         return counts
+
+    def prepare_data(self, idx: int) -> Any:
+        """Return what the pipeline makes of item ``idx``.
+
+        Raises:
+            ValueError: a transform gives None, for which mmengine would take another item at random.
+        """
+        made = super().prepare_data(idx)
+        if made is None:
+            raise ValueError(
+                f'item {idx} of {self.name!r} (image {super().get_data_info(idx)["img_path"]!r}) became None in the '
+                'pipeline; leave out the transform that drops items, or the item itself'
+            )
+        return made
 
     def get_data_info(self, idx: int) -> dict:
         """Return item ``idx`` as the pipeline gets it."""
@@ -180,5 +179,13 @@ class GroundingDataset(BaseDataset):
         if self.text_mode == 'random':
             return [random.choice(texts)]
         if self.text_mode == 'concat':
-            return [(' '.join(text for text, _ in texts), PhraseInfo())]
+            return [(' '.join(text for text, _ in texts), _common_info([info for _, info in texts]))]
         return texts
+
+
+def _common_info(infos: Sequence[PhraseInfo]) -> PhraseInfo:
+    """Return what all say alike; None where they differ."""
+    first = vars(infos[0])
+    return PhraseInfo(
+        **{key: value if all(vars(info)[key] == value for info in infos) else None for key, value in first.items()}
+    )

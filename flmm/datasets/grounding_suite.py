@@ -3,8 +3,9 @@
 import reprlib
 from typing import Any
 
-from flmm.datasets.annotation_file import ID_FORM, by_id, check_entry, is_id
-from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
+from flmm.datasets.annotation_file import ID_FORM, by_id, check_entry, is_id, is_length
+from flmm.datasets.grounding_dataset import GroundingDataset
+from flmm.datasets.item import Item, Target
 from flmm.datasets.masks import encode_mask
 from flmm.json_files import read_json_lines
 from flmm.registry import DATASETS
@@ -30,7 +31,7 @@ class GroundingSuiteDataset(GroundingDataset):
 
     Args:
         name: names the test set in results.
-        text_mode: as in :class:`GroundingDataset`; each sentence is a phrase of its own in any but 'concat'.
+        text_mode: as in :class:`GroundingDataset`; each sentence is a phrase of its own in all of them.
         **kwargs: GroundingDataset's: data_root, ann_file, data_prefix, pipeline, ... ``image_path`` of a line, such as
             'unlabeled2017/000000000267.jpg', lies below ``data_prefix['img_path']``.
 
@@ -74,7 +75,7 @@ def _target(entry: dict, *, where: str) -> tuple[Target, tuple[int, int]]:
         raise ValueError(f'{where} has class_id {reprlib.repr(kind)}, expected one of {list(KINDS)}')
     rle = entry['segmentation']
     size = rle.get('size') if isinstance(rle, dict) else None
-    if not isinstance(size, list) or [type(side) for side in size] != [int, int] or min(size) < 1:
+    if not isinstance(size, list) or len(size) != 2 or not all(map(is_length, size)):
         raise ValueError(f'{where} has segmentation {reprlib.repr(rle)}, expected an RLE with size [height, width]')
     try:
         prepare_phrase(entry['caption'], lowercase=True)

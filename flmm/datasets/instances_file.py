@@ -1,9 +1,9 @@
 """Read COCO's ``instances.json``, and check what is used of it."""
 
 import reprlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from flmm.datasets.annotation_file import Id, check_entry, entries_by_id
+from flmm.datasets.annotation_file import Id, check_entry, entries_by_id, is_length
 from flmm.datasets.masks import encode_mask, fraction_outside
 from flmm.json_files import brief, read_json
 
@@ -46,7 +46,7 @@ def check_image(image: dict, *, path: str, setting: str = 'ann_file') -> tuple[i
     if size == (None, None):
         return None
     for key, value in zip(('height', 'width'), size, strict=True):
-        if not _is_length(value):
+        if not is_length(value):
             raise ValueError(f'{where} ({name!r}) has {key} {reprlib.repr(value)}, expected an integer above 0, in px')
     return size
 
@@ -86,7 +86,7 @@ def check_annotation(annotation: dict, *, path: str, image: dict, size: tuple[in
     mask = annotation['segmentation']
     if size is None:
         stated = mask.get('size') if isinstance(mask, dict) else None
-        if not isinstance(stated, list) or len(stated) != 2 or not all(map(_is_length, stated)):
+        if not isinstance(stated, list) or len(stated) != 2 or not all(map(is_length, stated)):
             raise ValueError(
                 f'{where}: it is not known how large the image was that its segmentation was drawn on; add height and '
                 'width to the entry of the image'
@@ -99,7 +99,3 @@ def check_annotation(annotation: dict, *, path: str, image: dict, size: tuple[in
     if left_out:
         mask = [polygon for index, polygon in enumerate(mask) if index not in left_out]
     return CheckedMask(mask, size, len(left_out), fraction_outside(mask, size=size))
-
-
-def _is_length(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -1,5 +1,6 @@
 """Several datasets as one, read through one pipeline: RefCOCO and PNG together, as F-LMM trains."""
 
+import collections
 from collections.abc import Sequence
 
 from mmengine.dataset import BaseDataset, ConcatDataset
@@ -16,7 +17,7 @@ class JointDataset(ConcatDataset):
         pipeline: given to each part that is a config and has none of its own. None where all have one.
 
     Raises:
-        ValueError: there is no part.
+        ValueError: there is no part, or two have one name, under which their results would be mixed.
 
     >>> dataset = dict(type='JointDataset', datasets=[dict(type='RefCocoDataset', ...), dict(type='PNGDataset', ...)])
     """
@@ -30,6 +31,17 @@ class JointDataset(ConcatDataset):
                 for part in datasets
             ]
         )
+        repeated = [name for name, count in collections.Counter(self.names).items() if count > 1]
+        if repeated:
+            raise ValueError(
+                f'several parts of datasets have the name {repeated[0]!r}, under which their results would be mixed; '
+                'give each a name of its own'
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """The names by which results are reported, of all parts that have any."""
+        return [name for part in self.datasets for name in getattr(part, 'names', ())]
 
     def num_image_tokens(self) -> list[int]:
         """How many image tokens each item has; see :meth:`flmm.datasets.GroundingDataset.num_image_tokens`."""

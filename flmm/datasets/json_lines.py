@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from flmm.datasets.annotation_file import check_split
-from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
+from flmm.datasets.grounding_dataset import GroundingDataset
+from flmm.datasets.item import Item, Target
 from flmm.datasets.json_lines_checks import MASK_FORMS, check_line, check_phrase
 from flmm.datasets.masks import encode_mask, fraction_outside
 from flmm.files import path_below
@@ -30,7 +31,7 @@ class JsonLinesDataset(GroundingDataset):
 
     A line is an object with ``image`` (its path below ``data_prefix['img_path']``), ``phrases``, and where wanted
     ``height`` and ``width`` in px, ``split``, ``id``, by which several lines of one image are told apart, and
-    ``caption`` (as in :class:`flmm.datasets.grounding_dataset.Item`), which the phrases are part of. Each of
+    ``caption`` (as in :class:`flmm.datasets.item.Item`), which the phrases are part of. Each of
     ``phrases`` is an object with ``phrase``, a string or several of one meaning; and ``polygons`` ([x, y, x, y, ...]
     in px), ``rle`` (COCO's), ``png`` (the path of a file in which the mask is not 0), whose union is the mask, or
     ``no_target: true``. It may have ``ignore`` (an object with such masks), ``kind`` (a string, or one for each string

@@ -5,7 +5,7 @@ import reprlib
 from collections.abc import Collection
 from typing import Any
 
-from flmm.datasets.annotation_file import ID_FORM, is_id
+from flmm.datasets.annotation_file import ID_FORM, is_id, is_length
 from flmm.json_files import brief
 from flmm.text import check_text, prepare_phrase
 
@@ -41,7 +41,7 @@ def check_line(line: Any, *, where: str) -> None:
     if (line.get('height') is None) != (line.get('width') is None):
         raise ValueError(f'{where} has only one of height and width; give both, or neither')
     for key in ('height', 'width'):
-        if line.get(key) is not None and not _is_length(line[key]):
+        if line.get(key) is not None and not is_length(line[key]):
             raise _unexpected(key, line[key], 'an integer above 0, in px', where=where)
     if not isinstance(line['phrases'], list):
         raise _unexpected('phrases', line['phrases'], 'a list of objects', where=where)
@@ -126,7 +126,7 @@ def _check_masks(masks: dict, *, where: str) -> None:
         if key in masks and not isinstance(masks[key], kind):
             raise _unexpected(key, masks[key], MASK_FORMS[key], where=where)
     size = masks['rle'].get('size') if 'rle' in masks else [1, 1]
-    if not isinstance(size, list) or len(size) != 2 or not all(map(_is_length, size)):
+    if not isinstance(size, list) or len(size) != 2 or not all(map(is_length, size)):
         raise _unexpected('rle', masks['rle'], MASK_FORMS['rle'], where=where)
 
 
@@ -143,7 +143,3 @@ def _check_keys(entry: dict, *, known: Collection[str], needed: Collection[str],
 
 def _unexpected(key: str, value: Any, expected: str, *, where: str) -> ValueError:
     return ValueError(f'{where} has {key} {reprlib.repr(value)}, expected {expected}')
-
-
-def _is_length(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -31,7 +31,8 @@ class LoadMasks(BaseTransform):
 
     Args:
         rescale: True brings masks that were drawn on a picture of another size and the same shape, such as the original
-            of a thumbnail, to this one's (``nearest-exact``). False makes another size an error.
+            of a thumbnail, to this one's (``nearest-exact``), where regions to ignore may vanish, but no other mask.
+            False makes another size an error.
 
     Raises:
         ValueError: the picture has another size than the annotation, or a mask cannot be decoded or is empty.
@@ -56,7 +57,10 @@ class LoadMasks(BaseTransform):
                 whose = f'{field} {index} (annotation {instance.get("ann_id")}) of image {results["img_path"]!r}'
                 try:
                     drawn = draw_mask(mask, pictures, size=annotated_size, whose=whose)
-                    masks.append(drawn if annotated_size == size else _rescaled(drawn, mask, size=size))
+                    scaled = drawn if annotated_size == size else _rescaled(drawn, size=size)
+                    if field == 'mask' and mask is not None and not scaled.any():
+                        raise ValueError(f'is empty (0 px) at {size[0]}x{size[1]} px')
+                    masks.append(scaled)
                 except ValueError as error:
                     raise ValueError(f'{whose} {error}; check that the annotations belong to this image') from error
             results[key] = BitmapMasks(masks, *size)
@@ -113,8 +117,6 @@ def draw_mask(mask: Any, pictures: dict[str, np.ndarray], *, size: tuple[int, in
     return coco_mask.decode(rle)
 
 
-def _rescaled(drawn: np.ndarray, mask: Any, *, size: tuple[int, int]) -> np.ndarray:
-    scaled = F.interpolate(torch.from_numpy(drawn)[None, None], size=size, mode='nearest-exact')[0, 0].numpy()
-    if mask is not None and not scaled.any():
-        raise ValueError(f'is empty (0 px) at {size[0]}x{size[1]} px')
-    return scaled  # [height, width]
+def _rescaled(drawn: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
+    tensor = torch.from_numpy(drawn)[None, None]  # [1, 1, annotated height, annotated width]
+    return F.interpolate(tensor, size=size, mode='nearest-exact')[0, 0].numpy()  # [height, width]

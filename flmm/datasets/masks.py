@@ -1,6 +1,7 @@
 """COCO's two ways to write a mask, polygons and run-length encodings, decoded without trust in either."""
 
 import reprlib
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -52,6 +53,20 @@ def encode_mask(segmentation: Any, *, size: tuple[int, int]) -> tuple[dict, list
         reasons = dict.fromkeys(_why_empty(polygon, size=size) for polygon in polygons)
         raise ValueError(f'has {" and ".join(reasons)}' + ('' if drawn else '; it is empty (0 px)'))
     return coco_mask.merge(drawn), left_out
+
+
+def unite_masks(masks: Sequence[list | dict], *, size: tuple[int, int]) -> list | dict:
+    """Return the union of masks as one: a single one as it is, polygons together, others as compressed RLE.
+
+    Args:
+        masks: As :func:`encode_mask` takes and has checked them, one at least.
+        size: (height, width) in px that all were drawn on.
+    """
+    if len(masks) == 1:
+        return masks[0]
+    if all(isinstance(mask, list) for mask in masks):
+        return [polygon for mask in masks for polygon in mask]
+    return coco_mask.merge([encode_mask(mask, size=size)[0] for mask in masks])
 
 
 def fraction_outside(segmentation: Any, *, size: tuple[int, int]) -> float:

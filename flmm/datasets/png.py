@@ -3,10 +3,11 @@
 import collections
 import os
 import reprlib
-from typing import Any
+from typing import Any, ClassVar
 
 from flmm.datasets.annotation_file import check_entry
-from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
+from flmm.datasets.grounding_dataset import GroundingDataset
+from flmm.datasets.item import Item, Target
 from flmm.datasets.panoptic_file import PanopticFile, PanopticImage, to_number
 from flmm.json_files import read_json
 from flmm.registry import DATASETS
@@ -45,19 +46,18 @@ class PNGDataset(GroundingDataset):
     ... )
     """
 
+    FOLDERS: ClassVar[tuple[str, ...]] = ('img_path', 'panoptic_path')
+
     def __init__(
         self,
         *,
         panoptic_file: str,
-        data_prefix: dict[str, str],
         name: str = 'png',
         skip_wordless: bool = False,
         **kwargs: Any,
     ) -> None:
-        if missing := {'img_path', 'panoptic_path'} - data_prefix.keys():
-            raise ValueError(f'data_prefix {dict(data_prefix)} lacks {sorted(missing)}; name both folders')
         self.panoptic_file, self.skip_wordless = panoptic_file, skip_wordless
-        super().__init__(name=name, text_mode='original', data_prefix=data_prefix, **kwargs)
+        super().__init__(name=name, text_mode='original', **kwargs)
 
     def _join_prefix(self) -> None:
         super()._join_prefix()

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from flmm.datasets.drawn_shapes import points_of, shapes_of
-from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
+from flmm.datasets.grounding_dataset import GroundingDataset
+from flmm.datasets.item import Item, Target
 from flmm.datasets.masks import fraction_outside, in_unit_square
 from flmm.images import read_image_size
 from flmm.json_files import read_json

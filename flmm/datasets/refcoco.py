@@ -3,15 +3,13 @@
 import collections
 import functools
 import os
-from collections.abc import Sequence
 from typing import Any
 
-from pycocotools import mask as coco_mask
-
 from flmm.datasets.annotation_file import Id, check_split, is_id
-from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
+from flmm.datasets.grounding_dataset import GroundingDataset
 from flmm.datasets.instances_file import CheckedMask, check_annotation, check_image, load_instances
-from flmm.datasets.masks import encode_mask
+from flmm.datasets.item import Item, Target
+from flmm.datasets.masks import unite_masks
 from flmm.datasets.refs_file import check_sentences, load_grefs, load_refs
 from flmm.json_files import brief
 from flmm.registry import DATASETS
@@ -117,7 +115,8 @@ class RefCocoDataset(GroundingDataset):
                     masks[annotation['id']] = check_annotation(annotation, path=self.ann_file, image=image, size=size)
                     item.annotated_size = masks[annotation['id']].size
             texts = [(sentence['raw'], PhraseInfo(kind=sentence.get('kind'))) for sentence in sentences]
-            mask = _union([masks[annotation['id']] for annotation in targets])
+            parts = [masks[annotation['id']].mask for annotation in targets]
+            mask = unite_masks(parts, size=item.annotated_size) if parts else None
             ann_id = ref['ann_id'][0] if len(ref['ann_id']) == 1 else ref['ann_id']
             item.targets.append(Target(texts=texts, mask=mask, ann_id=ann_id))
         left_out['polygons that draw nothing'] = sum(checked.num_left_out for checked in masks.values())
@@ -153,12 +152,3 @@ class RefCocoDataset(GroundingDataset):
         where = f"image {image['id']!r} of ann_file {self.ann_file!r}, key 'file_name'"
         path = self.image_path(image['file_name'], where=where)
         return Item(img_path=path, img_id=image['id'], annotated_size=size)
-
-
-def _union(masks: Sequence[CheckedMask]) -> list | dict | None:
-    """Return the one mask as it is, the union of several as RLE, None of none."""
-    if not masks:
-        return None
-    if len(masks) == 1:
-        return masks[0].mask
-    return coco_mask.merge([encode_mask(checked.mask, size=checked.size)[0] for checked in masks])

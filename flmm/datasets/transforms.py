@@ -63,6 +63,10 @@ class PILLoadImageFromFile(BaseTransform):
             return open_regular(path) if isinstance(backend, fileio.LocalBackend) else io.BytesIO(backend.get(path))
         except FileNotFoundError as error:
             raise ValueError(f'image {path!r} does not exist; check data_root and data_prefix') from error
+        except (ImportError, KeyError) as error:  # what a path such as 's3://...' needs, or one of unknown form
+            raise ValueError(
+                f'image {path!r} has no file backend ({error}); install what it asks for, or check data_root'
+            ) from error
         except (OSError, ValueError) as error:
             raise ValueError(f'image {path!r} cannot be read ({error}); check data_root and data_prefix') from error
 

@@ -64,6 +64,12 @@ class CachedFeatures(Dataset):
             found.setdefault(record['item'], {}).setdefault(record['draw'], []).append(record)
         self._records = [found[item] for item in range(len(found))]
 
+    @property
+    def names(self) -> list[str]:
+        """The names by which results are reported, of all datasets whose samples are stored."""
+        records = (draws[0] for item in self._records for draws in item.values())
+        return list(dict.fromkeys(record['dataset_name'] for record in records))
+
     def full_init(self) -> None:
         """Do nothing: all is there. Called by mmengine's ConcatDataset and RepeatDataset."""
 

@@ -387,7 +387,9 @@ def test_test_sets_alone():
     dataset = config.test_dataloader.dataset
     assert [part.name for part in dataset.datasets] == ['reason_seg_val', 'reason_seg_test', 'grounding_suite']
     assert [part.data_prefix.img_path for part in dataset.datasets] == ['val/', 'test/', '']
-    assert dataset.pipeline[0].orientation == 'apply'
+    pipelines = [part.get('pipeline', dataset.pipeline) for part in dataset.datasets]
+    assert [pipeline[0].get('orientation') for pipeline in pipelines] == ['apply', 'apply', None]
+    assert [pipeline[-1].concat for pipeline in pipelines] == [False] * 3
     assert config.train_dataloader.dataset.type == 'RefCocoDataset'
 
 

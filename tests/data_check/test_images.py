@@ -1,5 +1,6 @@
 """Every fault of an image, its masks and its phrases is found, with its kind; and all at once."""
 
+import copy
 import re
 
 import numpy as np
@@ -122,8 +123,17 @@ def test_phrase(findings, picture, text, kind, message):
 def test_phrase_for_several_objects(findings, picture):
     again = target(rectangle(9, 9), ' RED ', ann_id=8)
     assert found(findings(item(picture(), SOUND, again, target(rectangle(8, 8), 'blue')))) == [('phrase twice', 'red')]
-    same_object = target(SOUND.mask, 'red', ann_id=7)
+    same_object = target(copy.deepcopy(SOUND.mask), 'red', ann_id=[7])  # as a narrative names a segment again
     assert found(findings(item(picture(), SOUND, same_object))) == []
+    nothing = target(None, 'green'), target(None, 'Green')
+    assert found(findings(item(picture(), SOUND, *nothing))) == []
+
+
+def test_phrase_for_several_objects_of_a_caption(findings, picture):
+    narrative = item(picture(), target(rectangle(9, 9), 'a dog'), target(rectangle(8, 8), 'a dog'))
+    narrative.caption = [0, ' behind ', 1]
+    assert found(findings(narrative)) == []
+    assert found(findings(narrative, concat=False)) == [('phrase twice', 'a dog')]
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,47 @@ def test_loaders_and_names(dataset_config):
 def test_what_wraps_datasets_is_looked_into(dataset_config):
     inner = dataset_config(ITEMS)
     pipeline = inner.pop('pipeline')
-    joint = {'type': 'JointDataset', 'datasets': [inner, inner], 'pipeline': pipeline}
+    named = [{**inner, 'name': name} for name in ('first', 'second')]
+    joint = {'type': 'JointDataset', 'datasets': named, 'pipeline': pipeline}
     cached = {'type': 'CachedFeatures', 'folder': 'nowhere', 'model': {}, 'dataset': joint}
     repeated = {'type': 'RepeatDataset', 'times': 3, 'dataset': {**inner, 'pipeline': pipeline}}
     concatenated = {'type': 'ConcatDataset', 'datasets': [repeated, cached]}
 
-    assert labels({'val_dataloader': {'dataset': concatenated}}) == ['val/given', 'val/given (2)', 'val/given (3)']
+    assert labels({'val_dataloader': {'dataset': concatenated}}) == ['val/given', 'val/first', 'val/second']
+
+
+def test_datasets_of_one_loader_need_names_of_their_own(dataset_config):
+    part = dataset_config(ITEMS)
+    for joined in ('JointDataset', 'ConcatDataset'):
+        config = {'val_dataloader': {'dataset': {'type': joined, 'datasets': [part, part]}}}
+
+        sources, problems = find_sources(config, ['val'])
+
+        assert [source.label for source in sources] == ['val/given', 'val/given (2)']
+        message = "several datasets of val are named 'given'; give each a name of its own"
+        assert problems == [Problem(kind='dataset', message=message, datasets=('val/given (2)',))]
+
+
+def test_a_type_that_nobody_has_hides_no_other(dataset_config):
+    joint = {'type': 'JointDataset', 'datasets': [{'type': 'Nope', 'name': 'mine'}, dataset_config(ITEMS)]}
+
+    sources, problems = find_sources({'val_dataloader': {'dataset': joint}}, ['val'])
+
+    assert [source.label for source in sources] == ['val/given']
+    (problem,) = problems
+    assert (problem.kind, problem.datasets) == ('dataset', ('val/mine',))
+    assert 'Nope is not in the' in problem.message
+
+
+def test_a_sampler_by_tokens_needs_the_sizes_of_images(dataset_config):
+    for size, expected in (((60, 80), []), (None, ["image 'a.png': its annotation does not say its size"])):
+        part = dataset_config([item('a.png', target(None, 'blue'), size=size)])
+        config = {'train_dataloader': {'dataset': part, 'batch_sampler': {'type': 'TokenBatchSampler'}}}
+
+        _, problems = find_sources(config, ['train'])
+
+        assert [problem.kind for problem in problems] == ['dataset'] * len(expected)
+        assert [problem.message.partition(', by which')[0] for problem in problems] == expected
 
 
 def test_every_text_that_may_be_drawn_is_given(dataset_config):

@@ -90,7 +90,8 @@ def test_copies_under_another_name_are_shared_too(config, picture, tmp_path):
 
 
 def test_test_sets_may_share_images(config):
-    both = {'type': 'ConcatDataset', 'datasets': [config['val_dataloader']['dataset']] * 2}
+    own = config['val_dataloader']['dataset']
+    both = {'type': 'ConcatDataset', 'datasets': [own, {**own, 'name': 'held_out_too'}]}
     assert checked({'val_dataloader': {'dataset': both}}, 'val')[2].kept == []
 
 

@@ -31,10 +31,10 @@ LINES = [
 
 @pytest.fixture
 def load(tmp_path):
-    def load(lines):
+    def load(lines, **kwargs):
         (tmp_path / 'eval.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
         settings = {'data_prefix': {'img_path': 'images'}, 'serialize_data': False}
-        return GroundingSuiteDataset(data_root=str(tmp_path), ann_file='eval.jsonl', **settings)
+        return GroundingSuiteDataset(data_root=str(tmp_path), ann_file='eval.jsonl', **settings, **kwargs)
 
     return load
 
@@ -53,6 +53,13 @@ def test_sentences_of_an_image_are_one_item_in_the_order_of_the_file(load, tmp_p
     assert (first['annotated_size'], first['dataset_name']) == ((6, 8), 'grounding_suite')
     drawn = LoadMasks().transform({**first, 'height': 6, 'width': 8})['gt_masks'].to_ndarray()
     assert np.array_equal(drawn, MASKS[[0, 2, 3]])
+
+
+@pytest.mark.parametrize('text_mode', ['select_first', 'original', 'random', 'concat'])
+def test_every_mode_gives_each_sentence_with_its_kind(load, text_mode):
+    item = load(LINES, text_mode=text_mode).get_data_info(0)
+    assert item['text'] == [LINES[index]['caption'] for index in (0, 2, 3)]
+    assert [info.kind for info in item['phrase_infos']] == ['stuff', 'multi', 'single']
 
 
 def test_a_class_may_be_absent(load):

@@ -49,3 +49,14 @@ def test_tokens_are_counted_part_by_part(parts, monkeypatch):
 def test_no_part_is_refused():
     with pytest.raises(ValueError, match='datasets is empty; give one part at least'):
         JointDataset(datasets=[])
+
+
+def test_parts_of_one_name_are_refused_however_deep(parts):
+    refused = r"several parts of datasets have the name 'val', under which their results would be mixed; give each a"
+    with pytest.raises(ValueError, match=refused):
+        JointDataset(datasets=[*parts, parts[1]], pipeline=PIPELINE)
+    with pytest.raises(ValueError, match=refused):
+        JointDataset(datasets=[{'type': 'flmm.JointDataset', 'datasets': parts}, parts[1]], pipeline=PIPELINE)
+
+    renamed = JointDataset(datasets=[*parts, {**parts[1], 'name': 'again'}], pipeline=PIPELINE)
+    assert renamed.names == ['train', 'val', 'again']

@@ -183,3 +183,22 @@ def test_a_mask_in_a_file_must_have_the_size_of_the_image(tmp_path):
     assert decode([{'png': path}], height=3, width=4, annotated_size=(6, 8), rescale=True).shape == (1, 3, 4)
     with pytest.raises(ValueError, match=re.escape('lies in a file of 6x8 px (height x width), its image has 5x8')):
         decode([{'png': path}], height=5)
+
+
+def test_what_is_ignored_is_rescaled_too_and_may_vanish():
+    dot = {'size': [6, 8], 'counts': [0, 1, 47]}
+    halves = {'union': [{'size': [6, 8], 'counts': [0, 12, 36]}, [[4, 0, 8, 0, 8, 6, 4, 6]]]}
+    for ignore, columns in ((dot, []), (halves, [0, 2, 3])):
+        results = {
+            'instances': [{'mask': [SQUARE], 'ignore': ignore}, {'mask': None, 'ignore': None}],
+            'height': 3,
+            'width': 4,
+            'annotated_size': (6, 8),
+            'img_path': 'cats.jpg',
+        }
+        found = LoadMasks(rescale=True).transform(results)['ignore_masks'].to_ndarray()
+        assert np.flatnonzero(found[0].all(axis=0)).tolist() == columns
+        assert found[0].sum() == 3 * len(columns)
+        assert not found[1].any()
+    with pytest.raises(ValueError, match=r"mask 0 .* of image 'cats.jpg' is empty \(0 px\) at 3x4 px"):
+        decode([dot], height=3, width=4, annotated_size=(6, 8), rescale=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from flmm.datasets.masks import encode_mask, fraction_outside
+from flmm.datasets.masks import encode_mask, fraction_outside, unite_masks
 
 BITMAP = np.zeros((6, 8), dtype=np.uint8)
 BITMAP[1:4, 2:6] = 1
@@ -200,3 +200,15 @@ def test_the_only_pixel_may_lie_in_the_unit_square():
 )
 def test_fraction_outside(segmentation, expected):
     assert fraction_outside(segmentation, size=(6, 8)) == pytest.approx(expected, abs=0.01)
+
+
+def test_masks_become_one():
+    left, right = [[0, 0, 4, 0, 4, 4, 0, 4]], [[4, 2, 8, 2, 8, 6, 4, 6]]
+    runs = {'size': [6, 8], 'counts': [40, 2, 4, 2]}  # a crowd's: the lower right corner
+    drawn = [coco_mask.decode(encode_mask(mask, size=(6, 8))[0]) for mask in (left, right, runs)]
+
+    assert unite_masks([runs], size=(6, 8)) is runs
+    assert unite_masks([left, right], size=(6, 8)) == [*left, *right]
+    for masks, parts in (([left, right], drawn[:2]), ([left, runs, right], drawn), ([runs, runs], drawn[2:])):
+        united = coco_mask.decode(encode_mask(unite_masks(masks, size=(6, 8)), size=(6, 8))[0])
+        assert np.array_equal(united, np.bitwise_or.reduce(parts))

@@ -250,7 +250,7 @@ def test_byte_order_mark_and_windows_line_ends_are_read(tmp_path):
 
 def test_both_folders_must_be_named(tmp_path):
     files = {**write(tmp_path), 'data_prefix': {'img_path': 'images/'}}
-    with pytest.raises(ValueError, match=re.escape("lacks ['panoptic_path']; name both folders")):
+    with pytest.raises(ValueError, match=re.escape("lacks ['panoptic_path']; name the folder of each")):
         PNGDataset(**files)
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -172,6 +173,13 @@ def test_other_backends_are_read_as_mmengine_does(tmp_path, monkeypatch):
 def test_missing_image_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"image '.*nowhere\.jpg' does not exist; check data_root and data_prefix"):
         load(tmp_path / 'nowhere.jpg')
+
+
+@pytest.mark.parametrize('path', ['s3://bucket/a.jpg', 'unheard-of://bucket/a.jpg'])
+def test_remote_images_whose_backend_is_not_there_are_named(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'petrel_client', None)
+    with pytest.raises(ValueError, match=rf"image '{path}' has no file backend \(.*; install what it asks for"):
+        PILLoadImageFromFile().transform({'img_path': path})
 
 
 @pytest.mark.parametrize('kept', [0.0, 0.02, 0.5, 0.9])

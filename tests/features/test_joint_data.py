@@ -62,6 +62,7 @@ def test_what_is_read_is_what_the_parts_give(settings):
         for name in ('phrases', 'phrase_infos', 'image_path', 'dataset_name', 'sample_idx'):
             assert getattr(found, name) == getattr(expected, name), name
     assert [stored[item].dataset_name for item in range(3)] == ['png', 'png', 'shapes_val_first_sentence']
+    assert stored.names == source.names == ['png', 'shapes_val_first_sentence']
     assert {info.plural for item in range(2) for info in stored[item].phrase_infos} <= {True, False}
 
 

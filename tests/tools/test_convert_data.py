@@ -1,6 +1,7 @@
 """tools/convert_data.py: what it writes is what JsonLinesDataset reads, and what it leaves out is said."""
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,22 @@ def test_refcoco_with_all_its_splits(tmp_path, capsys):
     with pytest.raises(ValueError, match=r"--out '.*data\.jsonl' exists; name another, or add --overwrite"):
         run_tool('convert_data', 'refcoco', *files, '--out', out)
     run_tool('convert_data', 'refcoco', *files, '--out', out, '--overwrite')
+
+
+def test_sentences_without_a_word_are_left_out_where_asked_for(tmp_path):
+    write_refcoco(tmp_path)
+    path = tmp_path / 'refcoco' / 'refs(unc).p'
+    refs = pickle.loads(path.read_bytes())
+    refs[0]['sentences'].append({'raw': '?'})
+    path.write_bytes(pickle.dumps(refs))
+    args = ('refcoco', tmp_path / 'refcoco' / 'instances.json', path, '--out', tmp_path / 'data.jsonl')
+    with pytest.raises(ValueError, match=r"phrase '\?' has no letter or digit"):
+        run_tool('convert_data', *args)
+    run_tool('convert_data', *args, '--skip-wordless')
+
+    assert sorted(text for item in read(tmp_path / 'data.jsonl') for text in item['text']) == sorted(
+        sentence['raw'] for ref in refs for sentence in ref['sentences'] if sentence['raw'] != '?'
+    )
 
 
 def test_coco_says_what_it_leaves_out(tmp_path, capsys):

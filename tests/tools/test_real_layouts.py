@@ -23,7 +23,13 @@ REFCOCO_TRAIN = {'type': 'RefCocoDataset', 'split': 'train', 'text_mode': 'rando
 REFCOCO_SETS = {'type': 'RefCocoTestSets', 'name': 'refcoco', 'splits': ('val',), **REFCOCO}
 PNG_TRAIN = {'type': 'PNGDataset', 'name': 'png_train', **PNG}
 PNG_SET = {'type': 'PNGDataset', 'name': 'png_val', 'test_mode': True, **PNG}
-GREFCOCO_TRAIN = {'type': 'GRefCocoDataset', 'split': 'train', 'skip_no_target': True, **GREFCOCO}
+GREFCOCO_TRAIN = {
+    'type': 'GRefCocoDataset',
+    'name': 'grefcoco_train',
+    'split': 'train',
+    'skip_no_target': True,
+    **GREFCOCO,
+}
 GREFCOCO_SETS = {
     'type': 'RefCocoTestSets',
     'dataset_type': 'GRefCocoDataset',

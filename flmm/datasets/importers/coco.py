@@ -3,12 +3,10 @@
 import posixpath
 import reprlib
 
-from pycocotools import mask as coco_mask
-
 from flmm.datasets.annotation_file import Id, check_entry, entries_by_id
-from flmm.datasets.grounding_dataset import Item, Target
 from flmm.datasets.instances_file import check_annotation, check_image, load_instances
-from flmm.datasets.masks import encode_mask
+from flmm.datasets.item import Item, Target
+from flmm.datasets.masks import unite_masks
 from flmm.files import check_file_name
 from flmm.json_files import read_json
 from flmm.structures import PhraseInfo
@@ -106,11 +104,5 @@ def _check_file_names(images: dict[Id, dict], ann_file: str) -> None:
 
 def _target(name: str, instances: list[tuple[list | dict, bool]], *, size: tuple[int, int]) -> Target:
     masks = [mask for mask, _ in instances]
-    if all(isinstance(mask, list) for mask in masks):
-        mask = [polygon for polygons in masks for polygon in polygons]
-    elif len(masks) == 1:
-        mask = masks[0]
-    else:
-        mask = coco_mask.merge([encode_mask(mask, size=size)[0] for mask in masks])
     several = len(instances) > 1 or any(crowd for _, crowd in instances)
-    return Target(texts=[(name, PhraseInfo(thing=True, plural=several))], mask=mask)
+    return Target(texts=[(name, PhraseInfo(thing=True, plural=several))], mask=unite_masks(masks, size=size))

@@ -12,8 +12,8 @@ from PIL import Image
 
 from flmm.datasets.annotation_file import ID_FORM, is_id
 from flmm.datasets.drawn_shapes import points_of, shapes_of
-from flmm.datasets.grounding_dataset import Item, Target
-from flmm.datasets.masks import encode_mask
+from flmm.datasets.item import Item, Target
+from flmm.datasets.masks import encode_mask, unite_masks
 from flmm.files import LONGEST_PATH
 from flmm.images import read_image_size
 from flmm.json_files import read_json
@@ -97,10 +97,7 @@ def _item(path: Path, *, images: str | Path) -> tuple[Item, list[str]]:
             problems.append(f'shape {index} ({shape["label"]!r}) of {where}: {error}')
     for instance in instances.values():
         (label, *_), masks = zip(*instance, strict=True)
-        if all(isinstance(mask, list) for mask in masks):
-            mask = [polygon for polygons in masks for polygon in polygons]
-        else:
-            mask = {'union': list(masks)} if len(masks) > 1 else masks[0]
+        mask = unite_masks(masks, size=(height, width))
         item.targets.append(Target(texts=[(label, PhraseInfo())], mask=mask))
     return item, problems
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from flmm.datasets.grounding_dataset import GroundingDataset, Item, Target
+from flmm.datasets.grounding_dataset import GroundingDataset
+from flmm.datasets.item import Item, Target
 from flmm.datasets.load_masks import draw_mask
 from flmm.datasets.mask_files import is_file_mask
 from flmm.images import read_image_size

@@ -287,7 +287,7 @@ def test_a_random_budget_is_drawn_in_training_alone(noisy_dataset):
     varied = 'random_budget-laplacian_mean_blur5-0.3'
     in_training = known(noisy_dataset, varied)
     dense = known(noisy_dataset, 'dense')
-    noisy_dataset.test_mode = True
+    noisy_dataset.update(test_mode=True, text_mode='select_first')
     in_tests = known(noisy_dataset, varied)
 
     assert len(set(in_training.kept_fractions)) == 4
