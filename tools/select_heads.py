@@ -78,7 +78,9 @@ def main() -> None:
     if args.by == 'localization' and config.model.get('coarse_attention') == 'copy':
         raise ValueError(f"{args.config} has coarse_attention='copy', which multiplies attention; set it to 'spread'")
     reset = 'layers=None, ' if config.model.get('layers') is not None else ''
-    config.model.update(layers=None, heads=None)
+    # What is trained on masks or judges existence reads the old heads, and nothing of it is read here.
+    trained = [key for key in ('existence', 'trained_masks') if config.model.get(key) is not None]
+    config.model.update(layers=None, heads=None, **dict.fromkeys(trained))
     init_default_scope(config.default_scope)
     set_random_seed(args.seed)
     loader = Runner.build_dataloader({**config.train_dataloader, 'drop_last': False}, seed=args.seed)
@@ -102,7 +104,8 @@ def main() -> None:
         heads, says = f'\n    {reset}heads=[{pairs}],', f'The {top} best heads of {len(channels)}'
         _write_config(args, work_dir, f'heads_{top}', heads, says)
         if args.training_free:
-            _write_config(args, work_dir, f'training_free_{top}', heads + TRAINING_FREE, f'{says}, without training')
+            untrained = TRAINING_FREE + ''.join(f'\n    {key}=None,' for key in trained)
+            _write_config(args, work_dir, f'training_free_{top}', heads + untrained, f'{says}, without training')
     for row in rows[: max(args.top)]:
         print('layer {layer:2} head {head:2}: '.format(**row) + PRINTED[args.by].format(**row))
 

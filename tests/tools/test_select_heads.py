@@ -117,6 +117,24 @@ def test_training_free_configs_are_tested_without_a_checkpoint(select, config, t
     assert 0 <= metrics['shapes_val_first_sentence/refined/mIoU'] <= 100
 
 
+def test_heads_of_a_config_that_judges_existence(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    judging = tmp_path / 'judging.py'
+    judging.write_text(
+        f"_base_ = {str(config)!r}\nmodel = dict(existence=dict(type='ExistenceHead'), trained_masks='none.pth')\n"
+    )
+    run_tool(
+        *('select_heads', judging, '--work-dir', tmp_path, '--num-images', '2', '--training-free', '--top', '3'),
+        *('--cfg-options', 'train_dataloader.num_workers=0'),
+    )
+    untrained = Config.fromfile(tmp_path / 'judging_training_free_3.py')
+    assert MODELS.build(untrained.model).existence_head is None
+    trained = Config.fromfile(tmp_path / 'judging_heads_3.py').model
+    assert (trained.existence, trained.heads) == ({'type': 'ExistenceHead'}, untrained.model.heads)
+    with pytest.raises(ValueError, match="trained_masks is 'none.pth'"):
+        MODELS.build(trained)  # masks of other heads: which to train over these is not for the tool to say
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
