@@ -131,7 +131,7 @@ def test_heads_of_a_config_that_judges_existence(config, tmp_path, monkeypatch):
     assert MODELS.build(untrained.model).existence_head is None
     trained = Config.fromfile(tmp_path / 'judging_heads_3.py').model
     assert (trained.existence, trained.heads) == ({'type': 'ExistenceHead'}, untrained.model.heads)
-    with pytest.raises(ValueError, match="trained_masks is 'none.pth'"):
+    with pytest.raises(ValueError, match=r"trained_masks is 'none\.pth'"):
         MODELS.build(trained)  # masks of other heads: which to train over these is not for the tool to say
 
 
