@@ -16,6 +16,7 @@ from flmm.datasets import collate_grounding
 from flmm.engine import GroundingRunner
 from flmm.models import FrozenQwenSAM, LMMWithoutWeights, SAMWrapper
 from flmm.models.checkpoints import load_trained
+from flmm.models.finite import NonFiniteError
 
 EXISTENCE = {'type': 'flmm.ExistenceHead', 'width': 8}
 
@@ -224,3 +225,13 @@ def test_masks_over_another_lmm_than_the_stored_features_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"features of image 'random_0\.jpg' were made by another LMM"):
         model(pictures(tiny_grounder()), mode='loss')
     assert model(pictures(other), mode='loss')['loss_existence'].isfinite()
+
+
+def test_numbers_that_are_not_finite_stop_the_run_and_are_traced(tmp_path, masks):
+    samples = pictures(tiny_grounder())
+    samples[3].features.attentions[0, 1, 0, 0] = torch.nan
+    runner = runner_of(tmp_path / 'run', masks, samples=samples, build=without_weights)
+    with pytest.raises(NonFiniteError, match=r"stage: image 'random_3\.jpg': the LMM's attention gave 1 of"):
+        runner.train()
+    assert all(value.isfinite().all() for value in runner.model.state_dict().values())
+    assert not list((tmp_path / 'run').glob('*.pth'))
