@@ -250,10 +250,10 @@ class GroundingModel(BaseModel):
 
         Args:
             data_samples: the samples.
-            mode: 'loss' returns the losses of coarse and refined masks; 'tensor' returns the samples with every field
-                of the model filled in (``mask_attentions``, ``text_embeds``, ``pred_masks``, ``sam_pred_masks``;
-                ``existence`` and ``exists`` with an existence head);
-                'predict' returns the same without gradient.
+            mode: 'loss' returns the losses of coarse and refined masks, and with an existence head 'loss_existence',
+                which is the only one with ``trained_masks``; 'tensor' returns the samples with every field of the model
+                filled in (``mask_attentions``, ``text_embeds``, ``pred_masks``, ``sam_pred_masks``; ``existence`` and
+                ``exists`` with an existence head); 'predict' returns the same without gradient.
 
         Raises:
             NonFiniteError: a prediction, or what it was made from, is not finite; 'loss' leaves that to training
