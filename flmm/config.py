@@ -22,7 +22,7 @@ OTHER_KEYS = (
 )
 KNOWN_KEYS = (*inspect.signature(Runner.__init__).parameters, *OTHER_KEYS)
 """Every top-level key that mmengine knows."""
-CHECKPOINT_KEYS = ('name_or_path', 'pretrained_model_name_or_path', 'checkpoint')
+CHECKPOINT_KEYS = ('name_or_path', 'pretrained_model_name_or_path', 'checkpoint', 'trained_masks')
 """Keys of a config whose values name a checkpoint, at any depth."""
 
 

@@ -30,6 +30,8 @@ FORWARD_FIELDS = {
     'text_embeds': "each phrase token's hidden state, projected for SAM",
     'pred_masks': 'coarse logits in the image frame',
     'sam_pred_masks': 'refined logits in the image frame',
+    'existence': 'how sure the model is that each phrase is in the image at all, 0 to 1',
+    'exists': 'its verdict, by the threshold of the checkpoint',
 }
 
 
@@ -44,7 +46,7 @@ def describe(name: str, value: object, meaning: str) -> str:
 
 def print_sample(sample: GroundingSample, fields: dict[str, str]) -> None:
     for name, meaning in fields.items():
-        if getattr(sample, name) is not None:  # as text_embeds is, where SAM reads no text
+        if getattr(sample, name) is not None:  # as text_embeds is where SAM reads no text
             print(describe(name, getattr(sample, name), meaning))
 
 

@@ -4,10 +4,11 @@
     python tools/select_heads.py configs/shapes/demo.py --by localization --training-free
 
 --by iou needs truth: a head's score is the mean over phrases of the IoU of its map with the true mask, at the best
-threshold of each (flmm.evaluation.best_threshold_iou). --by localization needs none: it is how often a head is among
-those that look at the image and at one place in it (flmm.evaluation.selection_frequency, after LocalizationHeads,
-arXiv 2503.06287), and heads that are so equally often are ordered by their mean entropy. The paper reads the attention
-of the last token of a question; here it is that of a phrase's tokens, merged as the config says.
+threshold of each (flmm.evaluation.best_threshold_iou); phrases without a target do not count. --by localization needs
+none: it is how often a head is among those that look at the image and at one place in it
+(flmm.evaluation.selection_frequency, after LocalizationHeads, arXiv 2503.06287), and heads that are so equally often
+are ordered by their mean entropy. The paper reads the attention of the last token of a question; here it is that of a
+phrase's tokens, merged as the config says.
 
 Either way a head counts in the best view of the image where the LMM reads several, and without its padding. Nothing is
 trained: the images are the first of the train loader, in the order of --seed. Writes ``heads.json``, all ranked heads,
@@ -78,12 +79,14 @@ def main() -> None:
     if args.by == 'localization' and config.model.get('coarse_attention') == 'copy':
         raise ValueError(f"{args.config} has coarse_attention='copy', which multiplies attention; set it to 'spread'")
     reset = 'layers=None, ' if config.model.get('layers') is not None else ''
-    config.model.update(layers=None, heads=None)
+    # What is trained on masks or judges existence reads the old heads, and nothing of it is read here.
+    trained = [key for key in ('existence', 'trained_masks') if config.model.get(key) is not None]
+    config.model.update(layers=None, heads=None, **dict.fromkeys(trained))
     init_default_scope(config.default_scope)
     set_random_seed(args.seed)
     loader = Runner.build_dataloader({**config.train_dataloader, 'drop_last': False}, seed=args.seed)
-    if args.num_images > len(loader.dataset):
-        raise ValueError(f'--num-images is {args.num_images}, the train loader has {len(loader.dataset)}')
+    if not 1 <= args.num_images <= len(loader.dataset):
+        raise ValueError(f'--num-images is {args.num_images}, the train loader has 1 to {len(loader.dataset)}')
     model = MODELS.build(config.model).to(get_device()).eval()
     channels = [(layer, head) for layer, heads in model.heads.items() for head in heads]
     ranked = [index for index, (layer, _) in enumerate(channels) if layer >= args.skip_layers]
@@ -102,7 +105,8 @@ def main() -> None:
         heads, says = f'\n    {reset}heads=[{pairs}],', f'The {top} best heads of {len(channels)}'
         _write_config(args, work_dir, f'heads_{top}', heads, says)
         if args.training_free:
-            _write_config(args, work_dir, f'training_free_{top}', heads + TRAINING_FREE, f'{says}, without training')
+            untrained = TRAINING_FREE + ''.join(f'\n    {key}=None,' for key in trained)
+            _write_config(args, work_dir, f'training_free_{top}', heads + untrained, f'{says}, without training')
     for row in rows[: max(args.top)]:
         print('layer {layer:2} head {head:2}: '.format(**row) + PRINTED[args.by].format(**row))
 
@@ -110,7 +114,8 @@ def main() -> None:
 def _check_tops(args: argparse.Namespace, number: int, does: str) -> None:
     too_many = [top for top in args.top if not 1 <= top <= number]
     if too_many:
-        raise ValueError(f'--top {too_many} is not possible, {args.config} {does} 1 to {number} heads')
+        skipped = f' behind the first {args.skip_layers} layers (--skip-layers)' if args.skip_layers else ''
+        raise ValueError(f'--top {too_many} is not possible, {args.config} {does} {number} heads{skipped}')
 
 
 def _ranking(by: str, scores: Tensor, heads: list[tuple[int, int]]) -> list[dict[str, float]]:
@@ -151,7 +156,12 @@ def _scores(
             progress.update(len(samples))
             if seen == num_images:
                 break
-    return torch.cat(scores)
+    found = torch.cat(scores)
+    if not len(found):
+        raise ValueError(
+            f'no phrase of the first {num_images} images has a target, so no head can be scored by its mask'
+        )
+    return found
 
 
 def _iou(model: FrozenLMM, sample: GroundingSample, maps: Tensor) -> Tensor:
@@ -159,8 +169,9 @@ def _iou(model: FrozenLMM, sample: GroundingSample, maps: Tensor) -> Tensor:
         raise ValueError(f'image {sample.image_path!r} has no truth masks to score the heads by')
     coverage = area_coverage(sample.masks, sample.grid_size)
     rows, columns = image_cells(sample.meta_data, sample.grid_size)
-    iou = best_threshold_iou(maps[..., rows, columns].flatten(1, 2), coverage[:, rows, columns]).cpu()
-    return iou.unflatten(1, maps.shape[1:3]).amax(dim=1)[:, None]  # [M, 1, C]
+    iou = best_threshold_iou(maps[..., rows, columns].flatten(1, 2), coverage[:, rows, columns])
+    iou = iou.unflatten(1, maps.shape[1:3]).amax(dim=1)  # [M, C]
+    return iou[sample.has_target, None].cpu()  # [M with a target, 1, C]
 
 
 def _mass_and_entropy(model: FrozenLMM, sample: GroundingSample, maps: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
+from flmm.engine.runner import unwrapped_model
 from flmm.engine.runner_from_args import add_runner_arguments, build_runner, load_config
 
 
@@ -51,7 +52,13 @@ def main() -> None:
         use_amp(config)
     if args.resume:
         set_resume(config, args.resume)
-    build_runner(config).train()
+    runner = build_runner(config)
+    if not unwrapped_model(runner).is_trained:
+        raise ValueError(
+            f'the model of {args.config!r} has nothing to train: its mask head has no parameters; test it with '
+            'tools/test.py, without a checkpoint'
+        )
+    runner.train()
 
 
 if __name__ == '__main__':

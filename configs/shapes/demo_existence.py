@@ -1,6 +1,6 @@
-"""The demo with an existence head on top: its masks stay, and the head learns from stored features, in cheap epochs.
+"""The demo with an existence head on top: the head alone is trained, from stored features, and masks stay as they are.
 
-Behind ``make demo`` or tools/train.py configs/shapes/demo.py, since masks come from its checkpoint:
+Masks come from the checkpoint of configs/shapes/demo.py, so train that first, or run ``make demo``:
 
     python tools/cache_features.py configs/shapes/demo_existence.py
     python tools/train.py configs/shapes/demo_existence.py

@@ -33,10 +33,11 @@ class CalibrateExistenceHook(Hook):
     priority = 'LOW'  # after EMAHook, before CheckpointHook
 
     def before_train(self, runner: Runner) -> None:
-        """Look at what is needed before time is spent.
+        """Look at what is needed before time is spent: validation data are read until both sorts of phrases are seen.
 
         Raises:
-            ValueError: the model has no existence head, or the run no validation data.
+            ValueError: the model has no existence head, the run no validation data, or these lack phrases with a target
+                or phrases without one.
         """
         if unwrapped_model(runner).existence_head is None:
             raise ValueError(
@@ -45,6 +46,13 @@ class CalibrateExistenceHook(Hook):
             )
         if runner.val_loop is None:
             raise ValueError('CalibrateExistenceHook chooses the threshold on val_dataloader, which the config lacks')
+        kept, sorts = random_state(), set()  # training starts as if this had not been
+        for batch in runner.val_loop.dataloader:
+            sorts |= {bool(there) for sample in batch['data_samples'] for there in sample.has_target}
+            if len(sorts) == 2:
+                break
+        set_random_state(kept)
+        _check_both_sorts(set().union(*all_gather_object(sorts)), whose=_data_name(runner))
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Calibrate after an epoch."""
@@ -69,8 +77,7 @@ class CalibrateExistenceHook(Hook):
         kept = random_state()  # training goes on as if this had not been
         scores, has_target = _judged(models[-1], runner)
         set_random_state(kept)
-        name = runner.val_loop.dataloader.dataset.__class__.__name__
-        threshold, n_acc, t_acc = best_threshold(scores, has_target, whose=name)
+        threshold, n_acc, t_acc = best_threshold(scores, has_target, whose=_data_name(runner))
         for model in models:
             model.existence_head.threshold.fill_(threshold)
         runner.logger.info(
@@ -100,12 +107,7 @@ def best_threshold(scores: Tensor, has_target: Tensor, *, whose: str) -> tuple[f
     >>> best_threshold(torch.tensor([0.1, 0.4, 0.6]), torch.tensor([False, True, True]), whose='val')
     (0.25, 1.0, 1.0)
     """
-    if bool(has_target.all()) or not bool(has_target.any()):
-        sort = 'with' if bool(has_target.all()) else 'without'
-        raise ValueError(
-            f'all {len(has_target)} phrases of {whose} are {sort} a target, so no threshold of existence can be chosen '
-            'on them; validate on data with both sorts, such as gRefCOCO, or leave CalibrateExistenceHook out'
-        )
+    _check_both_sorts(set(has_target.tolist()), whose=whose)
     distinct, index = scores.unique(return_inverse=True)  # ascending
     of_present = torch.bincount(index[has_target], minlength=len(distinct))
     of_absent = torch.bincount(index[~has_target], minlength=len(distinct))
@@ -121,6 +123,18 @@ def best_threshold(scores: Tensor, has_target: Tensor, *, whose: str) -> tuple[f
         middle = (distinct[best - 1] + distinct[best]) / 2
         threshold = middle if middle > distinct[best - 1] else threshold  # there may be no number between them
     return float(threshold), float(n_acc[best]), float(t_acc[best])
+
+
+def _check_both_sorts(sorts: set[bool], *, whose: str) -> None:
+    if sorts != {False, True}:
+        raise ValueError(
+            f'{"every" if True in sorts else "no"} phrase of {whose} has a target, so no threshold of existence can be '
+            'chosen on them; validate on data with both sorts, such as gRefCOCO, or leave CalibrateExistenceHook out'
+        )
+
+
+def _data_name(runner: Runner) -> str:
+    return type(runner.val_loop.dataloader.dataset).__name__
 
 
 @torch.no_grad()

@@ -123,7 +123,8 @@ def load_trained(model: 'FrozenLMM', path: str | Path) -> None:
 def check_frozen_parts(model: 'FrozenLMM', checkpoint: dict[str, Any]) -> None:
     """Refuse weights that were trained over another LMM, another SAM, or other attention heads: they would fit.
 
-    Where the checkpoint does not say what it was trained over, as one of bare weights, the log says that.
+    Where the checkpoint does not say what it was trained over, as one of bare weights, the log says that. A model
+    whose LMM has no weights takes the checkpoint's word, and refuses features of another one from then on.
 
     Raises:
         ValueError: naming what differs.
@@ -143,3 +144,4 @@ def check_frozen_parts(model: 'FrozenLMM', checkpoint: dict[str, Any]) -> None:
             f'the checkpoint was trained over another {name} ({stored[name]}) than the model has ({own[name]}); build '
             "the model with the checkpoint's own, or, to combine both on purpose, delete meta['frozen_parts'] from it"
         )
+    model.stand_for(stored)

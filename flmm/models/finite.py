@@ -1,13 +1,43 @@
 """Numbers that are not finite are an error that names the sample and the stage, never a mask."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
+from flmm.structures import FrozenFeatures, GroundingSample
+
 
 class NonFiniteError(ValueError):
     """A nan or an infinity where a number should be."""
+
+
+def check_predictions(
+    grounded: Sequence[GroundingSample], features: Sequence[FrozenFeatures], coarse_logits: Sequence[Tensor]
+) -> None:
+    """Check what the model says of each sample, and what it made that from.
+
+    Args:
+        grounded: samples with all fields of the model.
+        features: of the same samples.
+        coarse_logits: of the same samples, on the mask head's grid.
+
+    Raises:
+        NonFiniteError: naming the image and the first stage that gave a nan or an infinity.
+    """
+    check_finite(
+        (sample.image_path, stage, tensor)
+        for sample, read, coarse in zip(grounded, features, coarse_logits, strict=True)
+        for stage, tensor in (
+            ("the LMM's attention", read.attentions),
+            ("the LMM's hidden states", read.hidden_states),
+            *(("SAM's image encoder", part) for part in read.image_embedding.values()),
+            ('the mask head', coarse),
+            *(() if sample.text_embeds is None else [('the projection of text', torch.cat(sample.text_embeds))]),
+            ("SAM's mask decoder", sample.sam_pred_masks),
+            *(() if sample.existence is None else [('the existence head', sample.existence)]),
+        )
+    )
 
 
 def check_finite(tensors: Iterable[tuple[str, str, Tensor]]) -> None:

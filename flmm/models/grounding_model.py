@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from flmm.geometry import FrameMetaData, image_cells, processed_to_image, resize_logits, whole_cells
 from flmm.models.checkpoints import load_trained
 from flmm.models.fingerprints import different_part, weights_fingerprint
-from flmm.models.finite import check_finite
+from flmm.models.finite import check_predictions
 from flmm.models.losses import check_truth, existence_loss, mask_losses
 from flmm.models.trainable_state import keep_trainable_state
 from flmm.registry import MODELS
@@ -71,12 +71,17 @@ class GroundingModel(BaseModel):
         existence: config of the head that judges whether a phrase is in the image at all, such as
             ``dict(type='ExistenceHead')``. None judges nothing: every phrase is taken to be there.
         trained_masks: checkpoint of the same model without ``existence``. What makes masks comes from there and stays,
-            and the existence head alone is trained: no mask is made in training. None trains all together.
+            and the existence head alone is trained: no mask is made in training. Checkpoints hold both, so they are
+            loaded without it. None trains all together.
         data_preprocessor: defaults to GroundingDataPreprocessor.
 
+    Attributes:
+        trains_masks: whether training is of masks, not of the existence head alone.
+
     Raises:
-        ValueError: an unknown ``padding_cut``, ``compiled`` names another module, or SAM reads text where nothing
-            is trained.
+        ValueError: an unknown ``padding_cut``, or ``compiled`` names another module; SAM reads text, or ``existence``
+            is given, where nothing is trained; ``trained_masks`` without ``existence``, or of a file that is absent,
+            has other keys or was trained over other frozen parts.
     """
 
     def __init__(
@@ -127,7 +132,13 @@ class GroundingModel(BaseModel):
                 raise ValueError(
                     f'trained_masks is {trained_masks!r}, but there is no existence head to train; add one'
                 )
-            load_trained(self, trained_masks)  # which has no existence head: so it is built behind this
+            try:
+                load_trained(self, trained_masks)  # which has no existence head: so it is built behind this
+            except ValueError as error:
+                raise ValueError(
+                    f'trained_masks is {trained_masks!r}, expected a checkpoint of this model without existence: '
+                    f'{error}'
+                ) from error
             self.requires_grad_(requires_grad=False)
         self.existence_head: nn.Module | None = None
         if existence is not None:
@@ -191,9 +202,16 @@ class GroundingModel(BaseModel):
                 f'features of image {image!r} were made by another {name} ({made_by[name]}) than the model has '
                 f'({own[name]}); make them again'
             )
-        # An LMM without weights stands for the one that made the features.
+        self.stand_for(made_by)
+
+    def stand_for(self, parts: dict[str, str | None]) -> None:
+        """Take parts that are here without weights for those of features or of a checkpoint.
+
+        Args:
+            parts: what made the features, or what the checkpoint was trained over, as :meth:`frozen_parts` says it.
+        """
         self._fingerprints.update(
-            {name: made_by.get(name) for name, value in self._fingerprints.items() if value is None}
+            {name: parts.get(name) for name, value in self._fingerprints.items() if value is None}
         )
 
     def init_weights(self) -> None:
@@ -232,10 +250,10 @@ class GroundingModel(BaseModel):
 
         Args:
             data_samples: the samples.
-            mode: 'loss' returns the losses of coarse and refined masks; 'tensor' returns the samples with every field
-                of the model filled in (``mask_attentions``, ``text_embeds``, ``pred_masks``, ``sam_pred_masks``;
-                ``existence`` and ``exists`` with an existence head);
-                'predict' returns the same without gradient.
+            mode: 'loss' returns the losses of coarse and refined masks, and with an existence head 'loss_existence',
+                which is the only one with ``trained_masks``; 'tensor' returns the samples with every field of the model
+                filled in (``mask_attentions``, ``text_embeds``, ``pred_masks``, ``sam_pred_masks``; ``existence`` and
+                ``exists`` with an existence head); 'predict' returns the same without gradient.
 
         Raises:
             NonFiniteError: a prediction, or what it was made from, is not finite; 'loss' leaves that to training
@@ -270,19 +288,7 @@ class GroundingModel(BaseModel):
                 sample.with_outputs(existence=each, exists=each >= self.existence_head.threshold)
                 for sample, each in zip(grounded, existence, strict=True)
             ]
-        check_finite(
-            (sample.image_path, stage, tensor)
-            for sample, read, coarse in zip(grounded, features, coarse_logits, strict=True)
-            for stage, tensor in (
-                ("the LMM's attention", read.attentions),
-                ("the LMM's hidden states", read.hidden_states),
-                *(("SAM's image encoder", part) for part in read.image_embedding.values()),
-                ('the mask head', coarse),
-                *([('the projection of text', torch.cat(sample.text_embeds))] if self.sam.use_text else []),
-                ("SAM's mask decoder", sample.sam_pred_masks),
-                *(() if sample.existence is None else (('the existence head', sample.existence),)),
-            )
-        )
+        check_predictions(grounded, features, coarse_logits)
         return grounded
 
     def _ground(
@@ -345,7 +351,7 @@ class GroundingModel(BaseModel):
         return list(self.text_proj(mixed).split(sample.tokens_per_mask))
 
     def _existence_logits(self, samples: list[GroundingSample], features: list[FrozenFeatures]) -> list[Tensor]:
-        """Judge the phrases of each sample, [M_i] float32 each; no list entries without an existence head."""
+        """Return the logits of existence of each sample, [M_i] float32; an empty list without an existence head."""
         if self.existence_head is None:
             return []
         return [

@@ -24,6 +24,7 @@ from flmm.registry import MODELS, TRANSFORMS
 
 ROOT = Path(__file__).parents[2] / 'configs'
 CONFIGS = sorted(path for path in ROOT.rglob('*.py') if '_base_' not in path.parts)
+STORED = [path for path in CONFIGS if path.stem.endswith('_cached') or path.stem == 'demo_existence']
 # Named <lmm>_<sam>_<dataset>; the others are those of the demo, of one's own data, and of test sets alone.
 NAMED_CONFIGS = [path for path in CONFIGS if path.parent.name not in ('shapes', 'custom', 'zero_shot')]
 F_LMM_FOLDERS = ('llava', 'deepseek_vl')
@@ -123,8 +124,8 @@ def test_every_config_parses_and_states_all_that_a_runner_needs(path):
     lmm = LMMS[_lmm_of(path)]
     family = FAMILIES[lmm.model_type]
     assert config.model.type == family.model.rpartition('.')[2]
-    kinds = {'demo_untrained_lmm': 'random_lmm', 'demo_existence': 'LMMWithoutWeights'}
-    kind = 'LMMWithoutWeights' if path.stem.endswith('_cached') else kinds.get(path.stem, 'pretrained_lmm')
+    kinds = {'demo_untrained_lmm': 'random_lmm'}
+    kind = 'LMMWithoutWeights' if path in STORED else kinds.get(path.stem, 'pretrained_lmm')
     expected = {'type': kind, 'name_or_path': lmm.name, 'dtype': lmm.dtype}
     assert config.model.lmm == expected
     for dataset in _datasets(config):  # processor and LMM belong together
@@ -254,12 +255,12 @@ def test_the_settings_of_f_lmm_are_those_of_its_models(path):
     assert {part.get('protocols') for part in sets} == {('first_sentence',) if is_published else None}
 
 
-@pytest.mark.parametrize(
-    'path', [path for path in CONFIGS if path.stem.endswith('_cached')], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize('path', STORED, ids=lambda path: path.stem)
 def test_stored_features_are_those_of_the_config_that_it_starts_from(path):
     config = Config.fromfile(path)
-    plain = Config.fromfile(path.with_stem(path.stem.removesuffix('_cached')))
+    is_head_alone = path.stem == 'demo_existence'
+    plain = path.with_stem('demo_no_target' if is_head_alone else path.stem.removesuffix('_cached'))
+    plain = Config.fromfile(plain)
     for loader in ('train_dataloader', 'val_dataloader'):
         stored = config[loader].dataset
         assert stored.type == 'CachedFeatures'
@@ -267,7 +268,8 @@ def test_stored_features_are_those_of_the_config_that_it_starts_from(path):
         assert stored.model == plain.model
     assert config.train_dataloader.dataset.folder != config.val_dataloader.dataset.folder
     assert config.test_dataloader == plain.test_dataloader
-    assert {**config.model, 'lmm': None} == {**plain.model, 'lmm': None}
+    masks = {'trained_masks': 'work_dirs/demo/epoch_1.pth'} if is_head_alone else {}
+    assert {**config.model, 'lmm': None} == {**plain.model, 'lmm': None, **masks}
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)

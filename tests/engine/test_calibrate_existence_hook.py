@@ -69,9 +69,9 @@ def test_neighbours_without_a_number_between_them_stay_apart():
     assert low < torch.tensor(threshold) <= high
 
 
-@pytest.mark.parametrize(('truth', 'sort'), [([1, 1], 'with'), ([0, 0], 'without')])
-def test_data_of_one_sort_is_refused(truth, sort):
-    with pytest.raises(ValueError, match=f'all 2 phrases of val are {sort} a target.*both sorts.*leave'):
+@pytest.mark.parametrize(('truth', 'which'), [([1, 1], 'every'), ([0, 0], 'no')])
+def test_data_of_one_sort_is_refused(truth, which):
+    with pytest.raises(ValueError, match=f'^{which} phrase of val has a target.*both sorts.*leave'):
         best_threshold(*tensors([0.1, 0.2], truth), whose='val')
 
 
@@ -84,6 +84,17 @@ def test_a_model_without_the_head_or_a_run_without_validation_is_refused():
         hook.before_train(SimpleNamespace(model=SimpleNamespace(existence_head=object()), val_loop=None))
 
 
+@pytest.mark.parametrize(('absent', 'which'), [((), 'every'), ((0, 1), 'no')])
+def test_validation_data_of_one_sort_are_refused_before_training(tmp_path, absent, which):
+    validation = pictures()
+    for sample in validation:
+        sample.masks[:], sample.gt_masks[:] = True, True
+        sample.masks[list(absent)], sample.gt_masks[list(absent)] = False, False
+    with pytest.raises(ValueError, match=f'^{which} phrase of list has a target, so no threshold'):
+        run(tmp_path / 'run', max_epochs=1, validation=validation)
+    assert not list((tmp_path / 'run').glob('*.pth'))
+
+
 # Runs over five tiny pictures, the second phrase of each absent.
 
 
@@ -94,7 +105,7 @@ def pictures():
     return samples
 
 
-def run(work_dir, *, hooks=(), settings=None, **train_cfg):
+def run(work_dir, *, hooks=(), settings=None, validation=None, **train_cfg):
     """Train on the pictures, validate on them, and return the runner."""
     loader = {'dataset': pictures(), 'batch_size': 1, 'num_workers': 0, 'collate_fn': collate_grounding}
     by_epoch = train_cfg.get('by_epoch', True)
@@ -102,7 +113,11 @@ def run(work_dir, *, hooks=(), settings=None, **train_cfg):
         model=tiny_grounder(existence={'type': 'flmm.ExistenceHead', 'width': 8}),
         work_dir=str(work_dir),
         train_dataloader={**loader, 'sampler': {'type': 'DefaultSampler', 'shuffle': False}},
-        val_dataloader={**loader, 'sampler': {'type': 'DefaultSampler', 'shuffle': False}},
+        val_dataloader={
+            **loader,
+            'dataset': validation or pictures(),
+            'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+        },
         train_cfg={'by_epoch': by_epoch, **train_cfg},
         val_cfg={},
         val_evaluator={'type': 'GroundingMetric'},
@@ -173,7 +188,8 @@ def test_two_processes_agree_on_what_one_would_choose(tmp_path):
 
 def test_training_goes_on_as_without_the_hook(tmp_path, monkeypatch):
     run(tmp_path / 'with', max_epochs=2)
-    monkeypatch.setattr(CalibrateExistenceHook, 'after_train_epoch', lambda self, runner: None)
+    for name in ('before_train', 'after_train_epoch'):
+        monkeypatch.setattr(CalibrateExistenceHook, name, lambda self, runner: None)
     run(tmp_path / 'without', max_epochs=2)
     left, right = (
         torch.load(tmp_path / name / 'epoch_2.pth', weights_only=False)['state_dict'] for name in ('with', 'without')

@@ -3,12 +3,20 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from tiny_families import build_grounder, make_batch
 from tiny_grounder import tiny_grounder
+from tiny_models import tiny_processor, tiny_sam
 from tiny_samples import tiny_sample
 
-from flmm.models import ExistenceHead
+from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
+from flmm.inference import PhraseGrounder
+from flmm.models import ExistenceHead, SAMWrapper
+from flmm.models.grounding_model import UNMOVED
+from flmm.models.trainable_state import trainable_keys
 
 EXISTENCE = {'type': 'flmm.ExistenceHead', 'width': 8}
 
@@ -55,6 +63,55 @@ def test_it_is_its_formula_and_phrases_do_not_mix(head):
     logits = head(attentions, states, [2, 3])
     expected = [oracle(head, attentions[0], states[:, :2]), oracle(head, attentions[1], states[:, 2:])]
     torch.testing.assert_close(logits.double(), torch.cat(expected), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('weights', ['float32', 'half'])
+def test_features_in_half_precision(head, dtype, weights):
+    """Rounded features, and beside that the arithmetic of the weights' precision alone."""
+    torch.manual_seed(1)
+    attentions, states = torch.rand(2, 3, 4, 5) / 20, torch.randn(2, 5, 6)
+    expected = head(attentions.to(dtype).float(), states.to(dtype).float(), [2, 3])
+    used = copy.deepcopy(head).to(dtype) if weights == 'half' else head
+    found = used(attentions.to(dtype), states.to(dtype), [2, 3])
+    assert found.dtype == used.layer_weights.dtype
+    torch.testing.assert_close(found.float(), expected, rtol=0, atol=2e-2 if weights == 'half' else 0)
+
+
+def test_mixed_precision_changes_the_last_digits_alone(head):
+    torch.manual_seed(1)
+    attentions, states = torch.rand(2, 3, 4, 5) / 20, torch.randn(2, 5, 6)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        found = head(attentions, states, [2, 3])
+    torch.testing.assert_close(found.float(), head(attentions, states, [2, 3]), rtol=0, atol=2e-2)
+
+
+@pytest.mark.parametrize(
+    ('num_mixtures', 'starts'), [(1, [0]), (2, [0, 6]), (4, [0, 2, 4, 6]), (7, list(range(7))), (9, list(range(7)))]
+)
+def test_mixtures_start_at_layers_of_their_own(num_mixtures, starts):
+    made = ExistenceHead(in_channels=3, hidden_size=6, depth=7, width=4, num_mixtures=num_mixtures)
+    assert made.layer_weights.argmax(dim=1).tolist() == starts
+    assert made.read_tokens[0].in_features == 6 * len(starts)
+    share = made.layer_weights.softmax(dim=1).max(dim=1).values
+    torch.testing.assert_close(share, torch.full_like(share, math.exp(3) / (math.exp(3) + 6)))
+
+
+def test_no_mixture_is_refused():
+    with pytest.raises(ValueError, match='num_mixtures is 0, expected 1 or more'):
+        ExistenceHead(in_channels=3, hidden_size=6, depth=7, num_mixtures=0)
+
+
+def test_where_sam_reads_no_text_existence_is_judged_all_the_same():
+    sam = SAMWrapper(sam=tiny_sam(), use_text=False)
+    model = build_grounder('qwen2_5_vl', existence=EXISTENCE, sam=sam)
+    assert model.text_proj is None
+    samples = [with_absent(make_batch('qwen2_5_vl')[0], 0)]
+    losses = model(samples, mode='loss')
+    sum(losses.values()).backward()
+    assert all(parameter.grad is not None for parameter in model.existence_head.parameters())
+    (found,) = model(samples, mode='predict')
+    assert torch.equal(found.existence, model.judge(samples)[0])
 
 
 def test_attention_of_zero_is_finite(head):
@@ -145,3 +202,36 @@ def test_the_threshold_lies_in_the_state_dict():
     del state['existence_head.threshold']
     with pytest.raises(ValueError, match=r'existence_head\.threshold'):
         other.load_state_dict(state)
+
+
+def test_a_step_moves_the_whole_head_and_nothing_that_is_frozen():
+    model = tiny_grounder(existence=EXISTENCE)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = torch.optim.SGD([each for each in model.parameters() if each.requires_grad], lr=1e-1)
+    sum(model([with_absent(tiny_sample(['a', 'the cat']), 1)], mode='loss').values()).backward()
+    optimizer.step()
+    trained = trainable_keys(model, ('lmm', 'sam.model.image_encoder'))
+    for name, parameter in model.named_parameters():
+        if not (name in trained and UNMOVED.match(name)):
+            assert torch.equal(parameter, before[name]) == (name not in trained), name
+
+
+@pytest.mark.parametrize('group_size', [1, 2, 3])
+@pytest.mark.parametrize('batch_size', [1, 2, 8])
+def test_existence_keeps_the_order_of_the_phrases_however_they_are_grouped(group_size, batch_size):
+    model = tiny_grounder(existence=EXISTENCE).eval()
+    wrapper = QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor('qwen2_5_vl'))
+    to_sample = RefCOCO2PNG(image_processor=wrapper, prompt='What is it?')
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (100, 160, 3), dtype=np.uint8))
+    phrases = ['a', 'the cat', 'dog', 'red', 'a']
+    ground = PhraseGrounder(model=model, to_sample=to_sample, group_size=group_size, batch_size=batch_size)
+    found = ground(image, phrases)
+    groups = [phrases[i : i + group_size] for i in range(0, len(phrases), group_size)]
+    alone = PhraseGrounder(model=model, to_sample=to_sample, group_size=group_size, batch_size=1)
+    expected = torch.cat([alone(image, group).existence for group in groups])
+    torch.testing.assert_close(found.existence, expected, rtol=0, atol=1e-5)
+    model.existence_head.threshold.fill_(float(expected.sort().values[2]) - 1e-4)
+    verdict = ground(image, phrases)
+    assert verdict.exists.tolist() == (expected >= model.existence_head.threshold).tolist()
+    assert not verdict.refined_masks[~verdict.exists].any()
+    assert torch.equal(verdict.refined_masks[verdict.exists], verdict.sam_pred_masks[verdict.exists] > 0)

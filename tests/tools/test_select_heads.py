@@ -117,15 +117,70 @@ def test_training_free_configs_are_tested_without_a_checkpoint(select, config, t
     assert 0 <= metrics['shapes_val_first_sentence/refined/mIoU'] <= 100
 
 
+def test_phrases_without_a_target_do_not_count(select, config, tmp_path, monkeypatch):
+    arguments = ('--num-images', '3', '--top', '1', '--seed', '4', '--cfg-options', 'train_dataloader.num_workers=0')
+    transform = RefCOCO2PNG.transform
+
+    def without_first(self, results):
+        sample = transform(self, results)
+        sample.masks[0], sample.gt_masks[0] = False, False
+        return sample
+
+    maps = [maps[1:] for _, maps in features(config, num_images=3, seed=4)]
+    masks = [sample.masks[1:] for sample, _ in features(config, num_images=3, seed=4)]
+    grids = [each.shape[-2:] for each in maps]
+    coverage = [
+        F.interpolate(each[None].float(), size=grid, mode='area')[0] for each, grid in zip(masks, grids, strict=True)
+    ]
+    expected = torch.cat([best_threshold_iou(*pair) for pair in zip(maps, coverage, strict=True) if len(pair[0])])
+    monkeypatch.setattr(RefCOCO2PNG, 'transform', without_first)
+    select(*arguments)
+    document = json.loads((tmp_path / 'heads.json').read_text())
+    assert document['num_phrases'] == len(expected) > 0
+    for row in document['heads']:
+        assert row['iou'] == pytest.approx(expected.mean(dim=0)[4 * row['layer'] + row['head']].item(), abs=1e-5)
+
+    def without_any(self, results):
+        sample = transform(self, results)
+        sample.masks[:], sample.gt_masks[:] = False, False
+        return sample
+
+    monkeypatch.setattr(RefCOCO2PNG, 'transform', without_any)
+    with pytest.raises(ValueError, match='no phrase of the first 3 images has a target'):
+        select(*arguments)
+
+
+def test_heads_of_a_config_that_judges_existence(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    judging = tmp_path / 'judging.py'
+    judging.write_text(
+        f"_base_ = {str(config)!r}\nmodel = dict(existence=dict(type='ExistenceHead'), trained_masks='none.pth')\n"
+    )
+    run_tool(
+        *('select_heads', judging, '--work-dir', tmp_path, '--num-images', '2', '--training-free', '--top', '3'),
+        *('--cfg-options', 'train_dataloader.num_workers=0'),
+    )
+    untrained = Config.fromfile(tmp_path / 'judging_training_free_3.py')
+    assert MODELS.build(untrained.model).existence_head is None
+    trained = Config.fromfile(tmp_path / 'judging_heads_3.py').model
+    assert (trained.existence, trained.heads) == ({'type': 'ExistenceHead'}, untrained.model.heads)
+    with pytest.raises(ValueError, match=r"trained_masks is 'none\.pth'"):
+        MODELS.build(trained)  # masks of other heads: which to train over these is not for the tool to say
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (('--top', '8', '9', '--num-images', '2'), r'--top \[9\] is not possible, .* reads 1 to 8 heads'),
-        (('--top', '2', '--num-images', '99'), '--num-images is 99, the train loader has 4'),
-        (('--by', 'localization', '--num-images', '2'), r'--top \[8, 16, 32\] is not possible, .* reads 1 to 0 heads'),
+        (('--top', '8', '9', '--num-images', '2'), r'--top \[9\] is not possible, .* reads 8 heads$'),
+        (('--top', '2', '--num-images', '99'), '--num-images is 99, the train loader has 1 to 4'),
+        (('--top', '2', '--num-images', '0'), '--num-images is 0, the train loader has 1 to 4'),
+        (
+            ('--by', 'localization', '--num-images', '2'),
+            r'--top \[8, 16, 32\] is not possible, .* reads 0 heads behind the first 2 layers \(--skip',
+        ),
         (
             ('--by', 'localization', '--skip-layers', '0', '--top', '8', '--num-images', '2'),
-            r'--top \[8\] is not possible, .* localizes with 1 to [1-7] heads',
+            r'--top \[8\] is not possible, .* localizes with [1-7] heads$',
         ),
         (
             ('--by', 'localization', '--cfg-options', '+model.coarse_attention=copy'),

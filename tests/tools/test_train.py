@@ -127,3 +127,15 @@ def test_misspelt_config_key(config, tmp_path, option, error, message):
     name = f'experiment_name={option.split("=")[0].removeprefix("+")}'
     with pytest.raises(error, match=message):
         run_tool('train', config, '--work-dir', tmp_path, '--cfg-options', option, name)
+
+
+def test_a_model_without_a_part_to_train_is_refused_before_data_are_read(config, tmp_path):
+    path = config.with_name('training_free.py')
+    path.write_text(
+        "_base_ = './tiny.py'\n"
+        "model = dict(heads=[(1, 0)], mask_head=dict(_delete_=True, type='AttentionThreshold'), "
+        'sam=dict(use_text=False, use_mask=False))\n'
+        "train_dataloader = dict(dataset=dict(data_root='absent'))\n"
+    )
+    with pytest.raises(ValueError, match=r"training_free\.py' has nothing to train: .* test it with tools/test\.py"):
+        run_tool('train', path, '--work-dir', tmp_path, '--cfg-options', 'experiment_name=nothing_to_train')

@@ -58,8 +58,10 @@ class AttentionThreshold(nn.Module):
                 'in_channels is the number of attention heads that are read'
             )
         inside = torch.ones_like(x[:, 0]) if inside is None else inside.float()  # [N, h, w]
-        # Smoothing is linear: that of the sum is the sum of those of the maps.
-        attention = self._neighbours(x.float().sum(dim=1) * inside) / self._neighbours(inside).clamp(min=1e-12)
+        # Smoothing is linear: that of the sum is the sum of those of the maps. Half precision has no number as small as
+        # what is divided by far from the image.
+        with torch.autocast(x.device.type, enabled=False):
+            attention = self._neighbours(x.float().sum(dim=1) * inside) / self._neighbours(inside).clamp(min=1e-12)
         mean = (attention * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2))  # [N]
         return attention / mean.clamp(min=1e-12)[:, None, None] - self.threshold
 

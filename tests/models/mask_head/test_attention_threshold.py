@@ -63,6 +63,16 @@ def test_padding_counts_for_nothing():
     torch.testing.assert_close(found[:1, 2:7], head(maps[:1, :, 2:7]), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_mixed_precision_changes_nothing(dtype):
+    inside = torch.zeros(2, 16, 16, dtype=torch.bool)
+    inside[:, 6:9] = True
+    head, maps = AttentionThreshold(in_channels=3), random_maps(2, 3, 16, 16) / 256
+    with torch.autocast('cpu', dtype=dtype):
+        found = head(maps, inside)
+    assert torch.equal(found, head(maps, inside))
+
+
 def test_heads_that_do_not_look_make_an_empty_mask():
     assert (AttentionThreshold(in_channels=2)(torch.zeros(1, 2, 5, 5)) == -1).all()
     assert AttentionThreshold(in_channels=2)(torch.zeros(0, 2, 5, 5)).shape == (0, 5, 5)
