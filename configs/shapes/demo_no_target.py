@@ -9,10 +9,18 @@ refcoco = dict(ann_file='refcoco/instances.json', split_file='refcoco/refs(unc).
 grefcoco = dict(ann_file='grefcoco/instances.json', split_file='grefcoco/grefs(shapes).json', **shapes)
 splits = ('val', 'testA', 'testB')
 model = dict(existence=dict(type='ExistenceHead'))
-# Every sentence, not one of each ref: the existence head, and its threshold, need many phrases.
+# Every sentence, not one of each ref: the existence head needs many phrases.
 train_dataloader = dict(dataset=dict(type='GRefCocoDataset', text_mode='original', **grefcoco))
+# Its threshold, too; each on its own, as inference reads them.
+steps = _base_.val_dataloader.dataset.pipeline
 val_dataloader = dict(
-    dataset=dict(type='GRefCocoDataset', name='shapes_no_target_val', text_mode='original', **grefcoco)
+    dataset=dict(
+        type='GRefCocoDataset',
+        name='shapes_no_target_val_every_sentence',
+        text_mode='original',
+        pipeline=[*steps[:-1], dict(steps[-1], concat=False)],
+        **grefcoco,
+    )
 )
 test_dataloader = dict(
     dataset=dict(
