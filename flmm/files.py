@@ -66,7 +66,7 @@ def prepare_output(path: str | os.PathLike, *, setting: str) -> Path:
     """Make the folder of a file that is to be written, before work that would be lost if the file could not be.
 
     Args:
-        path: of the file, which may be there already and is not touched.
+        path: The file that will be written; it may be there already and is not touched.
         setting: The setting that names the file, such as '--json', for messages.
 
     Raises:

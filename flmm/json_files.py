@@ -83,7 +83,7 @@ def read_json_lines(path: str, *, setting: str) -> Iterator[tuple[str, Any]]:
         What names line and file in messages, such as "line 3 of ann_file 'val.jsonl'", and the value of the line.
 
     Raises:
-        ValueError: as :func:`read_json`; of what is not JSON, the line is named.
+        ValueError: A fault that :func:`read_json` refuses; of what is not JSON, the line is named.
     """
     content = read_regular_file(path, setting=setting)
     text = _decode(content, where=f'{setting} {path!r}')

@@ -14,8 +14,8 @@ class ItemFindings:
         source: number of the dataset.
         image_tokens: how many tokens the image has for the LMM, at most; None where its size is not known.
         infos: what is said of each phrase.
-        lengths: of each phrase that can be tokenized, in tokens.
-        shares: of each mask, its area as a share of the image, 0 to 1.
+        lengths: The length in tokens of each phrase that can be tokenized.
+        shares: The area of each mask as a share of its image, 0 to 1.
         num_no_target: how many phrases mean nothing in the image.
         num_several: how many mean several objects, where the annotation tells.
     """
@@ -36,7 +36,7 @@ class ImageFindings:
     Args:
         identity: the same for images of the same pixels; of the same path where pixels were not read.
         size: (height, width) in px; None where it cannot be read.
-        items: of all datasets.
+        items: What was found in the items of all datasets.
         problems: each once, with all datasets that have it.
     """
 

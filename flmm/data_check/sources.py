@@ -70,8 +70,8 @@ def find_sources(config: Config, loaders: Sequence[str]) -> tuple[list[Source], 
     """Build the datasets of some loaders; what wraps datasets (JointDataset, CachedFeatures, ...) is looked into.
 
     Args:
-        config: of :func:`flmm.config.read_config`.
-        loaders: of 'train', 'val' and 'test', those whose datasets are wanted.
+        config: A whole config, as :func:`flmm.config.read_config` gives it.
+        loaders: The loaders whose datasets are wanted, some of 'train', 'val' and 'test'.
 
     Returns:
         The datasets that can be built, and why others cannot, or not beside each other or under their sampler.

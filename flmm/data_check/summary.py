@@ -85,7 +85,7 @@ def check_images(
     """Check every image of some datasets, with a progress bar; add what is wrong to ``problems``.
 
     Args:
-        sources: of :func:`flmm.data_check.find_sources`.
+        sources: The datasets that :func:`flmm.data_check.find_sources` found.
         problems: those found so far.
         headers_only: True reads no pixels: damage behind the header of a picture is not found, nor are equal images of
             different names.

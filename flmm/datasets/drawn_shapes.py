@@ -32,7 +32,7 @@ def points_of(shape: dict, *, where: str) -> np.ndarray:
     """Return the points of a shape, float64 [P, 2], XY in px.
 
     Args:
-        shape: of :func:`shapes_of`.
+        shape: One shape, as :func:`shapes_of` returns them.
         where: names shape and file, for messages.
 
     Raises:

@@ -20,7 +20,8 @@ class GRefCocoDataset(RefCocoDataset):
         **kwargs: RefCocoDataset's: split, name, text_mode, data_root, ann_file (gRefCOCO's own ``instances.json``), ...
 
     Raises:
-        ValueError: as RefCocoDataset; or -1 (no target) stands beside ids of annotations, or contradicts ``no_target``.
+        ValueError: A fault that RefCocoDataset refuses; or -1 (no target) stands beside ids of annotations, or
+            contradicts ``no_target``.
 
     >>> dataset = GRefCocoDataset(
     ...     data_root='data/coco',

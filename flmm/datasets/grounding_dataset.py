@@ -79,7 +79,7 @@ class GroundingDataset(BaseDataset):
         """Join the image folder and a name.
 
         Args:
-            file_name: as the annotations have it.
+            file_name: The name of the image file in the annotations.
             where: names file and entry, for messages.
             folder: the key of ``data_prefix`` that names the folder.
 

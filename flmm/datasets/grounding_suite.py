@@ -31,7 +31,7 @@ class GroundingSuiteDataset(GroundingDataset):
 
     Args:
         name: names the test set in results.
-        text_mode: as in :class:`GroundingDataset`; each sentence is a phrase of its own in all of them.
+        text_mode: One of GroundingDataset's modes; each sentence is a phrase of its own in all of them.
         **kwargs: GroundingDataset's: data_root, ann_file, data_prefix, pipeline, ... ``image_path`` of a line, such as
             'unlabeled2017/000000000267.jpg', lies below ``data_prefix['img_path']``.
 

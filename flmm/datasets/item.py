@@ -12,7 +12,7 @@ class Target:
 
     Args:
         texts: the phrases, each with what is said of it. All mean the same.
-        mask: as LoadMasks takes it: polygons or an RLE, a file, a union; None where they mean nothing in the image.
+        mask: Polygons, an RLE, a file or a union (LoadMasks); None where they mean nothing in the image.
         ignore: what no metric counts, in one of these forms; None for nothing.
         ann_id: names the annotation in messages.
     """
@@ -31,7 +31,7 @@ class Item:
         img_path: where the image lies.
         img_id: its id in the annotations.
         annotated_size: (height, width) in px that masks were drawn on; None where only the image says it.
-        targets: in the order in which they become phrases.
+        targets: What is meant, in the order of the phrases.
         caption: what was written about the image, where the phrases are parts of it: pieces of text that are no phrase,
             and numbers of targets, which then have one text each.
     """

@@ -86,7 +86,7 @@ def draw_mask(mask: Any, pictures: dict[str, np.ndarray], *, size: tuple[int, in
     """Draw a mask on the size that it was made for.
 
     Args:
-        mask: as LoadMasks takes it.
+        mask: One mask in any form that LoadMasks takes.
         pictures: what was read from files before, by path; what this mask lies in is added.
         size: (height, width) in px.
         whose: names the mask in the log.

@@ -29,10 +29,10 @@ class PanopticImage:
     """An image that is cut into segments.
 
     Args:
-        file_name: of the image.
-        picture_name: of the panoptic picture, whose colours are ids of segments.
+        file_name: The name of the image file.
+        picture_name: The name of the panoptic picture, whose colours are ids of segments.
         size: (height, width) in px; None where the file does not say it.
-        things: of each segment, by id, whether it is a thing, which can be counted, or else stuff, such as sky.
+        things: Segment id -> whether it is a thing, which can be counted, or else stuff, such as sky.
     """
 
     file_name: str
@@ -45,7 +45,7 @@ class PanopticFile:
     """The content of a ``panoptic_*.json``. An image is checked when it is asked for.
 
     Args:
-        path: of the file.
+        path: The panoptic JSON file.
 
     Raises:
         ValueError: the file is missing, is not JSON, is not COCO's panoptic layout, or has one id twice.

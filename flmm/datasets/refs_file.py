@@ -52,7 +52,8 @@ def load_grefs(path: str) -> list[dict[str, Any]]:
         single id, or [-1].
 
     Raises:
-        ValueError: as :func:`load_refs`; -1 stands beside other ids; or ``no_target`` says otherwise than ``ann_id``.
+        ValueError: A fault that :func:`load_refs` refuses; -1 stands beside other ids; or ``no_target`` says otherwise
+            than ``ann_id``.
     """
     content = read_regular_file(path, setting='split_file')
     if content.startswith(PICKLE_STARTS):

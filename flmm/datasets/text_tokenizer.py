@@ -50,9 +50,9 @@ class TextTokenizer:
         Each piece is tokenized by itself, as F-LMM does with the segments of PNG's captions.
 
         Args:
-            caption: in order, its pieces: a text that is no phrase, or the number of a phrase. Each phrase is in it
+            caption: The pieces in order: a text that is no phrase, or the number of a phrase. Each phrase is in it
                 once.
-            phrases: as they stand in the caption.
+            phrases: The phrases as they stand in the caption.
 
         Raises:
             ValueError: a phrase is not in the caption once, says nothing, or has too many tokens.

@@ -19,8 +19,8 @@ def check_predictions(
 
     Args:
         grounded: samples with all fields of the model.
-        features: of the same samples.
-        coarse_logits: of the same samples, on the mask head's grid.
+        features: What the frozen parts say of the same samples.
+        coarse_logits: The coarse logits of the same samples, on the mask head's grid.
 
     Raises:
         NonFiniteError: naming the image and the first stage that gave a nan or an infinity.

@@ -19,7 +19,7 @@ def check_truth(samples: Sequence[GroundingSample], *, existence: bool) -> None:
     """Refuse samples that no loss can be made of.
 
     Args:
-        samples: of a batch.
+        samples: The samples of a batch.
         existence: whether the model learns from phrases without a target.
 
     Raises:
@@ -52,9 +52,9 @@ def mask_losses(
     Args:
         grounded: samples with truth and ``sam_pred_masks``.
         coarse_logits: [M, h, w] for each sample, on the mask head's grid.
-        loss_mask: of each pixel.
-        loss_dice: of the region.
-        padding_cut: as :class:`flmm.models.GroundingModel` has it.
+        loss_mask: The loss of each pixel.
+        loss_dice: The loss of the region.
+        padding_cut: 'exact' or 'whole_cells', see :class:`flmm.models.GroundingModel`.
 
     Returns:
         'loss_mask' and 'loss_dice' of coarse masks, 'sam_loss_mask' and 'sam_loss_dice' of refined ones.
