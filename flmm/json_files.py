@@ -72,7 +72,21 @@ def read_json(path: str, *, setting: str, legacy_encoding: str | None = None) ->
     >>> read_json('data/coco/refcoco/instances.json', setting='ann_file').keys()
     dict_keys(['images', 'annotations', 'categories'])
     """
-    where, content = f'{setting} {path!r}', read_regular_file(path, setting=setting)
+    content = read_regular_file(path, setting=setting)
+    return parse_json(content, where=f'{setting} {path!r}', legacy_encoding=legacy_encoding)
+
+
+def parse_json(content: bytes, *, where: str, legacy_encoding: str | None = None) -> Any:
+    """Parse the content of a file as :func:`read_json` does, for who has read it already.
+
+    Args:
+        content: The whole file.
+        where: Names the file, for messages.
+        legacy_encoding: What content that is no Unicode is read as; None refuses it.
+
+    Raises:
+        ValueError: The content is not JSON, as :func:`read_json` says it.
+    """
     return _parse(_decode(content, where=where, legacy_encoding=legacy_encoding), where=where)
 
 

@@ -67,8 +67,7 @@ def run_tool(tool: str, *arguments: str, log: Path, threads: int, show_progress:
 
 def pick_samples(config: Config) -> list[GroundingSample]:
     """Take sentences of validation images one by one, each of another kind than the one before; every fourth absent."""
-    *loading, to_sample = config.val_dataloader.dataset.pipeline
-    config.val_dataloader.dataset.update(pipeline=[*loading, {**to_sample, 'concat': False}], indices=PICTURES)
+    config.val_dataloader.dataset.indices = PICTURES
     picked = []
     for number, samples in enumerate(Runner.build_dataloader(config.val_dataloader).dataset):
         absent = [sample for sample in samples if not bool(sample.has_target.any())]

@@ -5,7 +5,7 @@ from typing import Any
 
 from flmm.datasets.annotation_file import Id, by_id, check_entry, is_id
 from flmm.datasets.plain_pickle import load_plain_pickle
-from flmm.json_files import read_json, read_regular_file
+from flmm.json_files import parse_json, read_regular_file
 from flmm.text import WordlessPhraseError, prepare_phrase
 
 REF_KEYS = ('ref_id', 'image_id', 'split', 'sentences')
@@ -56,10 +56,8 @@ def load_grefs(path: str) -> list[dict[str, Any]]:
             than ``ann_id``.
     """
     content = read_regular_file(path, setting='split_file')
-    if content.startswith(PICKLE_STARTS):
-        refs = _unpickle(content, where=f'split_file {path!r}')
-    else:
-        refs = read_json(path, setting='split_file')
+    read = _unpickle if content.startswith(PICKLE_STARTS) else parse_json
+    refs = read(content, where=f'split_file {path!r}')
     found = []
     for index, ref in enumerate(_list_of_dicts(refs, path=path)):
         where = f'entry {index} of split_file {path!r}'

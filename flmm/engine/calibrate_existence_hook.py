@@ -114,10 +114,8 @@ def best_threshold(scores: Tensor, has_target: Tensor, *, whose: str) -> tuple[f
     # With the k-th distinct score and all above it on the side of the targets:
     n_acc = (of_absent.cumsum(0) - of_absent).double() / of_absent.sum()
     t_acc = 1 - (of_present.cumsum(0) - of_present).double() / of_present.sum()
-    worse = torch.minimum(n_acc, t_acc)
-    worst_best = worse == worse.max()
-    mean = torch.where(worst_best, n_acc + t_acc, 0)
-    best = int((worst_best & (mean == mean.max())).nonzero()[0])
+    lower = torch.minimum(n_acc, t_acc)
+    best = int(torch.where(lower == lower.max(), n_acc + t_acc, -1).argmax())  # of equal ones the first
     threshold = distinct[best]
     if best > 0:
         middle = (distinct[best - 1] + distinct[best]) / 2

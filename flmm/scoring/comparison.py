@@ -17,10 +17,10 @@ class ComparedPhrase:
     """The refined masks that two sets of predictions have for a phrase.
 
     Args:
-        truth: of the phrase.
-        masks: of the first and of the second set; None for 'not there'.
-        ious: of both, 0 to 1 (:attr:`flmm.scoring.PhraseScore.iou`).
-        outcome: of the first set against the second, one of :data:`OUTCOMES`.
+        truth: What the phrase means.
+        masks: The masks of the first and of the second set; None for 'not there'.
+        ious: The IoUs of both, 0 to 1 (:attr:`flmm.scoring.PhraseScore.iou`).
+        outcome: How the first set stands against the second, one of :data:`OUTCOMES`.
     """
 
     truth: Truth
@@ -38,9 +38,9 @@ def compare(pairs: Sequence[Pair], others: Sequence[Pair], *, margin: float) -> 
     """Compare predictions with others, by the IoU of refined masks.
 
     Args:
-        pairs: of :func:`flmm.scoring.match_lines`.
-        others: of other predictions, for the same truths in the same order.
-        margin: in IoU, 0 to 1; phrases that differ by no more are tied.
+        pairs: Predictions and truths, as :func:`flmm.scoring.match_lines` pairs them.
+        others: Other predictions with the same truths in the same order.
+        margin: A difference of IoU, 0 to 1; phrases that differ by no more are tied.
 
     Returns:
         All phrases, from the one that is won by most to the one that is lost by most.

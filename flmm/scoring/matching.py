@@ -57,7 +57,7 @@ def score_pairs(pairs: Iterable[Pair], *, test_set: str) -> Iterator[PhraseScore
     """Score each mask that was predicted.
 
     Args:
-        pairs: of :func:`match_lines`.
+        pairs: Predictions and truths, as :func:`match_lines` pairs them.
         test_set: what the test set is called where the truths do not say.
     """
     for prediction, truth in pairs:

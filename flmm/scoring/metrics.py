@@ -42,7 +42,7 @@ def grounding_metrics(scores: Sequence[PhraseScore], *, num_bootstrap: int = 0) 
     """Compute all metrics that apply, for each test set, refined masks before coarse ones.
 
     Args:
-        scores: of the phrases of all test sets, in any order.
+        scores: The scores of the phrases of all test sets, in any order.
         num_bootstrap: number of draws for the 95 % interval of each metric; 0 for none.
 
     Returns:

@@ -29,7 +29,7 @@ class Prediction:
         where: file and line, for messages.
         test_set: which test set the phrase belongs to; None where the line does not say.
         image: names the image.
-        phrase: as the test set has it.
+        phrase: The phrase as the test set has it.
         masks: 'refined', and 'coarse' where the line has one -> checked RLE, None for 'not there'.
         exists: whether something is said to be there; None where only the masks say so.
     """
@@ -55,7 +55,7 @@ class Truth:
         where: file and line, for messages.
         test_set: which test set the phrase belongs to; None where there is only one.
         image: names the image.
-        phrase: as predictions have it.
+        phrase: The phrase as predictions have it.
         mask: checked RLE; None, or one without a pixel, where the phrase means nothing in the image.
         ignore: pixels that are counted nowhere; None where there are none.
         info: what else is said of the phrase.

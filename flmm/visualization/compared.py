@@ -20,9 +20,9 @@ def compared_page(
 
     Args:
         compared: a row of the page for each.
-        names: of the two sets of predictions; titles of their columns.
+        names: What the two sets of predictions are called; titles of their columns.
         images: folder that the names of images are below; None takes the names as paths.
-        orientation: of images that are stored turned, as in :func:`flmm.images.read_rgb`.
+        orientation: What is done with images that are stored turned, as in :func:`flmm.images.read_rgb`.
 
     Raises:
         ValueError: an image is absent or cannot be read, leads out of the folder, or has another size than its masks.

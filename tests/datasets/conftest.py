@@ -1,8 +1,9 @@
-"""Shared by the tests of the data path: the real COCO image beside the checkout, and a wrapped tiny processor."""
+"""Shared by the tests of the data path: the real COCO image beside the checkout, a wrapped tiny processor, the log."""
 
 from pathlib import Path
 
 import pytest
+from mmengine.logging import MMLogger
 from tiny_models import tiny_processor
 
 from flmm.datasets import QwenImageProcessorWrapper
@@ -26,3 +27,12 @@ def coco_mini():
 @pytest.fixture(scope='session')
 def wrapper():
     return QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor())
+
+
+@pytest.fixture
+def lines(caplog):
+    """What is logged, by line. mmengine's loggers don't hand on to the root logger, which caplog reads."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield lambda: [record.getMessage() for record in caplog.records]
+    logger.removeHandler(caplog.handler)

@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pytest
 from coco_mini import GREFCOCO, needs_coco_mini, read
-from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from PIL import Image
 from pycocotools import mask as coco_mask
@@ -83,15 +82,6 @@ def test_several_targets_are_their_union_and_no_target_is_an_empty_mask(tmp_path
     assert [instance['ann_id'] for instance in item['instances']] == [[31, 32], 30, [], 30]
     assert [instance['mask'] is None for instance in item['instances']] == [False, False, True, False]
     assert item['instances'][1]['mask'] == LEFT  # a single one stays as it is
-
-
-@pytest.fixture
-def lines(caplog):
-    """What is logged, by line. mmengine's loggers don't hand on to the root logger, which caplog reads."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    yield lambda: [record.getMessage() for record in caplog.records]
-    logger.removeHandler(caplog.handler)
 
 
 def test_refs_without_target_may_be_left_out_and_are_counted(tmp_path, lines):

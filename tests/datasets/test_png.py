@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pytest
 from coco_mini import COCO_MINI, PNG, needs_coco_mini, read
-from mmengine.logging import MMLogger
 from PIL import Image
 
 from flmm.datasets import LoadMasks, PILLoadImageFromFile, PNGDataset, RefCOCO2PNG
@@ -59,15 +58,6 @@ def write(root, *, narratives=NARRATIVES, panoptic=PANOPTIC):
         'data_prefix': {'img_path': 'images/', 'panoptic_path': 'maps/'},
         'serialize_data': False,
     }
-
-
-@pytest.fixture
-def lines(caplog):
-    """What is logged, by line. mmengine's loggers don't hand on to the root logger, which caplog reads."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    yield lambda: [record.getMessage() for record in caplog.records]
-    logger.removeHandler(caplog.handler)
 
 
 def test_an_item_is_a_caption_and_its_phrases_are_parts_of_it(tmp_path, lines):
