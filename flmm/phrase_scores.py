@@ -7,8 +7,8 @@ from torch import Tensor
 from flmm.scoring import PhraseScore
 from flmm.structures import GroundingSample
 
-SOURCES = {'coarse': 'coarse_masks', 'refined': 'refined_masks'}
-"""Name in the results -> masks of GroundingSample."""
+SOURCES = ('coarse', 'refined')
+"""Masks of a sample that are scored; their names in the results."""
 
 
 def phrase_scores(sample: GroundingSample) -> Iterator[PhraseScore]:
@@ -25,28 +25,31 @@ def phrase_scores(sample: GroundingSample) -> Iterator[PhraseScore]:
             f'image {sample.image_path!r} of {sample.dataset_name!r} has no truth masks, so its predictions have no '
             'score; load the masks (LoadMasks in the pipeline), or leave metrics out'
         )
-    for source, field in SOURCES.items():
-        predicted = getattr(sample, field)
-        found = predicted.flatten(1).any(dim=1) if sample.exists is None else sample.exists  # [M]
-        rows = zip(
-            sample.phrase_infos,
-            _areas(predicted & sample.gt_masks, sample.ignore_masks),
-            _areas(predicted | sample.gt_masks, sample.ignore_masks),
-            sample.has_target.tolist(),
-            found.tolist(),
-            strict=True,
-        )
-        for info, intersection, union, has_target, is_found in rows:
-            yield PhraseScore(
-                dataset_name=sample.dataset_name,
-                source=source,
-                image=sample.image_path,
-                info=info,
-                intersection=intersection,
-                union=union,
-                has_target=has_target,
-                says_absent=not is_found,
+    has_target = sample.has_target
+    for source in SOURCES:
+        for which, predicted in sample.mask_chunks(source):
+            truth = sample.gt_masks[which]
+            ignored = None if sample.ignore_masks is None else sample.ignore_masks[which]
+            found = predicted.flatten(1).any(dim=1) if sample.exists is None else sample.exists[which]  # [m]
+            rows = zip(
+                sample.phrase_infos[which],
+                _areas(predicted & truth, ignored),
+                _areas(predicted | truth, ignored),
+                has_target[which].tolist(),
+                found.tolist(),
+                strict=True,
             )
+            for info, intersection, union, is_there, is_found in rows:
+                yield PhraseScore(
+                    dataset_name=sample.dataset_name,
+                    source=source,
+                    image=sample.image_path,
+                    info=info,
+                    intersection=intersection,
+                    union=union,
+                    has_target=is_there,
+                    says_absent=not is_found,
+                )
 
 
 def _areas(masks: Tensor, ignore_masks: Tensor | None) -> list[int]:

@@ -5,7 +5,7 @@ frame of the last view in px, (h, w) the same frame in cells of its grid, (IH, I
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -15,7 +15,9 @@ from torch import Tensor
 
 from flmm.apt.layout import TokenLayout
 from flmm.geometry import FrameMetaData
+from flmm.mask_logits import MaskLogits
 from flmm.phrase_info import PhraseInfo
+from flmm.reading import ImageReading
 
 
 @dataclass(kw_only=True)
@@ -75,11 +77,18 @@ class GroundingSample:
         dataset_name: which test set the sample belongs to; results are reported by it.
         sample_idx: which item of that dataset the sample comes from; one item can make several samples.
         features: what the frozen parts say of the sample, where that is known already; the model then skips them.
+        reading: what they have read of image and prompt, where that is known already; they then read the phrases alone.
+        prompt_length: the first so many tokens are image and prompt: they know nothing of any phrase. None takes all
+            tokens before the first of a phrase.
+        independent: each phrase is read behind the prompt as if the others were not there, so that neither they nor
+            their order matter. Otherwise all tokens behind the prompt are one text, in which a phrase sees those before
+            it.
 
         mask_attentions: [M, C, h, w] float. Attention of each phrase's tokens to the image tokens.
         text_embeds: M tensors [tokens_i, sam_dim]. Hidden states of each phrase's tokens, projected for SAM.
-        pred_masks: [M, IH, IW] float. Coarse logits in the image frame.
-        sam_pred_masks: [M, IH, IW] float. Refined logits in the image frame.
+        coarse: logits of the M coarse masks, on the mask head's grid.
+        refined: logits of the M refined masks, on SAM's grid.
+        sam_scores: [M] float. The IoU that SAM expects of each refined mask.
         existence: [M] float, 0 to 1. How sure the model is that the phrase means something in the image; None where the
             model does not judge that.
         exists: [M] bool. Its verdict; None exactly where ``existence`` is.
@@ -102,17 +111,23 @@ class GroundingSample:
     dataset_name: str = 'dataset'
     sample_idx: int = 0
     features: FrozenFeatures | None = None
+    reading: ImageReading | None = None
+    prompt_length: int | None = None
+    independent: bool = False
 
     mask_attentions: Tensor | None = None
     text_embeds: list[Tensor] | None = None
-    pred_masks: Tensor | None = None
-    sam_pred_masks: Tensor | None = None
+    coarse: MaskLogits | None = None
+    refined: MaskLogits | None = None
+    sam_scores: Tensor | None = None
     existence: Tensor | None = None
     exists: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.phrase_infos is None:
             self.phrase_infos = [PhraseInfo()] * len(self.phrases)
+        if self.prompt_length is None:
+            self.prompt_length = int((self.mask_ids < 0).int().cumprod(0).sum())
         self._check_fields()
         for number, view in enumerate(self.views):
             self._check_view(number, view)
@@ -121,6 +136,19 @@ class GroundingSample:
             raise ValueError(
                 f'image {self.image_path!r}: token {int(columns[counts.argmax()])} of the sequence is in the columns '
                 f'of its views {int(counts.max())} times; a token shows one place in one view'
+            )
+        self._check_prompt(last_image_column=int(columns.max()))
+
+    def _check_prompt(self, *, last_image_column: int) -> None:
+        if last_image_column >= self.prompt_length or bool((self.mask_ids[: self.prompt_length] >= 0).any()):
+            raise ValueError(
+                f'image {self.image_path!r}: its prompt is the first {self.prompt_length} tokens, its image ends at token '
+                f'{last_image_column}; expected all of the image in the prompt, and phrases only behind it'
+            )
+        if self.independent and bool((self.mask_ids[self.prompt_length :] < 0).any()):
+            raise ValueError(
+                f'image {self.image_path!r} has independent phrases, and text behind the prompt that belongs to none; '
+                'leave it out, or set independent=False'
             )
 
     @property
@@ -132,6 +160,16 @@ class GroundingSample:
     def tokens_per_mask(self) -> list[int]:
         """How many tokens each phrase has: M numbers."""
         return torch.bincount(self.mask_ids[self.mask_ids >= 0], minlength=self.num_masks).tolist()
+
+    @property
+    def texts(self) -> list[Tensor]:
+        """The texts behind the prompt, each read by itself: positions of their tokens in the sequence, long.
+
+        One for each phrase where they are independent, else one.
+        """
+        if not self.independent:
+            return [torch.arange(self.prompt_length, len(self.input_ids), device=self.input_ids.device)]
+        return [(self.mask_ids == phrase).nonzero().squeeze(1) for phrase in range(self.num_masks)]
 
     @property
     def meta_data(self) -> FrameMetaData:
@@ -168,17 +206,38 @@ class GroundingSample:
         return self.gt_masks.flatten(1).any(dim=1)
 
     @property
+    def pred_masks(self) -> Tensor | None:
+        """[M, IH, IW] float, coarse logits in the image frame; None before the model has made them."""
+        return None if self.coarse is None else self.coarse.in_image()
+
+    @property
+    def sam_pred_masks(self) -> Tensor | None:
+        """[M, IH, IW] float, refined logits in the image frame; None before the model has made them."""
+        return None if self.refined is None else self.refined.in_image()
+
+    @property
     def coarse_masks(self) -> Tensor:
         """[M, IH, IW] bool, the coarse masks: logits above 0, and none of a phrase that is judged to be absent."""
-        return self._masks_of(self.pred_masks)
+        return torch.cat([masks for _, masks in self.mask_chunks('coarse')])
 
     @property
     def refined_masks(self) -> Tensor:
         """[M, IH, IW] bool, the refined masks: logits above 0, and none of a phrase that is judged to be absent."""
-        return self._masks_of(self.sam_pred_masks)
+        return torch.cat([masks for _, masks in self.mask_chunks('refined')])
 
-    def _masks_of(self, logits: Tensor) -> Tensor:
-        return logits > 0 if self.exists is None else (logits > 0) & self.exists[:, None, None]
+    def mask_chunks(self, source: str) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the predicted masks a few at a time, so that those of a large image need not all be in memory.
+
+        Args:
+            source: 'coarse' or 'refined'.
+
+        Yields:
+            Which phrases, and their masks, [m, IH, IW] bool, as :attr:`coarse_masks` and :attr:`refined_masks` have them.
+        """
+        logits: MaskLogits = getattr(self, source)
+        for which in logits.chunks():
+            masks = logits.in_image(which) > 0
+            yield which, masks if self.exists is None else masks & self.exists[which, None, None]
 
     def _check_fields(self) -> None:
         if not self.phrases:
@@ -244,6 +303,14 @@ class GroundingSample:
             setattr(made, name, value)
         return made
 
+    def begins_like(self, other: 'GroundingSample') -> bool:
+        """Say whether the LMM reads the same before any phrase in ``other``: the same image and prompt."""
+        return (
+            self.reading is other.reading
+            and torch.equal(self.input_ids[: self.prompt_length], other.input_ids[: other.prompt_length])
+            and self.shows_the_same(other)
+        )
+
     def shows_the_same(self, other: 'GroundingSample') -> bool:
         """Say whether the LMM reads the same picture in ``other``: the same image by the same layouts."""
         return (
@@ -287,7 +354,9 @@ def _moved(value: Any, device: torch.device | str) -> Any:
         return {key: _moved(item, device) for key, item in value.items()}
     if isinstance(value, TokenLayout):  # its cached properties lie where its tokens do
         return replace(value, tokens=value.tokens.to(device))
-    if not is_dataclass(value) or isinstance(value, PhraseInfo):
+    if isinstance(value, MaskLogits):  # its way to the image lies wherever its logits do
+        return replace(value, small=value.small.to(device))
+    if not is_dataclass(value) or isinstance(value, (PhraseInfo, ImageReading)):  # a reading lies where its model does
         return value
     moved = copy.copy(value)
     for field in fields(value):

@@ -194,8 +194,13 @@ class _Image:
 
     def _token_ids(self, source: Source, texts: list[str]) -> list[tuple[int, ...]]:
         item = {'img_path': self.path, 'image': source.to_sample.image_processor.image, 'text': texts}
-        (sample,) = source.to_sample.samples_of(item, group_size=None)
-        return [tuple(sample.input_ids[sample.mask_ids == number].tolist()) for number in range(len(texts))]
+        made = source.to_sample.transform(item)
+        samples = made if isinstance(made, list) else [made]
+        return [
+            tuple(sample.input_ids[sample.mask_ids == number].tolist())
+            for sample in samples
+            for number in range(sample.num_masks)
+        ]
 
     def _token_ids_or_none(self, source: Source, text: str) -> tuple[int, ...] | None:
         try:

@@ -31,15 +31,19 @@ class TextTokenizer:
         """What stands between phrases that are no caption."""
         return self.image_processor.encode_text('.')
 
-    def phrases(self, phrases: Sequence[str]) -> list[Piece]:
-        """Lay out ``phrase 0 . phrase 1 . ...``, each phrase as :func:`flmm.text.prepare_phrase` writes it.
+    def phrases(self, phrases: Sequence[str], *, separated: bool) -> list[Piece]:
+        """Lay out phrases one behind the other, each as :func:`flmm.text.prepare_phrase` writes it.
+
+        Args:
+            phrases: what to lay out.
+            separated: whether a '.' stands between two of them.
 
         Raises:
             ValueError: a phrase says nothing, or has too many tokens.
         """
         pieces: list[Piece] = []
         for number, phrase in enumerate(phrases):
-            if number > 0:
+            if separated and number > 0:
                 pieces.append((self.separator_ids, -1))
             pieces.append((self._phrase_ids(phrase, prepare_phrase(phrase, lowercase=self.lowercase)), number))
         return pieces

@@ -78,28 +78,33 @@ def unlabelled_item(image: Image.Image, phrases: list[str], *, path: str = 'imag
 
 @TRANSFORMS.register_module()
 class RefCOCO2PNG(BaseTransform):
-    """Lay out image, prompt and phrases as PNG (Panoptic Narrative Grounding) does: one sequence, phrases marked in it.
+    """Lay out image, prompt and phrases in one sequence, phrases marked in it.
 
-    The sequence is the chat-formatted prompt with its image tokens, then, as the beginning of the model's answer,
-    ``phrase 0 . phrase 1 . ...``. Tokens of phrase i have mask id i, all others -1. They are those of the text that
+    The sequence is the chat-formatted prompt with its image tokens, then, as the beginning of the model's answer, the
+    phrases. Tokens of phrase i have mask id i, all others -1. They are those of the text that
     :func:`flmm.text.prepare_phrase` makes of the phrase, in training, testing and inference alike; the sample's
     ``phrases`` stay as given. Phrases are plain text: a special token's name in them is spelt out, never turned into
     the special token. An item without ``gt_masks`` becomes samples without truth.
 
+    Phrases are read in one of two ways. Independent ones each follow the prompt as if they were alone, so the mask of
+    one depends neither on the others nor on their order. Otherwise they are one text, ``phrase 0.phrase 1.phrase 2``,
+    in which a phrase sees those before it, as F-LMM has it (CVPR 2025).
+
     An item may have a ``caption`` that its phrases are part of, as PNG's have
-    (:meth:`flmm.datasets.text_tokenizer.TextTokenizer.caption`). With ``concat=True`` the sequence is then the prompt
-    and the caption as it is written: ``lowercase`` does not apply to it, and no '.' is added. With ``concat=False``
-    each phrase stands alone, without the caption, and is prepared as any other.
+    (:meth:`flmm.datasets.text_tokenizer.TextTokenizer.caption`). With ``concat=True`` the caption is then the one text
+    that is read, as it is written: ``lowercase`` does not apply to it, no '.' is added, and its phrases are not
+    independent. With ``concat=False`` each phrase stands alone, without the caption, and is prepared as any other.
 
     Args:
         image_processor: the wrapper of the LMM's processor, such as QwenImageProcessorWrapper, or the config of one.
         prompt: the user's turn, before the phrases.
-        concat: True puts all phrases of an image into one sequence, '.' between (F-LMM); a phrase then sees those
-            before it. False makes one sample for each phrase, which is returned as a list.
+        concat: True makes one sample of all phrases of an image. False makes one sample for each phrase, which is
+            returned as a list.
+        independent: whether phrases of one sample are read each by itself; see above.
         lowercase: reads phrases in lower case, as RefCOCO's published protocol does; captions stay as they are.
         max_phrase_tokens: the most tokens that one phrase may have.
-        max_text_tokens: the most tokens that are not of the image in one sequence: prompt, phrases and what separates
-            them. The memory of a forward grows with them.
+        max_text_tokens: the most tokens that are not of the image, and are read together: prompt, phrases and what
+            separates them; prompt and phrase where phrases are independent. The memory of a forward grows with them.
 
     Raises:
         ValueError: a prompt that is no string, no list of phrases, a phrase that says nothing or too much, another
@@ -113,6 +118,7 @@ class RefCOCO2PNG(BaseTransform):
         image_processor: ImageProcessorWrapper | dict,
         prompt: str,
         concat: bool = True,
+        independent: bool = True,
         lowercase: bool = True,
         max_phrase_tokens: int = 256,
         max_text_tokens: int = 2048,
@@ -126,7 +132,7 @@ class RefCOCO2PNG(BaseTransform):
             raise ValueError(f'prompt is {prompt!r}, expected a string')
         self.image_processor = image_processor
         self.prompt = prompt
-        self.concat = concat
+        self.concat, self.independent = concat, independent
         self.text_tokenizer = TextTokenizer(
             image_processor=image_processor, lowercase=lowercase, max_phrase_tokens=max_phrase_tokens
         )
@@ -134,34 +140,50 @@ class RefCOCO2PNG(BaseTransform):
 
     def transform(self, results: dict) -> GroundingSample | list[GroundingSample]:
         """Return a sample with all phrases of the item, or a list of samples with one phrase each."""
-        samples = self.samples_of(results, group_size=None if self.concat else 1)
-        return samples[0] if self.concat else samples
+        try:
+            processed = self.image_processor.preprocess(results['image'], prompt=self.prompt)
+        except ValueError as error:
+            raise ValueError(f'image {results["img_path"]!r}: {error}') from error
+        return self.lay_out(results, processed)
 
-    def samples_of(self, results: dict, *, group_size: int | None) -> list[GroundingSample]:
-        """Return samples with ``group_size`` phrases each (the last may have fewer), or one with all where it is None.
+    def lay_out(self, results: dict, processed: ProcessedImage) -> GroundingSample | list[GroundingSample]:
+        """Lay phrases out behind an image that is processed already; otherwise as :meth:`transform`.
 
-        The image is processed once: the samples share its pixels, and what is drawn for it at random. A caption is read
-        where all phrases are in one sample.
+        Samples of one image share its pixels, and what was drawn for it at random.
+
+        Args:
+            results: the item.
+            processed: its image, with this object's prompt.
         """
         path, phrases = results['img_path'], results['text']
         bitmaps = results.get('gt_masks')
         gt_masks = None if bitmaps is None else _to_tensor(bitmaps)
         self._check(path, phrases, gt_masks, results['image'])
-        indices, step = list(range(len(phrases))), group_size or len(phrases)
-        groups = [indices[start : start + step] for start in indices[::step]]
-        caption = results.get('caption') if group_size is None else None
+        groups = [list(range(len(phrases)))] if self.concat else [[index] for index in range(len(phrases))]
+        caption = results.get('caption') if self.concat else None
+        independent = self.independent and caption is None
         try:
             if caption is not None:
                 texts = [self.text_tokenizer.caption(caption, phrases)]
             else:
-                texts = [self.text_tokenizer.phrases([phrases[index] for index in group]) for group in groups]
-            processed = self.image_processor.preprocess(results['image'], prompt=self.prompt)
+                texts = [
+                    self.text_tokenizer.phrases([phrases[index] for index in group], separated=not independent)
+                    for group in groups
+                ]
         except ValueError as error:
             raise ValueError(f'image {path!r}: {error}') from error
-        return [
-            self._sample(results, processed, group, pieces, None if gt_masks is None else gt_masks[group])
+        samples = [
+            self._sample(
+                results,
+                processed,
+                group,
+                pieces,
+                None if gt_masks is None else gt_masks[group],
+                independent=independent,
+            )
             for group, pieces in zip(groups, texts, strict=True)
         ]
+        return samples[0] if self.concat else samples
 
     @staticmethod
     def _check(path: str, phrases: list[str], gt_masks: torch.Tensor | None, image: Image.Image) -> None:
@@ -188,17 +210,21 @@ class RefCOCO2PNG(BaseTransform):
         group: list[int],
         pieces: list[Piece],
         gt_masks: torch.Tensor | None,
+        *,
+        independent: bool,
     ) -> GroundingSample:
         input_ids = processed.input_ids.tolist()
         mask_ids = [-1] * len(input_ids)
         for ids, mask_id in pieces:
             input_ids += ids
             mask_ids += [mask_id] * len(ids)
-        num_text_tokens = len(input_ids) - input_ids.count(self.image_processor.image_token_id)
+        lengths = [len(ids) for ids, _ in pieces]
+        num_text_tokens = len(processed.input_ids) + (max(lengths) if independent else sum(lengths))
+        num_text_tokens -= int((processed.input_ids == self.image_processor.image_token_id).sum())
         if num_text_tokens > self.max_text_tokens:
             longest = group[max((len(ids), mask_id) for ids, mask_id in pieces if mask_id >= 0)[1]]
             raise ValueError(
-                f'image {results["img_path"]!r}: prompt and {len(group)} phrases (the longest is '
+                f'image {results["img_path"]!r}: prompt and {1 if independent else len(group)} phrases (the longest is '
                 f'{reprlib.repr(results["text"][longest])}) have {num_text_tokens} tokens, max_text_tokens is '
                 f'{self.max_text_tokens}; give fewer phrases at a time, or raise the setting of RefCOCO2PNG (memory '
                 'grows with it)'
@@ -218,6 +244,8 @@ class RefCOCO2PNG(BaseTransform):
             ignore_masks=None if ignore_masks is None else _to_tensor(ignore_masks)[group],
             dataset_name=results.get('dataset_name', 'dataset'),
             sample_idx=results.get('sample_idx', 0),
+            prompt_length=len(processed.input_ids),
+            independent=independent,
         )
 
 

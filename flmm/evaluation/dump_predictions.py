@@ -59,11 +59,12 @@ class DumpPredictions(BaseMetric):
 
 def _predictions(sample: GroundingSample) -> list[Line]:
     lines = _names(sample)
-    for source in ('refined', 'coarse'):
-        masks = getattr(sample, SOURCES[source])
-        absent = ~(masks.flatten(1).any(dim=1) if sample.exists is None else sample.exists)  # [M]
-        for line, mask, is_absent in zip(lines, encode_masks(masks.cpu().numpy()), absent.tolist(), strict=True):
-            line[source] = None if is_absent else mask
+    for source in reversed(SOURCES):
+        for which, masks in sample.mask_chunks(source):
+            absent = ~(masks.flatten(1).any(dim=1) if sample.exists is None else sample.exists[which])  # [m]
+            encoded = encode_masks(masks.cpu().numpy())
+            for line, mask, is_absent in zip(lines[which], encoded, absent.tolist(), strict=True):
+                line[source] = None if is_absent else mask
     if sample.existence is not None:
         for line, score, exists in zip(lines, sample.existence.tolist(), sample.exists.tolist(), strict=True):
             line.update(score=score, exists=exists)

@@ -15,7 +15,7 @@ from flmm.structures import FrozenFeatures, GroundingSample, ImageView, PhraseIn
 DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16, 'float32': torch.float32}
 ATTENTION_SCALE = 2**15
 """Attention is at most 1 and mostly far below: in float16 it would lose digits under 6e-5."""
-PLAIN_FIELDS = ('phrases', 'image_path', 'dataset_name', 'sample_idx')
+PLAIN_FIELDS = ('phrases', 'image_path', 'dataset_name', 'sample_idx', 'prompt_length', 'independent')
 """Fields of GroundingSample that the record holds as they are."""
 TENSOR_FIELDS = ('input_ids', 'mask_ids')
 """Fields of GroundingSample that are stored as tensors."""

@@ -12,29 +12,26 @@ class NonFiniteError(ValueError):
     """A nan or an infinity where a number should be."""
 
 
-def check_predictions(
-    grounded: Sequence[GroundingSample], features: Sequence[FrozenFeatures], coarse_logits: Sequence[Tensor]
-) -> None:
+def check_predictions(grounded: Sequence[GroundingSample], features: Sequence[FrozenFeatures]) -> None:
     """Check what the model says of each sample, and what it made that from.
 
     Args:
         grounded: samples with all fields of the model.
         features: What the frozen parts say of the same samples.
-        coarse_logits: The coarse logits of the same samples, on the mask head's grid.
 
     Raises:
         NonFiniteError: naming the image and the first stage that gave a nan or an infinity.
     """
     check_finite(
         (sample.image_path, stage, tensor)
-        for sample, read, coarse in zip(grounded, features, coarse_logits, strict=True)
+        for sample, read in zip(grounded, features, strict=True)
         for stage, tensor in (
             ("the LMM's attention", read.attentions),
             ("the LMM's hidden states", read.hidden_states),
             *(("SAM's image encoder", part) for part in read.image_embedding.values()),
-            ('the mask head', coarse),
+            ('the mask head', sample.coarse.small),
             *(() if sample.text_embeds is None else [('the projection of text', torch.cat(sample.text_embeds))]),
-            ("SAM's mask decoder", sample.sam_pred_masks),
+            ("SAM's mask decoder", sample.refined.small),
             *(() if sample.existence is None else [('the existence head', sample.existence)]),
         )
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
@@ -15,21 +16,18 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from flmm.families import check_lmm
 from flmm.geometry import resample_view
-from flmm.models.attention_capture import (
-    CAPTURING_SDPA,
-    AttentionCapture,
-    HiddenStateCapture,
-    PhraseTokens,
-    first_layers,
-)
+from flmm.models.attention_capture import CAPTURING_SDPA
 from flmm.models.grounding_model import GroundingModel
 from flmm.models.head_selection import choose_heads
 from flmm.models.lmm_loading import LMMWithoutWeights
+from flmm.models.phrase_pass import PhraseText, prefix_from_cache, read_texts
+from flmm.models.private_modules import first_layers, private_module
+from flmm.reading import ImageReading, Prefix
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample, ImageView, distinct
 
 MAX_FORWARD_TOKENS = 16_384
-"""So many tokens, padding included, go through the LMM together; one item may be hundreds of sentences."""
+"""So many tokens of images and prompts, padding included, go through the LMM together, or one prompt."""
 
 
 class FrozenLMM(GroundingModel):
@@ -117,7 +115,12 @@ class FrozenLMM(GroundingModel):
 
         Args:
             samples: the batch.
-            text: ``input_ids`` and ``attention_mask``, [B, S] each, padded on the right.
+            text: ``input_ids`` and ``attention_mask``, [B, S] each: the prompts, each with a token of text behind it,
+                padded on the right.
+
+        Returns:
+            Tensors of the forward by name, whose last dimension is S. Where ``position_ids`` is among them, text behind
+            the prompt goes on counting from the position of its first token.
         """
         return {}
 
@@ -127,53 +130,114 @@ class FrozenLMM(GroundingModel):
 
     @torch.no_grad()
     def run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the LMM alone, in its own precision even under AMP, on at most ``MAX_FORWARD_TOKENS`` at a time.
+        """Run the LMM alone, in its own precision even under AMP; what begins alike is read once.
 
         Returns:
             For each sample the ``attentions`` and the ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`.
 
         Raises:
-            ValueError: the LMM has no weights, or a sample was processed for another one.
+            ValueError: the LMM has no weights, a sample was processed for another one, or it does not begin as what its
+                ``reading`` was made of.
         """
-        attentions, hidden_states = [], []
-        with torch.autocast(device_type=samples[0].input_ids.device.type, enabled=False):
-            for chunk in _chunks(samples):
-                maps, states = self._run_chunk(chunk)
-                attentions += maps
-                hidden_states += states
-        return attentions, hidden_states
-
-    def _run_chunk(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
         for sample in samples:
             self.check_sample(sample)
-        phrases = [
-            PhraseTokens.from_mask_ids(
-                sample.mask_ids,
-                image_columns=torch.cat([view.columns for view in sample.views]),
-                num_masks=sample.num_masks,
-            )
-            for sample in samples
-        ]
-        text = _padded_text(samples, image_token_id=self.lmm.config.image_token_id)
+        beginnings, index = distinct(samples, same=GroundingSample.begins_like)
+        found: list[tuple[Tensor, Tensor] | None] = [None] * len(samples)
+        with torch.autocast(device_type=samples[0].input_ids.device.type, enabled=False):
+            for chunk in self._chunks([sample.prompt_length for sample in beginnings]):
+                prefixes = dict(zip(chunk, self._prefixes([beginnings[i] for i in chunk]), strict=True))
+                members = [n for i in chunk for n in range(len(samples)) if index[n] == i]
+                read = self._read_phrases([samples[n] for n in members], [prefixes[index[n]] for n in members])
+                for n, each in zip(members, read, strict=True):
+                    found[n] = each
+        attentions, hidden_states = zip(*found, strict=True)
+        return list(attentions), list(hidden_states)
+
+    @torch.no_grad()
+    def read_image(self, sample: GroundingSample) -> ImageReading:
+        """Read image and prompt of a sample, so that samples of other phrases can carry that (``reading``)."""
+        self.check_sample(sample)
+        with torch.autocast(device_type=sample.input_ids.device.type, enabled=False):
+            (prefix,) = self._read_prompts([sample])
+        return ImageReading(prefix=prefix, image_embedding=self.sam.encode_images([sample.image])[0])
+
+    def _chunks(self, lengths: list[int]) -> Iterator[list[int]]:
+        """Split prompts into runs of at most ``MAX_FORWARD_TOKENS``, padding included, or of one.
+
+        A layer without attention would carry padding on in its state: with such layers, each prompt is a run.
+        """
+        alone = len(attention_layers(self.lmm.config.get_text_config())) < self.num_layers
+        chunk: list[int] = []
+        for i, length in enumerate(lengths):
+            longest = max(length, *(lengths[j] for j in chunk)) if chunk else length
+            if chunk and (alone or longest * (len(chunk) + 1) > MAX_FORWARD_TOKENS):
+                yield chunk
+                chunk = []
+            chunk.append(i)
+        yield chunk
+
+    def _prefixes(self, samples: list[GroundingSample]) -> list[Prefix]:
+        """Return the prefix of each sample: that of its reading, or else read now."""
+        for sample in samples:
+            if sample.reading is not None:
+                sample.reading.check_begins(sample.input_ids, image=sample.image_path)
+        unread = [sample for sample in samples if sample.reading is None]
+        read = iter(self._read_prompts(unread)) if unread else iter(())
+        return [next(read) if sample.reading is None else sample.reading.prefix for sample in samples]
+
+    def _read_prompts(self, samples: list[GroundingSample]) -> list[Prefix]:
+        text = _padded_prompts(samples, image_token_id=self.lmm.config.image_token_id)
+        inputs = self.text_inputs(samples, text)
+        lengths = [sample.prompt_length for sample in samples]
+        following = lengths
+        if 'position_ids' in inputs:  # [..., B, S]
+            following = [int(inputs['position_ids'][..., i, length].flatten()[0]) for i, length in enumerate(lengths)]
         images, index = distinct(samples, same=GroundingSample.shows_the_same)
         features = self.image_features(images)
-        capture = AttentionCapture(phrases=phrases, merge=self.merge, heads=self.heads)
-        with (
-            first_layers(self.lmm.model.language_model, self.depth) as outputs,
-            HiddenStateCapture(modules=outputs, phrases=phrases) as hidden,
-        ):
-            # The inner model: logits over the vocabulary are not needed, so lm_head does not run.
-            # Nor is a mask of the padding: it is behind everything that is read. Without one SDPA takes its causal
-            # kernel, which needs no S x S mask in memory.
-            self.lmm.model(
-                input_ids=text['input_ids'],
-                mm_encoder_outputs={'image': self.image_outputs([features[i] for i in index])},
-                use_cache=False,
-                attention_capture=capture,
-                **self.text_inputs(samples, text),
+        # The inner model: logits over the vocabulary are not needed, so lm_head does not run.
+        # Nor is a mask of the padding: it is behind everything that is read. Without one SDPA takes its causal
+        # kernel, which needs no S x S mask in memory.
+        inner = private_module(self.lmm.model)
+        inner.language_model = first_layers(self.lmm.model.language_model, self.depth)
+        cache = inner(
+            input_ids=text['input_ids'][:, :-1],
+            mm_encoder_outputs={'image': self.image_outputs([features[i] for i in index])},
+            use_cache=True,
+            # Without the token that follows.
+            **{name: value[..., :-1] for name, value in inputs.items()},
+        ).past_key_values
+        return [
+            prefix_from_cache(
+                cache,
+                row=i,
+                input_ids=sample.input_ids[: sample.prompt_length],
+                next_position=following[i],
+                num_layers=self.depth,
             )
-        maps = [self._on_grid(sample, tokens) for sample, tokens in zip(samples, capture.maps(), strict=True)]
-        return maps, hidden.states()
+            for i, sample in enumerate(samples)
+        ]
+
+    def _read_phrases(self, samples: list[GroundingSample], prefixes: list[Prefix]) -> list[tuple[Tensor, Tensor]]:
+        """Read what stands behind the prompts: [M, V * C, h, w] attention and hidden states of each sample."""
+        texts, counts = [], []
+        for sample, prefix in zip(samples, prefixes, strict=True):
+            columns = torch.cat([view.columns for view in sample.views])
+            for places in sample.texts:
+                mask_ids = sample.mask_ids[places]
+                if sample.independent:
+                    mask_ids = torch.zeros_like(mask_ids)
+                texts.append(
+                    PhraseText(
+                        prefix=prefix, image_columns=columns, input_ids=sample.input_ids[places], mask_ids=mask_ids
+                    )
+                )
+            counts.append(len(sample.texts))
+        read = iter(read_texts(self.lmm.model.language_model, texts, merge=self.merge, heads=self.heads))
+        found = []
+        for sample, count in zip(samples, counts, strict=True):
+            maps, states = zip(*(next(read) for _ in range(count)), strict=True)
+            found.append((self._on_grid(sample, torch.cat(maps)), torch.cat(states, dim=1)))
+        return found
 
     def check_sample(self, sample: GroundingSample) -> None:
         """Refuse what was processed for another LMM.
@@ -235,25 +299,13 @@ def attention_layers(text_config: Any) -> list[int]:
     return [layer for layer, kind in enumerate(types) if kind == 'full_attention']
 
 
-def _padded_text(samples: list[GroundingSample], *, image_token_id: int) -> dict[str, Tensor]:
-    # Padding goes to the right, behind everything that a phrase attends to. Its id is any but the image token's.
-    padding = int(image_token_id == 0)
-    input_ids = pad_sequence([sample.input_ids for sample in samples], batch_first=True, padding_value=padding)
-    lengths = torch.tensor([len(sample.input_ids) for sample in samples], device=input_ids.device)
+def _padded_prompts(samples: list[GroundingSample], *, image_token_id: int) -> dict[str, Tensor]:
+    """Pad the prompts on the right, each with one more token: that of a text behind it, for its position."""
+    token = int(image_token_id == 0)  # any but that of images
+    prompts = [sample.input_ids[: sample.prompt_length] for sample in samples]
+    lengths = torch.tensor([len(prompt) + 1 for prompt in prompts], device=prompts[0].device)
+    input_ids = F.pad(pad_sequence(prompts, batch_first=True, padding_value=token), (0, 1), value=token)
     return {
         'input_ids': input_ids,
         'attention_mask': (torch.arange(input_ids.shape[1], device=input_ids.device) < lengths[:, None]).long(),
     }
-
-
-def _chunks(samples: list[GroundingSample]) -> Iterator[list[GroundingSample]]:
-    """Split a batch into runs of samples whose padded tokens are at most ``MAX_FORWARD_TOKENS``, or one alone."""
-    chunk: list[GroundingSample] = []
-    longest = 0
-    for sample in samples:
-        longest = max(longest, len(sample.input_ids))
-        if chunk and longest * (len(chunk) + 1) > MAX_FORWARD_TOKENS:
-            yield chunk
-            chunk, longest = [], len(sample.input_ids)
-        chunk.append(sample)
-    yield chunk

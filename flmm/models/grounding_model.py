@@ -6,7 +6,6 @@ Letters: M masks (= phrases) of a sample, C attention maps of each, (h, w) their
 import copy
 import operator
 import re
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,11 +13,11 @@ import torch
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
-from flmm.geometry import FrameMetaData, image_cells, processed_to_image, resize_logits, whole_cells
 from flmm.models.checkpoints import load_trained
 from flmm.models.fingerprints import different_part, weights_fingerprint
 from flmm.models.finite import check_predictions
 from flmm.models.losses import check_truth, existence_loss, mask_losses
+from flmm.models.phrase_decoder import PhraseDecoder
 from flmm.models.trainable_state import keep_trainable_state
 from flmm.registry import MODELS
 from flmm.structures import FrozenFeatures, GroundingSample, distinct
@@ -66,6 +65,9 @@ class GroundingModel(BaseModel):
         padding_cut: where the padding that the LMM reads around the image is cut off the coarse logits: 'exact', at the
             border of the image; 'whole_cells', as F-LMM does (:func:`flmm.geometry.whole_cells`), for mask heads that
             its code trained.
+        decode_budget: where no gradient is needed, phrases are decoded a few at a time: as many as have so many numbers
+            together, attention maps and the mask in the image frame, at least one. A float32 tensor of them takes four
+            bytes times that, and a handful of such tensors are in memory.
         compiled: options of ``torch.compile`` for those of :data:`COMPILED` that are to be compiled, such as
             ``{'mask_head': {'dynamic': True}}``. None by default.
         existence: config of the head that judges whether a phrase is in the image at all, such as
@@ -79,7 +81,7 @@ class GroundingModel(BaseModel):
         trains_masks: whether training is of masks, not of the existence head alone.
 
     Raises:
-        ValueError: an unknown ``padding_cut``, or ``compiled`` names another module; SAM reads text, or ``existence``
+        ValueError: an unknown ``padding_cut``, a ``decode_budget`` below 1, or ``compiled`` names another module; SAM reads text, or ``existence``
             is given, where nothing is trained; ``trained_masks`` without ``existence``, or of a file that is absent,
             has other keys or was trained over other frozen parts.
     """
@@ -96,6 +98,7 @@ class GroundingModel(BaseModel):
         loss_mask: dict,
         loss_dice: dict,
         padding_cut: str = 'exact',
+        decode_budget: int = 2**26,
         compiled: dict[str, dict[str, Any]] | None = None,
         existence: dict | None = None,
         trained_masks: str | None = None,
@@ -103,6 +106,8 @@ class GroundingModel(BaseModel):
     ) -> None:
         if padding_cut not in ('exact', 'whole_cells'):
             raise ValueError(f"padding_cut is {padding_cut!r}, expected 'exact' or 'whole_cells'")
+        if decode_budget < 1:
+            raise ValueError(f'decode_budget is {decode_budget}, expected 1 or more')
         super().__init__(data_preprocessor=data_preprocessor or {'type': 'flmm.GroundingDataPreprocessor'})
         self.lmm = lmm.requires_grad_(requires_grad=False)
         self.mask_head = MODELS.build({**mask_head, 'in_channels': num_channels})
@@ -111,7 +116,7 @@ class GroundingModel(BaseModel):
         self.text_layer_weights = nn.Parameter(torch.zeros(depth)) if self.sam.use_text else None
         self.loss_mask = MODELS.build(loss_mask)
         self.loss_dice = MODELS.build(loss_dice)
-        self.padding_cut = padding_cut
+        self.padding_cut, self.decode_budget = padding_cut, decode_budget
         self._compile(compiled or {})
         if not self.is_trained:
             if existence is not None:
@@ -252,7 +257,7 @@ class GroundingModel(BaseModel):
             data_samples: the samples.
             mode: 'loss' returns the losses of coarse and refined masks, and with an existence head 'loss_existence',
                 which is the only one with ``trained_masks``; 'tensor' returns the samples with every field of the model
-                filled in (``mask_attentions``, ``text_embeds``, ``pred_masks``, ``sam_pred_masks``; ``existence`` and
+                filled in (``mask_attentions``, ``text_embeds``, ``coarse``, ``refined``, ``sam_scores``; ``existence`` and
                 ``exists`` with an existence head); 'predict' returns the same without gradient.
 
         Raises:
@@ -275,10 +280,10 @@ class GroundingModel(BaseModel):
                 return {'loss_existence': existence_loss(data_samples, logits)}
         with torch.set_grad_enabled(mode != 'predict' and torch.is_grad_enabled()):
             features = self.encode(data_samples)
-            grounded, coarse_logits = self._ground(data_samples, features)
+            grounded = self._ground(data_samples, features)
             existence_logits = self._existence_logits(data_samples, features)
         if mode == 'loss':
-            losses = self._losses(grounded, coarse_logits)
+            losses = self._losses(grounded)
             if self.existence_head is not None:
                 losses['loss_existence'] = existence_loss(data_samples, existence_logits)
             return losses
@@ -288,56 +293,28 @@ class GroundingModel(BaseModel):
                 sample.with_outputs(existence=each, exists=each >= self.existence_head.threshold)
                 for sample, each in zip(grounded, existence, strict=True)
             ]
-        check_predictions(grounded, features, coarse_logits)
+        check_predictions(grounded, features)
         return grounded
 
-    def _ground(
-        self, samples: list[GroundingSample], features: list[FrozenFeatures]
-    ) -> tuple[list[GroundingSample], list[Tensor]]:
-        """Return the samples with every model field filled, and the coarse logits on the mask head's grid."""
-        coarse_logits = self._mask_logits(samples, [read.attentions for read in features])
+    def _ground(self, samples: list[GroundingSample], features: list[FrozenFeatures]) -> list[GroundingSample]:
+        """Return the samples with what the model says of masks filled in."""
         text_embeds = [
             self._text_embeds(sample, read.hidden_states) for sample, read in zip(samples, features, strict=True)
         ]
-        pred_masks = [
-            self._in_image(coarse, sample.meta_data) for sample, coarse in zip(samples, coarse_logits, strict=True)
-        ]
-        refined = self.sam.refine(
-            [read.image_embedding for read in features],
-            [sample.image_size for sample in samples],
-            pred_masks,
-            text_embeds,
-        )
-        grounded = [
+        decoder = PhraseDecoder(mask_head=self.mask_head, sam=self.sam, padding_cut=self.padding_cut)
+        # With gradients all is kept for the backward pass anyway.
+        budget = None if torch.is_grad_enabled() else self.decode_budget
+        decoded = decoder.decode(samples, features, text_embeds, budget=budget)
+        return [
             sample.with_outputs(
-                mask_attentions=features[i].attentions,
-                text_embeds=text_embeds[i],
-                pred_masks=pred_masks[i],
-                sam_pred_masks=refined[i],
+                mask_attentions=read.attentions,
+                text_embeds=embeds,
+                coarse=masks.coarse,
+                refined=masks.refined,
+                sam_scores=masks.scores,
             )
-            for i, sample in enumerate(samples)
+            for sample, read, embeds, masks in zip(samples, features, text_embeds, decoded, strict=True)
         ]
-        return grounded, coarse_logits
-
-    def _mask_logits(self, samples: list[GroundingSample], attentions: list[Tensor]) -> list[Tensor]:
-        """Run the mask head once for each grid size: [M_i, C, h_i, w_i] -> [M_i, h'_i, w'_i] for each sample i."""
-        logits: list[Tensor | None] = [None] * len(attentions)
-        for grid in dict.fromkeys(maps.shape[-2:] for maps in attentions):
-            members = [i for i, maps in enumerate(attentions) if maps.shape[-2:] == grid]
-            maps = torch.cat([attentions[i] for i in members])  # [sum of M, C, h, w]
-            inside = torch.cat([_shows_image(samples[i], grid) for i in members])  # [sum of M, h, w]
-            together = self.mask_head(maps, inside.to(maps.device))
-            for i, part in zip(members, together.split([len(attentions[i]) for i in members]), strict=True):
-                logits[i] = part
-        return logits
-
-    def _in_image(self, logits: Tensor, meta_data: FrameMetaData) -> Tensor:
-        """Bring coarse logits to the image: [M, h, w] -> [M, IH, IW]."""
-        if self.padding_cut == 'exact':
-            return processed_to_image(logits, meta_data)
-        rows, columns = whole_cells(meta_data, logits.shape[-2:])
-        original = meta_data['original_shape']
-        return resize_logits(logits[:, rows, columns], (original['height'], original['width']))
 
     def _text_embeds(self, sample: GroundingSample, hidden_states: Tensor) -> list[Tensor] | None:
         """Average the layers with learned weights, project to SAM's prompt space: one [tokens_i, sam_dim] a phrase.
@@ -371,19 +348,5 @@ class GroundingModel(BaseModel):
         logits = self._existence_logits(samples, self.encode(samples, for_masks=False))
         return [each.sigmoid() for each in logits]
 
-    def _losses(self, grounded: list[GroundingSample], coarse_logits: list[Tensor]) -> dict[str, Tensor]:
-        return mask_losses(
-            grounded,
-            coarse_logits,
-            loss_mask=self.loss_mask,
-            loss_dice=self.loss_dice,
-            padding_cut=self.padding_cut,
-        )
-
-
-def _shows_image(sample: GroundingSample, grid: Sequence[int]) -> Tensor:
-    """Say for each phrase which cells of its maps show the image, not padding: [M, h, w] bool."""
-    rows, columns = image_cells(sample.meta_data, grid)
-    shows = torch.zeros(sample.num_masks, *grid, dtype=torch.bool)
-    shows[:, rows, columns] = True
-    return shows
+    def _losses(self, grounded: list[GroundingSample]) -> dict[str, Tensor]:
+        return mask_losses(grounded, loss_mask=self.loss_mask, loss_dice=self.loss_dice, padding_cut=self.padding_cut)

@@ -38,7 +38,6 @@ def check_truth(samples: Sequence[GroundingSample], *, existence: bool) -> None:
 
 def mask_losses(
     grounded: Sequence[GroundingSample],
-    coarse_logits: Sequence[Tensor],
     *,
     loss_mask: nn.Module,
     loss_dice: nn.Module,
@@ -50,8 +49,7 @@ def mask_losses(
     Where the LMM reads padding around the image, the coarse loss leaves it out, as F-LMM does.
 
     Args:
-        grounded: samples with truth and ``sam_pred_masks``.
-        coarse_logits: [M, h, w] for each sample, on the mask head's grid.
+        grounded: samples with truth, ``coarse`` and ``refined``.
         loss_mask: The loss of each pixel.
         loss_dice: The loss of the region.
         padding_cut: 'exact' or 'whole_cells', see :class:`flmm.models.GroundingModel`.
@@ -60,7 +58,7 @@ def mask_losses(
         'loss_mask' and 'loss_dice' of coarse masks, 'sam_loss_mask' and 'sam_loss_dice' of refined ones.
     """
     present = [sample.has_target for sample in grounded]
-    num_masks = torch.cat(present).sum().to(coarse_logits[0].device, torch.float32)
+    num_masks = torch.cat(present).sum().to(grounded[0].coarse.small.device, torch.float32)
     all_reduce(num_masks, op='mean')
     num_masks = num_masks.clamp(min=1e-6)  # 0 only where there is no mask at all, and no loss of one
 
@@ -74,7 +72,8 @@ def mask_losses(
         return mask, dice
 
     inside, coarse_targets = [], []
-    for sample, logits in zip(grounded, coarse_logits, strict=True):
+    for sample in grounded:
+        logits = sample.coarse.small  # [M, h, w] on the mask head's grid
         if padding_cut == 'exact':
             rows, columns = image_cells(sample.meta_data, logits.shape[-2:])
             coarse_targets.append(area_coverage(sample.masks, logits.shape[-2:])[:, rows, columns])

@@ -164,17 +164,20 @@ def phrase_page(samples: Sequence[GroundingSample], *, max_rows: int = MAX_ROWS)
 
 @torch.no_grad()
 def _rows(sample: GroundingSample) -> Iterator[PhraseRow]:
-    if sample.mask_attentions is None or sample.pred_masks is None or sample.sam_pred_masks is None:
+    if sample.mask_attentions is None or sample.coarse is None or sample.refined is None:
         raise ValueError(f"sample of {sample.image_path!r} holds no predictions; draw what mode='tensor' returns")
     if sample.image is None:
         raise ValueError(f'sample of {sample.image_path!r} holds no image, as samples of stored features do not')
     image = sample.image.copy()
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     size = (image.height, image.width)
-    masks = {source: getattr(sample, field) for source, field in SOURCES.items()}
+    masks = {
+        source: [shrunk_mask(mask, size) for _, chunk in sample.mask_chunks(source) for mask in chunk]
+        for source in SOURCES
+    }
     scores = []
     if sample.gt_masks is not None:
-        masks['truth'] = sample.gt_masks
+        masks['truth'] = [shrunk_mask(mask, size) for mask in sample.gt_masks]
         scores = list(phrase_scores(sample))
     for index, phrase in enumerate(sample.phrases):
         absent = set() if sample.exists is None or sample.exists[index] else set(SOURCES)
@@ -184,7 +187,7 @@ def _rows(sample: GroundingSample) -> Iterator[PhraseRow]:
             phrase=phrase,
             image=image,
             heat=attention_map(sample.mask_attentions[index], sample.meta_data, size),
-            masks={name: shrunk_mask(bitmaps[index], size) for name, bitmaps in masks.items()},
+            masks={name: bitmaps[index] for name, bitmaps in masks.items()},
             ious={score.source: score.iou for score in scores[index :: sample.num_masks] if score.has_target},
             absent=frozenset(absent),
         )

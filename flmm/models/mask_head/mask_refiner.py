@@ -5,6 +5,8 @@ prompt width, e the side of the image embedding; SAM's masks and mask prompts ha
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +15,23 @@ from PIL import Image
 from torch import Tensor, nn
 
 from flmm.geometry import largest_components, masks_to_boxes
+from flmm.mask_logits import MaskLogits
 from flmm.models.sam import SamBackend
 from flmm.registry import MODELS
+
+
+@dataclass(kw_only=True, frozen=True)
+class RefinedMasks:
+    """The M refined masks of one image.
+
+    Args:
+        logits: on SAM's grid of 4e cells a side.
+        scores: [M] float32, the IoU with the truth that SAM expects of each mask, without gradient. Mostly 0 to 1; SAM
+            does not bound it.
+    """
+
+    logits: MaskLogits
+    scores: Tensor
 
 
 @MODELS.register_module()
@@ -131,7 +148,8 @@ class SAMWrapper(nn.Module):
         Raises:
             ValueError: shapes that do not fit together.
         """
-        return self.refine([image_embedding], [image_size], [coarse_logits], [text_embeds])[0]
+        (found,) = self.refine([image_embedding], [image_size], [coarse_logits], [text_embeds])
+        return found.logits.in_image()
 
     def refine(
         self,
@@ -139,14 +157,17 @@ class SAMWrapper(nn.Module):
         image_sizes: Sequence[Sequence[int]],
         coarse_logits: Sequence[Tensor],
         text_embeds: Sequence[Sequence[Tensor] | None],
-    ) -> list[Tensor]:
+    ) -> list[RefinedMasks]:
         """Refine the masks of several images together: :meth:`forward`, with a list of each argument."""
         image_sizes = [tuple(size) for size in image_sizes]
         for arguments in zip(image_embeddings, image_sizes, coarse_logits, text_embeds, strict=True):
             self._check(*arguments)
         num_masks = [len(logits) for logits in coarse_logits]
         if sum(num_masks) == 0:
-            return [logits.float() for logits in coarse_logits]
+            return [
+                RefinedMasks(logits=MaskLogits.from_image(logits.float()), scores=logits.new_zeros(0))
+                for logits in coarse_logits
+            ]
         sparse, dense = self._encode_prompts(coarse_logits, image_sizes)
         low_res, iou_scores = self._decode(
             {name: torch.stack([each[name] for each in image_embeddings]) for name in image_embeddings[0]},
@@ -158,7 +179,7 @@ class SAMWrapper(nn.Module):
             else [sparse.new_zeros(0, self.text_dim)] * len(sparse),
         )
         parts = zip(low_res.split(num_masks), iou_scores.split(num_masks), coarse_logits, image_sizes, strict=True)
-        return [self._to_image(*part) for part in parts]
+        return [self._chosen(*part) for part in parts]
 
     def _encode_prompts(
         self, coarse_logits: Sequence[Tensor], image_sizes: Sequence[tuple[int, int]]
@@ -200,21 +221,26 @@ class SAMWrapper(nn.Module):
         low_res, iou_scores = (torch.cat(parts).float()[order] for parts in zip(*decoded, strict=True))
         return low_res, iou_scores
 
-    def _to_image(
+    def _chosen(
         self, low_res: Tensor, iou_scores: Tensor, coarse_logits: Tensor, image_size: tuple[int, int]
-    ) -> Tensor:
-        """Choose a candidate of each mask of one image and bring it to the image frame: [M, IH, IW]."""
-        frame, (num_masks, num_candidates) = self.model.frame, iou_scores.shape
-        if num_candidates == 1:
-            return frame.logits_to_image(low_res[:, 0], image_size)
-        with torch.no_grad():
-            candidates = frame.logits_to_image(low_res.flatten(0, 1), image_size) > 0
-            candidates = candidates.unflatten(0, (num_masks, num_candidates))  # [M, K, IH, IW]
-            coarse = (coarse_logits > 0)[:, None]
-            union = (candidates | coarse).sum(dim=(2, 3)).clamp(min=1)
-            iou = (candidates & coarse).sum(dim=(2, 3)) / union
-            chosen = torch.where(coarse.any(dim=3).any(dim=2), iou, iou_scores).argmax(dim=1)
-        return frame.logits_to_image(low_res[torch.arange(num_masks, device=chosen.device), chosen], image_size)
+    ) -> RefinedMasks:
+        """Choose a candidate of each mask of one image."""
+        num_masks, num_candidates = iou_scores.shape
+        to_image = partial(self.model.frame.logits_to_image, image_size=image_size)
+        chosen = torch.zeros(num_masks, dtype=torch.long, device=low_res.device)
+        if num_candidates > 1:
+            with torch.no_grad():
+                candidates = to_image(low_res.flatten(0, 1)) > 0
+                candidates = candidates.unflatten(0, (num_masks, num_candidates))  # [M, K, IH, IW]
+                coarse = (coarse_logits > 0)[:, None]
+                union = (candidates | coarse).sum(dim=(2, 3)).clamp(min=1)
+                iou = (candidates & coarse).sum(dim=(2, 3)) / union
+                chosen = torch.where(coarse.any(dim=3).any(dim=2), iou, iou_scores).argmax(dim=1)
+        every = torch.arange(num_masks, device=chosen.device)
+        return RefinedMasks(
+            logits=MaskLogits(small=low_res[every, chosen], image_size=image_size, to_image=to_image),
+            scores=iou_scores[every, chosen].detach(),
+        )
 
     def _check(
         self,

@@ -1,0 +1,7 @@
+"""Masks for phrases of any image: read it once, ask often."""
+
+from flmm.grounder.grounder import Grounder
+from flmm.grounder.grounding import Grounding
+from flmm.grounder.read_image import AttentionMaps, ReadImage
+
+__all__ = ['AttentionMaps', 'Grounder', 'Grounding', 'ReadImage']

@@ -1,0 +1,124 @@
+"""A trained model, and what turns images and phrases into its input."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from mmengine.registry import DefaultScope
+
+from flmm.config import mappings_in, read_config
+from flmm.datasets import RefCOCO2PNG, unlabelled_item
+from flmm.features import cached_features_in
+from flmm.grounder.any_image import AnyImage, any_image
+from flmm.grounder.grounding import Grounding
+from flmm.grounder.read_image import ReadImage
+from flmm.models import FrozenLMM, LMMWithoutWeights
+from flmm.models.build import build_model
+from flmm.registry import TRANSFORMS, is_type
+
+LOADERS = ('val_dataloader', 'test_dataloader', 'train_dataloader')
+"""Where a config's way from image and phrases to a sample is looked for, in this order."""
+
+
+class Grounder:
+    """Finds phrases in images. An image is read once; phrases can then be asked for, now or later.
+
+    Each phrase is read by itself behind the image, so its mask depends neither on the others nor on their order, beyond
+    the last digits of what a batch rounds. In one sequence, as F-LMM puts them, a phrase behind many others is lost.
+
+    Several threads may use one grounder, and several grounders one LMM.
+
+    Args:
+        model: a trained model, on the device to run on; it is put into evaluation mode.
+        to_sample: what makes samples in training, with ``concat=True``. With ``independent=False`` all phrases of a
+            call share a sequence, in the order given.
+
+    Raises:
+        ValueError: ``to_sample`` with ``concat=False``.
+
+    >>> grounder = Grounder.from_config('configs/shapes/demo.py', checkpoint='assets/demo_checkpoint.pth')
+    >>> read = grounder.read('photo.jpg')
+    >>> masks = read.ground(['the red triangle on the left', 'the star']).masks  # [2, height, width]
+    """
+
+    def __init__(self, *, model: FrozenLMM, to_sample: RefCOCO2PNG) -> None:
+        if not to_sample.concat:
+            raise ValueError('to_sample has concat=False, which makes several samples of an image; set it to True')
+        self.model = model.eval()
+        self.to_sample = to_sample
+
+    @classmethod
+    def from_config(
+        cls,
+        config: str | Path,
+        *,
+        checkpoint: str | Path | None,
+        device: str = 'cpu',
+        independent: bool = True,
+    ) -> 'Grounder':
+        """Build the model of a config, and its processor from the pipeline of the first loader that has one.
+
+        Relative paths of weights in the config are looked for in the working directory, then in the folders above it.
+
+        Args:
+            config: config file. Where it reads stored features, the model that has made them is built.
+            checkpoint: the trained part, as tools/train.py writes it; None where nothing is trained.
+            device: name of a torch device, such as 'cuda:0'.
+            independent: read each phrase by itself, whatever the config does in training; False puts all phrases of a
+                call into one sequence.
+
+        Raises:
+            ValueError: no checkpoint for a model that is trained; no loader of the config makes samples by RefCOCO2PNG,
+                or none names the LMM that made the features; or a file is absent or does not fit.
+        """
+        settings = read_config(config)
+        loaders = [settings.get(name) for name in LOADERS]
+        if is_type(settings.model.lmm, LMMWithoutWeights):
+            stored = next(cached_features_in(loaders), None)
+            if stored is None:
+                raise ValueError(
+                    f'{str(config)!r} has an LMM without weights, and no CachedFeatures in {", ".join(LOADERS)} that '
+                    'names the model with weights; set model.lmm to that one'
+                )
+            settings.model.lmm = stored['model']['lmm']
+        pipelines = (mapping for mapping in mappings_in(loaders) if is_type(mapping, RefCOCO2PNG))
+        to_sample = next(pipelines, None)
+        if to_sample is None:
+            raise ValueError(f'{str(config)!r} has no RefCOCO2PNG in {", ".join(LOADERS)}; add it to a pipeline of one')
+        with DefaultScope.overwrite_default_scope(settings.get('default_scope')):
+            to_sample = TRANSFORMS.build({**to_sample, 'concat': True, 'independent': independent})
+        model = build_model(settings, checkpoint=checkpoint)
+        if checkpoint is None and model.is_trained:
+            raise ValueError(f'checkpoint is None, and {str(config)!r} has a part to train; give its checkpoint')
+        return cls(model=model.to(device), to_sample=to_sample)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.sam.parameters()).device
+
+    @torch.no_grad()
+    def read(self, image: AnyImage) -> ReadImage:
+        """Read an image: vision part, LMM and SAM's encoder run once.
+
+        Args:
+            image: a file, or the bytes of one, which is turned upright as its EXIF orientation says; or pixels, which
+                are taken as they lie: a PIL image, a uint8 array [IH, IW] or [IH, IW, 3] (RGB), or a uint8 tensor
+                [3, IH, IW] (RGB).
+
+        Raises:
+            ValueError: an image of another kind, or one that the processor refuses.
+        """
+        picture, name = any_image(image)
+        try:
+            processed = self.to_sample.image_processor.preprocess(picture, prompt=self.to_sample.prompt)
+        except ValueError as error:
+            raise ValueError(f'image {name!r}: {error}') from error
+        # Any phrase will do: what is read ends before it.
+        sample = self.to_sample.lay_out(unlabelled_item(picture, ['x'], path=name), processed)
+        reading = self.model.read_image(sample.to(self.device))
+        return ReadImage(grounder=self, image=picture, name=name, processed=processed, reading=reading)
+
+    def __call__(self, image: AnyImage, phrases: Iterable[str]) -> Grounding:
+        """Read an image and ground phrases in it: ``read(image).ground(phrases)``."""
+        return self.read(image).ground(phrases)
