@@ -142,8 +142,8 @@ class GroundingSample:
     def _check_prompt(self, *, last_image_column: int) -> None:
         if last_image_column >= self.prompt_length or bool((self.mask_ids[: self.prompt_length] >= 0).any()):
             raise ValueError(
-                f'image {self.image_path!r}: its prompt is the first {self.prompt_length} tokens, its image ends at token '
-                f'{last_image_column}; expected all of the image in the prompt, and phrases only behind it'
+                f'image {self.image_path!r}: its prompt is the first {self.prompt_length} tokens, its image ends at '
+                f'token {last_image_column}; expected all of the image in the prompt, and phrases only behind it'
             )
         if self.independent and bool((self.mask_ids[self.prompt_length :] < 0).any()):
             raise ValueError(
@@ -232,7 +232,7 @@ class GroundingSample:
             source: 'coarse' or 'refined'.
 
         Yields:
-            Which phrases, and their masks, [m, IH, IW] bool, as :attr:`coarse_masks` and :attr:`refined_masks` have them.
+            Which phrases, and their masks, [m, IH, IW] bool, as in :attr:`coarse_masks` and :attr:`refined_masks`.
         """
         logits: MaskLogits = getattr(self, source)
         for which in logits.chunks():

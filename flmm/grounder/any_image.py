@@ -22,7 +22,7 @@ def any_image(image: AnyImage) -> tuple[Image.Image, str]:
             (RGB).
 
     Raises:
-        ValueError: something else, a file that cannot be read (:func:`flmm.images.read_rgb`), or an image without pixels.
+        ValueError: something else, a file that :func:`flmm.images.read_rgb` cannot read, or an image without pixels.
     """
     if isinstance(image, (str, os.PathLike)):
         name = os.fspath(image)
@@ -41,7 +41,8 @@ def _from_pixels(pixels: np.ndarray | Tensor) -> Image.Image:
         pixels = pixels.permute(1, 2, 0).cpu().numpy()
     if not isinstance(pixels, np.ndarray):
         raise ValueError(
-            f'image is a {type(pixels).__name__}, expected a path, bytes of a file, PIL image, uint8 array or uint8 tensor'
+            f'image is a {type(pixels).__name__}, expected a path, bytes of a file, a PIL image, '
+            'a uint8 array or a uint8 tensor'
         )
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
         raise ValueError(

@@ -81,8 +81,8 @@ class GroundingModel(BaseModel):
         trains_masks: whether training is of masks, not of the existence head alone.
 
     Raises:
-        ValueError: an unknown ``padding_cut``, a ``decode_budget`` below 1, or ``compiled`` names another module; SAM reads text, or ``existence``
-            is given, where nothing is trained; ``trained_masks`` without ``existence``, or of a file that is absent,
+        ValueError: an unknown ``padding_cut``, a ``decode_budget`` below 1, or ``compiled`` names another module; SAM
+            reads text, or ``existence`` is given, where nothing is trained; ``trained_masks`` without ``existence``, or of a file that is absent,
             has other keys or was trained over other frozen parts.
     """
 
@@ -257,8 +257,8 @@ class GroundingModel(BaseModel):
             data_samples: the samples.
             mode: 'loss' returns the losses of coarse and refined masks, and with an existence head 'loss_existence',
                 which is the only one with ``trained_masks``; 'tensor' returns the samples with every field of the model
-                filled in (``mask_attentions``, ``text_embeds``, ``coarse``, ``refined``, ``sam_scores``; ``existence`` and
-                ``exists`` with an existence head); 'predict' returns the same without gradient.
+                filled in (``mask_attentions``, ``text_embeds``, ``coarse``, ``refined``, ``sam_scores``; with an
+                existence head ``existence`` and ``exists``); 'predict' returns the same without gradient.
 
         Raises:
             NonFiniteError: a prediction, or what it was made from, is not finite; 'loss' leaves that to training

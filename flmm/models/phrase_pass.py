@@ -46,7 +46,8 @@ def read_texts(
     """Read texts, each as if it were the only one.
 
     Args:
-        decoder: the language model of transformers, whose attention is :data:`flmm.models.attention_capture.CAPTURING_SDPA`.
+        decoder: the language model of transformers, whose attention is
+            :data:`flmm.models.attention_capture.CAPTURING_SDPA`.
         texts: those of one prefix stand together.
         merge: how the tokens of a phrase become one map: 'mean' or 'max'.
         heads: the heads to read of each layer; layers behind the last one do not run.

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from flmm.apt.layout import TokenLayout
 from flmm.geometry import frame_meta_data
+from flmm.mask_logits import MaskLogits
 from flmm.structures import GroundingSample, ImageView, PhraseInfo
 
 IMAGE_TOKEN = 7
@@ -47,8 +48,9 @@ def predicted_sample(
         dataset_name=dataset_name,
         sample_idx=sample_idx,
         mask_attentions=attentions,
-        pred_masks=coarse,
-        sam_pred_masks=refined,
+        coarse=MaskLogits.from_image(coarse),
+        refined=MaskLogits.from_image(refined),
+        sam_scores=torch.zeros(num_masks),
     )
 
 

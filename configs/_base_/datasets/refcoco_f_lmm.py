@@ -1,5 +1,5 @@
-"""As refcoco.py; what F-LMM's tables score is tested."""
+"""As refcoco.py; what F-LMM's tables score is tested, read as F-LMM does: all refs of an image in one sequence."""
 
 _base_ = './refcoco.py'
-# The first sentence of each ref, all refs of an image in one sequence.
+to_sample = dict(independent=False)
 test_dataloader = dict(dataset=dict(protocols=('first_sentence',)))
