@@ -82,8 +82,8 @@ class GroundingModel(BaseModel):
 
     Raises:
         ValueError: an unknown ``padding_cut``, a ``decode_budget`` below 1, or ``compiled`` names another module; SAM
-            reads text, or ``existence`` is given, where nothing is trained; ``trained_masks`` without ``existence``, or of a file that is absent,
-            has other keys or was trained over other frozen parts.
+            reads text, or ``existence`` is given, where nothing is trained; ``trained_masks`` without ``existence``, or
+            of a file that is absent, has other keys or was trained over other frozen parts.
     """
 
     def __init__(
