@@ -32,6 +32,27 @@ class Prefix:
     next_position: int
 
     @property
+    def carries(self) -> bool:
+        """Whether there are layers without attention, which carry a state on."""
+        return any(state is not None for state in self.states)
+
+    def cropped(self, length: int) -> 'Prefix':
+        """Return its first ``length`` tokens, whose keys and values are views; text follows, as it did.
+
+        Raises:
+            ValueError: a state has been carried on behind them.
+        """
+        if self.carries:
+            raise ValueError('a prefix with layers that carry a state cannot be cropped; read its beginning again')
+        return Prefix(
+            input_ids=self.input_ids[:length],
+            keys=[part[:, :, :length] for part in self.keys],
+            values=[part[:, :, :length] for part in self.values],
+            states=self.states,
+            next_position=self.next_position - (len(self.input_ids) - length),  # text counts on by one
+        )
+
+    @property
     def num_bytes(self) -> int:
         """How much memory the keys and values take."""
         return sum(part.nbytes for part in (*self.keys, *self.values) if part is not None)

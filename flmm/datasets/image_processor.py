@@ -111,13 +111,28 @@ class ImageProcessorWrapper(ABC):
             ValueError: an image that the LMM's processor refuses, or a prompt that :meth:`encode_text` refuses.
         """
         lmm_inputs, num_placeholders, views = self.read_image(image)
-        ids = self._prompt_ids(prompt.replace('<image>', '').strip())
-        start = ids.index(self.image_token_id)
+        input_ids, start = self._chat_ids(prompt, num_placeholders=num_placeholders)
         return ProcessedImage(
-            input_ids=torch.tensor([*ids[:start], *[self.image_token_id] * num_placeholders, *ids[start + 1 :]]),
+            input_ids=input_ids,
             lmm_inputs=lmm_inputs,
             views=[replace(view, columns=view.columns + start) for view in views],
         )
+
+    def with_prompt(self, processed: ProcessedImage, *, prompt: str) -> ProcessedImage:
+        """Return an image that is prepared already with other words about it.
+
+        Raises:
+            ValueError: a prompt that :meth:`encode_text` refuses.
+        """
+        num_placeholders = int((processed.input_ids == self.image_token_id).sum())
+        input_ids, _ = self._chat_ids(prompt, num_placeholders=num_placeholders)  # the image begins where it did
+        return replace(processed, input_ids=input_ids)
+
+    def _chat_ids(self, prompt: str, *, num_placeholders: int) -> tuple[Tensor, int]:
+        """Tokenize the chat with the placeholders of its image: the tokens, and where the image begins."""
+        ids = self._prompt_ids(prompt.replace('<image>', '').strip())
+        start = ids.index(self.image_token_id)
+        return torch.tensor([*ids[:start], *[self.image_token_id] * num_placeholders, *ids[start + 1 :]]), start
 
     def _prompt_ids(self, prompt: str) -> list[int]:
         """Tokenize the chat with one placeholder for the image."""

@@ -8,9 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -20,8 +18,8 @@ from flmm.models.attention_capture import CAPTURING_SDPA
 from flmm.models.grounding_model import GroundingModel
 from flmm.models.head_selection import choose_heads
 from flmm.models.lmm_loading import LMMWithoutWeights
-from flmm.models.phrase_pass import PhraseText, prefix_from_cache, read_texts
-from flmm.models.private_modules import first_layers, private_module
+from flmm.models.phrase_pass import PhraseText, read_texts
+from flmm.models.prompt_pass import read_prompts
 from flmm.reading import ImageReading, Prefix
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample, ImageView, distinct
@@ -158,8 +156,25 @@ class FrozenLMM(GroundingModel):
         """Read image and prompt of a sample, so that samples of other phrases can carry that (``reading``)."""
         self.check_sample(sample)
         with torch.autocast(device_type=sample.input_ids.device.type, enabled=False):
-            (prefix,) = self._read_prompts([sample])
+            (prefix,) = read_prompts(self, [sample], depth=self.depth)
         return ImageReading(prefix=prefix, image_embedding=self.sam.encode_images([sample.image])[0])
+
+    @torch.no_grad()
+    def image_prefix(self, sample: GroundingSample) -> Prefix:
+        """Return the beginning up to the end of the image, as all layers see it, for any text to follow.
+
+        It is a part of the sample's reading, unless layers were left out there, or carry a state that has gone on: then
+        the image is read again.
+        """
+        columns = sample.input_ids[: sample.prompt_length] == self.lmm.config.image_token_id
+        length = int(columns.nonzero().max()) + 1
+        kept = None if sample.reading is None else sample.reading.prefix
+        if kept is not None and self.depth == self.num_layers and not kept.carries:
+            return kept.cropped(length)
+        self.check_sample(sample)
+        with torch.autocast(device_type=sample.input_ids.device.type, enabled=False):
+            (prefix,) = read_prompts(self, [sample.with_outputs(prompt_length=length)], depth=self.num_layers)
+        return prefix
 
     def _chunks(self, lengths: list[int]) -> Iterator[list[int]]:
         """Split prompts into runs of at most ``MAX_FORWARD_TOKENS``, padding included, or of one.
@@ -182,40 +197,8 @@ class FrozenLMM(GroundingModel):
             if sample.reading is not None:
                 sample.reading.check_begins(sample.input_ids, image=sample.image_path)
         unread = [sample for sample in samples if sample.reading is None]
-        read = iter(self._read_prompts(unread)) if unread else iter(())
+        read = iter(read_prompts(self, unread, depth=self.depth)) if unread else iter(())
         return [next(read) if sample.reading is None else sample.reading.prefix for sample in samples]
-
-    def _read_prompts(self, samples: list[GroundingSample]) -> list[Prefix]:
-        text = _padded_prompts(samples, image_token_id=self.lmm.config.image_token_id)
-        inputs = self.text_inputs(samples, text)
-        lengths = [sample.prompt_length for sample in samples]
-        following = lengths
-        if 'position_ids' in inputs:  # [..., B, S]
-            following = [int(inputs['position_ids'][..., i, length].flatten()[0]) for i, length in enumerate(lengths)]
-        images, index = distinct(samples, same=GroundingSample.shows_the_same)
-        features = self.image_features(images)
-        # The inner model: logits over the vocabulary are not needed, so lm_head does not run.
-        # Nor is a mask of the padding: it is behind everything that is read. Without one SDPA takes its causal
-        # kernel, which needs no S x S mask in memory.
-        inner = private_module(self.lmm.model)
-        inner.language_model = first_layers(self.lmm.model.language_model, self.depth)
-        cache = inner(
-            input_ids=text['input_ids'][:, :-1],
-            mm_encoder_outputs={'image': self.image_outputs([features[i] for i in index])},
-            use_cache=True,
-            # Without the token that follows.
-            **{name: value[..., :-1] for name, value in inputs.items()},
-        ).past_key_values
-        return [
-            prefix_from_cache(
-                cache,
-                row=i,
-                input_ids=sample.input_ids[: sample.prompt_length],
-                next_position=following[i],
-                num_layers=self.depth,
-            )
-            for i, sample in enumerate(samples)
-        ]
 
     def _read_phrases(self, samples: list[GroundingSample], prefixes: list[Prefix]) -> list[tuple[Tensor, Tensor]]:
         """Read what stands behind the prompts: [M, V * C, h, w] attention and hidden states of each sample."""
@@ -297,15 +280,3 @@ def attention_layers(text_config: Any) -> list[int]:
             'use_sliding_window to False (Qwen)'
         )
     return [layer for layer, kind in enumerate(types) if kind == 'full_attention']
-
-
-def _padded_prompts(samples: list[GroundingSample], *, image_token_id: int) -> dict[str, Tensor]:
-    """Pad the prompts on the right, each with one more token: that of a text behind it, for its position."""
-    token = int(image_token_id == 0)  # any but that of images
-    prompts = [sample.input_ids[: sample.prompt_length] for sample in samples]
-    lengths = torch.tensor([len(prompt) + 1 for prompt in prompts], device=prompts[0].device)
-    input_ids = F.pad(pad_sequence(prompts, batch_first=True, padding_value=token), (0, 1), value=token)
-    return {
-        'input_ids': input_ids,
-        'attention_mask': (torch.arange(input_ids.shape[1], device=input_ids.device) < lengths[:, None]).long(),
-    }

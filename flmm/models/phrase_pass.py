@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
-from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
 from flmm.models.attention_capture import AttentionCapture, PackedTexts
 from flmm.models.private_modules import first_layers
@@ -64,7 +63,7 @@ def _rows(texts: Sequence[PhraseText]) -> Iterator[list[PhraseText]]:
     row: list[PhraseText] = []
     for text in texts:
         num_tokens = sum(len(each.input_ids) for each in (*row, text))
-        if row and (num_tokens > MAX_PACKED_TOKENS or any(state is not None for state in text.prefix.states)):
+        if row and (num_tokens > MAX_PACKED_TOKENS or text.prefix.carries):
             yield row
             row = []
         row.append(text)
@@ -114,32 +113,10 @@ def _pack(texts: list[PhraseText]) -> PackedTexts:
 
 def _carried(config: Any, prefix: Prefix) -> dict[str, Any]:
     """What the layers without attention go on from; they change it, so it is a copy."""
-    if not any(state is not None for state in prefix.states):
+    if not prefix.carries:
         return {'use_cache': False}
     cache = DynamicCache(config=config)
     for layer, state in enumerate(prefix.states):
         if state is not None:
             cache.layers[layer] = copy.deepcopy(state)
     return {'past_key_values': cache, 'use_cache': True}
-
-
-def prefix_from_cache(
-    cache: DynamicCache, *, row: int, input_ids: Tensor, next_position: int, num_layers: int
-) -> Prefix:
-    """Take one sequence out of the cache of a right-padded batch.
-
-    Args:
-        cache: of the batch. Layers without attention have read one sequence only, without padding.
-        row: which sequence of the batch.
-        input_ids: [P], the sequence.
-        next_position: the rotary position of the token that follows.
-        num_layers: how many layers were run.
-    """
-    length = len(input_ids)
-    keys, values, states = [], [], []
-    for layer in cache.layers[:num_layers]:
-        carries = isinstance(layer, LinearAttentionCacheLayerMixin)
-        keys.append(None if carries else layer.keys[row : row + 1, :, :length])
-        values.append(None if carries else layer.values[row : row + 1, :, :length])
-        states.append(layer if carries else None)
-    return Prefix(input_ids=input_ids, keys=keys, values=values, states=states, next_position=next_position)

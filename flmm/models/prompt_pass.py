@@ -1,0 +1,92 @@
+"""The first pass through the LMM: images and prompts, whose keys and values are kept."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import DynamicCache
+from transformers.cache_utils import LinearAttentionCacheLayerMixin
+
+from flmm.models.private_modules import first_layers, private_module
+from flmm.reading import Prefix
+from flmm.structures import GroundingSample, distinct
+
+if TYPE_CHECKING:
+    from flmm.models.frozen_lmm import FrozenLMM
+
+
+def read_prompts(model: 'FrozenLMM', samples: Sequence[GroundingSample], *, depth: int) -> list[Prefix]:
+    """Run a frozen LMM over image and prompt of each sample, and keep what later tokens see of them.
+
+    Args:
+        model: the LMM, and how its family reads images.
+        samples: the batch. Where the LMM has layers without attention, one sample: they would carry padding on.
+        depth: how many layers to run.
+    """
+    text = _padded_prompts(samples, image_token_id=model.lmm.config.image_token_id)
+    inputs = model.text_inputs(samples, text)
+    lengths = [sample.prompt_length for sample in samples]
+    following = lengths
+    if 'position_ids' in inputs:  # [..., B, S]
+        following = [int(inputs['position_ids'][..., i, length].flatten()[0]) for i, length in enumerate(lengths)]
+    images, index = distinct(samples, same=GroundingSample.shows_the_same)
+    features = model.image_features(images)
+    # The inner model: logits over the vocabulary are not needed, so lm_head does not run.
+    # Nor is a mask of the padding: it is behind everything that is read. Without one SDPA takes its causal
+    # kernel, which needs no S x S mask in memory.
+    inner = private_module(model.lmm.model)
+    inner.language_model = first_layers(model.lmm.model.language_model, depth)
+    cache = inner(
+        input_ids=text['input_ids'][:, :-1],
+        mm_encoder_outputs={'image': model.image_outputs([features[i] for i in index])},
+        use_cache=True,
+        # Without the token that follows.
+        **{name: value[..., :-1] for name, value in inputs.items()},
+    ).past_key_values
+    return [
+        _prefix_from_cache(
+            cache,
+            row=i,
+            input_ids=sample.input_ids[: sample.prompt_length],
+            next_position=following[i],
+            num_layers=depth,
+        )
+        for i, sample in enumerate(samples)
+    ]
+
+
+def _padded_prompts(samples: Sequence[GroundingSample], *, image_token_id: int) -> dict[str, Tensor]:
+    """Pad the prompts on the right, each with one more token: that of a text behind it, for its position."""
+    token = int(image_token_id == 0)  # any but that of images
+    prompts = [sample.input_ids[: sample.prompt_length] for sample in samples]
+    lengths = torch.tensor([len(prompt) + 1 for prompt in prompts], device=prompts[0].device)
+    input_ids = F.pad(pad_sequence(prompts, batch_first=True, padding_value=token), (0, 1), value=token)
+    return {
+        'input_ids': input_ids,
+        'attention_mask': (torch.arange(input_ids.shape[1], device=input_ids.device) < lengths[:, None]).long(),
+    }
+
+
+def _prefix_from_cache(
+    cache: DynamicCache, *, row: int, input_ids: Tensor, next_position: int, num_layers: int
+) -> Prefix:
+    """Take one sequence out of the cache of a right-padded batch.
+
+    Args:
+        cache: of the batch. Layers without attention have read one sequence only, without padding.
+        row: which sequence of the batch.
+        input_ids: [P], the sequence.
+        next_position: the rotary position of the token that follows.
+        num_layers: how many layers were run.
+    """
+    length = len(input_ids)
+    keys, values, states = [], [], []
+    for layer in cache.layers[:num_layers]:
+        carries = isinstance(layer, LinearAttentionCacheLayerMixin)
+        keys.append(None if carries else layer.keys[row : row + 1, :, :length])
+        values.append(None if carries else layer.values[row : row + 1, :, :length])
+        states.append(layer if carries else None)
+    return Prefix(input_ids=input_ids, keys=keys, values=values, states=states, next_position=next_position)
