@@ -17,10 +17,11 @@ PAIRS = {
 }
 """What stands before and behind words that an LMM grounds."""
 
+_NUMBERS = r'[-\d\s.,()\[\]]*'
 _WITHOUT_WORDS = (
-    r'<box>[^<>]*</box>',  # Qwen-VL: (12,34),(56,78); InternVL: [[12, 34, 56, 78]]
-    r'<\|box_start\|>[^<>]*<\|box_end\|>',
-    r'<\|quad_start\|>[^<>]*<\|quad_end\|>',
+    rf'<box>{_NUMBERS}</box>',  # Qwen-VL: (12,34),(56,78); InternVL: [[12, 34, 56, 78]]
+    rf'<\|box_start\|>{_NUMBERS}<\|box_end\|>',  # Qwen2-VL and later
+    rf'<\|quad_start\|>{_NUMBERS}<\|quad_end\|>',
     r'<object>(?:<patch_index_\d+>|</delimiter_of_multi_objects/>)*</object>',  # Kosmos-2
     r'<grounding>',
     r'\[SEG\]',  # LISA, GLaMM
@@ -57,20 +58,20 @@ class TaggedText:
 def tagged_spans(answer: str) -> TaggedText:
     """Take the marks out of an answer and return the words between them as spans.
 
-    Marks are those in :data:`PAIRS`. Boxes, patch indices, ``[SEG]`` and ``<grounding>`` are left out: a box is in pixels
-    or in thousandths of the image, depending on the LMM, and says nothing that could be grounded. Decode the answer with
-    ``skip_special_tokens=False``, or the marks of Qwen are lost and the numbers of its boxes stay.
+    Marks are those in :data:`PAIRS`. Boxes, patch indices, ``[SEG]`` and ``<grounding>`` are taken out, too, and lost:
+    a box is in pixels or in thousandths of the image, depending on the LMM. Decode the answer with
+    ``skip_special_tokens=False``, or Qwen's marks are lost and the numbers of its boxes stay.
 
-    Blanks around marks become one gap, the longest of them; none at the ends of the text, nor before ``.,;:!?)``.
-    Every other character stays as it is.
+    Of the blanks around marks one gap stays: the one with most line ends, else the longest; none at the ends of the
+    text, nor before ``.,;:!?)``. Every other character stays as it is.
 
     >>> tagged = tagged_spans('Here <p> the dog </p> [SEG] runs.')
     >>> tagged.text, tagged.spans
     ('Here the dog runs.', (Span(start=5, end=12),))
 
     Raises:
-        ValueError: A mark is not closed or not opened, stands within another pair, encloses no letter or digit, or is
-            half a box. An answer that was cut off ends so. The message names the place in the answer.
+        ValueError: A mark is not closed, as in an answer that was cut off, or not opened; it stands within another
+            pair, encloses no letter or digit, or is half a box. The message names its place in the answer.
     """
     kept: list[int] = []
     spans: list[Span] = []
@@ -113,7 +114,8 @@ def _gap(answer: str, run: re.Match) -> range:
     if run.start() == 0 or run.end() == len(answer) or answer.startswith(_CLOSING_PUNCTUATION, run.end()):
         return range(0)
     bounds = [run.start(), *chain(*(mark.span() for mark in _MARK.finditer(answer, *run.span()))), run.end()]
-    return max((range(*pair) for pair in zip(bounds[::2], bounds[1::2], strict=True)), key=len)
+    gaps = (range(*pair) for pair in zip(bounds[::2], bounds[1::2], strict=True))
+    return max(gaps, key=lambda gap: (answer.count('\n', gap.start, gap.stop), len(gap)))
 
 
 def _place(mark: re.Match) -> str:

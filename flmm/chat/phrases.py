@@ -2,18 +2,18 @@
 
 import importlib.util
 import reprlib
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from flmm.chat.spans import Span
 from flmm.chat.vocabulary import ABOUT_THE_PICTURE, DETERMINERS, MEASURES, NUMBERS, PLACES, PRONOUNS
-from flmm.chat.words import WORD, word_chunks
+from flmm.chat.words import WORD, is_latin, word_chunks
 
 METHODS = ('auto', 'spacy', 'words')
 SPACY_PIPELINE = 'en_core_web_sm'
+_SAY_NOTHING = DETERMINERS | NUMBERS | PRONOUNS
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,17 @@ class NounPhrases:
 def noun_phrases(text: str, *, method: str = 'auto') -> NounPhrases:
     """Find what an English text names: nouns with what stands before them, such as 'the large brown bear'.
 
-    'spacy' takes the noun chunks of spaCy's pipeline ``en_core_web_sm``, a trained parser, as F-LMM does. It is not in the
-    package index and is installed by ``pip install flmm[chat]`` and then ``python -m spacy download en_core_web_sm``.
-    'words' splits the text by lists of words and by endings (:func:`flmm.chat.words.word_chunks`): always there, less
-    exact. 'auto' is 'spacy' where both parts are installed, otherwise 'words'; the result says which it was.
+    'spacy' takes the noun chunks of spaCy's trained pipeline ``en_core_web_sm``, as F-LMM does. Install spaCy by
+    ``pip install flmm[chat]``, then the pipeline, which is not in the package index, by
+    ``python -m spacy download en_core_web_sm``.
+    'words' splits the text by lists of words and by endings (:func:`flmm.chat.words.word_chunks`). It needs nothing.
+    'auto' is 'spacy' where both parts are installed, otherwise 'words'; the result says which it was.
 
-    Both leave out phrases that nothing in the image can be shown for, by the lists in ``flmm/chat/vocabulary.py``:
-    pronouns and bare numbers; the picture itself ('the image'); places in it ('the left side', 'the background'); and
-    measures ('a lot' of something).
+    Left out, by the lists of ``flmm/chat/vocabulary.py``, is what nothing in the image can be shown for: pronouns and
+    bare numbers, the picture itself ('the image'; 'a picture' on a wall, too), places in it ('the left side', 'the
+    background') and measures ('a lot' of something).
 
-    Neither knows another language in Latin letters from English: the phrases found in it mean nothing.
+    No method knows another language in Latin letters from English: the phrases found there mean nothing.
 
     >>> text = 'The image shows two dogs on the grass.'
     >>> found = noun_phrases(text, method='words')
@@ -49,8 +50,8 @@ def noun_phrases(text: str, *, method: str = 'auto') -> NounPhrases:
     ('words', ['two dogs', 'the grass'])
 
     Raises:
-        ValueError: The method is unknown; it is 'spacy' and a part is not installed; or most letters of the text are
-            not Latin, so that it is not English.
+        ValueError: The method is unknown; it is 'spacy', of which a part is not installed; or the text is not English:
+            most of its letters are not Latin.
     """
     if method not in METHODS:
         raise ValueError(f'method is {method!r}, expected one of {", ".join(METHODS)}')
@@ -58,13 +59,13 @@ def noun_phrases(text: str, *, method: str = 'auto') -> NounPhrases:
     if method == 'spacy' and missing:
         raise ValueError(
             f"method is 'spacy', and {' and '.join(missing)} cannot be imported; run 'pip install flmm[chat]' and "
-            f"'python -m spacy download {SPACY_PIPELINE}', or take 'words'"
+            f"'python -m spacy download {SPACY_PIPELINE}', or choose 'words'"
         )
     letters = [character for character in text if character.isalpha()]
-    foreign = [letter for letter in letters if not unicodedata.name(letter, '').startswith('LATIN')]
-    if 2 * len(foreign) > len(letters):
+    num_foreign = sum(not is_latin(letter) for letter in letters)
+    if 2 * num_foreign > len(letters):
         raise ValueError(
-            f'the text {reprlib.repr(text)} is not English: {len(foreign)} of its {len(letters)} letters are not Latin; '
+            f'the text {reprlib.repr(text)} is not English: {num_foreign} of its {len(letters)} letters are not Latin; '
             'give the spans to ground, or let the LMM mark them'
         )
     if method == 'words' or missing:
@@ -75,20 +76,16 @@ def noun_phrases(text: str, *, method: str = 'auto') -> NounPhrases:
 
 @cache
 def _spacy_pipeline() -> Any:
-    import spacy  # noqa: PLC0415  an optional extra
+    import spacy  # an optional extra
 
     return spacy.load(SPACY_PIPELINE, exclude=['ner', 'lemmatizer'])
 
 
-def _of_things(text: str, chunks: Iterable[Span]) -> Iterable[Span]:
-    """Leave out what nothing in the image can be shown for."""
-    says_nothing = DETERMINERS | NUMBERS | PRONOUNS
+def _of_things(text: str, chunks: Iterable[Span]) -> Iterator[Span]:
+    """Leave out what nothing in the image can be shown for, and the quotation marks around the rest."""
     for chunk in chunks:
-        words = [word[0].lower() for word in WORD.finditer(text, chunk.start, chunk.end)]
-        said = {word for word in words if word not in says_nothing and not word.isdigit()}
-        if said and not said <= PLACES and not said <= MEASURES and not _names_the_picture(words):
-            yield chunk
-
-
-def _names_the_picture(words: list[str]) -> bool:
-    return words[-1] in ABOUT_THE_PICTURE
+        matches = list(WORD.finditer(text, chunk.start, chunk.end))
+        words = [match[0].lower() for match in matches]
+        said = {word for word in words if word not in _SAY_NOTHING and not word.isdigit()}
+        if said and not said <= PLACES and not said <= MEASURES and words[-1] not in ABOUT_THE_PICTURE:
+            yield Span(matches[0].start(), matches[-1].end())

@@ -54,10 +54,9 @@ class Span:
 def span_tokens(offsets: Sequence[tuple[int, int]], span: Span, text: str) -> list[int]:
     """Find the tokens that a span is made of: all that share a character other than a blank with it.
 
-    A token that crosses the span's border belongs to it, whatever else it holds. A token that begins with the blank
-    before the span belongs to it by its letters; a token that shares no more than a blank with it does not. Where several
-    tokens are pieces of one character, each has that character's offsets, and all belong. Tokens without characters,
-    such as the end of a turn, never do.
+    A token that crosses the span's border belongs to it, whatever else it holds, such as the blank before the span. A
+    token that shares no more than a blank with the span does not. Where several tokens are pieces of one character,
+    each has that character's offsets, and all belong. Tokens without characters, such as the end of a turn, never do.
 
     >>> span_tokens([(0, 1), (1, 5), (5, 9), (9, 10)], Span(2, 9), 'A red bus.')
     [1, 2]
