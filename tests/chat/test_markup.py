@@ -134,7 +134,7 @@ def test_marks_thrown_anywhere_lose_no_character_or_are_refused(seed):
         marked = [re.sub(every_mark, '', pair[0]).split() for pair in re.finditer(pairs, bare, flags=re.DOTALL)]
         assert [span.of(tagged.text).split() for span in tagged.spans] == marked
         assert all(span.of(tagged.text).strip() == span.of(tagged.text) for span in tagged.spans)
-    assert 200 < sum(outcomes) < 1000  # both happen
+    assert 100 < sum(outcomes) < 1900  # both happen
 
 
 def test_tokens_of_the_answer_with_marks_are_found():
