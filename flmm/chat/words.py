@@ -99,7 +99,8 @@ def _kind(tokens: list[str], place: int, kinds: list[str]) -> str:
     if word in lists.INTENSIFIERS and behind in ('few', 'many', 'much'):
         return DETERMINER
     if word in lists.NUMBERS or word[0].isdigit():
-        return MODIFIER if due and kinds[-1] == MODIFIER else DETERMINER  # 'the first two rows'
+        is_within = due and kinds[-1] == MODIFIER and previous not in _JOINTS  # 'the first two rows'
+        return MODIFIER if is_within else DETERMINER
     if word in lists.DETERMINERS:
         return DETERMINER
     if word == 'can' and not due:

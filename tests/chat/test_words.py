@@ -78,6 +78,7 @@ def test_the_marks_are_what_a_trained_parser_finds(part):
         ('Both are smiling while each wears a hat.', ['a hat']),
         ('The cheese remains intact, there is cheese.', ['The cheese', 'cheese']),
         ('the first two rows of 3 red 15-inch laptops', ['the first two rows', '3 red 15-inch laptops']),
+        ('at the top left and two small, blue squares', ['the top left', 'two small, blue squares']),
         ('the man\u2019s dog\'s leash', ['the man\u2019s dog\'s leash']),
         ('the dogs\' leashes', ['the dogs', 'leashes']),
         ('a vegetable, a table and a dish', ['a vegetable', 'a table', 'a dish']),
