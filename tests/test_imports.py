@@ -14,6 +14,7 @@ HEAVY = {'matplotlib', 'mmcv', 'mmdet', 'mmengine', 'segment_anything', 'torch',
     [
         ('flmm', set()),
         ('flmm.families', set()),
+        ('flmm.chat', set()),
         ('flmm.shapes', set()),
         ('flmm.scoring', set()),
         ('flmm.apt', {'torch'}),
@@ -31,8 +32,8 @@ def test_a_part_imports_what_it_needs_alone(module, allowed):
 @pytest.mark.parametrize(
     'package',
     [
-        'flmm', 'flmm.apt', 'flmm.convert', 'flmm.data_check', 'flmm.datasets', 'flmm.engine', 'flmm.evaluation',
-        'flmm.features', 'flmm.finetune', 'flmm.models', 'flmm.qwen', 'flmm.scoring', 'flmm.shapes',
+        'flmm', 'flmm.apt', 'flmm.chat', 'flmm.convert', 'flmm.data_check', 'flmm.datasets', 'flmm.engine',
+        'flmm.evaluation', 'flmm.features', 'flmm.finetune', 'flmm.models', 'flmm.qwen', 'flmm.scoring', 'flmm.shapes',
         'flmm.visualization',
     ],
 )  # fmt: skip
