@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test test-slow reproduce lint format clean
+.PHONY: help install demo test test-slow docs reproduce lint format clean
 
 help:
 	@echo "make demo     train and test the demo, pictures in work_dirs/demo"
 	@echo "make test     run the tests"
 	@echo "make test-slow  run those that train the demo's models for minutes"
+	@echo "make docs     make a site of docs/ in work_dirs/site"
 	@echo "make lint     check style and rules"
 	@echo "make format   apply the style"
 	@echo "make install  set up .venv only"
@@ -32,6 +33,10 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m slow
+
+# The variable silences material's notice about its own future, which no page can mend.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 reproduce: install
 	$(BIN)/python tools/reproduce.py $(NAMES)
