@@ -43,16 +43,13 @@ class MaskLogits:
     def __len__(self) -> int:
         return len(self.small)
 
+    def __getitem__(self, which: list[int]) -> 'MaskLogits':
+        """Return some of the masks, in the order given."""
+        return MaskLogits(small=self.small[which], image_size=self.image_size, to_image=self.to_image)
+
     def in_image(self, which: slice = slice(None)) -> Tensor:
         """Return the logits of the masks ``which`` in the image frame: [m, IH, IW], differentiable in ``small``."""
         return self.to_image(self.small[which])
-
-    def masks(self) -> Tensor:
-        """Return the masks, [M, IH, IW] bool: logits above 0."""
-        found = torch.empty(len(self), *self.image_size, dtype=torch.bool, device=self.small.device)
-        for which in self.chunks():
-            found[which] = self.in_image(which) > 0
-        return found
 
     def chunks(self) -> Iterator[slice]:
         """Say which masks to look at together so that memory stays bounded: all of them, in order."""

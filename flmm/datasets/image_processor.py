@@ -4,6 +4,7 @@ import os
 import reprlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from PIL import Image
@@ -72,6 +73,7 @@ class ImageProcessorWrapper(ABC):
             raise ValueError(
                 f"the tokenizer lacks the processor's image token {image_token!r}; add it, or name another"
             )
+        self.prompt_template = prompt_template
         self.chat = self._chat_template() if prompt_template is None else self._given_template(prompt_template)
 
     @abstractmethod
@@ -127,6 +129,38 @@ class ImageProcessorWrapper(ABC):
         num_placeholders = int((processed.input_ids == self.image_token_id).sum())
         input_ids, _ = self._chat_ids(prompt, num_placeholders=num_placeholders)  # the image begins where it did
         return replace(processed, input_ids=input_ids)
+
+    def follow_up_ids(self, question: str) -> list[int]:
+        """Tokenize what stands between the end of an answer and that of the next: the user's next turn, as plain text.
+
+        Raises:
+            ValueError: the chat is a given ``prompt_template``, or the chat template does not go on behind an answer.
+        """
+        before, after = self._follow_up
+        ids = [self.tokenizer(text, add_special_tokens=False)['input_ids'] for text in (before, after)]
+        return [*ids[0], *self.encode_text(question.replace('<image>', '').strip()), *ids[1]]
+
+    @cached_property
+    def _follow_up(self) -> tuple[str, str]:
+        """What the chat template writes behind an answer before the user's next words, and behind those."""
+        if self.prompt_template is not None:
+            raise ValueError(
+                'the image processor has a prompt_template, which says nothing of a second question; ask about the '
+                "image anew, or leave prompt_template out to take the checkpoint's chat template"
+            )
+        turns = [
+            {'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': PROMPT_SENTINEL}]},
+            {'role': 'assistant', 'content': [{'type': 'text', 'text': PROMPT_SENTINEL}]},
+            {'role': 'user', 'content': [{'type': 'text', 'text': PROMPT_SENTINEL}]},
+        ]
+        rendered = self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        parts = rendered.split(PROMPT_SENTINEL)
+        if len(parts) != 4 or (parts[0], parts[1]) != self.chat:
+            raise ValueError(
+                f'the chat template writes a first turn otherwise when others follow, so it cannot go on: {rendered!r}; '
+                'ask about the image anew'
+            )
+        return parts[2], parts[3]
 
     def _chat_ids(self, prompt: str, *, num_placeholders: int) -> tuple[Tensor, int]:
         """Tokenize the chat with the placeholders of its image: the tokens, and where the image begins."""

@@ -97,6 +97,14 @@ class Grounder:
         """Where the model is."""
         return next(self.model.sam.parameters()).device
 
+    @property
+    def ends_of_turn(self) -> set[int]:
+        """The tokens that end an answer."""
+        ends = self.model.lmm.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        tokenizer = self.to_sample.image_processor.tokenizer
+        return {end for end in (*ends, tokenizer.eos_token_id, tokenizer.pad_token_id) if end is not None}
+
     @torch.no_grad()
     def read(self, image: AnyImage) -> ReadImage:
         """Read an image: vision part, LMM and SAM's encoder run once.

@@ -3,7 +3,7 @@
 Letters: M phrases, (IH, IW) the image in px.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from flmm.geometry import masks_to_boxes
 from flmm.mask_logits import MaskLogits
 from flmm.rle import encode_masks
+from flmm.structures import GroundingSample
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -79,3 +80,28 @@ class Grounding:
     def to_rle(self) -> list[dict[str, Any]]:
         """Return the refined masks as COCO's compressed RLE, JSON-ready: ``size`` [IH, IW] and ``counts``, a string."""
         return [rle for masks in self.mask_chunks() for rle in encode_masks(masks.cpu().numpy())]
+
+
+def joined(samples: Sequence[GroundingSample], *, image: Image.Image, order: Sequence[int] | None = None) -> Grounding:
+    """Put what a model predicted of one image together.
+
+    Args:
+        samples: with all fields of the model, of the same image.
+        image: as RGB.
+        order: which phrase comes first, second, ..., counted over all samples. None: as they come.
+    """
+    phrases = [phrase for sample in samples for phrase in sample.phrases]
+    order = list(range(len(phrases)) if order is None else order)
+    coarse, refined = (
+        MaskLogits.cat([getattr(sample, source) for sample in samples])[order] for source in ('coarse', 'refined')
+    )
+    judged = samples[0].existence is not None
+    return Grounding(
+        image=image,
+        phrases=[phrases[i] for i in order],
+        coarse=coarse,
+        refined=refined,
+        scores=torch.cat([sample.sam_scores for sample in samples])[order],
+        existence=torch.cat([sample.existence for sample in samples])[order] if judged else None,
+        exists=torch.cat([sample.exists for sample in samples])[order] if judged else None,
+    )

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -10,9 +11,10 @@ from torch import Tensor
 
 from flmm.datasets import unlabelled_item
 from flmm.datasets.image_processor import ProcessedImage
-from flmm.grounder.grounding import Grounding
-from flmm.mask_logits import MaskLogits
-from flmm.reading import ImageReading
+from flmm.grounder.answer import Answer
+from flmm.grounder.grounding import Grounding, joined
+from flmm.models.generation import generate
+from flmm.reading import ImageReading, Prefix
 from flmm.structures import GroundingSample
 
 if TYPE_CHECKING:
@@ -72,16 +74,49 @@ class ReadImage:
             (sample,) = self.grounder.model([self.sample(phrases[start : start + step])], mode='predict')
             # Without its attention maps, which are what takes memory.
             found.append(sample.with_outputs(mask_attentions=None))
-        judged = found[0].existence is not None
-        return Grounding(
-            image=self.image,
-            phrases=phrases,
-            coarse=MaskLogits.cat([sample.coarse for sample in found]),
-            refined=MaskLogits.cat([sample.refined for sample in found]),
-            scores=torch.cat([sample.sam_scores for sample in found]),
-            existence=torch.cat([sample.existence for sample in found]) if judged else None,
-            exists=torch.cat([sample.exists for sample in found]) if judged else None,
+        return joined(found, image=self.image)
+
+    def chat(self, question: str, *, max_new_tokens: int = 256, **settings: Any) -> Answer:
+        """Ask the LMM about the image; the words of its answer can be grounded.
+
+        Args:
+            question: the user's words, as plain text.
+            max_new_tokens: the longest answer.
+            **settings: what else ``generate`` of transformers takes. Without ``do_sample=True`` the answer is the same
+                every time.
+        """
+        processor = self.grounder.to_sample.image_processor
+        prompt_ids = processor.with_prompt(self.processed, prompt=question).input_ids.to(self.grounder.device)
+        return self.answer_to(question, prompt_ids=prompt_ids, max_new_tokens=max_new_tokens, **settings)
+
+    def answer_to(self, question: str, *, prompt_ids: Tensor, prefix: Prefix | None = None, **settings: Any) -> Answer:
+        """Let the LMM go on behind a conversation about the image.
+
+        Args:
+            question: its last question.
+            prompt_ids: [S] long, the whole of it, up to where the answer starts.
+            prefix: the beginning up to the end of the image; None: see :attr:`image_prefix`.
+            **settings: what ``generate`` takes.
+        """
+        prefix = prefix or self.image_prefix
+        made = generate(self.grounder.model.lmm, prefix, prompt_ids, **settings)
+        ends = self.grounder.ends_of_turn
+        length = next((i for i, token in enumerate(made.tolist()) if token in ends), len(made))
+        return Answer(read=self, question=question, prefix=prefix, prompt_ids=prompt_ids, token_ids=made[:length])
+
+    def given_answer(self, question: str, answer: str) -> Answer:
+        """Take words for the answer to a question, as if the LMM had said them."""
+        processor = self.grounder.to_sample.image_processor
+        prompt_ids = processor.with_prompt(self.processed, prompt=question).input_ids.to(self.grounder.device)
+        token_ids = torch.tensor(processor.encode_text(answer), device=self.grounder.device)
+        return Answer(
+            read=self, question=question, prefix=self.image_prefix, prompt_ids=prompt_ids, token_ids=token_ids
         )
+
+    @cached_property
+    def image_prefix(self) -> Prefix:
+        """The beginning up to the end of the image, as all layers see it; what conversations go on from."""
+        return self.grounder.model.image_prefix(self.sample(['x']))
 
     @torch.no_grad()
     def attention(self, words: str) -> AttentionMaps:

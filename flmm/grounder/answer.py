@@ -1,0 +1,165 @@
+"""What a model says about an image, and where the things are that it speaks of.
+
+Letters: T tokens of the answer, M spans.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from flmm.chat import NounPhrases, Span, TaggedText, noun_phrases, span_tokens, tagged_spans
+from flmm.grounder.grounding import Grounding, joined
+from flmm.reading import ImageReading, Prefix
+from flmm.structures import GroundingSample
+
+if TYPE_CHECKING:
+    from flmm.grounder.read_image import ReadImage
+
+AnySpan = Span | tuple[int, int]
+
+
+class Answer:
+    """An answer of the LMM, word by word a text that follows the image, so any part of it can be grounded.
+
+    Nothing is read twice: the tokens of question and answer go once more through the LMM, behind the image that is kept.
+
+    Args:
+        read: the image.
+        question: what was asked.
+        prefix: the beginning up to the end of the image, as all layers see it.
+        prompt_ids: [S] long, the conversation up to this answer, the image included.
+        token_ids: [T] long, the answer, without the token that ends it.
+
+    Attributes:
+        raw: the answer as the tokens have it, marks of grounded words included.
+        markup_error: why marks in it were taken for text; None where they are well-formed, or there are none.
+
+    >>> answer = grounder.read('photo.jpg').chat('What is on the table?')
+    >>> answer.text, answer.ground().phrases
+    ('A red cup beside a book.', ['A red cup', 'a book'])
+    """
+
+    def __init__(
+        self, *, read: 'ReadImage', question: str, prefix: Prefix, prompt_ids: Tensor, token_ids: Tensor
+    ) -> None:
+        self.read = read
+        self.question = question
+        self.prefix = prefix
+        self.prompt_ids = prompt_ids
+        self.token_ids = token_ids
+        self._offsets, self.raw = token_offsets(token_ids, read.grounder.to_sample.image_processor.tokenizer)
+        self.markup_error: str | None = None
+        try:
+            self._tagged = tagged_spans(self.raw)
+        except ValueError as error:  # an answer that was cut off, or one that only speaks of marks
+            self.markup_error = str(error)
+            self._tagged = TaggedText(self.raw, (), tuple(range(len(self.raw))))
+
+    @property
+    def text(self) -> str:
+        """The answer without marks; spans count its characters."""
+        return self._tagged.text
+
+    @property
+    def marked(self) -> tuple[Span, ...]:
+        """The parts that the LMM has marked itself (:func:`flmm.chat.tagged_spans`)."""
+        return self._tagged.spans
+
+    def noun_phrases(self, method: str = 'auto') -> NounPhrases:
+        """Find its noun phrases; see :func:`flmm.chat.noun_phrases`."""
+        return noun_phrases(self.text, method=method)
+
+    @cached_property
+    def offsets(self) -> list[tuple[int, int]]:
+        """Of each token, its first character in :attr:`text` and the one behind its last; equal for those of marks."""
+        return self._tagged.plain_offsets(self._offsets)
+
+    def ground(self, spans: Iterable[AnySpan] | None = None) -> Grounding:
+        """Find parts of the answer in the image, each as it stands: behind all that was said before it.
+
+        Args:
+            spans: of :attr:`text`, in any order; they may overlap. None takes what the LMM has marked, or else the noun
+                phrases.
+
+        Raises:
+            ValueError: no span, one that lies outside the text or has no word in it, or an answer whose noun phrases
+                cannot be told.
+        """
+        if spans is None:
+            spans = self.marked or self.noun_phrases().spans
+        spans = [span if isinstance(span, Span) else Span(*span) for span in spans]
+        if not spans:
+            raise ValueError(f'the answer {self.text!r} has nothing to ground; name a span of it')
+        tokens = [span_tokens(self.offsets, span, self.text) for span in spans]
+        groups = _disjoint(tokens)
+        found = []
+        for group in groups:
+            sample = self._sample([spans[i].of(self.text) for i in group], [tokens[i] for i in group])
+            found += self.read.grounder.model([sample], mode='predict')
+        order = torch.tensor([i for group in groups for i in group]).argsort().tolist()
+        return joined(found, image=self.read.image, order=order)
+
+    def chat(self, question: str, **settings: Any) -> 'Answer':
+        """Ask on; see :meth:`flmm.grounder.ReadImage.chat`.
+
+        Raises:
+            ValueError: also where the image processor has a ``prompt_template``, which says nothing of a second turn.
+        """
+        follow_up = self.read.grounder.to_sample.image_processor.follow_up_ids(question)
+        ids = torch.cat([self.prompt_ids, self.token_ids, torch.tensor(follow_up, device=self.token_ids.device)])
+        return self.read.answer_to(question, prompt_ids=ids, prefix=self.prefix, **settings)
+
+    def _sample(self, phrases: list[str], tokens: list[list[int]]) -> GroundingSample:
+        mask_ids = torch.full_like(self.token_ids, -1)
+        for number, places in enumerate(tokens):
+            mask_ids[places] = number
+        read = self.read
+        return GroundingSample(
+            input_ids=torch.cat([self.prompt_ids, self.token_ids]),
+            mask_ids=torch.cat([torch.full_like(self.prompt_ids, -1), mask_ids]),
+            lmm_inputs=read.processed.lmm_inputs,
+            views=read.processed.views,
+            phrases=phrases,
+            masks=None,
+            gt_masks=None,
+            image=read.image,
+            image_path=read.name,
+            reading=ImageReading(prefix=self.prefix, image_embedding=read.reading.image_embedding),
+            prompt_length=len(self.prefix.input_ids),
+        ).to(read.grounder.device)
+
+
+def token_offsets(token_ids: Tensor, tokenizer: PreTrainedTokenizerBase) -> tuple[list[tuple[int, int]], str]:
+    """Decode tokens, and say which characters each of them gives.
+
+    Returns:
+        Of each token, its first character and the one behind its last: those of several tokens that are pieces of one
+        character are that character's. And the text, special tokens written out.
+    """
+    offsets: list[tuple[int, int]] = []
+    text, num_done = '', 0
+    for count in range(1, len(token_ids) + 1):
+        decoded = tokenizer.decode(token_ids[:count], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        # A piece of a character shows as U+FFFD until the last piece is there.
+        if decoded.endswith('\ufffd') and count < len(token_ids):
+            continue
+        offsets += [(len(text), len(decoded))] * (count - num_done)
+        text, num_done = decoded, count
+    return offsets, text
+
+
+def _disjoint(tokens: Sequence[list[int]]) -> list[list[int]]:
+    """Put spans into groups that share no token: [numbers of spans] each. What a group reads is the same text."""
+    groups: list[tuple[list[int], set[int]]] = []
+    for number, places in enumerate(tokens):
+        group = next((group for group in groups if not group[1] & set(places)), None)
+        if group is None:
+            group = ([], set())
+            groups.append(group)
+        group[0].append(number)
+        group[1].update(places)
+    return [numbers for numbers, _ in groups]
