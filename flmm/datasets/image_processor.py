@@ -157,8 +157,8 @@ class ImageProcessorWrapper(ABC):
         parts = rendered.split(PROMPT_SENTINEL)
         if len(parts) != 4 or (parts[0], parts[1]) != self.chat:
             raise ValueError(
-                f'the chat template writes a first turn otherwise when others follow, so it cannot go on: {rendered!r}; '
-                'ask about the image anew'
+                'the chat template writes a first turn otherwise when others follow, so it cannot go on; ask about the '
+                f'image anew: {rendered!r}'
             )
         return parts[2], parts[3]
 

@@ -25,7 +25,7 @@ AnySpan = Span | tuple[int, int]
 class Answer:
     """An answer of the LMM, word by word a text that follows the image, so any part of it can be grounded.
 
-    Nothing is read twice: the tokens of question and answer go once more through the LMM, behind the image that is kept.
+    The image is not read again: the tokens of question and answer alone go through the LMM, behind what is kept of it.
 
     Args:
         read: the image.

@@ -24,7 +24,7 @@ def generate(lmm: PreTrainedModel, prefix: Prefix, input_ids: Tensor, **settings
         lmm: the LMM.
         prefix: the beginning of the sequence, the image included, as all layers see it.
         input_ids: [S] long, the whole sequence so far; it is longer than the prefix.
-        **settings: what ``generate`` of transformers takes. Without ``do_sample`` it takes the likeliest token each time.
+        **settings: what ``generate`` of transformers takes. Without ``do_sample`` the likeliest token is taken.
 
     Returns:
         [N] long, the tokens that follow; the last may be one that ends a turn.
