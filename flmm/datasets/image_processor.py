@@ -3,6 +3,7 @@
 import os
 import reprlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -112,8 +113,14 @@ class ImageProcessorWrapper(ABC):
         Raises:
             ValueError: an image that the LMM's processor refuses, or a prompt that :meth:`encode_text` refuses.
         """
-        lmm_inputs, num_placeholders, views = self.read_image(image)
-        input_ids, start = self._chat_ids(prompt, num_placeholders=num_placeholders)
+        return self.lay_out(*self.read_image(image), prompt=prompt)
+
+    def lay_out(
+        self, lmm_inputs: dict[str, Tensor], num_placeholders: int, views: list[ImageView], *, prompt: str
+    ) -> ProcessedImage:
+        """Put what :meth:`read_image` returns of an image into the chat with the user's words about it."""
+        input_ids = self._chat_ids(prompt, num_placeholders=[num_placeholders])
+        start = int((input_ids == self.image_token_id).nonzero()[0])
         return ProcessedImage(
             input_ids=input_ids,
             lmm_inputs=lmm_inputs,
@@ -126,9 +133,20 @@ class ImageProcessorWrapper(ABC):
         Raises:
             ValueError: a prompt that :meth:`encode_text` refuses.
         """
-        num_placeholders = int((processed.input_ids == self.image_token_id).sum())
-        input_ids, _ = self._chat_ids(prompt, num_placeholders=num_placeholders)  # the image begins where it did
-        return replace(processed, input_ids=input_ids)
+        return replace(processed, input_ids=self.several_images_ids([processed], prompt=prompt))  # begins where it did
+
+    def several_images_ids(self, images: Sequence[ProcessedImage], *, prompt: str) -> Tensor:
+        """Tokenize the chat of a user who shows several images in one turn, then speaks of them.
+
+        Returns:
+            [S] long, the rendered chat up to the start of the answer, with the placeholders of all images.
+
+        Raises:
+            ValueError: a prompt that :meth:`encode_text` refuses; several images, where the chat is a given
+                ``prompt_template`` of one, or the chat template does not show each of them.
+        """
+        counts = [int((image.input_ids == self.image_token_id).sum()) for image in images]
+        return self._chat_ids(prompt, num_placeholders=counts)
 
     def follow_up_ids(self, question: str) -> list[int]:
         """Tokenize what stands between the end of an answer and that of the next: the user's next turn, as plain text.
@@ -162,15 +180,26 @@ class ImageProcessorWrapper(ABC):
             )
         return parts[2], parts[3]
 
-    def _chat_ids(self, prompt: str, *, num_placeholders: int) -> tuple[Tensor, int]:
-        """Tokenize the chat with the placeholders of its image: the tokens, and where the image begins."""
-        ids = self._prompt_ids(prompt.replace('<image>', '').strip())
-        start = ids.index(self.image_token_id)
-        return torch.tensor([*ids[:start], *[self.image_token_id] * num_placeholders, *ids[start + 1 :]]), start
+    def _chat_ids(self, prompt: str, *, num_placeholders: Sequence[int]) -> Tensor:
+        """Tokenize the chat about one or several images, each with its placeholders."""
+        if len(num_placeholders) == 1:
+            chat = self.chat
+        elif self.prompt_template is None:
+            chat = self._chat_template(num_images=len(num_placeholders))
+        else:
+            raise ValueError(
+                f'the image processor has a prompt_template, which shows one image, not {len(num_placeholders)}; leave '
+                "prompt_template out to take the checkpoint's chat template"
+            )
+        ids: list[int] = []
+        counts = iter(num_placeholders)
+        for token in self._prompt_ids(prompt.replace('<image>', '').strip(), chat=chat):
+            ids += [token] * (next(counts) if token == self.image_token_id else 1)
+        return torch.tensor(ids)
 
-    def _prompt_ids(self, prompt: str) -> list[int]:
-        """Tokenize the chat with one placeholder for the image."""
-        before, after = self.chat
+    def _prompt_ids(self, prompt: str, *, chat: tuple[str, str]) -> list[int]:
+        """Tokenize the chat with one placeholder for each image."""
+        before, after = chat
         # As apply_chat_template does: a template may write the token that begins a text, or leave it to the tokenizer.
         starts = not (self.tokenizer.bos_token and before.startswith(self.tokenizer.bos_token))
         if not any(token in prompt for token in self.tokenizer.get_added_vocab()):
@@ -179,15 +208,17 @@ class ImageProcessorWrapper(ABC):
         ids = self.tokenizer(before, add_special_tokens=starts)['input_ids']
         return [*ids, *self.encode_text(prompt), *self.tokenizer(after, add_special_tokens=False)['input_ids']]
 
-    def _chat_template(self) -> tuple[str, str]:
-        user_turn = [{'type': 'image'}, {'type': 'text', 'text': PROMPT_SENTINEL}]
+    def _chat_template(self, *, num_images: int = 1) -> tuple[str, str]:
+        user_turn = [*[{'type': 'image'}] * num_images, {'type': 'text', 'text': PROMPT_SENTINEL}]
         rendered = self.processor.apply_chat_template(
             [{'role': 'user', 'content': user_turn}], tokenize=False, add_generation_prompt=True
         )
         before, found, after = rendered.partition(PROMPT_SENTINEL)
-        if not found or before.count(self.processor.image_token) != 1 or self.processor.image_token in after:
+        image_token = self.processor.image_token
+        if not found or before.count(image_token) != num_images or image_token in after:
+            images = 'one image' if num_images == 1 else f'{num_images} images'
             raise ValueError(
-                'the chat template does not render one image and one text once each, in this order; expected a '
+                f'the chat template does not render {images} and one text once each, in this order; expected a '
                 f"template like Qwen2-VL's, got {rendered!r}"
             )
         return before, after

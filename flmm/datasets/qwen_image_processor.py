@@ -1,5 +1,6 @@
 """An image and a user prompt -> what a Qwen-VL model reads, through the checkpoint's own processor."""
 
+import math
 import os
 import random
 import warnings
@@ -15,9 +16,11 @@ from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 from flmm.apt.layout import TokenLayout
 from flmm.apt.patch_selection import SETTINGS
+from flmm.apt.region_layout import region_layout
 from flmm.datasets.image_processor import ImageProcessorWrapper
 from flmm.geometry import frame_meta_data
 from flmm.qwen import AdaptiveQwen2VLImageProcessor
+from flmm.qwen.layout_patches import patches_of_layout
 from flmm.registry import TRANSFORMS
 from flmm.structures import ImageView
 
@@ -107,8 +110,14 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
         fewest = TokenLayout.fewest_tokens(grid, max_token_size=self.image_processor.max_token_size)
         return max(fewest, round(self.alpha_range[1] * grid[0] * grid[1] * merged) // merged)
 
-    def read_image(self, image: Image.Image) -> tuple[dict[str, Tensor], int, list[ImageView]]:
+    def read_image(
+        self, image: Image.Image, *, num_pixels: int | None = None
+    ) -> tuple[dict[str, Tensor], int, list[ImageView]]:
         """Resize, normalize and cut into patches; see :class:`flmm.datasets.image_processor.ImageProcessorWrapper`.
+
+        Args:
+            image: as RGB.
+            num_pixels: read it at about this area in px instead of between the bounds of the settings.
 
         Returns:
             ``pixel_values`` ([4 N, 6 * P * P] float32, the 2x2 patches of each token, P the checkpoint's patch size)
@@ -118,14 +127,50 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
             ValueError: an aspect ratio over 200 (smart_resize).
         """
         drawn = {'alpha': random.uniform(*self.alpha_range)} if self.draws_alpha else {}
-        read = self.image_processor(images=image, size=self.size, return_tensors='pt', **drawn)
-        _, rows, columns = read['image_grid_thw'][0].tolist()
+        size = self.size if num_pixels is None else {'shortest_edge': num_pixels, 'longest_edge': num_pixels}
+        read = self.image_processor(images=image, size=size, return_tensors='pt', **drawn)
+        return self._with_view(image, read['pixel_values'], read['image_grid_thw'], read['image_layout'])
+
+    def read_region(
+        self, image: Image.Image, *, box: tuple[int, int, int, int], num_pixels: int, num_tokens: int
+    ) -> tuple[dict[str, Tensor], int, list[ImageView]]:
+        """Read a region of an image by single units, and the rest by larger tokens the farther they are from it.
+
+        Args:
+            image: as RGB.
+            box: left, top, right and bottom of the region in px of the image.
+            num_pixels: about the area in px at which the whole image is read.
+            num_tokens: how many tokens to read it by, or as many as the region needs (:func:`flmm.apt.region_layout`).
+
+        Returns:
+            What :meth:`read_image` returns.
+
+        Raises:
+            ValueError: an aspect ratio over 200 (smart_resize).
+        """
+        size = {'shortest_edge': num_pixels, 'longest_edge': num_pixels}
+        read = self.image_processor(
+            images=image, size=size, return_tensors='pt', patch_selection_method='none', alpha=1.0
+        )
+        grid = read['image_grid_thw']
+        h, w = (grid[0, 1:] // self.image_processor.merge_size).tolist()
+        left, top, right, bottom = box
+        rows, columns = (
+            (math.floor(start * cells / side), math.ceil(stop * cells / side))
+            for start, stop, cells, side in ((top, bottom, h, image.height), (left, right, w, image.width))
+        )
+        layout = region_layout((h, w), rows=rows, columns=columns, num_tokens=num_tokens)
+        pixels = patches_of_layout(read['pixel_values'], layout, merge_size=self.image_processor.merge_size)
+        return self._with_view(image, pixels, grid, layout.tokens)
+
+    def _with_view(
+        self, image: Image.Image, pixels: Tensor, grid: Tensor, tokens: Tensor
+    ) -> tuple[dict[str, Tensor], int, list[ImageView]]:
+        _, rows, columns = grid[0].tolist()
         patch_size, merge_size = self.image_processor.patch_size, self.image_processor.merge_size
-        tokens = read['image_layout']
         view = ImageView(
             columns=torch.arange(len(tokens)),
             layout=TokenLayout(tokens=tokens, grid_size=(rows // merge_size, columns // merge_size)),
             meta_data=frame_meta_data((image.height, image.width), (rows * patch_size, columns * patch_size)),
         )
-        inputs = {name: read[name] for name in ('pixel_values', 'image_grid_thw')}
-        return inputs, len(tokens), [view]
+        return {'pixel_values': pixels, 'image_grid_thw': grid}, len(tokens), [view]

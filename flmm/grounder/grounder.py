@@ -5,9 +5,12 @@ from pathlib import Path
 
 import torch
 from mmengine.registry import DefaultScope
+from PIL import Image
+from torch import Tensor
 
 from flmm.config import mappings_in, read_config
 from flmm.datasets import RefCOCO2PNG, unlabelled_item
+from flmm.datasets.image_processor import ProcessedImage
 from flmm.features import cached_features_in
 from flmm.grounder.any_image import AnyImage, any_image
 from flmm.grounder.grounding import Grounding
@@ -122,10 +125,29 @@ class Grounder:
             processed = self.to_sample.image_processor.preprocess(picture, prompt=self.to_sample.prompt)
         except ValueError as error:
             raise ValueError(f'image {name!r}: {error}') from error
+        return self.read_processed(picture, processed, name=name)
+
+    @torch.no_grad()
+    def read_processed(
+        self,
+        image: Image.Image,
+        processed: ProcessedImage,
+        *,
+        name: str,
+        image_embedding: dict[str, Tensor] | None = None,
+    ) -> ReadImage:
+        """Read an image that is prepared for the LMM already.
+
+        Args:
+            image: as RGB.
+            processed: what the LMM reads of it, with the prompt of ``to_sample``.
+            name: what messages call it.
+            image_embedding: what SAM's encoder makes of the image, where that is known.
+        """
         # Any phrase will do: what is read ends before it.
-        sample = self.to_sample.lay_out(unlabelled_item(picture, ['x'], path=name), processed)
-        reading = self.model.read_image(sample.to(self.device))
-        return ReadImage(grounder=self, image=picture, name=name, processed=processed, reading=reading)
+        sample = self.to_sample.lay_out(unlabelled_item(image, ['x'], path=name), processed)
+        reading = self.model.read_image(sample.to(self.device), image_embedding=image_embedding)
+        return ReadImage(grounder=self, image=image, name=name, processed=processed, reading=reading)
 
     def __call__(self, image: AnyImage, phrases: Iterable[str]) -> Grounding:
         """Read an image and ground phrases in it: ``read(image).ground(phrases)``."""

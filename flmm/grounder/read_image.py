@@ -12,7 +12,9 @@ from torch import Tensor
 from flmm.datasets import unlabelled_item
 from flmm.datasets.image_processor import ProcessedImage
 from flmm.grounder.answer import Answer
+from flmm.grounder.closer import WHICH_OBJECT, CloserAnswer, Region, check_way, find_region, look_closer
 from flmm.grounder.grounding import Grounding, joined
+from flmm.grounder.region import Box, check_box
 from flmm.models.generation import generate
 from flmm.reading import ImageReading, Prefix
 from flmm.structures import GroundingSample
@@ -88,6 +90,57 @@ class ReadImage:
         processor = self.grounder.to_sample.image_processor
         prompt_ids = processor.with_prompt(self.processed, prompt=question).input_ids.to(self.grounder.device)
         return self.answer_to(question, prompt_ids=prompt_ids, max_new_tokens=max_new_tokens, **settings)
+
+    def chat_closer(
+        self,
+        question: str,
+        *,
+        about: str | None = None,
+        box: Box | None = None,
+        how: str = 'crop',
+        margin: float = 0.25,
+        min_side: int = 56,
+        scale: float | None = None,
+        which: str = WHICH_OBJECT,
+        **settings: Any,
+    ) -> CloserAnswer:
+        """Ask about a detail: find the object that the answer depends on, read its region at a finer scale, and ask.
+
+        This is F-LMM's visual chain of thought. Whether it helps is a matter of the LMM and of its training: see
+        docs/visual_chain_of_thought.md.
+
+        Args:
+            question: the user's words, as plain text.
+            about: words for the object, such as 'the small circle'. None lets the LMM say which it is.
+            box: the region itself in place of an object: left, top, right and bottom in whole px of the image, right
+                and bottom one past the last px.
+            how: what the LMM is shown. 'crop': the region alone, as an image. 'image_and_crop': both in one turn, the
+                image being kept from its first reading. 'layout': the image at a finer scale, by about as many tokens
+                as at first; those in the region cover single units, the others more, the farther away they are. The
+                latter two are for Qwen-VL models.
+            margin: what is added on each side of the mask's box, as a share of its longer side.
+            min_side: px that the region's sides have at least.
+            scale: how many times finer than at first the region is read, 2 by default; a crop stays within the bounds
+                of the processor. Qwen-VL models only: the others read images of any size at one size.
+            which: how the LMM is asked for the object, with ``{question}``.
+            **settings: what ``chat`` takes, for the answer.
+
+        Raises:
+            ValueError: a setting out of its range, or one that the LMM cannot read; ``about`` beside ``box``; a box
+                outside of the image; the LMM names no object; or nothing is found of it. There is no answer then.
+
+        >>> closer = grounder.read('photo.jpg').chat_closer('What does the sign say?', about='the small sign')
+        >>> closer.text, closer.region.box, closer.scale
+        ('Stop.', (310, 42, 366, 98), 2.0)
+        """
+        check_way(self, how=how, scale=scale)
+        if box is None:
+            region = find_region(self, question, about=about, which=which, margin=margin, min_side=min_side)
+        elif about is None:
+            region = Region(box=check_box(box, self.image))
+        else:
+            raise ValueError(f'about is {about!r} and box is {box!r}; give one of them')
+        return look_closer(self, question, region=region, how=how, scale=scale, **settings)
 
     def answer_to(self, question: str, *, prompt_ids: Tensor, prefix: Prefix | None = None, **settings: Any) -> Answer:
         """Let the LMM go on behind a conversation about the image.

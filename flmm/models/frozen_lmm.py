@@ -19,7 +19,7 @@ from flmm.models.grounding_model import GroundingModel
 from flmm.models.head_selection import choose_heads
 from flmm.models.lmm_loading import LMMWithoutWeights
 from flmm.models.phrase_pass import PhraseText, read_texts
-from flmm.models.prompt_pass import read_prompts
+from flmm.models.prompt_pass import read_further_image, read_prompts
 from flmm.reading import ImageReading, Prefix
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample, ImageView, distinct
@@ -152,12 +152,19 @@ class FrozenLMM(GroundingModel):
         return list(attentions), list(hidden_states)
 
     @torch.no_grad()
-    def read_image(self, sample: GroundingSample) -> ImageReading:
-        """Read image and prompt of a sample, so that samples of other phrases can carry that (``reading``)."""
+    def read_image(self, sample: GroundingSample, *, image_embedding: dict[str, Tensor] | None = None) -> ImageReading:
+        """Read image and prompt of a sample, so that samples of other phrases can carry that (``reading``).
+
+        Args:
+            sample: with the image.
+            image_embedding: what SAM's encoder makes of it, where that is known.
+        """
         self.check_sample(sample)
         with torch.autocast(device_type=sample.input_ids.device.type, enabled=False):
             (prefix,) = read_prompts(self, [sample], depth=self.depth)
-        return ImageReading(prefix=prefix, image_embedding=self.sam.encode_images([sample.image])[0])
+        if image_embedding is None:
+            (image_embedding,) = self.sam.encode_images([sample.image])
+        return ImageReading(prefix=prefix, image_embedding=image_embedding)
 
     @torch.no_grad()
     def image_prefix(self, sample: GroundingSample) -> Prefix:
@@ -175,6 +182,13 @@ class FrozenLMM(GroundingModel):
         with torch.autocast(device_type=sample.input_ids.device.type, enabled=False):
             (prefix,) = read_prompts(self, [sample.with_outputs(prompt_length=length)], depth=self.num_layers)
         return prefix
+
+    @torch.no_grad()
+    def further_image_prefix(self, prefix: Prefix, images: Sequence[GroundingSample], input_ids: Tensor) -> Prefix:
+        """Read one more image behind others, in the same turn; see :func:`read_further_image`."""
+        self.check_sample(images[-1])
+        with torch.autocast(device_type=input_ids.device.type, enabled=False):
+            return read_further_image(self, prefix, images, input_ids)
 
     def _chunks(self, lengths: list[int]) -> Iterator[list[int]]:
         """Split prompts into runs of at most ``MAX_FORWARD_TOKENS``, padding included, or of one.

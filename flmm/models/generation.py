@@ -1,11 +1,10 @@
 """The stock generate of transformers, behind an image that was read before."""
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from flmm.models.private_modules import private_module
 from flmm.reading import Prefix
@@ -31,12 +30,6 @@ def generate(lmm: PreTrainedModel, prefix: Prefix, input_ids: Tensor, **settings
     """
     if not settings.get('do_sample'):
         settings = {**settings, **GREEDY}
-    cache = DynamicCache(config=lmm.config.get_text_config())
-    for layer, state in enumerate(prefix.states):
-        if state is not None:  # the pass that follows changes it
-            cache.layers[layer] = copy.deepcopy(state)
-        else:
-            cache.update(prefix.keys[layer], prefix.values[layer], layer)
     own = private_module(lmm)
     own.model = private_module(lmm.model)
     if hasattr(own.model, 'rope_deltas'):  # Qwen: what to add to the place of a later token to get its position
@@ -46,7 +39,7 @@ def generate(lmm: PreTrainedModel, prefix: Prefix, input_ids: Tensor, **settings
         made = own.generate(
             input_ids=input_ids[None],
             attention_mask=torch.ones_like(input_ids)[None],
-            past_key_values=cache,
+            past_key_values=prefix.new_cache(lmm.config.get_text_config()),
             **settings,
         )
     return made[0, len(input_ids) :]

@@ -58,6 +58,41 @@ def read_prompts(model: 'FrozenLMM', samples: Sequence[GroundingSample], *, dept
     ]
 
 
+def read_further_image(
+    model: 'FrozenLMM', prefix: Prefix, images: Sequence[GroundingSample], input_ids: Tensor
+) -> Prefix:
+    """Go on behind images that were read before with one more of the same turn; those before it are not read again.
+
+    Args:
+        model: the LMM, and how its family reads images.
+        prefix: the beginning up to the end of the last image but one, as all layers see it.
+        images: a sample of each image by itself, in order.
+        input_ids: [S] long, the sequence with the placeholders of all images, which begins as ``prefix``.
+
+    Returns:
+        The beginning up to the end of the last image.
+    """
+    length = int((input_ids == model.lmm.config.image_token_id).nonzero().max()) + 1
+    start = len(prefix.input_ids)
+    text = {
+        'input_ids': input_ids[None, : length + 1],
+        'attention_mask': torch.ones_like(input_ids[None, : length + 1]),
+    }
+    inputs = model.text_inputs(list(images), text)
+    features = model.image_features([images[-1]])
+    cache = private_module(model.lmm.model)(
+        input_ids=ids[:, start:length],
+        mm_encoder_outputs={'image': model.image_outputs(list(features))},
+        past_key_values=prefix.new_cache(model.lmm.config.get_text_config()),
+        use_cache=True,
+        **{name: value[..., start:length] for name, value in inputs.items()},
+    ).past_key_values
+    following = int(inputs['position_ids'][..., 0, length].flatten()[0]) if 'position_ids' in inputs else length
+    return _prefix_from_cache(
+        cache, row=0, input_ids=input_ids[:length], next_position=following, num_layers=len(prefix.keys)
+    )
+
+
 def _padded_prompts(samples: Sequence[GroundingSample], *, image_token_id: int) -> dict[str, Tensor]:
     """Pad the prompts on the right, each with one more token: that of a text behind it, for its position."""
     token = int(image_token_id == 0)  # any but that of images

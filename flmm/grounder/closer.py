@@ -1,0 +1,199 @@
+"""A visual chain of thought: a question, the object that its answer depends on, a closer look at it, the answer.
+
+F-LMM ("Grounding Frozen Large Multimodal Models", CVPR 2025) shows this as a use of its masks: the LMM names the
+object, its words are grounded, and the crop around the mask is shown to it. The layout is this package's addition.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from flmm.datasets import QwenImageProcessorWrapper, unlabelled_item
+from flmm.datasets.image_processor import ProcessedImage
+from flmm.grounder.answer import Answer, AnySpan
+from flmm.grounder.grounding import Grounding
+from flmm.grounder.region import Box, in_whole_image, region_around
+from flmm.reading import ImageReading
+
+if TYPE_CHECKING:
+    from flmm.grounder.read_image import ReadImage
+
+WAYS = ('crop', 'image_and_crop', 'layout')
+WHICH_OBJECT = 'Which object must be seen to answer this? {question}'
+"""What the LMM is asked first where nobody says which object matters."""
+DEFAULT_SCALE = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """A part of an image that was read, and why it is looked at.
+
+    Args:
+        box: left, top, right and bottom in px of the image; right and bottom are one past the last px.
+        about: the words for the object in it; None where the box was given.
+        found: where the object is, by the first reading; None where the box was given.
+        asked: the LMM's answer to which object matters; None where that was given.
+    """
+
+    box: Box
+    about: str | None = None
+    found: Grounding | None = None
+    asked: Answer | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloserAnswer:
+    """What the LMM says with a region of the image before it at a finer scale.
+
+    Args:
+        answer: the answer, behind what it was based on. ``answer.read`` is the reading that its words are grounded in:
+            of the crop, of the image, or of the image by the layout.
+        how: 'crop', 'image_and_crop' or 'layout'.
+        image: the whole image, as RGB.
+        region: what was looked at.
+        scale: how many times finer than in the first reading a px of the region was read, as it came out: units are
+            whole, and a processor has bounds.
+        num_image_tokens: how many image tokens stand before the answer.
+    """
+
+    answer: Answer
+    how: str
+    image: Image.Image
+    region: Region
+    scale: float
+    num_image_tokens: int
+
+    @property
+    def text(self) -> str:
+        """The answer without marks."""
+        return self.answer.text
+
+    def ground(self, spans: Iterable[AnySpan] | None = None) -> Grounding:
+        """Find parts of the answer: masks and boxes in the whole image, also where they are found in a crop.
+
+        Arguments and errors are those of :meth:`flmm.grounder.Answer.ground`.
+        """
+        found = self.answer.ground(spans)
+        return in_whole_image(found, box=self.region.box, image=self.image) if self.how == 'crop' else found
+
+
+def check_way(read: 'ReadImage', *, how: str, scale: float | None) -> None:
+    """Refuse what the LMM cannot read, before anything is read.
+
+    Raises:
+        ValueError: naming the setting and what can be read.
+    """
+    if how not in WAYS:
+        raise ValueError(f'how is {how!r}, expected one of {", ".join(WAYS)}')
+    if scale is not None and not 0 < scale < math.inf:
+        raise ValueError(f'scale is {scale}, expected a factor above 0, such as 2')
+    is_qwen = isinstance(read.grounder.to_sample.image_processor, QwenImageProcessorWrapper)
+    if not is_qwen and (how != 'crop' or scale is not None):
+        raise ValueError(
+            f'how is {how!r} and scale is {scale}, but two images in a chat, layouts and sizes are for Qwen-VL models, '
+            f"not for a {type(read.grounder.model.lmm).__name__}; take how='crop' and leave scale out"
+        )
+
+
+def find_region(
+    read: 'ReadImage', question: str, *, about: str | None, which: str, margin: float, min_side: int
+) -> Region:
+    """Find what the answer to a question depends on, and the region around it.
+
+    Args:
+        read: the image.
+        question: what is to be answered.
+        about: words for the object; None asks the LMM, and takes what it marks in its answer, or else the first noun
+            phrase.
+        which: how the LMM is asked, with ``{question}``.
+        margin: see :func:`flmm.grounder.region.region_around`.
+        min_side: see there.
+
+    Raises:
+        ValueError: a ``which`` without question; the LMM names nothing; or the mask is empty, also where the model
+            judges that the object is not there.
+    """
+    asked = None
+    if about is not None:
+        found = read.ground([about])
+    else:
+        if '{question}' not in which:
+            raise ValueError(f"which is {which!r}, expected text with '{{question}}' in it")
+        asked = read.chat(which.replace('{question}', question))
+        spans = asked.marked or asked.noun_phrases().spans
+        if not spans:
+            raise ValueError(f'the LMM names no object for {question!r}, it says {asked.text!r}; name one by about')
+        found = asked.ground(spans[:1])
+        (about,) = found.phrases
+    (mask,) = found.masks
+    if not mask.any():
+        raise ValueError(
+            f'nothing was found of {about!r} in image {read.name!r}, so there is no region to look at; name another '
+            'object by about, or ask without a closer look (chat)'
+        )
+    box = region_around(mask, margin=margin, min_side=min_side)
+    return Region(box=box, about=about, found=found, asked=asked)
+
+
+def look_closer(
+    read: 'ReadImage', question: str, *, region: Region, how: str, scale: float | None, **settings: Any
+) -> CloserAnswer:
+    """Answer a question with a region read at a finer scale; see :meth:`flmm.grounder.ReadImage.chat_closer`."""
+    grounder = read.grounder
+    processor, prompt = grounder.to_sample.image_processor, grounder.to_sample.prompt
+    is_qwen = isinstance(processor, QwenImageProcessorWrapper)
+    scale = DEFAULT_SCALE if scale is None else scale
+    # The area in px at which the whole image, if it were read as finely, would be read.
+    num_pixels = scale**2 * math.prod(read.processed.views[-1].meta_data['image_shape'].values())
+    if how == 'layout':
+        num_tokens = len(read.processed.views[-1].columns)
+        found = processor.read_region(read.image, box=region.box, num_pixels=round(num_pixels), num_tokens=num_tokens)
+        processed = processor.lay_out(*found, prompt=prompt)
+        closer = grounder.read_processed(
+            read.image, processed, name=read.name, image_embedding=read.reading.image_embedding
+        )
+        answer = closer.chat(question, **settings)
+    else:
+        crop = read.image.crop(region.box)
+        if is_qwen:
+            share = crop.width * crop.height / (read.image.width * read.image.height)
+            area = min(max(round(num_pixels * share), processor.size['shortest_edge']), processor.size['longest_edge'])
+            processed = processor.lay_out(*processor.read_image(crop, num_pixels=area), prompt=prompt)
+        else:
+            processed = processor.preprocess(crop, prompt=prompt)
+        name = f'{read.name}, {region.box}'
+        if how == 'crop':
+            answer = grounder.read_processed(crop, processed, name=name).chat(question, **settings)
+        else:
+            answer = _chat_about_both(read, crop, processed, question, name=name, **settings)
+    return CloserAnswer(
+        answer=answer,
+        how=how,
+        image=read.image,
+        region=region,
+        scale=math.sqrt(_pixels_per_pixel(processed) / _pixels_per_pixel(read.processed)),
+        num_image_tokens=int((answer.prompt_ids == processor.image_token_id).sum()),
+    )
+
+
+def _chat_about_both(
+    read: 'ReadImage', crop: Image.Image, processed: ProcessedImage, question: str, *, name: str, **settings: Any
+) -> Answer:
+    """Show the image, which is not read again, and the crop, and ask."""
+    grounder = read.grounder
+    images = [read.processed, processed]
+    input_ids = grounder.to_sample.image_processor.several_images_ids(images, prompt=question).to(grounder.device)
+    read_so_far = read.image_prefix
+    ImageReading(prefix=read_so_far, image_embedding={}).check_begins(input_ids, image=read.name)
+    sample = grounder.to_sample.lay_out(unlabelled_item(crop, ['x'], path=name), processed).to(grounder.device)
+    prefix = grounder.model.further_image_prefix(read_so_far, [read.sample(['x']), sample], input_ids)
+    return read.answer_to(question, prompt_ids=input_ids, prefix=prefix, **settings)
+
+
+def _pixels_per_pixel(processed: ProcessedImage) -> float:
+    """How many px the LMM reads for a px of the image, by area."""
+    frames = processed.views[-1].meta_data
+    return math.prod(frames['image_shape'].values()) / math.prod(frames['original_shape'].values())

@@ -1,0 +1,97 @@
+"""The region of an image around what was found there, and what was found in a region brought back to the image."""
+
+import math
+from dataclasses import replace
+
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from flmm.geometry import masks_to_boxes
+from flmm.grounder.grounding import Grounding
+from flmm.mask_logits import MaskLogits
+
+Box = tuple[int, int, int, int]
+
+
+def region_around(mask: Tensor, *, margin: float, min_side: int) -> Box:
+    """Return the box of a mask with a margin, within the image.
+
+    Args:
+        mask: [IH, IW] bool, not empty.
+        margin: what is added on each side, as a share of the longer side of the mask's box.
+        min_side: px that both sides have at least, as far as the image has them.
+
+    Returns:
+        Left, top, right and bottom in px; right and bottom are one past the last px.
+
+    Raises:
+        ValueError: a negative margin, a ``min_side`` below 1, or an empty mask.
+    """
+    if not 0 <= margin < math.inf:
+        raise ValueError(f'margin is {margin}, expected a share of the longer side, 0 or more')
+    if min_side < 1:
+        raise ValueError(f'min_side is {min_side}, expected 1 px or more')
+    if not mask.any():
+        raise ValueError('the mask is empty, so nothing says where the region is')
+    left, top, right, bottom = map(int, masks_to_boxes(mask[None])[0].tolist())
+    added = margin * max(right + 1 - left, bottom + 1 - top)
+    (left, right), (top, bottom) = (
+        _widened(start - added, stop + 1 + added, side=side, least=min_side)
+        for start, stop, side in ((left, right, mask.shape[1]), (top, bottom, mask.shape[0]))
+    )
+    return left, top, right, bottom
+
+
+def _widened(start: float, stop: float, *, side: int, least: int) -> tuple[int, int]:
+    """Widen an interval to whole px and to ``least`` of them, on both sides alike where 0..side has room for that."""
+    first, end = math.floor(start), math.ceil(stop)
+    missing = max(least - (end - first), 0)
+    first, end = max(first - missing // 2, 0), min(end + missing - missing // 2, side)
+    if end - first < least:  # at a border: what is missing lies on the other side
+        first, end = (0, min(least, side)) if first == 0 else (max(side - least, 0), side)
+    return first, end
+
+
+def check_box(box: Box, image: Image.Image) -> Box:
+    """Return a box as four integers.
+
+    Raises:
+        ValueError: it is no box of whole px within the image.
+    """
+    numbers = tuple(int(number) for number in box)
+    if len(numbers) != 4 or numbers != tuple(box):
+        raise ValueError(f'box is {box!r}, expected left, top, right and bottom in whole px')
+    left, top, right, bottom = numbers
+    if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
+        raise ValueError(
+            f'box is {box!r}, expected 0 <= left < right <= {image.width} and 0 <= top < bottom <= {image.height}, '
+            'the width and height of the image'
+        )
+    return numbers
+
+
+def in_whole_image(found: Grounding, *, box: Box, image: Image.Image) -> Grounding:
+    """Bring what was found in a crop to the image that it was cut out of: there is nothing outside of the crop.
+
+    Args:
+        found: in the crop, whose px are the image's.
+        box: the crop, in px of the image.
+        image: the image.
+    """
+    return replace(
+        found,
+        image=image,
+        coarse=_pasted(found.coarse, box=box, image=image),
+        refined=_pasted(found.refined, box=box, image=image),
+    )
+
+
+def _pasted(logits: MaskLogits, *, box: Box, image: Image.Image) -> MaskLogits:
+    left, top, right, bottom = box
+    sides = (left, image.width - right, top, image.height - bottom)
+    return MaskLogits(
+        small=logits.small,
+        image_size=(image.height, image.width),
+        to_image=lambda small: F.pad(logits.to_image(small), sides, value=-math.inf),
+    )
