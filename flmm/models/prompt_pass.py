@@ -74,11 +74,8 @@ def read_further_image(
     """
     length = int((input_ids == model.lmm.config.image_token_id).nonzero().max()) + 1
     start = len(prefix.input_ids)
-    text = {
-        'input_ids': input_ids[None, : length + 1],
-        'attention_mask': torch.ones_like(input_ids[None, : length + 1]),
-    }
-    inputs = model.text_inputs(list(images), text)
+    ids = input_ids[None, : length + 1]  # with the token behind the image, for its position
+    inputs = model.text_inputs(list(images), {'input_ids': ids, 'attention_mask': torch.ones_like(ids)})
     features = model.image_features([images[-1]])
     cache = private_module(model.lmm.model)(
         input_ids=ids[:, start:length],

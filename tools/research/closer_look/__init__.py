@@ -1,0 +1,1 @@
+"""The measurement of tools/research/visual_chain_of_thought.py."""

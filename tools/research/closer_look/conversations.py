@@ -1,4 +1,4 @@
-"""Conversations to fine-tune the demo LMM on, drawn on the fly: so it answers questions, and does what it did before."""
+"""Conversations to fine-tune the demo LMM on: it learns to answer questions, and keeps what it could do before."""
 
 from dataclasses import replace
 
@@ -15,9 +15,9 @@ from flmm.finetune import ChatCollator, Conversation
 from flmm.grounder.closer import WHICH_OBJECT
 from flmm.shapes import DIFFICULTY
 
-SIDES = (224, 280, 336, 448)
+SIDES = (224, 224, 224, 280, 336, 448)
 """Sides in px of the largest square that a batch is read at."""
-SHARES = {'locate': 0.3, 'image': 0.3, 'crop': 0.15, 'image_and_crop': 0.25}
+SHARES = {'locate': 0.1, 'image': 0.45, 'crop': 0.2, 'image_and_crop': 0.25}
 """What a conversation shows: what the LMM was pre-trained on, or a scene, the region of a shape, or both."""
 MAX_TURNS = 4
 
