@@ -3,13 +3,11 @@
 Letters: P tokens of the prefix, L layers run, K key heads, D head dim.
 """
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -53,20 +51,6 @@ class Prefix:
             states=self.states,
             next_position=self.next_position - (len(self.input_ids) - length),  # text counts on by one
         )
-
-    def new_cache(self, config: Any) -> DynamicCache:
-        """Return a cache of transformers that a later pass may fill on.
-
-        Args:
-            config: of the language model.
-        """
-        cache = DynamicCache(config=config)
-        for layer, state in enumerate(self.states):
-            if state is not None:  # the pass that follows changes it
-                cache.layers[layer] = copy.deepcopy(state)
-            else:
-                cache.update(self.keys[layer], self.values[layer], layer)
-        return cache
 
     @property
     def num_bytes(self) -> int:

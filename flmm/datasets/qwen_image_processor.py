@@ -117,7 +117,7 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
 
         Args:
             image: as RGB.
-            num_pixels: read it at about this area in px instead of between the bounds of the settings.
+            num_pixels: read it by the whole units next to this area in px, whatever the bounds of the settings.
 
         Returns:
             ``pixel_values`` ([4 N, 6 * P * P] float32, the 2x2 patches of each token, P the checkpoint's patch size)
@@ -127,8 +127,8 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
             ValueError: an aspect ratio over 200 (smart_resize).
         """
         drawn = {'alpha': random.uniform(*self.alpha_range)} if self.draws_alpha else {}
-        size = self.size if num_pixels is None else {'shortest_edge': num_pixels, 'longest_edge': num_pixels}
-        read = self.image_processor(images=image, size=size, return_tensors='pt', **drawn)
+        resized, size = (image, self.size) if num_pixels is None else self._to_units(image, num_pixels)
+        read = self.image_processor(images=resized, size=size, return_tensors='pt', **drawn)
         return self._with_view(image, read['pixel_values'], read['image_grid_thw'], read['image_layout'])
 
     def read_region(
@@ -139,7 +139,7 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
         Args:
             image: as RGB.
             box: left, top, right and bottom of the region in px of the image.
-            num_pixels: about the area in px at which the whole image is read.
+            num_pixels: the area in px next to which the whole image is read.
             num_tokens: how many tokens to read it by, or as many as the region needs (:func:`flmm.apt.region_layout`).
 
         Returns:
@@ -148,10 +148,8 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
         Raises:
             ValueError: an aspect ratio over 200 (smart_resize).
         """
-        size = {'shortest_edge': num_pixels, 'longest_edge': num_pixels}
-        read = self.image_processor(
-            images=image, size=size, return_tensors='pt', patch_selection_method='none', alpha=1.0
-        )
+        resized, size = self._to_units(image, num_pixels)
+        read = self.image_processor(images=resized, size=size, return_tensors='pt', patch_selection_method='none')
         grid = read['image_grid_thw']
         h, w = (grid[0, 1:] // self.image_processor.merge_size).tolist()
         left, top, right, bottom = box
@@ -162,6 +160,16 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
         layout = region_layout((h, w), rows=rows, columns=columns, num_tokens=num_tokens)
         pixels = patches_of_layout(read['pixel_values'], layout, merge_size=self.image_processor.merge_size)
         return self._with_view(image, pixels, grid, layout.tokens)
+
+    def _to_units(self, image: Image.Image, num_pixels: int) -> tuple[Image.Image, dict[str, int]]:
+        """Resize to the nearest whole units, where smart_resize, told the size, would round both sides one way."""
+        unit = self.image_processor.patch_size * self.image_processor.merge_size
+        factor = math.sqrt(num_pixels / (image.width * image.height)) / unit
+        width, height = (max(round(side * factor), 1) * unit for side in image.size)
+        return (
+            image.resize((width, height), Image.Resampling.BICUBIC),
+            {'shortest_edge': width * height, 'longest_edge': width * height},
+        )
 
     def _with_view(
         self, image: Image.Image, pixels: Tensor, grid: Tensor, tokens: Tensor

@@ -7,6 +7,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from flmm.models.private_modules import private_module
+from flmm.models.prompt_pass import cache_of
 from flmm.reading import Prefix
 
 GREEDY = {'do_sample': False, 'temperature': None, 'top_p': None, 'top_k': None}
@@ -39,7 +40,7 @@ def generate(lmm: PreTrainedModel, prefix: Prefix, input_ids: Tensor, **settings
         made = own.generate(
             input_ids=input_ids[None],
             attention_mask=torch.ones_like(input_ids)[None],
-            past_key_values=prefix.new_cache(lmm.config.get_text_config()),
+            past_key_values=cache_of(prefix, lmm.config.get_text_config()),
             **settings,
         )
     return made[0, len(input_ids) :]

@@ -1,7 +1,8 @@
 """The first pass through the LMM: images and prompts, whose keys and values are kept."""
 
+import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -80,7 +81,7 @@ def read_further_image(
     cache = private_module(model.lmm.model)(
         input_ids=ids[:, start:length],
         mm_encoder_outputs={'image': model.image_outputs(list(features))},
-        past_key_values=prefix.new_cache(model.lmm.config.get_text_config()),
+        past_key_values=cache_of(prefix, model.lmm.config.get_text_config()),
         use_cache=True,
         **{name: value[..., start:length] for name, value in inputs.items()},
     ).past_key_values
@@ -100,6 +101,22 @@ def _padded_prompts(samples: Sequence[GroundingSample], *, image_token_id: int) 
         'input_ids': input_ids,
         'attention_mask': (torch.arange(input_ids.shape[1], device=input_ids.device) < lengths[:, None]).long(),
     }
+
+
+def cache_of(prefix: Prefix, config: Any) -> DynamicCache:
+    """Return a cache of transformers for a pass that goes on behind a prefix, which stays as it is.
+
+    Args:
+        prefix: as all layers see it.
+        config: of the language model.
+    """
+    cache = DynamicCache(config=config)
+    for layer, state in enumerate(prefix.states):
+        if state is not None:  # the pass that follows changes it
+            cache.layers[layer] = copy.deepcopy(state)
+        else:
+            cache.update(prefix.keys[layer], prefix.values[layer], layer)
+    return cache
 
 
 def _prefix_from_cache(

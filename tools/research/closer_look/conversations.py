@@ -19,6 +19,8 @@ SIDES = (224, 224, 224, 280, 336, 448)
 """Sides in px of the largest square that a batch is read at."""
 SHARES = {'locate': 0.1, 'image': 0.45, 'crop': 0.2, 'image_and_crop': 0.25}
 """What a conversation shows: what the LMM was pre-trained on, or a scene, the region of a shape, or both."""
+WRONG_CROPS = 0.25
+"""Share of the crops beside their scene that may show another shape than the question is about."""
 MAX_TURNS = 4
 
 
@@ -60,9 +62,11 @@ class QuestionConversations(Dataset):
             noise=float(rng.uniform(0, 3)),
         )
         scene = draw_scene(rng, config)
-        index = scene.questions[0].index
-        questions = scene.questions if shown == 'image' else [q for q in scene.questions if q.index == index]
-        crop = _crop(scene, index, rng)
+        shape = scene.questions[0].index
+        questions = scene.questions if shown == 'image' else [q for q in scene.questions if q.index == shape]
+        if shown == 'image_and_crop' and rng.random() < WRONG_CROPS:
+            shape = int(rng.integers(len(scene.scene.shapes)))
+        crop = _crop(scene, shape, rng)
         images = {'image': [scene.image], 'crop': [crop], 'image_and_crop': [scene.image, crop]}[shown]
         return Conversation(
             messages=_messages(questions[:MAX_TURNS], rng, num_images=len(images), which=shown == 'image'),

@@ -14,7 +14,7 @@ DEMO_LMM = 'assets/demo_lmm'
 BATCH_SIZE = 16
 
 
-def finetune(output: Path, *, steps: int, seed: int, lr: float = 1e-3) -> None:
+def finetune(output: Path, *, steps: int, seed: int, lr: float = 1.5e-3) -> None:
     """Fine-tune all of the demo LMM and write a checkpoint for ``from_pretrained``.
 
     Args:

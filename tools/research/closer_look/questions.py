@@ -11,10 +11,12 @@ from flmm.shapes.expressions import referable_shapes
 
 SIDE = 448
 """Height and width of the small shapes' scenes in px."""
+PLAIN_SIDE = SIDE // 2
+"""At this height and width they are read: 64 tokens."""
 SMALL = replace(
     DIFFICULTY['medium'], side_range=(SIDE, SIDE), size_range=(0.07, 0.14), num_shapes=(3, 6), max_overlap=0.0
 )
-"""Shapes of 31 to 63 px. Read at half the side, as the plain reading does, 16 to 31 px: one or two units of 28 px."""
+"""Shapes of 31 to 63 px. In the plain reading, 16 to 31 px: one or two units of 28 px."""
 ORDINARY = replace(DIFFICULTY['medium'], side_range=(224, SIDE), max_overlap=0.0)
 """The scenes that the demo LMM has learnt from."""
 TEMPLATES = {'kind': 'What kind of shape is {about}?', 'colour': 'What colour is {about}?'}

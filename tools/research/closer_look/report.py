@@ -1,0 +1,111 @@
+"""What the answers come to."""
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from closer_look.conditions import REGIONS, conditions
+
+Z = 1.96
+Rows = list[list[str]]
+
+
+def wilson_interval(hits: int, number: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share, 0 to 1 (Wilson, 1927)."""
+    share, spread = hits / number, Z**2 / number
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z / (1 + spread) * math.sqrt(share * (1 - share) / number + spread / (4 * number))
+    return middle - half, middle + half
+
+
+def accuracy_rows(files: Sequence[Path]) -> Rows:
+    """How many answers are right, by condition, against the plain reading of the same questions."""
+    questions = load(files)
+    header = ['percent right', 'tokens', 'ms', 'kind', 'colour', 'both', '95 % interval', 'gained', 'lost']
+    rows = [header]
+    for name, condition in conditions().items():
+        right = [_is_right(question, name) for question in questions]
+        plain = [_is_right(question, 'plain') for question in questions]
+        low, high = wilson_interval(sum(right), len(right))
+        by_topic = [
+            _percent([hit for hit, question in zip(right, questions, strict=True) if question['topic'] == topic])
+            for topic in ('kind', 'colour')
+        ]
+        pairs = list(zip(right, plain, strict=True))
+        rows.append(
+            [
+                condition.label,
+                f'{_mean(questions, name, "tokens"):.0f}',
+                f'{1000 * _mean(questions, name, "seconds"):.0f}',
+                *by_topic,
+                _percent(right),
+                f'{100 * low:.1f} to {100 * high:.1f}',
+                _percent([hit and not before for hit, before in pairs]),
+                _percent([before and not hit for hit, before in pairs]),
+            ]
+        )
+    return rows
+
+
+def finetuning_rows(files: Sequence[Path]) -> Rows:
+    """Answers that are right, kind and colour, of each fine-tuned LMM by itself."""
+    folders = list(dict.fromkeys(file.parent for file in files))
+    rows = [['percent right', *(folder.name.replace('_', ' ') for folder in folders)]]
+    found = [load([file for file in files if file.parent == folder]) for folder in folders]
+    for name, condition in conditions().items():
+        rows.append([condition.label, *(_percent([_is_right(question, name) for question in each]) for each in found)])
+    return rows
+
+
+def region_rows(files: Sequence[Path]) -> Rows:
+    """How much of the shape the regions hold, and how the answers go with it."""
+    questions = load(files)
+    rows = [['image and crop', 'holds the shape', 'holds none of it', 'right where it holds it', 'right elsewhere']]
+    for region, label in REGIONS.items():
+        said = [(question, question['said'][f'image_and_crop_{region}']) for question in questions]
+        holds = [answer['covered'] >= 0.9 for _, answer in said]
+        right = [answer['said'] == question['answer'] for question, answer in said]
+        rows.append(
+            [
+                label,
+                _percent(holds),
+                _percent([answer['covered'] == 0 for _, answer in said]),
+                _percent([hit for hit, held in zip(right, holds, strict=True) if held]),
+                _percent([hit for hit, held in zip(right, holds, strict=True) if not held]),
+            ]
+        )
+    return rows
+
+
+def write_report(files: Sequence[Path], path: Path) -> str:
+    """Write all tables, for a document; returns them."""
+    makers: list[Callable[[Sequence[Path]], Rows]] = [accuracy_rows, finetuning_rows, region_rows]
+    text = '\n'.join(_markdown(make(files)) for make in makers)
+    path.write_text(text, encoding='utf-8')
+    return text
+
+
+def load(files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Read the questions of several files."""
+    return [question for file in files for question in json.loads(file.read_text(encoding='utf-8'))]
+
+
+def _is_right(question: dict[str, Any], name: str) -> bool:
+    return question['said'][name]['said'] == question['answer']
+
+
+def _mean(questions: list[dict[str, Any]], name: str, key: str) -> float:
+    return statistics.mean(question['said'][name][key] for question in questions)
+
+
+def _percent(flags: list[bool]) -> str:
+    return f'{100 * sum(flags) / len(flags):.1f}' if flags else ''
+
+
+def _markdown(rows: Rows) -> str:
+    header, *others = rows
+    rule = ['---', *['---:'] * (len(header) - 1)]
+    return ''.join(f'| {" | ".join(row)} |\n' for row in (header, rule, *others))
