@@ -1,9 +1,10 @@
 """Masks for phrases of any image: read it once, ask often."""
 
 from flmm.grounder.answer import Answer
-from flmm.grounder.closer import CloserAnswer, Region
+from flmm.grounder.closer import CloserAnswer
 from flmm.grounder.grounder import Grounder
 from flmm.grounder.grounding import Grounding
 from flmm.grounder.read_image import AttentionMaps, ReadImage
+from flmm.grounder.region import Region
 
 __all__ = ['Answer', 'AttentionMaps', 'CloserAnswer', 'Grounder', 'Grounding', 'ReadImage', 'Region']

@@ -12,9 +12,9 @@ from torch import Tensor
 from flmm.datasets import unlabelled_item
 from flmm.datasets.image_processor import ProcessedImage
 from flmm.grounder.answer import Answer
-from flmm.grounder.closer import WHICH_OBJECT, CloserAnswer, Region, check_way, find_region, look_closer
+from flmm.grounder.closer import CloserAnswer, check_way, look_closer
 from flmm.grounder.grounding import Grounding, joined
-from flmm.grounder.region import Box, check_box
+from flmm.grounder.region import WHICH_OBJECT, Box, Region, check_box, find_region
 from flmm.models.generation import generate
 from flmm.reading import ImageReading, Prefix
 from flmm.structures import GroundingSample

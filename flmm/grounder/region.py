@@ -1,17 +1,81 @@
-"""The region of an image around what was found there, and what was found in a region brought back to the image."""
+"""The region of an image that an answer depends on, and masks found in a region brought back to the image."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from flmm.geometry import masks_to_boxes
+from flmm.grounder.answer import Answer
 from flmm.grounder.grounding import Grounding
 from flmm.mask_logits import MaskLogits
 
+if TYPE_CHECKING:
+    from flmm.grounder.read_image import ReadImage
+
 Box = tuple[int, int, int, int]
+WHICH_OBJECT = 'Which object must be seen to answer this? {question}'
+"""What the LMM is asked first where nobody says which object matters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """A part of an image that was read, and why it is looked at.
+
+    Args:
+        box: left, top, right and bottom in px of the image; right and bottom are one past the last px.
+        about: the words for the object in it; None where the box was given.
+        found: where the object is, by the first reading; None where the box was given.
+        asked: the LMM's answer to which object matters; None where that was given.
+    """
+
+    box: Box
+    about: str | None = None
+    found: Grounding | None = None
+    asked: Answer | None = None
+
+
+def find_region(
+    read: 'ReadImage', question: str, *, about: str | None, which: str, margin: float, min_side: int
+) -> Region:
+    """Find what the answer to a question depends on, and the region around it.
+
+    Args:
+        read: the image.
+        question: what is to be answered.
+        about: words for the object; None asks the LMM, and takes what it marks in its answer, or else the first noun
+            phrase.
+        which: how the LMM is asked, with ``{question}``.
+        margin: see :func:`region_around`.
+        min_side: see there.
+
+    Raises:
+        ValueError: a ``which`` without question; the LMM names nothing; or the mask is empty, also where the model
+            judges that the object is not there.
+    """
+    asked = None
+    if about is not None:
+        found = read.ground([about])
+    else:
+        if '{question}' not in which:
+            raise ValueError(f"which is {which!r}, expected text with '{{question}}' in it")
+        asked = read.chat(which.replace('{question}', question))
+        spans = asked.marked or asked.noun_phrases().spans
+        if not spans:
+            raise ValueError(f'the LMM names no object for {question!r}, it says {asked.text!r}; name one by about')
+        found = asked.ground(spans[:1])
+        (about,) = found.phrases
+    (mask,) = found.masks
+    if not mask.any():
+        raise ValueError(
+            f'nothing was found of {about!r} in image {read.name!r}, so there is no region to look at; name another '
+            'object by about, or ask without a closer look (chat)'
+        )
+    box = region_around(mask, margin=margin, min_side=min_side)
+    return Region(box=box, about=about, found=found, asked=asked)
 
 
 def region_around(mask: Tensor, *, margin: float, min_side: int) -> Box:

@@ -13,8 +13,8 @@ from tiny_models import FAMILIES
 
 from flmm import Grounder
 from flmm.datasets import RefCOCO2PNG
-from flmm.grounder.closer import WAYS, WHICH_OBJECT
-from flmm.grounder.region import check_box, in_whole_image, region_around
+from flmm.grounder.closer import WAYS
+from flmm.grounder.region import WHICH_OBJECT, check_box, in_whole_image, region_around
 
 BOX = (40, 30, 96, 100)
 SETTINGS = {'min_pixels': 56 * 56, 'max_pixels': 168 * 168}

@@ -29,6 +29,7 @@ from flmm.apt.patch_selection import PatchSelection
 from flmm.apt.patch_tokenizer import PatchTokenizer
 from flmm.datasets import QwenImageProcessorWrapper
 from flmm.geometry import FrameMetaData, frame_meta_data, image_to_processed
+from flmm.qwen.layout_patches import patches_of_layout
 from flmm.structures import GroundingSample
 
 MERGE_SIZE, UNIT_PIXELS = 2, 28
@@ -145,30 +146,8 @@ def budget_layout(importance: Tensor, alpha: float, *, max_token_size: int = 4) 
 
 def prune(sample: GroundingSample, layout: TokenLayout) -> GroundingSample:
     """Give a dense sample the tokens of ``layout``: what the image processor makes of the image with that layout."""
-    pixels = pixel_rows(sample.lmm_inputs['pixel_values'], layout)
+    pixels = patches_of_layout(sample.lmm_inputs['pixel_values'], layout, merge_size=MERGE_SIZE)
     return _with_layout(sample, layout, lmm_inputs={**sample.lmm_inputs, 'pixel_values': pixels})
-
-
-def pixel_rows(dense_rows: Tensor, layout: TokenLayout) -> Tensor:
-    """Bring the patches of a dense grid to a layout: [4 h w, 1176] -> [4 T, 1176]."""
-    h, w = layout.grid_size
-    patch = UNIT_PIXELS // MERGE_SIZE
-    # Rows come unit by unit, the 2x2 patches of a unit row by row; a row is 3 channels x 2 equal frames x 14 x 14.
-    patches = dense_rows.reshape(h, w, MERGE_SIZE, MERGE_SIZE, 3, 2, patch, patch)
-    patches = patches[..., 0, :, :]  # [h, w, 2, 2, 3, 14, 14]: the first of the two frames
-    image = patches.permute(4, 0, 2, 5, 1, 3, 6).reshape(3, h * UNIT_PIXELS, w * UNIT_PIXELS)  # [3, H, W]
-    rows = dense_rows.new_empty(len(layout), MERGE_SIZE**2, dense_rows.shape[1])
-    for size in SIZES:
-        members = layout.tokens[:, 2] == size
-        top, left = (layout.tokens[members, :2] // size).unbind(1)
-        small = F.avg_pool2d(image, size)
-        # The last units of the grid may not fill a unit of this size.
-        small = small[:, : h // size * UNIT_PIXELS, : w // size * UNIT_PIXELS]
-        units = small.reshape(3, h // size, MERGE_SIZE, patch, w // size, MERGE_SIZE, patch)
-        units = units.permute(1, 4, 2, 5, 0, 3, 6)  # [h // s, w // s, 2, 2, 3, 14, 14]
-        tokens = units[top, left].unsqueeze(4).expand(-1, -1, -1, -1, 2, -1, -1)  # [tokens, 2, 2, 3, 2, 14, 14]
-        rows[members] = tokens.reshape(len(top), MERGE_SIZE**2, dense_rows.shape[1])
-    return rows.flatten(0, 1)
 
 
 def _with_layout(

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from closer_look.questions import ORDINARY, SIDE, AskedScene, Question, draw_scene
 from flmm.finetune import ChatCollator, Conversation
-from flmm.grounder.closer import WHICH_OBJECT
+from flmm.grounder.region import WHICH_OBJECT
 from flmm.shapes import DIFFICULTY
 
 SIDES = (224, 224, 224, 280, 336, 448)
