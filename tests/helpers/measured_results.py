@@ -6,6 +6,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from closer_look.conditions import conditions
+from closer_look.report import write_report
+
 SETS = [f'shapes_{split}_{way}_sentence' for split in ('val', 'testA', 'testB') for way in ('first', 'every')]
 CONTROL = ['untrained_lmm_val_first_sentence', 'untrained_lmm_val_every_sentence', 'training_free_3_val_first_sentence']
 JUDGED = [name.replace('shapes', 'existence') for name in SETS]
@@ -85,6 +88,27 @@ def write_results(root: Path) -> None:
     prompts = ('true box', 'jittered box', 'coarse mask', 'coarse mask and its box', 'coarse')
     sam = {level: {prompt: figure(level, prompt) for prompt in prompts} for level in ('easy', 'medium', 'hard')}
     write_json(work / 'demo_weights/sam.json', sam)
+    write_closer_looks(work / 'visual_chain_of_thought')
+
+
+def write_closer_looks(folder: Path) -> None:
+    """Answers as tools/research/visual_chain_of_thought.py notes them, and its tables of them."""
+    files = [folder / f'finetuning_{seed}' / 'answers_0.json' for seed in (0, 1, 2)]
+    for file in files:
+        questions = []
+        for number in range(20):
+            said = {
+                name: {
+                    'said': 'star' if figure(file.parent.name, number, name) > 40 else None,
+                    'tokens': 64,
+                    'seconds': figure(name, number) / 1000,
+                    'covered': figure(name, number, 'covered') / 100,
+                }
+                for name in conditions()
+            }
+            questions.append({'topic': ('kind', 'colour')[number % 2], 'about': 'it', 'answer': 'star', 'said': said})
+        write_json(file, questions)
+    write_report(files, folder)
 
 
 def write_statistics(work: Path) -> None:

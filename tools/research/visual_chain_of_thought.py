@@ -4,7 +4,7 @@
 
 For each of --finetunings: the demo LMM is fine-tuned on questions, the demo's mask head is trained over it, and both
 are asked one question about each scene in every way, for each of --scene-seeds. All of it lies in the work dir; what is
-there already is not made again. Tables become table.md. docs/visual_chain_of_thought.md says what is compared.
+there already is not made again. Tables become tables.md. docs/visual_chain_of_thought.md says what is compared.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def main() -> None:
             results.append(folder / f'answers_{scene_seed}.json')
             measure(grounder, results[-1], num_scenes=scenes, seed=scene_seed)
             print(f'{results[-1]} is there', flush=True)
-    print(write_report(results, args.work_dir / 'table.md'), end='')
+    print(write_report(results, args.work_dir), end='')
 
 
 if __name__ == '__main__':

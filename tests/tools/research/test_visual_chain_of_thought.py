@@ -7,7 +7,7 @@ import pytest
 from closer_look.conditions import conditions, random_box
 from closer_look.conversations import QuestionConversations
 from closer_look.questions import ORDINARY, PLAIN_SIDE, SIDE, SMALL, draw_scene
-from closer_look.report import accuracy_rows, region_rows, wilson_interval
+from closer_look.report import region_rows, way_rows, wilson_interval
 from tiny_refcoco import REPOSITORY, run_tool
 
 
@@ -79,7 +79,7 @@ def test_figures_of_given_answers(tmp_path):
     ]
     file = tmp_path / 'answers_0.json'
     file.write_text(json.dumps(found))
-    rows = {row[0]: row[1:] for row in accuracy_rows([file])}
+    rows = {row[0]: row[1:] for row in way_rows([file])}
     assert rows['plain, 224 px'] == ['64', '100', '50.0', '50.0', '50.0', '15.0 to 85.0', '0.0', '0.0']
     assert rows['crop, true region'] == ['10', '500', '100.0', '0.0', '50.0', '15.0 to 85.0', '25.0', '25.0']
     assert region_rows([file])[1] == ['true region', '25.0', '50.0', '100.0', '33.3']
@@ -99,7 +99,7 @@ def test_the_whole_of_it_short(tmp_path, monkeypatch, capsys):
     assert all(each['said']['plain_448']['tokens'] == 256 for each in found)
     assert all(62 <= each['said']['layout_true']['tokens'] <= 64 for each in found)
     assert all(each['said']['image_and_crop_true']['covered'] == 1 for each in found)
-    tables = (tmp_path / 'table.md').read_text()
+    tables = (tmp_path / 'tables.md').read_text()
     assert tables in capsys.readouterr().out
     changed = file.stat().st_mtime_ns
     run_tool(*command)

@@ -21,7 +21,7 @@ def wilson_interval(hits: int, number: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def accuracy_rows(files: Sequence[Path]) -> Rows:
+def way_rows(files: Sequence[Path]) -> Rows:
     """How many answers are right, by condition, against the plain reading of the same questions."""
     questions = load(files)
     header = ['percent right', 'tokens', 'ms', 'kind', 'colour', 'both', '95 % interval', 'gained', 'lost']
@@ -80,11 +80,19 @@ def region_rows(files: Sequence[Path]) -> Rows:
     return rows
 
 
-def write_report(files: Sequence[Path], path: Path) -> str:
-    """Write all tables, for a document; returns them."""
-    makers: list[Callable[[Sequence[Path]], Rows]] = [accuracy_rows, finetuning_rows, region_rows]
-    text = '\n'.join(_markdown(make(files)) for make in makers)
-    path.write_text(text, encoding='utf-8')
+TABLES: dict[str, Callable[[Sequence[Path]], Rows]] = {
+    'ways': way_rows,
+    'finetunings': finetuning_rows,
+    'regions': region_rows,
+}
+
+
+def write_report(files: Sequence[Path], folder: Path) -> str:
+    """Write all tables: ``tables.json``, their cells by name, and ``tables.md``, which is returned."""
+    found = {name: make(files) for name, make in TABLES.items()}
+    (folder / 'tables.json').write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
+    text = '\n'.join(map(_markdown, found.values()))
+    (folder / 'tables.md').write_text(text, encoding='utf-8')
     return text
 
 
