@@ -108,6 +108,8 @@ def write_closer_looks(folder: Path) -> None:
             }
             questions.append({'topic': ('kind', 'colour')[number % 2], 'about': 'it', 'answer': 'star', 'said': said})
         write_json(file, questions)
+        asked = [{'topic': topic, 'answer': 'star', 'said': 'star'} for topic in ('kind', 'colour')]
+        write_json(file.parent / 'ordinary.json', asked)
     write_report(files, folder)
 
 

@@ -42,7 +42,7 @@ def main() -> None:
     import torch
     from closer_look.finetuning import finetune
     from closer_look.masks import train_masks
-    from closer_look.measure import measure
+    from closer_look.measure import measure, measure_ordinary
     from closer_look.report import write_report
 
     from flmm import Grounder
@@ -57,6 +57,7 @@ def main() -> None:
         if not (folder / 'masks' / 'epoch_1.pth').exists():
             train_masks(folder / 'lmm', folder / 'masks', num_images=images, seed=seed)
         grounder = Grounder.from_config(folder / 'masks' / 'grounder.py', checkpoint=folder / 'masks' / 'epoch_1.pth')
+        measure_ordinary(grounder, folder / 'ordinary.json', num_scenes=scenes)
         for scene_seed in args.scene_seeds:
             results.append(folder / f'answers_{scene_seed}.json')
             measure(grounder, results[-1], num_scenes=scenes, seed=scene_seed)

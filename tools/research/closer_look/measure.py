@@ -1,6 +1,7 @@
 """Ask all questions in all ways, and note what came of each."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from closer_look.conditions import MARGIN, MAX_NEW_TOKENS, MIN_SIDE, Condition, conditions, random_box
-from closer_look.questions import SMALL, AskedScene, Question, draw_scene
+from closer_look.questions import ORDINARY, SMALL, AskedScene, Question, draw_scene
 from flmm.grounder import CloserAnswer, Grounder, ReadImage
 from flmm.grounder.region import region_around
 
@@ -48,10 +49,30 @@ def measure(grounder: Grounder, file: Path, *, num_scenes: int, seed: int) -> No
     file.write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
 
 
-def read_at(grounder: Grounder, scene: AskedScene, side: int) -> ReadImage:
-    """Read a scene by about ``side`` x ``side`` px."""
+def measure_ordinary(grounder: Grounder, file: Path, *, num_scenes: int) -> None:
+    """Ask one question about each scene of the sizes that the demo LMM has learnt from, read as they are.
+
+    Nothing happens where ``file`` exists.
+    """
+    if file.exists():
+        return
+    found = []
+    for index in range(num_scenes):
+        scene = draw_scene(np.random.default_rng([EVALUATION_SEED, index]), ORDINARY)
+        question = scene.questions[0]
+        width, height = scene.image.size
+        read = read_at(grounder, scene, math.sqrt(width * height))
+        said = read.chat(question.text, max_new_tokens=MAX_NEW_TOKENS).text
+        found.append({'topic': question.topic, 'answer': question.answer, 'said': said})
+    file.write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
+
+
+def read_at(grounder: Grounder, scene: AskedScene, side: float) -> ReadImage:
+    """Read a scene by an area of ``side`` x ``side`` px, to whole units."""
     processor, to_sample = grounder.to_sample.image_processor, grounder.to_sample
-    processed = processor.lay_out(*processor.read_image(scene.image, num_pixels=side**2), prompt=to_sample.prompt)
+    processed = processor.lay_out(
+        *processor.read_image(scene.image, num_pixels=round(side**2)), prompt=to_sample.prompt
+    )
     return grounder.read_processed(scene.image, processed, name='scene')
 
 

@@ -51,9 +51,15 @@ def way_rows(files: Sequence[Path]) -> Rows:
 
 
 def finetuning_rows(files: Sequence[Path]) -> Rows:
-    """Answers that are right, kind and colour, of each fine-tuned LMM by itself."""
+    """Answers that are right, of each fine-tuned LMM by itself; before all, those about shapes of ordinary sizes."""
     folders = list(dict.fromkeys(file.parent for file in files))
     rows = [['percent right', *(folder.name.replace('_', ' ') for folder in folders)]]
+    ordinary = [load([folder / 'ordinary.json']) for folder in folders]
+    for topic in ('kind', 'colour'):
+        cells = [
+            _percent([each['said'] == each['answer'] for each in found if each['topic'] == topic]) for found in ordinary
+        ]
+        rows.append([f'*ordinary sizes*, {topic}', *cells])
     found = [load([file for file in files if file.parent == folder]) for folder in folders]
     for name, condition in conditions().items():
         rows.append([condition.label, *(_percent([_is_right(question, name) for question in each]) for each in found)])
