@@ -93,24 +93,23 @@ def write_results(root: Path) -> None:
 
 def write_closer_looks(folder: Path) -> None:
     """Answers as tools/research/visual_chain_of_thought.py notes them, and its tables of them."""
-    files = [folder / f'finetuning_{seed}' / 'answers_0.json' for seed in (0, 1, 2)]
-    for file in files:
-        questions = []
-        for number in range(20):
-            said = {
-                name: {
-                    'said': 'star' if figure(file.parent.name, number, name) > 40 else None,
-                    'tokens': 64,
-                    'seconds': figure(name, number) / 1000,
-                    'covered': figure(name, number, 'covered') / 100,
-                }
-                for name in conditions()
+    file = folder / 'finetuning_0' / 'answers_0.json'
+    questions = []
+    for number in range(20):
+        said = {
+            name: {
+                'said': 'star' if figure(number, name) > 40 else None,
+                'tokens': 64,
+                'seconds': figure(name, number) / 1000,
+                'covered': figure(name, number, 'covered') / 100,
             }
-            questions.append({'topic': ('kind', 'colour')[number % 2], 'about': 'it', 'answer': 'star', 'said': said})
-        write_json(file, questions)
-        asked = [{'topic': topic, 'answer': 'star', 'said': 'star'} for topic in ('kind', 'colour')]
-        write_json(file.parent / 'ordinary.json', asked)
-    write_report(files, folder)
+            for name in conditions()
+        }
+        questions.append({'topic': ('kind', 'colour')[number % 2], 'about': 'it', 'answer': 'star', 'said': said})
+    write_json(file, questions)
+    asked = [{'topic': topic, 'answer': 'star', 'said': 'star'} for topic in ('kind', 'colour')]
+    write_json(file.parent / 'skills.json', {'ordinary': asked, 'named': asked})
+    write_report([file], folder)
 
 
 def write_statistics(work: Path) -> None:

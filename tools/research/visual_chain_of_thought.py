@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--finetunings', nargs='+', type=int, default=[0, 1, 2], metavar='SEED')
+    parser.add_argument('--finetunings', nargs='+', type=int, default=[0], metavar='SEED')
     parser.add_argument('--scene-seeds', nargs='+', type=int, default=[0, 1, 2], metavar='SEED')
     parser.add_argument('--scenes', type=int, default=300, help='of each seed')
     parser.add_argument('--steps', type=int, default=600, help='of fine-tuning, 16 conversations each')
@@ -42,7 +42,7 @@ def main() -> None:
     import torch
     from closer_look.finetuning import finetune
     from closer_look.masks import train_masks
-    from closer_look.measure import measure, measure_ordinary
+    from closer_look.measure import measure, measure_skills
     from closer_look.report import write_report
 
     from flmm import Grounder
@@ -57,7 +57,7 @@ def main() -> None:
         if not (folder / 'masks' / 'epoch_1.pth').exists():
             train_masks(folder / 'lmm', folder / 'masks', num_images=images, seed=seed)
         grounder = Grounder.from_config(folder / 'masks' / 'grounder.py', checkpoint=folder / 'masks' / 'epoch_1.pth')
-        measure_ordinary(grounder, folder / 'ordinary.json', num_scenes=scenes)
+        measure_skills(grounder, folder / 'skills.json', num_scenes=scenes)
         for scene_seed in args.scene_seeds:
             results.append(folder / f'answers_{scene_seed}.json')
             measure(grounder, results[-1], num_scenes=scenes, seed=scene_seed)

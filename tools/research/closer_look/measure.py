@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from closer_look.conditions import MARGIN, MAX_NEW_TOKENS, MIN_SIDE, Condition, conditions, random_box
-from closer_look.questions import ORDINARY, SMALL, AskedScene, Question, draw_scene
+from closer_look.questions import ORDINARY, PLAIN_SIDE, SMALL, AskedScene, Question, draw_scene
 from flmm.grounder import CloserAnswer, Grounder, ReadImage
-from flmm.grounder.region import region_around
+from flmm.grounder.region import WHICH_OBJECT, region_around
 
 EVALUATION_SEED = 1_000_003
 """Scenes of the measurement are of this seed; those of all training are of small ones."""
@@ -49,21 +49,27 @@ def measure(grounder: Grounder, file: Path, *, num_scenes: int, seed: int) -> No
     file.write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
 
 
-def measure_ordinary(grounder: Grounder, file: Path, *, num_scenes: int) -> None:
-    """Ask one question about each scene of the sizes that the demo LMM has learnt from, read as they are.
+def measure_skills(grounder: Grounder, file: Path, *, num_scenes: int) -> None:
+    """Ask what the fine-tuned LMM should know, and write what was said; nothing happens where ``file`` exists.
 
-    Nothing happens where ``file`` exists.
+    ``ordinary`` has one question about each scene of the sizes that the demo LMM has learnt from, read as they are.
+    ``named`` has the object that the LMM names for one question about each scene of small shapes, read plainly.
     """
     if file.exists():
         return
-    found = []
+    found: dict[str, list[dict[str, str]]] = {'ordinary': [], 'named': []}
     for index in range(num_scenes):
         scene = draw_scene(np.random.default_rng([EVALUATION_SEED, index]), ORDINARY)
         question = scene.questions[0]
-        width, height = scene.image.size
-        read = read_at(grounder, scene, math.sqrt(width * height))
+        read = read_at(grounder, scene, math.sqrt(scene.image.width * scene.image.height))
         said = read.chat(question.text, max_new_tokens=MAX_NEW_TOKENS).text
-        found.append({'topic': question.topic, 'answer': question.answer, 'said': said})
+        found['ordinary'].append({'topic': question.topic, 'answer': question.answer, 'said': said})
+
+        scene = draw_scene(np.random.default_rng([EVALUATION_SEED, 0, index]), SMALL)
+        question = scene.questions[0]
+        asked = WHICH_OBJECT.format(question=question.text)
+        said = read_at(grounder, scene, PLAIN_SIDE).chat(asked, max_new_tokens=MAX_NEW_TOKENS).text
+        found['named'].append({'topic': question.topic, 'answer': question.about, 'said': said})
     file.write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
 
 

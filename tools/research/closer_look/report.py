@@ -10,6 +10,8 @@ from typing import Any
 from closer_look.conditions import REGIONS, conditions
 
 Z = 1.96
+TOPICS = {'kind': ('kind',), 'colour': ('colour',), 'both': ('kind', 'colour')}
+SKILLS = {'ordinary': 'shapes of ordinary sizes', 'named': 'names the object that matters'}
 Rows = list[list[str]]
 
 
@@ -24,15 +26,15 @@ def wilson_interval(hits: int, number: int) -> tuple[float, float]:
 def way_rows(files: Sequence[Path]) -> Rows:
     """How many answers are right, by condition, against the plain reading of the same questions."""
     questions = load(files)
-    header = ['percent right', 'tokens', 'ms', 'kind', 'colour', 'both', '95 % interval', 'gained', 'lost']
-    rows = [header]
+    rows = [['percent right', 'tokens', 'ms', *TOPICS, '95 % interval', 'gained', 'lost']]
     for name, condition in conditions().items():
         right = [_is_right(question, name) for question in questions]
         plain = [_is_right(question, 'plain') for question in questions]
         low, high = wilson_interval(sum(right), len(right))
-        by_topic = [
-            _percent([hit for hit, question in zip(right, questions, strict=True) if question['topic'] == topic])
-            for topic in ('kind', 'colour')
+        topics = [question['topic'] for question in questions]
+        cells = [
+            _percent([hit for hit, topic in zip(right, topics, strict=True) if topic in wanted])
+            for wanted in TOPICS.values()
         ]
         pairs = list(zip(right, plain, strict=True))
         rows.append(
@@ -40,8 +42,7 @@ def way_rows(files: Sequence[Path]) -> Rows:
                 condition.label,
                 f'{_mean(questions, name, "tokens"):.0f}',
                 f'{1000 * _mean(questions, name, "seconds"):.0f}',
-                *by_topic,
-                _percent(right),
+                *cells,
                 f'{100 * low:.1f} to {100 * high:.1f}',
                 _percent([hit and not before for hit, before in pairs]),
                 _percent([before and not hit for hit, before in pairs]),
@@ -50,19 +51,15 @@ def way_rows(files: Sequence[Path]) -> Rows:
     return rows
 
 
-def finetuning_rows(files: Sequence[Path]) -> Rows:
-    """Answers that are right, of each fine-tuned LMM by itself; before all, those about shapes of ordinary sizes."""
-    folders = list(dict.fromkeys(file.parent for file in files))
-    rows = [['percent right', *(folder.name.replace('_', ' ') for folder in folders)]]
-    ordinary = [load([folder / 'ordinary.json']) for folder in folders]
-    for topic in ('kind', 'colour'):
-        cells = [
-            _percent([each['said'] == each['answer'] for each in found if each['topic'] == topic]) for found in ordinary
-        ]
-        rows.append([f'*ordinary sizes*, {topic}', *cells])
-    found = [load([file for file in files if file.parent == folder]) for folder in folders]
-    for name, condition in conditions().items():
-        rows.append([condition.label, *(_percent([_is_right(question, name) for question in each]) for each in found)])
+def skill_rows(files: Sequence[Path]) -> Rows:
+    """What each fine-tuned LMM knows: shapes of ordinary sizes, and which object matters."""
+    rows = [['percent right', *TOPICS]]
+    for folder in dict.fromkeys(file.parent for file in files):
+        skills = json.loads((folder / 'skills.json').read_text(encoding='utf-8'))
+        for skill, label in SKILLS.items():
+            right = [(asked['topic'], asked['said'] == asked['answer']) for asked in skills[skill]]
+            cells = [_percent([hit for topic, hit in right if topic in topics]) for topics in TOPICS.values()]
+            rows.append([f'{label}, {folder.name.replace("_", " ")}', *cells])
     return rows
 
 
@@ -88,7 +85,7 @@ def region_rows(files: Sequence[Path]) -> Rows:
 
 TABLES: dict[str, Callable[[Sequence[Path]], Rows]] = {
     'ways': way_rows,
-    'finetunings': finetuning_rows,
+    'skills': skill_rows,
     'regions': region_rows,
 }
 

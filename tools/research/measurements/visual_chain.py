@@ -16,11 +16,11 @@ def rows(root: Path, *, name: str) -> list[list[str]]:
 MEASUREMENTS = (
     Measurement(
         name='visual_chain',
-        minutes=90,
+        minutes=45,
         commands=(Command(text='python tools/research/visual_chain_of_thought.py', writes=(TABLES,)),),
         tables={
             'ways': Table(rows=partial(rows, name='ways'), tolerance=6.0, times=('ms',)),
-            'finetunings': Table(rows=partial(rows, name='finetunings'), tolerance=10.0),
+            'skills': Table(rows=partial(rows, name='skills'), tolerance=10.0),
             'regions': Table(rows=partial(rows, name='regions'), tolerance=10.0),
         },
     ),
