@@ -101,7 +101,7 @@ def write_closer_looks(folder: Path) -> None:
                 'said': 'star' if figure(number, name) > 40 else None,
                 'tokens': 64,
                 'seconds': figure(name, number) / 1000,
-                'covered': figure(name, number, 'covered') / 100,
+                'covered': 1.0 if name.endswith('_true') else figure(name, number, 'covered') / 100,
             }
             for name in conditions()
         }
