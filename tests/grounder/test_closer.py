@@ -1,4 +1,4 @@
-"""A closer look at a region: its geometry, the three readings against the stock and adaptive models, and its errors."""
+"""A closer look at a region: the three readings against the stock and adaptive models, the object, and the errors."""
 
 import math
 
@@ -14,7 +14,7 @@ from tiny_models import FAMILIES
 from flmm import Grounder
 from flmm.datasets import RefCOCO2PNG
 from flmm.grounder.closer import WAYS
-from flmm.grounder.region import WHICH_OBJECT, check_box, in_whole_image, region_around
+from flmm.grounder.region import WHICH_OBJECT, in_whole_image, region_around
 
 BOX = (40, 30, 96, 100)
 SETTINGS = {'min_pixels': 56 * 56, 'max_pixels': 168 * 168}
@@ -40,61 +40,7 @@ def read_image(family='qwen2_5_vl', image=None, **settings):
     return Grounder(model=build_grounder(family), to_sample=to_sample).read(image or photo())
 
 
-# The region
-
-
-@pytest.mark.parametrize(
-    ('inside', 'margin', 'min_side', 'expected'),
-    [
-        ((20, 30, 40, 60), 0.0, 1, (20, 30, 40, 60)),
-        ((20, 30, 40, 60), 0.1, 1, (17, 27, 43, 63)),  # a tenth of 30 px on each side
-        ((20, 30, 40, 60), 0.05, 1, (18, 28, 42, 62)),  # 1.5 px, to whole px
-        ((20, 30, 40, 60), 0.0, 40, (10, 25, 50, 65)),
-        ((20, 30, 41, 60), 0.0, 40, (11, 25, 51, 65)),  # 19 px are missing: 9 and 10
-        ((0, 30, 20, 60), 0.0, 40, (0, 25, 40, 65)),  # at the left border all of it lies on the right
-        ((70, 50, 80, 70), 0.0, 40, (40, 30, 80, 70)),  # and at the right and lower ones on the other side
-        ((70, 40, 80, 60), 1.0, 1, (50, 20, 80, 70)),  # cut at the right and at the bottom
-        ((5, 5, 6, 6), 0.0, 1000, (0, 0, 80, 70)),
-    ],
-)
-def test_the_region_is_the_box_with_a_margin_within_the_image(inside, margin, min_side, expected):
-    left, top, right, bottom = inside
-    mask = torch.zeros(70, 80, dtype=torch.bool)
-    mask[top, left], mask[bottom - 1, right - 1] = True, True
-    assert region_around(mask, margin=margin, min_side=min_side) == expected
-
-
-@pytest.mark.parametrize('seed', range(40))
-def test_any_region_holds_its_mask_and_has_its_size(seed):
-    rng = np.random.default_rng(seed)
-    height, width = rng.integers(5, 90, size=2)
-    mask = torch.from_numpy(rng.random((height, width)) < 0.02)
-    mask[rng.integers(height), rng.integers(width)] = True
-    margin, min_side = float(rng.uniform(0, 1)), int(rng.integers(1, 60))
-    left, top, right, bottom = region_around(mask, margin=margin, min_side=min_side)
-    assert 0 <= left < right <= width
-    assert 0 <= top < bottom <= height
-    assert mask[top:bottom, left:right].sum() == mask.sum()
-    assert right - left >= min(min_side, width)
-    assert bottom - top >= min(min_side, height)
-    rows, columns = mask.any(dim=1).nonzero(), mask.any(dim=0).nonzero()
-    longer = float(max(rows.max() - rows.min(), columns.max() - columns.min()) + 1)
-    assert left == 0 or columns.min() - left >= math.floor(margin * longer)
-    assert bottom == height or bottom - 1 - rows.max() >= math.floor(margin * longer)
-
-
-@pytest.mark.parametrize(
-    ('settings', 'message'),
-    [
-        ({'margin': -0.1}, r'margin is -0\.1, expected a share of the longer side, 0 or more'),
-        ({'margin': math.nan}, 'margin is nan'),
-        ({'min_side': 0}, 'min_side is 0, expected 1 px or more'),
-        ({'mask': torch.zeros(4, 4, dtype=torch.bool)}, 'the mask is empty'),
-    ],
-)
-def test_a_region_that_cannot_be(settings, message):
-    with pytest.raises(ValueError, match=message):
-        region_around(**{'mask': torch.ones(4, 4, dtype=torch.bool), 'margin': 0.0, 'min_side': 1} | settings)
+# The readings
 
 
 def test_masks_of_a_crop_lie_where_the_crop_was():
@@ -111,9 +57,6 @@ def test_masks_of_a_crop_lie_where_the_crop_was():
     assert torch.equal(pasted.coarse_masks, coarse)
     assert torch.equal(pasted.boxes, found.boxes + torch.tensor([40, 30, 40, 30]))
     assert (pasted.phrases, pasted.image) == (found.phrases, image)
-
-
-# The readings
 
 
 def test_a_crop_is_read_as_an_image_of_its_own():
@@ -209,6 +152,15 @@ def test_a_layout_is_fine_in_the_region_and_has_about_as_many_tokens_as_at_first
     assert scale == 1.0 or sizes.max() > 1
     # SAM's encoder does not run again: it sees the same image.
     assert closer.answer.read.reading.image_embedding is read.reading.image_embedding
+
+
+def test_a_pruned_reading_has_a_layout_of_as_many_tokens():
+    read = read_image(image=photo((448, 448)), patch_selection_method='budget', alpha=0.5)
+    closer = read.chat_closer('What?', box=(100, 150, 160, 200), how='layout', max_new_tokens=1)
+    assert len(read.processed.views[0].columns) == 18
+    # 12 x 12 units: nine tokens of 4x4, of which the region (rows 4 and 5, columns 2 to 4) touches two; of their parts of
+    # 2x2 it touches two again. Four splits add three tokens each: 21, more than the 18 at first.
+    assert closer.num_image_tokens == 21
 
 
 def crop_pixels(read, scale):
@@ -313,7 +265,3 @@ def test_a_template_of_one_image_has_no_second():
     read = read_image(prompt_template=template)
     with pytest.raises(ValueError, match='has a prompt_template, which shows one image, not 2; leave'):
         read.chat_closer('What?', box=BOX, how='image_and_crop')
-
-
-def test_a_box_may_be_of_any_whole_numbers():
-    assert check_box(np.array([1, 2, 3, 4]), photo()) == (1, 2, 3, 4)
