@@ -158,8 +158,8 @@ def test_a_pruned_reading_has_a_layout_of_as_many_tokens():
     read = read_image(image=photo((448, 448)), patch_selection_method='budget', alpha=0.5)
     closer = read.chat_closer('What?', box=(100, 150, 160, 200), how='layout', max_new_tokens=1)
     assert len(read.processed.views[0].columns) == 18
-    # 12 x 12 units: nine tokens of 4x4, of which the region (rows 4 and 5, columns 2 to 4) touches two; of their parts of
-    # 2x2 it touches two again. Four splits add three tokens each: 21, more than the 18 at first.
+    # 12 x 12 units: nine tokens of 4x4, of which the region (rows 4 and 5, columns 2 to 4) touches two, and of their
+    # parts of 2x2 two again. Four splits add three tokens each: 21, more than the 18 at first.
     assert closer.num_image_tokens == 21
 
 
