@@ -24,8 +24,10 @@ from flmm.reading import ImageReading, Prefix
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample, ImageView, distinct
 
-MAX_FORWARD_TOKENS = 16_384
-"""So many tokens of images and prompts, padding included, go through the LMM together, or one prompt."""
+MAX_FORWARD_TOKENS = 4_096
+"""So many tokens of images and prompts, padding included, go through the LMM together, or one prompt. Their keys and
+values are in memory until their phrases are read: 2 GB of them in LLaVA-1.5-7B, whose heads share none.
+"""
 
 
 class FrozenLMM(GroundingModel):
