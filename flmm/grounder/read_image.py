@@ -75,6 +75,7 @@ class ReadImage:
         judged = found[0].existence is not None
         return Grounding(
             image=self.image,
+            name=self.name,
             phrases=phrases,
             coarse=MaskLogits.cat([sample.coarse for sample in found]),
             refined=MaskLogits.cat([sample.refined for sample in found]),
