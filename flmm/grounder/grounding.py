@@ -76,9 +76,9 @@ class Grounding:
     def boxes(self) -> Tensor:
         """[M, 4] float, XYXY in px, around each refined mask; zeros where it is empty.
 
-        These are edges, as ``torchvision.ops.box_iou``, ``box_convert`` and ``PIL.Image.crop`` take them: (x2, y2) is one
-        past the last pixel of the mask, so that a mask of one pixel has a box of area 1.
-        ``torchvision.ops.masks_to_boxes`` gives the last pixel itself, which is one less.
+        These are edges, as ``torchvision.ops.box_iou`` and ``PIL.Image.crop`` take them: (x2, y2) is one past the last
+        pixel of the mask, and the box of a single pixel has area 1. ``torchvision.ops.masks_to_boxes`` gives the last
+        pixel itself, one less.
         """
         found = []
         for masks in self.mask_chunks():
@@ -105,11 +105,11 @@ class Grounding:
         """Return all of it but the image, JSON-ready.
 
         Returns:
-            ``image``, its name; ``width`` and ``height`` in px; and ``phrases``, a dict for each: ``phrase``; ``score``;
-            ``existence`` and ``exists``, None where the model does not judge that; and under COCO's names
-            ``segmentation``, the mask as in :meth:`to_rle`, ``bbox``, [x, y, width, height] in px, and ``area`` in px.
-            A phrase that is not there has None for these three. That is the verdict ``exists``, or without one a mask
-            of no pixel. A phrase judged to be there whose mask has no pixel has a ``bbox`` of None alone.
+            ``image``, its name; ``width`` and ``height`` in px; and ``phrases``, a dict for each with ``phrase``,
+            ``score``, ``existence`` and ``exists`` (None where the model does not judge that), and under COCO's names
+            ``area`` in px, ``bbox`` [x, y, width, height] in px, and ``segmentation``, the mask as in :meth:`to_rle`.
+            These three are None for a phrase that is not there: by the verdict ``exists``, or where there is none, by a
+            mask of no pixel. Where the verdict is that it is there, a mask of no pixel has no ``bbox`` alone.
         """
         return {
             'image': self.name,
@@ -121,8 +121,8 @@ class Grounding:
     def save_png(self, folder: str | os.PathLike, *, overwrite: bool = False) -> list[Path]:
         """Write each refined mask as a black and white PNG of one bit a pixel, in the size of the image.
 
-        Each phrase has a file of its own, since masks may overlap. Files are called by number and phrase, such as
-        '0_the red circle.png'. A phrase that is not there has a black one.
+        Each phrase has a file of its own, since masks may overlap. Its name has the number that :meth:`overlay` shows,
+        and the phrase, such as '1_the red circle.png'. A phrase that is not there has a black one.
 
         Args:
             folder: where to write; it is made where it does not exist.

@@ -42,8 +42,7 @@ class _PreparedImages(Dataset):
         try:
             prepared = prepare_image(job.image, to_sample=self.to_sample, name=job.name)
         except ValueError as error:
-            # Handed back, since a loader would hide the message behind its own.
-            prepared = error if isinstance(job.image, (str, os.PathLike)) else ValueError(f'{job.name}: {error}')
+            prepared = error  # handed back, since a loader would hide the message in one of its own
         return job._replace(image=None), prepared  # the pixels need not travel back
 
 
@@ -56,7 +55,7 @@ def ground_many(
     progress: bool,
     on_error: str,
 ) -> Iterator[tuple[str, Grounding | ValueError]]:
-    """Do what :meth:`flmm.grounder.Grounder.ground_many` says; settings are checked at once, not with the first image."""
+    """Do what :meth:`flmm.grounder.Grounder.ground_many` says. Settings are checked at once, not at the first image."""
     if on_error not in ON_ERROR:
         raise ValueError(f'on_error is {on_error!r}, expected one of {ON_ERROR}')
     if isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 0:

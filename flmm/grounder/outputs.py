@@ -50,12 +50,12 @@ def save_masks(found: 'Grounding', folder: str | os.PathLike, *, overwrite: bool
     earlier = mask_files(folder)
     if earlier and not overwrite:
         raise ValueError(
-            f'folder {str(folder)!r} has masks already, such as {earlier[0].name!r}; choose another, or set overwrite=True'
+            f'folder {str(folder)!r} has masks already, such as {earlier[0].name!r}; choose another, or set overwrite'
         )
     for path in earlier:
         path.unlink()
-    digits = len(str(len(found) - 1))  # so that names are in the order of the phrases
-    paths = [folder / f'{index:0{digits}}_{file_name(phrase)}.png' for index, phrase in enumerate(found.phrases)]
+    digits = len(str(len(found)))  # so that names are in the order of the phrases
+    paths = [folder / f'{number:0{digits}}_{file_name(text)}.png' for number, text in enumerate(found.phrases, 1)]
     masks = (mask for chunk in found.mask_chunks() for mask in chunk)
     for path, mask in zip(paths, masks, strict=True):
         Image.fromarray(mask.cpu().numpy()).save(path)  # Pillow makes bool arrays one bit deep

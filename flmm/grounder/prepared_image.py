@@ -1,5 +1,6 @@
 """An image as far as it comes without the model."""
 
+import os
 from dataclasses import dataclass
 
 from PIL import Image
@@ -35,8 +36,13 @@ def prepare_image(image: AnyImage, *, to_sample: RefCOCO2PNG, name: str | None =
     Raises:
         ValueError: an image of another kind, or one that the processor refuses.
     """
-    picture, found_name = any_image(image)
-    name = found_name if name is None else name
+    try:
+        picture, own_name = any_image(image)
+    except ValueError as error:
+        if name is None or isinstance(image, (str, os.PathLike)):  # whose message has the path
+            raise
+        raise ValueError(f'{name}: {error}') from error
+    name = own_name if name is None else name
     try:
         processed = to_sample.image_processor.preprocess(picture, prompt=to_sample.prompt)
     except ValueError as error:

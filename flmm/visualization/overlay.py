@@ -150,7 +150,8 @@ def _with_legend(pixels: np.ndarray, rows: list[LegendRow]) -> Image.Image:
         write(left, middle, text)
         if index < MAX_ROWS:
             write_number(1.5 * letter, middle, rows[index])
-            write(right, middle, '' if rows[index].colour else 'not there', ha='right')
+            if rows[index].colour is None:
+                write(right, middle, 'not there', ha='right')
         y += row_height
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
