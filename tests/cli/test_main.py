@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 from tiny_refcoco import REPOSITORY
@@ -22,10 +21,8 @@ def test_what_needs_no_model_waits_for_nothing(arguments):
         'import sys\nfrom flmm.cli.main import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n'
         f'print("imported:", *({HEAVY} & set(sys.modules)))'
     )
-    start = time.perf_counter()
     found = subprocess.run([sys.executable, '-c', code, *arguments], check=True, capture_output=True, text=True)
     assert found.stdout.splitlines()[-1] == 'imported:'
-    assert time.perf_counter() - start < 10  # half a second where the machine is not busy; torch takes several
 
 
 def test_help_names_the_commands(capsys):
