@@ -136,5 +136,6 @@ def _write(found: 'Grounding', files: OutputFiles, args: argparse.Namespace) -> 
             cells = [f'score {row["score"]:.2f}', f'{share:.1%}', str(row['bbox'] or 'no pixel')]
         rows.append([f'  {number}', printable(row['phrase']), *cells])
     places = [files.json, files.masks, *([] if args.no_overlay else [files.overlay])]
-    lines = [f'{found.name} ({width}x{height} px)', align_rows(rows, num_left=5), f'  {", ".join(map(str, places))}']
+    title = f'{found.name} ({width}x{height} px)'
+    lines = [printable(title), align_rows(rows, num_left=5), printable(f'  {", ".join(map(str, places))}')]
     tqdm.write(for_terminal('\n'.join(lines)))  # above the bar, where there is one

@@ -89,7 +89,7 @@ def test_the_legend_has_every_phrase(written):
     heights = {text: y for y, text in legend}
     assert [text for y, text in legend if y == heights['the star']] == ['the star', '3', 'not there']
     assert [text for y, text in legend if y == heights[long]] == [long, '2']
-    assert all(0 < y for y, _ in legend)
+    assert all(y > 0 for y, _ in legend)
 
 
 def test_without_a_verdict_an_empty_mask_says_that_it_is_not_there(written):
