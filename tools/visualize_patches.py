@@ -27,10 +27,8 @@ from transformers import Qwen2VLImageProcessor
 from flmm.apt.layout import SIZES
 from flmm.apt.patch_selection import SETTINGS, PatchSelection
 from flmm.apt.patch_tokenizer import PatchTokenizer
-from flmm.images import read_rgb
+from flmm.images import images_in, read_rgb
 from flmm.visualization import draw_selection, save_figure
-
-SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 
 def parse_args() -> argparse.Namespace:
@@ -64,10 +62,7 @@ def find_images(path: Path, *, out_dir: Path) -> list[Path]:
         raise ValueError(f'{str(path)!r} is neither an image nor a folder')
     if path.resolve() == out_dir.resolve():
         raise ValueError(f'--out-dir is the folder of the images, {str(path)!r}; pictures would be taken for images')
-    images = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in SUFFIXES)
-    if not images:
-        raise ValueError(f'folder {str(path)!r} has no images ({", ".join(SUFFIXES)})')
-    return images
+    return images_in(path)
 
 
 def build_image_processor(

@@ -1,7 +1,8 @@
 """A trained model, and what turns images and phrases into its input."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 from mmengine.registry import DefaultScope
@@ -9,8 +10,10 @@ from mmengine.registry import DefaultScope
 from flmm.config import mappings_in, read_config
 from flmm.datasets import RefCOCO2PNG, unlabelled_item
 from flmm.features import cached_features_in
-from flmm.grounder.any_image import AnyImage, any_image
+from flmm.grounder.any_image import AnyImage
 from flmm.grounder.grounding import Grounding
+from flmm.grounder.many import Images, ground_many
+from flmm.grounder.prepared_image import PreparedImage, prepare_image
 from flmm.grounder.read_image import ReadImage
 from flmm.models import FrozenLMM, LMMWithoutWeights
 from flmm.models.build import build_model
@@ -106,27 +109,62 @@ class Grounder:
         return {end for end in (*ends, tokenizer.eos_token_id, tokenizer.pad_token_id) if end is not None}
 
     @torch.no_grad()
-    def read(self, image: AnyImage) -> ReadImage:
+    def read(self, image: AnyImage | PreparedImage) -> ReadImage:
         """Read an image: vision part, LMM and SAM's encoder run once.
 
         Args:
             image: a file, or the bytes of one, which is turned upright as its EXIF orientation says; or pixels, which
                 are taken as they lie: a PIL image, a uint8 array [IH, IW] or [IH, IW, 3] (RGB), or a uint8 tensor
-                [3, IH, IW] (RGB).
+                [3, IH, IW] (RGB). Or what :func:`flmm.grounder.prepared_image.prepare_image` made of one of these.
 
         Raises:
             ValueError: an image of another kind, or one that the processor refuses.
         """
-        picture, name = any_image(image)
-        try:
-            processed = self.to_sample.image_processor.preprocess(picture, prompt=self.to_sample.prompt)
-        except ValueError as error:
-            raise ValueError(f'image {name!r}: {error}') from error
+        prepared = image if isinstance(image, PreparedImage) else prepare_image(image, to_sample=self.to_sample)
         # Any phrase will do: what is read ends before it.
-        sample = self.to_sample.lay_out(unlabelled_item(picture, ['x'], path=name), processed)
+        item = unlabelled_item(prepared.image, ['x'], path=prepared.name)
+        sample = self.to_sample.lay_out(item, prepared.processed)
         reading = self.model.read_image(sample.to(self.device))
-        return ReadImage(grounder=self, image=picture, name=name, processed=processed, reading=reading)
+        return ReadImage(
+            grounder=self, image=prepared.image, name=prepared.name, processed=prepared.processed, reading=reading
+        )
 
     def __call__(self, image: AnyImage, phrases: Iterable[str]) -> Grounding:
         """Read an image and ground phrases in it: ``read(image).ground(phrases)``."""
         return self.read(image).ground(phrases)
+
+    def ground_many(
+        self,
+        images: Images,
+        phrases: Iterable[str] | None = None,
+        *,
+        num_workers: int = 0,
+        progress: bool = False,
+        on_error: Literal['raise', 'yield'] = 'raise',
+    ) -> Iterator[tuple[str, Grounding | ValueError]]:
+        """Ground phrases in many images, one after the other, and yield what is found as soon as it is.
+
+        What is found is the same to the last bit as with :meth:`read` and :meth:`ReadImage.ground`.
+
+        Args:
+            images: a folder, whose images are taken by name; or any iterable of what :meth:`read` takes, endless ones
+                included; or, where ``phrases`` is None, of pairs (image, phrases).
+            phrases: what to find in each image.
+            num_workers: so many processes decode and process the images that come next, while the model runs in this
+                one. 0 does all of it here.
+            progress: shows a bar on stderr.
+            on_error: 'raise' the error of an image that cannot be read, or of its own phrases; or 'yield' the
+                ValueError in the place of the grounding, and go on.
+
+        Yields:
+            In the order of the images, the path of each, or 'images[3]' for pixels, and what was found.
+
+        Raises:
+            ValueError: no folder or iterable of images, phrases that cannot be read, or a setting out of its range, all
+                of these at once; or, with ``on_error='raise'``, an image or its phrases, by name.
+
+        >>> for name, found in grounder.ground_many('photos', ['the star'], num_workers=2, on_error='yield'):
+        ...     if not isinstance(found, ValueError):
+        ...         found.overlay().save(f'{name}.overlay.png')
+        """
+        return ground_many(self, images, phrases, num_workers=num_workers, progress=progress, on_error=on_error)
