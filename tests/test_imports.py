@@ -18,6 +18,8 @@ HEAVY = {'matplotlib', 'mmcv', 'mmdet', 'mmengine', 'segment_anything', 'torch',
         ('flmm.scoring', set()),
         ('flmm.apt', {'torch'}),
         ('flmm.structures', {'torch'}),
+        ('flmm.mask_logits', {'torch'}),
+        ('flmm.reading', {'torch'}),
         ('flmm.visualization', {'torch', 'matplotlib'}),
         ('flmm.qwen', {'torch', 'transformers'}),
     ],
@@ -32,10 +34,21 @@ def test_a_part_imports_what_it_needs_alone(module, allowed):
     'package',
     [
         'flmm', 'flmm.apt', 'flmm.convert', 'flmm.data_check', 'flmm.datasets', 'flmm.engine', 'flmm.evaluation',
-        'flmm.features', 'flmm.finetune', 'flmm.models', 'flmm.qwen', 'flmm.scoring', 'flmm.shapes',
+        'flmm.features', 'flmm.finetune', 'flmm.grounder', 'flmm.models', 'flmm.qwen', 'flmm.scoring', 'flmm.shapes',
         'flmm.visualization',
     ],
 )  # fmt: skip
 def test_a_package_has_the_names_that_it_lists(package):
     module = importlib.import_module(package)
     assert set(module.__all__) <= set(dir(module))
+
+
+def test_the_grounder_comes_when_it_is_first_asked_for():
+    code = (
+        'import sys, flmm; before = set(sys.modules); assert "Grounder" in dir(flmm); '
+        'kind = flmm.Grounder; assert "torch" not in before; print(kind.__module__, kind is flmm.Grounder)'
+    )
+    found = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout.split()
+    assert found[-2:] == ['flmm.grounder.grounder', 'True']
+    with pytest.raises(AttributeError, match="module 'flmm' has no attribute 'PhraseGrounder'"):
+        _ = importlib.import_module('flmm').PhraseGrounder

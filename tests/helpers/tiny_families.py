@@ -94,6 +94,7 @@ def make_sample(
     size: tuple[int, int] = (100, 160),
     seed: int = 0,
     image: Image.Image | None = None,
+    independent: bool = True,
 ) -> GroundingSample:
     """A sample of a random image, or of ``image``; every phrase has a random rectangle for its mask."""
     rng = np.random.default_rng(seed)
@@ -109,16 +110,22 @@ def make_sample(
         'text': phrases,
         'gt_masks': BitmapMasks(masks, height, width),
     }
-    return RefCOCO2PNG(image_processor=wrapper, prompt='What is it?').transform(item)
+    return RefCOCO2PNG(image_processor=wrapper, prompt='What is it?', independent=independent).transform(item)
 
 
-def make_batch(model_type: str) -> list[GroundingSample]:
+def make_batch(model_type: str, *, independent: bool = True) -> list[GroundingSample]:
     """Three samples that differ in image size, number of phrases and sequence length."""
     wrapper = build_wrapper(model_type)
     return [
-        make_sample(wrapper, ['a', 'some blue circle'], size=(100, 160), seed=1),
-        make_sample(wrapper, ['red', 'the other one', 'b'], size=(90, 90), seed=2),
-        make_sample(wrapper, ['cat'], size=(300, 60), seed=3),
+        make_sample(wrapper, phrases, size=size, seed=seed, independent=independent)
+        for seed, (phrases, size) in enumerate(
+            [
+                (['a', 'some blue circle'], (100, 160)),
+                (['red', 'the other one', 'b'], (90, 90)),
+                (['cat'], (300, 60)),
+            ],
+            start=1,
+        )
     ]
 
 
