@@ -69,11 +69,15 @@ class Grounding:
 
     @property
     def boxes(self) -> Tensor:
-        """[M, 4] float, XYXY in px, around each refined mask; zeros where it is empty."""
+        """[M, 4] float, XYXY in px, around each refined mask; zeros where it is empty.
+
+        (x2, y2) is one past the last pixel, as in COCO's boxes: a mask of one pixel has a box of one by one.
+        """
         found = []
         for masks in self.mask_chunks():
             some = masks.flatten(1).any(dim=1, keepdim=True)
-            found.append(masks_to_boxes(masks).float() * some)
+            boxes = masks_to_boxes(masks)  # up to the last pixel
+            found.append((boxes + boxes.new_tensor([0, 0, 1, 1])) * some)
         return torch.cat(found)
 
     def to_rle(self) -> list[dict[str, Any]]:

@@ -106,9 +106,7 @@ def test_capture_against_a_float64_oracle(heads, merge):
             expected, weights[place, head] = plain_attention(query[0, head, place], keys, values)
             torch.testing.assert_close(output[0, place, head].double(), expected, atol=1e-6, rtol=0)
     reduce = {'mean': lambda rows: rows.mean(dim=0), 'max': lambda rows: rows.amax(dim=0)}[merge]
-    for (_, columns, _, _), phrases, maps in zip(
-        texts, ([(0, 1), (4,), (2, 5)], [(6,)]), capture.maps(), strict=True
-    ):
+    for (_, columns, _, _), phrases, maps in zip(texts, ([(0, 1), (4,), (2, 5)], [(6,)]), capture.maps(), strict=True):
         expected = [
             torch.stack([reduce(torch.stack([weights[place, head][columns] for place in rows])) for head in heads])
             for rows in phrases

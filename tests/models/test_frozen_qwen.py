@@ -348,7 +348,9 @@ def test_an_image_in_several_samples_is_encoded_once(family):
     model.lmm.model.visual.register_forward_hook(lambda module, args, output: patches.append(len(args[0])))
     found = model([sample, other, sample], mode='predict')
     assert images == [2]
-    assert patches == [sum(len(one.lmm_inputs['pixel_values']) for one in (sample, other))]
+    sizes = [len(one.lmm_inputs['pixel_values']) for one in (sample, other)]
+    # The layers of Qwen3.5 that carry a state read one prompt at a time, and so one image.
+    assert patches == (sizes if family == 'qwen3_5' else [sum(sizes)])
     for one, together in zip([sample, other, sample], found, strict=True):
         (alone,) = model([one], mode='predict')
         torch.testing.assert_close(together.mask_attentions, alone.mask_attentions, atol=1e-5, rtol=1e-5)
