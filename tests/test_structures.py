@@ -353,7 +353,12 @@ def reading():
         states=[None],
         next_position=8,
     )
-    return ImageReading(prefix=prefix, image_embedding={'image': torch.zeros(4, 2, 2)})
+    return ImageReading(
+        prefix=prefix,
+        image_embedding={'image': torch.zeros(4, 2, 2)},
+        image=Image.new('RGB', (IMAGE_WIDTH, IMAGE_HEIGHT)),
+        layouts=[TokenLayout.dense(GRID)],
+    )
 
 
 def test_a_reading_stays_where_its_model_is():
@@ -370,6 +375,43 @@ def test_to_moves_small_logits_and_their_way_stays():
     assert moved.coarse.small.device.type == moved.pred_masks.device.type == 'meta'
     assert (moved.coarse.image_size, moved.coarse.to_image) == ((4, 5), sample.coarse.to_image)
     assert sample.coarse.small.device.type == 'cpu'
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'image': Image.new('RGB', (IMAGE_WIDTH, IMAGE_HEIGHT))}, 'is not the image that was read, or it is read by'),
+        (
+            {'views': [view(layout=TokenLayout(tokens=TokenLayout.dense(GRID).tokens.flip(0), grid_size=GRID))]},
+            'is not the image that was read, or it is read by other tokens; read it by itself',
+        ),
+        (
+            {'views': [view(columns=torch.tensor([0, 7]), layout=TokenLayout.dense((1, 2))), view()]},
+            'is not the image that was read, or it is read by other tokens; read it by itself',
+        ),
+        (
+            {'input_ids': torch.tensor([1, *[IMAGE_TOKEN] * 6, 3, 3, 4, 5, 6])},
+            'begins otherwise than the 8 tokens that were read; read the image again with its own prompt',
+        ),
+    ],
+)
+def test_a_reading_of_something_else_is_refused(changes, message):
+    read = reading()
+    read.check_begins(GroundingSample(**fields(image=read.image)))
+    with pytest.raises(ValueError, match=r"image 'folder/cats\.jpg'.*" + re.escape(message)):
+        read.check_begins(GroundingSample(**fields(**{'image': read.image, **changes})))
+
+
+def test_the_memory_of_a_prefix_is_that_of_keys_and_values():
+    def prefix(dtype, num_layers=3, heads=2, size=4, length=8):
+        parts = [torch.zeros(1, heads, length, size, dtype=dtype) for _ in range(num_layers)]
+        return Prefix(
+            input_ids=torch.zeros(length), keys=[None, *parts], values=[None, *parts], states=[object(), *[None] * 3],
+            next_position=8,
+        )  # fmt: skip
+
+    assert prefix(torch.float32).num_bytes == 2 * 3 * 2 * 4 * 8 * 4
+    assert prefix(torch.bfloat16, num_layers=5, length=11).num_bytes == 2 * 5 * 2 * 4 * 11 * 2
 
 
 def test_distinct_keeps_the_first_of_each_kind():

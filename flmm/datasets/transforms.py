@@ -72,8 +72,12 @@ class PILLoadImageFromFile(BaseTransform):
 
 
 def unlabelled_item(image: Image.Image, phrases: list[str], *, path: str = 'image') -> dict:
-    """Make what :class:`RefCOCO2PNG` takes of an image and phrases whose masks are not known: ``gt_masks`` is None."""
-    return {'img_path': path, 'image': to_rgb(image), 'text': phrases, 'gt_masks': None}
+    """Make what :class:`RefCOCO2PNG` takes of an image and phrases whose masks are not known: ``gt_masks`` is None.
+
+    An image that is RGB already is not copied: samples that are to share what was read of it show the same object.
+    """
+    is_rgb = image.mode == 'RGB' and not image.has_transparency_data
+    return {'img_path': path, 'image': image if is_rgb else to_rgb(image), 'text': phrases, 'gt_masks': None}
 
 
 @TRANSFORMS.register_module()

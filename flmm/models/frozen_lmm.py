@@ -159,7 +159,12 @@ class FrozenLMM(GroundingModel):
         self.check_sample(sample)
         with torch.autocast(device_type=sample.input_ids.device.type, enabled=False):
             (prefix,) = self._read_prompts([sample])
-        return ImageReading(prefix=prefix, image_embedding=self.sam.encode_images([sample.image])[0])
+        return ImageReading(
+            prefix=prefix,
+            image_embedding=self.sam.encode_images([sample.image])[0],
+            image=sample.image,
+            layouts=[view.layout for view in sample.views],
+        )
 
     def _chunks(self, lengths: list[int]) -> Iterator[list[int]]:
         """Split prompts into runs of at most ``MAX_FORWARD_TOKENS``, padding included, or of one.
@@ -180,7 +185,7 @@ class FrozenLMM(GroundingModel):
         """Return the prefix of each sample: that of its reading, or else read now."""
         for sample in samples:
             if sample.reading is not None:
-                sample.reading.check_begins(sample.input_ids, image=sample.image_path)
+                sample.reading.check_begins(sample)
         unread = [sample for sample in samples if sample.reading is None]
         read = iter(self._read_prompts(unread)) if unread else iter(())
         return [next(read) if sample.reading is None else sample.reading.prefix for sample in samples]

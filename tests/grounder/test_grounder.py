@@ -26,10 +26,8 @@ def test_an_image_is_processed_and_encoded_once_and_only_when_it_is_read(monkeyp
     grounder, seen = build_reader(), []
     model = grounder.model
     processor = grounder.to_sample.image_processor
-    preprocess = processor.preprocess
-    monkeypatch.setattr(
-        processor, 'preprocess', lambda *args, **kw: seen.append('processor') or preprocess(*args, **kw)
-    )
+    prepare = processor.read_image
+    monkeypatch.setattr(processor, 'read_image', lambda image: seen.append('processor') or prepare(image))
     for name, module in (
         ('vision', model.lmm.model.visual),
         ('prompt', model.lmm.model),

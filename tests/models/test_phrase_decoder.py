@@ -77,18 +77,16 @@ def test_masks_do_not_depend_on_how_many_are_decoded_together(case, budget):
     together, apart = decode(case, None), decode(case, budget)
     hook.remove()
     assert sizes[:4] == [2, 3, 1, 5]  # one call for each grid
-    assert sizes[4:] == {1: [1] * 11, 30_000: [1, 1, 1, 1, 1, 1, 2, 2, 1]}.get(budget, sizes[4:])
-    assert sum(sizes[4:]) == 11
+    assert sizes[4:] == {1: [1] * 11, 30_000: [1, 1, 1, 2, 1, 1, 2, 2], 100_000: [2, 3, 1, 2, 3]}[budget]
     for sample, whole, parts in zip(case[1], together, apart, strict=True):
         assert len(parts.coarse) == len(parts.refined) == len(parts.scores) == sample.num_masks
-        for name in ('coarse', 'refined'):
+        for name, rounding in (('coarse', 3e-5), ('refined', 3e-6)):
             one, other = getattr(whole, name).in_image(), getattr(parts, name).in_image()
             assert one.shape == (sample.num_masks, *sample.image_size)
-            # A convolution of a batch rounds its last digits otherwise than of one.
-            torch.testing.assert_close(one, other, atol=3e-5, rtol=0)
-            sure = one.abs() > 3e-5
-            assert torch.equal((one > 0) & sure, (other > 0) & sure)
-            assert (~sure).sum() <= 2
+            # A convolution rounds the last digits of a batch otherwise than of one: here 7e-6 and 3e-7 of logits
+            # up to 8 and 0.2. Not a pixel changes by it; on another machine one may.
+            torch.testing.assert_close(one, other, atol=rounding, rtol=0)
+            assert ((one > 0) != (other > 0)).sum() <= 1
         torch.testing.assert_close(whole.scores, parts.scores, atol=1e-5, rtol=0)
 
 
