@@ -159,7 +159,12 @@ class FrozenLMM(GroundingModel):
         self.check_sample(sample)
         with torch.autocast(device_type=sample.input_ids.device.type, enabled=False):
             (prefix,) = read_prompts(self, [sample], depth=self.depth)
-        return ImageReading(prefix=prefix, image_embedding=self.sam.encode_images([sample.image])[0])
+        return ImageReading(
+            prefix=prefix,
+            image_embedding=self.sam.encode_images([sample.image])[0],
+            image=sample.image,
+            layouts=[view.layout for view in sample.views],
+        )
 
     @torch.no_grad()
     def image_prefix(self, sample: GroundingSample) -> Prefix:
@@ -197,7 +202,7 @@ class FrozenLMM(GroundingModel):
         """Return the prefix of each sample: that of its reading, or else read now."""
         for sample in samples:
             if sample.reading is not None:
-                sample.reading.check_begins(sample.input_ids, image=sample.image_path)
+                sample.reading.check_begins(sample)
         unread = [sample for sample in samples if sample.reading is None]
         read = iter(read_prompts(self, unread, depth=self.depth)) if unread else iter(())
         return [next(read) if sample.reading is None else sample.reading.prefix for sample in samples]

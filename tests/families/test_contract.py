@@ -23,7 +23,7 @@ def test_every_family_has_a_tiny_model():
 
 @families
 def test_maps_and_hidden_states_are_those_of_the_eager_model(model_type):
-    samples, model = make_batch(model_type), build_grounder(model_type)
+    samples, model = make_batch(model_type, independent=False), build_grounder(model_type)
     eager = TINY[model_type].lmm(model_type)
     eager.set_attn_implementation('eager')
     for sample, found in zip(samples, model.encode(samples), strict=True):
@@ -53,12 +53,12 @@ def test_a_batch_equals_its_samples_one_by_one(model_type):
 
 
 def embeddings(model, sample):
-    """[S, hidden], what the language model is given."""
+    """[P, hidden], what the language model is given of image and prompt."""
     seen = []
     hook = model.lmm.model.language_model.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs['inputs_embeds'][0]), with_kwargs=True
     )
-    model.run_lmm([sample])
+    model.read_image(sample)
     hook.remove()
     return seen[0]
 

@@ -1,4 +1,4 @@
-"""What was found, as boxes, logits, dicts, files and pictures."""
+"""What is found of phrases: masks, boxes and RLE, each against plain counting, and never all in memory."""
 
 import json
 
@@ -7,140 +7,84 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
-from torchvision.ops import box_convert, masks_to_boxes
 
+from flmm import mask_logits
 from flmm.grounder import Grounding
 from flmm.mask_logits import MaskLogits
-from flmm.visualization.overlay import OPACITY, PALETTE
 
-PHRASES = ['the red circle', '../star', 'a dot', 'nothing']
-
-
-def logits():
-    """Of a blob, a whole image, a single pixel and nothing; the first two overlap."""
-    found = torch.full((4, 40, 60), -1.0)
-    found[0, 5:30, 10:45] = 2
-    found[0, 5, 10] = -1
-    found[1] = 0.5
-    found[2, 39, 59] = 1
-    return found
+SIZE = (30, 40)
 
 
-def grounding(**kwargs):
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    settings = {
-        'image': Image.fromarray(pixels),
-        'phrases': PHRASES,
-        'coarse': MaskLogits.from_image(-logits()),
-        'refined': MaskLogits.from_image(logits()),
-        'scores': torch.tensor([0.5, 0.25, 1.0, 0.0]),
-        'name': 'photo.jpg',
-    }
-    return Grounding(**{**settings, **kwargs})
+def random_logits(num_masks, seed):
+    return torch.randn(num_masks, *SIZE, generator=torch.Generator().manual_seed(seed)) - 1
 
 
-JUDGED = {'existence': torch.tensor([0.75, 0.25, 0.5, 1.0]), 'exists': torch.tensor([True, False, True, True])}
-
-
-def test_boxes_are_edges():
-    """torchvision's name the last pixel; one more is an edge."""
-    found = grounding()
-    expected = masks_to_boxes(found.masks[:3]) + torch.tensor([0, 0, 1, 1])
-    assert torch.equal(found.boxes, torch.cat([expected, torch.zeros(1, 4)]))
-    assert found.boxes[1].tolist() == [0, 0, 60, 40]
-    assert found.boxes[2].tolist() == [59, 39, 60, 40]
-    left, top, right, bottom = found.boxes[0].int().tolist()
-    cut = Image.fromarray(found.masks[0].numpy()).crop((left, top, right, bottom))
-    assert cut.size == (35, 25)
-    assert np.asarray(cut).sum() == found.masks[0].sum()
-    assert grounding(**JUDGED).boxes[1].tolist() == [0, 0, 0, 0]
-
-
-def test_logits_are_those_behind_the_masks():
-    found = grounding(**JUDGED)
-    assert torch.equal(found.logits(), logits())
-    assert torch.equal(found.logits(coarse=True), -logits())
-    halves = grounding(refined=MaskLogits.from_image(logits().half()))
-    assert halves.logits().dtype == torch.float32
-    small = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(0))
-    upscaled = MaskLogits(
-        small=small, image_size=(40, 60), to_image=lambda part: part.repeat_interleave(8, 1).repeat_interleave(10, 2)
+def grounding(num_masks=5, **changes):
+    return Grounding(
+        **{
+            'image': Image.new('RGB', SIZE[::-1]),
+            'phrases': [f'phrase {index}' for index in range(num_masks)],
+            'coarse': MaskLogits.from_image(random_logits(num_masks, 0)),
+            'refined': MaskLogits.from_image(random_logits(num_masks, 1)),
+            'scores': torch.linspace(0, 1, num_masks),
+            **changes,
+        }
     )
-    assert torch.equal(grounding(refined=upscaled).logits()[2], small[2].kron(torch.ones(8, 10)))
 
 
-def decoded(row):
-    return coco_mask.decode(row['segmentation']).astype(bool)
+@pytest.fixture(params=[2**25, 1, 2 * SIZE[0] * SIZE[1]], autouse=True)
+def _chunks(request, monkeypatch):
+    """All masks together, one after the other, and two at a time."""
+    monkeypatch.setattr(mask_logits, 'CHUNK_PIXELS', request.param)
 
 
-def test_a_dict_without_a_verdict():
+def test_masks_are_logits_above_zero():
     found = grounding()
-    document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    rows = document.pop('phrases')
-    assert document == {'image': 'photo.jpg', 'width': 60, 'height': 40}
-    assert [row['phrase'] for row in rows] == PHRASES
-    assert [row['score'] for row in rows] == [0.5, 0.25, 1.0, 0.0]
-    assert [row['area'] for row in rows] == [25 * 35 - 1, 2400, 1, None]
-    for row, mask, box in zip(rows[:3], found.masks, box_convert(found.boxes, 'xyxy', 'xywh'), strict=False):
-        np.testing.assert_array_equal(decoded(row), mask)
-        assert row['bbox'] == box.tolist()
-    assert rows[3]['bbox'] is rows[3]['segmentation'] is None
-    assert {row['exists'] for row in rows} == {row['existence'] for row in rows} == {None}
+    assert torch.equal(found.masks, random_logits(5, 1) > 0)
+    assert torch.equal(found.coarse_masks, random_logits(5, 0) > 0)
+    assert found.masks.dtype == torch.bool
+    assert len(found) == 5
 
 
-def test_a_dict_with_a_verdict():
-    rows = grounding(**JUDGED).to_dict()['phrases']
-    assert [row['exists'] for row in rows] == [True, False, True, True]
-    assert [row['existence'] for row in rows] == [0.75, 0.25, 0.5, 1.0]
-    assert rows[1]['area'] is rows[1]['bbox'] is rows[1]['segmentation'] is None
-    # there, though its mask has no pixel
-    assert (rows[3]['area'], rows[3]['bbox']) == (0, None)
-    assert decoded(rows[3]).sum() == 0
-    np.testing.assert_array_equal(decoded(rows[0]), logits()[0] > 0)
+def test_what_is_judged_absent_has_no_mask():
+    exists = torch.tensor([True, False, True, False, True])
+    found = grounding(existence=exists.float(), exists=exists)
+    assert torch.equal(found.masks, (random_logits(5, 1) > 0) & exists[:, None, None])
+    assert torch.equal(found.coarse_masks, (random_logits(5, 0) > 0) & exists[:, None, None])
+    assert torch.equal(found.masks.flatten(1).any(dim=1), exists)
+    assert found.boxes[~exists].tolist() == [[0.0] * 4] * 2
 
 
-def test_masks_as_files(tmp_path):
-    found = grounding(**JUDGED)
-    paths = found.save_png(tmp_path / 'made' / 'masks')
-    names = ['1_the red circle.png', '2_%2E.%2Fstar.png', '3_a dot.png', '4_nothing.png']
-    assert paths == [tmp_path / 'made' / 'masks' / name for name in names]
-    for path, mask in zip(paths, found.masks, strict=True):
-        with Image.open(path) as image:
-            assert (image.format, image.mode) == ('PNG', '1')
-            np.testing.assert_array_equal(np.asarray(image), mask)
-    assert not found.masks[1].any()
+def test_boxes_are_around_the_pixels():
+    logits = torch.full((4, *SIZE), -1.0)
+    logits[0, 3, 7] = logits[0, 20, 5] = 1.0
+    logits[1] = 1.0
+    logits[3, 29, 39] = 1.0
+    found = grounding(4, refined=MaskLogits.from_image(logits))
+    expected = []
+    for mask in (logits > 0).tolist():
+        places = [(x, y) for y, row in enumerate(mask) for x, value in enumerate(row) if value]
+        columns, rows = zip(*places, strict=True) if places else ((0, -1), (0, -1))
+        expected.append([min(columns), min(rows), max(columns) + 1, max(rows) + 1])
+    expected[2] = [0, 0, 0, 0]
+    assert found.boxes.tolist() == expected == [[5, 3, 8, 21], [0, 0, 40, 30], [0] * 4, [39, 29, 40, 30]]
+    assert found.boxes.dtype == torch.float32
+    for box, rle in zip(found.boxes.tolist(), found.to_rle(), strict=True):
+        x, y, width, height = coco_mask.toBbox(rle).tolist()
+        assert box == [x, y, x + width, y + height]
 
 
-def test_files_are_in_the_order_of_the_phrases(tmp_path):
-    many = {'refined': MaskLogits.from_image(logits()[[0] * 10]), 'scores': torch.ones(10), 'phrases': ['x'] * 10}
-    paths = grounding(**many).save_png(tmp_path)
-    assert sorted(paths) == paths
-    assert [path.name for path in paths[::9]] == ['01_x.png', '10_x.png']
+def test_rle_is_cocos_and_json():
+    found = grounding()
+    rles = json.loads(json.dumps(found.to_rle()))
+    assert [rle['size'] for rle in rles] == [list(SIZE)] * 5
+    for rle, mask in zip(rles, found.masks, strict=True):
+        assert np.array_equal(coco_mask.decode(rle), mask.numpy())
 
 
-def test_masks_of_an_earlier_call_are_not_mixed_with_new_ones(tmp_path):
-    grounding().save_png(tmp_path)
-    (tmp_path / 'photo.png').write_bytes(b'mine')
-    fewer = {'refined': MaskLogits.from_image(logits()[:1]), 'scores': torch.ones(1), 'phrases': ['x']}
-    with pytest.raises(
-        ValueError, match=r"has masks already, such as '1_the red circle\.png'; choose another, or set ov"
-    ):
-        grounding(**fewer).save_png(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 5
-    grounding(**fewer).save_png(tmp_path, overwrite=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['1_x.png', 'photo.png']
-
-
-def test_a_file_in_the_place_of_the_folder(tmp_path):
-    (tmp_path / 'file').touch()
-    with pytest.raises(ValueError, match=r"folder '.*file' cannot be made \(.*File exists.*\); choose another"):
-        grounding().save_png(tmp_path / 'file')
-
-
-def test_an_overlay_shows_the_masks_that_are_there():
-    found = grounding(**JUDGED)  # the mask of the whole image is judged absent
-    picture = np.asarray(found.overlay())[:40, :60]
-    pixels = np.asarray(found.image)
-    tinted = ((1 - OPACITY) * pixels + OPACITY * np.array(PALETTE[0])).round()
-    np.testing.assert_array_equal(picture[27, 12:43], tinted[27, 12:43])
-    np.testing.assert_array_equal(picture[:5, :55], pixels[:5, :55])
+def test_masks_come_a_few_at_a_time(request):
+    found = grounding()
+    sizes = [len(masks) for masks in found.mask_chunks()]
+    assert sizes == {2**25: [5], 1: [1] * 5, 2 * SIZE[0] * SIZE[1]: [2, 2, 1]}[mask_logits.CHUNK_PIXELS]
+    for source, expected in (('refined', found.masks), ('coarse', found.coarse_masks)):
+        assert torch.equal(torch.cat(list(found.mask_chunks(source))), expected)

@@ -47,7 +47,8 @@ def test_what_is_added_behind_a_layer_goes_to_the_column_of_its_token(layer):
         changed[1][1 + layer] = changed[1][1 + layer] + number * change
         model.image_features = lambda samples, changed=changed: changed
         model.run_lmm(samples)
-    difference = (seen[1] - seen[0]).abs().sum(-1)
+    prompts = seen[::2]  # what follows each are the phrases
+    difference = (prompts[1] - prompts[0]).abs().sum(-1)
     expected = torch.zeros_like(difference)
     expected[1, samples[1].views[0].columns[7]] = 32  # 1 in each of the 32 numbers of that token
     torch.testing.assert_close(difference, expected, atol=1e-4, rtol=0)
@@ -64,7 +65,7 @@ def test_maps_of_the_layers_behind_follow_what_was_added():
 
 
 def test_channels_are_those_of_the_layers_with_attention():
-    sample = tiny_sample(['a', 'some blue circle'], family='qwen3_5')
+    sample = tiny_sample(['a', 'some blue circle'], family='qwen3_5', independent=False)
     model = build_grounder('qwen3_5', layers=5)
     assert (model.heads, model.depth, model.num_layers) == ({1: [0, 1, 2, 3], 3: [0, 1, 2, 3]}, 4, 5)
     (found,) = model.encode([sample])
