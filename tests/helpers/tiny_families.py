@@ -94,6 +94,7 @@ def make_sample(
     size: tuple[int, int] = (100, 160),
     seed: int = 0,
     image: Image.Image | None = None,
+    independent: bool = True,
 ) -> GroundingSample:
     """A sample of a random image, or of ``image``; every phrase has a random rectangle for its mask."""
     rng = np.random.default_rng(seed)
@@ -109,7 +110,7 @@ def make_sample(
         'text': phrases,
         'gt_masks': BitmapMasks(masks, height, width),
     }
-    return RefCOCO2PNG(image_processor=wrapper, prompt='What is it?').transform(item)
+    return RefCOCO2PNG(image_processor=wrapper, prompt='What is it?', independent=independent).transform(item)
 
 
 def make_batch(model_type: str) -> list[GroundingSample]:

@@ -138,7 +138,8 @@ def test_training(run, capsys):
 def test_the_reference_computes_what_flmm_does():
     model = build_grounder('demo', device=CPU, whole=True)
     image = benchmark_image(None, size=(168, 140))
-    sample = SampleMaker(image, num_phrases=3, image_processor=build_image_processor('demo', image))()
+    image_processor = build_image_processor('demo', image)
+    sample = SampleMaker(image, num_phrases=3, image_processor=image_processor, independent=False)()
     (features,) = model.encode([sample])
 
     maps, states = reference.read_phrases(model, sample)
@@ -239,7 +240,8 @@ def test_a_published_lmm_of_another_family(run, monkeypatch):
 @pytest.mark.parametrize('model_type', FAMILIES)
 def test_the_reference_reads_what_flmm_reads_of_every_family(model_type):
     model = tiny_families.build_grounder(model_type)
-    sample = tiny_families.make_sample(tiny_families.build_wrapper(model_type), ['a', 'some blue circle'])
+    wrapper = tiny_families.build_wrapper(model_type)
+    sample = tiny_families.make_sample(wrapper, ['a', 'some blue circle'], independent=False)
     ((found,), (states,)) = model.run_lmm([sample])
     maps, expected = reference.read_phrases(model, sample)
     torch.testing.assert_close(torch.stack(maps), found, rtol=0, atol=1e-5)

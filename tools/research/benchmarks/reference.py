@@ -2,12 +2,13 @@
 
 Eager attention in the whole LMM with the weights of all layers kept, hidden states of all tokens, logits over the
 vocabulary; one sample after the other, one mask after the other; SAM with segment_anything's own attention. It gives
-what flmm gives, to rounding.
+what flmm gives of samples whose phrases are one text (``independent=False``), to rounding.
 """
 
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from unittest import mock
 
 import torch
@@ -16,6 +17,7 @@ from segment_anything.modeling.image_encoder import Attention
 from torch import Tensor
 
 from flmm.geometry import processed_to_image
+from flmm.mask_logits import MaskLogits
 from flmm.models import FrozenLMM
 from flmm.structures import GroundingSample
 
@@ -94,11 +96,13 @@ def losses(
 ) -> Tensor:
     """The sum of all losses of a sample, mask by mask."""
     texts = model._text_embeds(sample, states)
+    to_image = partial(processed_to_image, meta_data=sample.meta_data)
     coarse, refined = [], []
     for attention, text in zip(maps, texts, strict=True):
         coarse.append(model.mask_head(attention[None]))
-        in_image = processed_to_image(coarse[-1], sample.meta_data)
-        refined.append(model.sam(embedding, sample.image_size, in_image, [text]))
-    grounded = copy.copy(sample)
-    grounded.sam_pred_masks = torch.cat(refined)
-    return sum(model._losses([grounded], [torch.cat(coarse)]).values())
+        refined.append(model.sam(embedding, sample.image_size, to_image(coarse[-1]), [text]))
+    grounded = sample.with_outputs(
+        coarse=MaskLogits(small=torch.cat(coarse), image_size=sample.image_size, to_image=to_image),
+        refined=MaskLogits.from_image(torch.cat(refined)),
+    )
+    return sum(model._losses([grounded]).values())
