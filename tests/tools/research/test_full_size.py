@@ -3,12 +3,13 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from full_sizes import lmms, measure
-from full_sizes.checks import CheckError, check_gradients, check_maps, watched_maps
+from full_sizes.checks import CheckError, check_gradients, check_maps, one_minus_text, watched_maps
 from full_sizes.lmms import published_lmm, random_lmm
 from full_sizes.memory import estimated_gb, peak_gb
 from full_sizes.processors import IMAGE_TOKEN, published_processor
@@ -176,10 +177,11 @@ def seen():
     return model, sample, found
 
 
+@pytest.mark.parametrize('independent', [True, False])
 @pytest.mark.parametrize('model_type', FAMILIES)
-def test_maps_of_every_family(model_type):
+def test_maps_of_every_family(model_type, independent):
     model = build_grounder(model_type).eval()
-    sample = make_sample(build_wrapper(model_type), ['a', 'some blue circle'])
+    sample = make_sample(build_wrapper(model_type), ['a', 'some blue circle'], independent=independent)
     with watched_maps(model) as found:
         model([sample], mode='predict')
     sums = check_maps(model, sample, found)
@@ -206,6 +208,16 @@ def test_maps_that_are_not_those_of_the_queries_and_keys(seen):
     found.maps[0] = found.maps[0] * 0.9
     with pytest.raises(CheckError, match='attention to the image and to the text of layer 0 sum to 1'):
         check_maps(model, sample, found)
+
+
+def test_what_a_phrase_may_see_follows_from_the_sample(seen):
+    model, sample, found = seen
+    heads = model.heads[0]
+    alone, behind = (one_minus_text(each, found, heads) for each in (sample, replace(sample, independent=False)))
+    shares = found.maps[0][:, : len(heads)].sum(dim=-1).double()
+    torch.testing.assert_close(shares, alone, rtol=0, atol=1e-6)
+    assert torch.equal(behind[0], alone[0])  # nothing is before the first phrase
+    assert (behind[1] < alone[1] - 1e-5).all()  # the second would have seen it
 
 
 def test_a_layout_that_loses_attention(seen, monkeypatch):
