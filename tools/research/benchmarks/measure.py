@@ -7,8 +7,10 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import transformers
@@ -17,6 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 import flmm
 
 Stages = Mapping[str, Callable[[Any], Any]]
+Result = TypeVar('Result')
 
 
 def in_turn(ways: Iterable[str], *, repeats: int) -> Iterator[tuple[str, bool]]:
@@ -72,13 +75,51 @@ def peak_memory(call: Callable[[], object], *, device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device) - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         call()
-    # Every allocation and every release is an event, the temporary tensors within operators included.
+    return max(_held(profiled))
+
+
+def kept_memory(call: Callable[[], object], *, device: torch.device) -> int:
+    """The bytes of tensors that are there after ``call``, and were not before, while what it returns is kept."""
+    if device.type == 'cuda':
+        before = torch.cuda.memory_allocated(device)
+        kept = call()  # noqa: F841 (it is what is measured)
+        return torch.cuda.memory_allocated(device) - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        kept = call()  # noqa: F841
+    return _held(profiled)[-1]
+
+
+def _held(profiled: profile) -> list[int]:
+    """The bytes that were held from one moment to the next: 0, then after each allocation and each release.
+
+    Each is an event, those of temporary tensors within operators included.
+    """
     events = [event for event in profiled.profiler.kineto_results.events() if event.name() == '[memory]']
-    held = peak = 0
+    held = [0]
     for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
-    return peak
+        held.append(held[-1] + event.nbytes())
+    return held
+
+
+def memory_now(device: torch.device) -> int:
+    """Bytes that are held now: by tensors on a GPU, or else by this process, resident; on Linux only."""
+    return torch.cuda.memory_allocated(device) if device.type == 'cuda' else _status('VmRSS')
+
+
+def most_memory(device: torch.device) -> int:
+    """The most bytes that were held at a time since this process began; otherwise as :func:`memory_now`."""
+    return torch.cuda.max_memory_allocated(device) if device.type == 'cuda' else _status('VmHWM')
+
+
+def _status(name: str) -> int:
+    """Bytes that Linux counts for this process. Unlike ``ru_maxrss`` they leave out the process that started it."""
+    return int(re.search(rf'{name}:\s+(\d+) kB', Path('/proc/self/status').read_text())[1]) * 1024
+
+
+def in_new_process(call: Callable[..., Result], *args: object) -> Result:
+    """Return what ``call`` returns in a new interpreter, so that memory that was held before does not count."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context('spawn')) as pool:
+        return pool.submit(call, *args).result()
 
 
 def environment(device: torch.device) -> dict[str, str | int]:

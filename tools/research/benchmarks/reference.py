@@ -57,24 +57,23 @@ def read_phrases(model: FrozenLMM, sample: GroundingSample) -> tuple[list[Tensor
     inputs = stock_inputs(model, sample)
     with attention(model, 'eager'):
         output = model.lmm(**inputs, output_attentions=True, output_hidden_states=True, use_cache=False)
-    weights = [layer for layer in output.attentions if layer is not None]
-    maps = []
-    for mask_id in range(sample.num_masks):
-        rows = sample.mask_ids == mask_id
-        merged = [
-            torch.cat([layer[0, :, rows][..., view.columns].mean(dim=1) for layer in weights])
-            .float()
-            .unflatten(1, view.layout.grid_size)[None]  # [1, C, rows, columns]
-            for view in sample.views
-        ]
-        last = sample.views[-1]
-        resampled = [
-            model.to_last_view(part, view, last) for part, view in zip(merged[:-1], sample.views[:-1], strict=True)
-        ]
-        missing = model.num_views - len(merged)
-        maps.append(torch.cat([*resampled, *merged[-1:] * (missing + 1)], dim=1)[0])
+    weights = [layer[0] for layer in output.attentions if layer is not None]
+    phrases = [sample.mask_ids == mask_id for mask_id in range(sample.num_masks)]
+    maps = [on_last_grid(model, sample, torch.cat([layer[:, rows].mean(dim=1) for layer in weights])) for rows in phrases]
     states = torch.stack(output.hidden_states[1:])[:, 0]
     return maps, states[:, sample.mask_ids >= 0]
+
+
+def on_last_grid(model: FrozenLMM, sample: GroundingSample, attention: Tensor) -> Tensor:
+    """Lay the attention of a phrase, [C of a view, tokens], onto the grid of the last view: [C, h, w]."""
+    dense = [
+        attention[:, view.columns].float().unflatten(1, view.layout.grid_size)[None]  # [1, C, rows, columns]
+        for view in sample.views
+    ]
+    last = sample.views[-1]
+    resampled = [model.to_last_view(part, view, last) for part, view in zip(dense[:-1], sample.views[:-1], strict=True)]
+    missing = model.num_views - len(dense)
+    return torch.cat([*resampled, *dense[-1:] * (missing + 1)], dim=1)[0]
 
 
 def stock_encoder(model: FrozenLMM) -> ImageEncoderViT:
