@@ -36,7 +36,11 @@ def in_turn(ways: Iterable[str], *, repeats: int) -> Iterator[tuple[str, bool]]:
 
 
 def time_in_turn(
-    ways: Mapping[str, Stages], *, repeats: int, device: torch.device
+    ways: Mapping[str, Stages],
+    *,
+    repeats: int,
+    device: torch.device,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, dict[str, list[float]]]:
     """Time ways to do the same thing, :func:`in_turn`.
 
@@ -44,6 +48,7 @@ def time_in_turn(
         ways: for each way its stages by name; a stage is given what the one before it returned, the first one None.
         repeats: rounds that count.
         device: which device to wait for before the clock is read.
+        clock: tells seconds.
 
     Returns:
         For each way and stage the seconds of every round.
@@ -53,12 +58,21 @@ def time_in_turn(
         result = None
         for stage, call in ways[way].items():
             synchronize(device)
-            start = time.perf_counter()
+            start = clock()
             result = call(result)
             synchronize(device)
             if counts:
-                seconds[way][stage].append(time.perf_counter() - start)
+                seconds[way][stage].append(clock() - start)
     return seconds
+
+
+def own_clock(device: torch.device) -> Callable[[], float]:
+    """The clock that other work on the machine disturbs least.
+
+    On a CPU it counts the processor's time of this process, all threads together: with one thread that is what a clock
+    on the wall says where nothing else runs. On a GPU it is the clock on the wall.
+    """
+    return time.process_time if device.type == 'cpu' else time.perf_counter
 
 
 def median_total(stages: Mapping[str, list[float]]) -> float:
@@ -82,7 +96,7 @@ def kept_memory(call: Callable[[], object], *, device: torch.device) -> int:
     """The bytes of tensors that are there after ``call``, and were not before, while what it returns is kept."""
     if device.type == 'cuda':
         before = torch.cuda.memory_allocated(device)
-        kept = call()  # noqa: F841 (it is what is measured)
+        kept = call()
         return torch.cuda.memory_allocated(device) - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         kept = call()  # noqa: F841

@@ -1,15 +1,27 @@
-"""Phrases of an image that is read once: against an image read for each, and what is kept takes of time and memory."""
+"""Phrases of an image that is read once, against one that is read for each; and what large images take.
+
+On a CPU all times are the processor's, of all threads together: run it with one thread.
+"""
 
 import argparse
+import itertools
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from full_sizes.memory import prefix_bytes
 
 from benchmarks.images import benchmark_image
-from benchmarks.measure import in_new_process, kept_memory, memory_now, most_memory, time_in_turn
+from benchmarks.measure import (
+    in_new_process,
+    kept_memory,
+    memory_now,
+    most_memory,
+    own_clock,
+    synchronize,
+    time_in_turn,
+)
 from benchmarks.one_by_one import read_one_by_one
 from benchmarks.presets import ROOT, build_grounder, build_image_processor
 from benchmarks.samples import SampleMaker, num_image_tokens
@@ -17,12 +29,11 @@ from flmm import Grounder
 from flmm.datasets import RefCOCO2PNG, unlabelled_item
 from flmm.models import FrozenLMM
 from flmm.structures import GroundingSample
-from full_sizes.memory import prefix_bytes
 
 CONFIG, CHECKPOINT = ROOT / 'configs/shapes/demo.py', ROOT / 'assets/demo_checkpoint.pth'
 PHOTOGRAPH, PHOTOGRAPH_PHRASES = (4000, 3000), 100
 BATCH_IMAGE, BATCH_SENTENCES = (640, 480), 120
-WORDS = [f'the {colour} {kind}' for colour in ('red', 'blue', 'green') for kind in ('circle', 'square', 'star', 'cross')]
+COLOURS, KINDS = ('red', 'blue', 'green'), ('circle', 'square', 'star', 'cross')
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -83,6 +94,7 @@ def _compare(model: FrozenLMM, sample: GroundingSample, args: argparse.Namespace
         },
         repeats=args.repeats,
         device=args.device,
+        clock=own_clock(args.device),
     )
     found = {way: stages['LMM'] for way, stages in seconds.items()}
     pairs = zip(found['one_by_one_s'], found['read_once_s'], strict=True)
@@ -100,6 +112,7 @@ def _kept(model: FrozenLMM, sample: GroundingSample, args: argparse.Namespace) -
         },
         repeats=args.repeats,
         device=args.device,
+        clock=own_clock(args.device),
     )
     found = {way: stages['LMM'] for way, stages in seconds.items()}
     return {
@@ -139,15 +152,16 @@ def batch(path: str | None, size: tuple[int, int], num_phrases: int, device: tor
 
 
 def _words(count: int) -> list[str]:
-    return [WORDS[number % len(WORDS)] for number in range(count)]
+    words = itertools.cycle(f'the {colour} {kind}' for colour in COLOURS for kind in KINDS)
+    return list(itertools.islice(words, count))
 
 
 def _footprint(stages: dict[str, Callable[[Any], Any]], device: torch.device) -> dict[str, dict[str, float]]:
     """Run stages once: how long each takes, and the most memory until its end beside what was held before the first."""
-    before, found, result = memory_now(device), {}, None
+    before, clock, found, result = memory_now(device), own_clock(device), {}, None
     for name, call in stages.items():
-        start = time.perf_counter()
+        start = clock()
         result = call(result)
-        memory = most_memory(device) - before  # which waits for a GPU
-        found[name] = {'seconds': time.perf_counter() - start, 'peak_bytes': memory}
+        synchronize(device)
+        found[name] = {'seconds': clock() - start, 'peak_bytes': most_memory(device) - before}
     return found

@@ -59,7 +59,8 @@ def read_phrases(model: FrozenLMM, sample: GroundingSample) -> tuple[list[Tensor
         output = model.lmm(**inputs, output_attentions=True, output_hidden_states=True, use_cache=False)
     weights = [layer[0] for layer in output.attentions if layer is not None]
     phrases = [sample.mask_ids == mask_id for mask_id in range(sample.num_masks)]
-    maps = [on_last_grid(model, sample, torch.cat([layer[:, rows].mean(dim=1) for layer in weights])) for rows in phrases]
+    merged = [torch.cat([layer[:, rows].mean(dim=1) for layer in weights]) for rows in phrases]  # each [C, S]
+    maps = [on_last_grid(model, sample, each) for each in merged]
     states = torch.stack(output.hidden_states[1:])[:, 0]
     return maps, states[:, sample.mask_ids >= 0]
 

@@ -1,7 +1,7 @@
 """What must hold after a step and a prediction, whatever the weights: gradients, and sums of attention.
 
-Letters: M phrases, C heads of all layers, A query heads and K key heads of a layer, P tokens of image and prompt, T tokens
-of texts that are read together behind them, D head dim, N image tokens of all views.
+Letters: M phrases, C heads of all layers, A query heads and K key heads of a layer, P tokens of image and prompt,
+T tokens of texts that are read together behind them, D head dim, N image tokens of all views.
 """
 
 from collections.abc import Iterator

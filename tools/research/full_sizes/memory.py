@@ -41,9 +41,9 @@ def estimated_gb(model: FrozenLMM, sample: GroundingSample, *, libraries: float)
     - weights: as they are stored;
     - training: of each trained number its gradient and AdamW's two averages, float32;
     - activations: what is largest of the LMM's (what is kept of image and prompt, and for each token residual, query,
-      key, value and three times the width of a feed-forward layer, bfloat16), SAM's encoder's (ENCODER_WIDTHS of each of its tokens, float32), and what the
-      trained part keeps for its backward pass: of each phrase its maps at the mask head's side, as they come and
-      enlarged, and SAVED_EMBEDDINGS, float32.
+      key, value and three times the width of a feed-forward layer, bfloat16), SAM's encoder's (ENCODER_WIDTHS of each
+      of its tokens, float32), and what the trained part keeps for its backward pass: of each phrase its maps at the
+      mask head's side, as they come and enlarged, and SAVED_EMBEDDINGS, float32.
 
     Args:
         model: the model.
