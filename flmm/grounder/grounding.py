@@ -55,12 +55,12 @@ class Grounding:
     @property
     def masks(self) -> Tensor:
         """[M, IH, IW] bool, the refined masks; empty for a phrase that is judged absent. Made anew at each access."""
-        return torch.cat(list(self.mask_chunks()))
+        return self.refined.masks(self.exists)
 
     @property
     def coarse_masks(self) -> Tensor:
         """[M, IH, IW] bool, the masks before SAM; otherwise as :attr:`masks`."""
-        return torch.cat(list(self.mask_chunks('coarse')))
+        return self.coarse.masks(self.exists)
 
     def mask_chunks(self, source: str = 'refined') -> Iterator[Tensor]:
         """Yield the masks a few at a time, [m, IH, IW] bool, in the order of the phrases.

@@ -165,7 +165,7 @@ def write_logs(folder: Path, name: str) -> None:
 
 VARIANTS = [
     'default', 'detached', 'scale_factor', 'near_zero', 'coarse_nearest', 'refined_resized', 'box_one_past', 'padding',
-    'last_dot', 'bfloat16',
+    'one_text', 'bfloat16',
 ]  # fmt: skip
 MEASURES = [
     f'{measure}{blur}'
