@@ -12,7 +12,17 @@ from torch import Tensor, nn
 
 
 def private_module(module: nn.Module) -> nn.Module:
-    """Copy a module object: its submodules and parameters are shared, its attributes, submodule names and hooks not."""
+    """Copy a module object: its submodules and parameters are shared, its attributes, submodule names and hooks not.
+
+    Raises:
+        ValueError: a forward that belongs to the object itself, such as accelerate hangs on it: a copy would run the
+            submodules of the original.
+    """
+    if 'forward' in vars(module):
+        raise ValueError(
+            f'the forward of a {type(module).__name__} was replaced, as device_map does; load the LMM without it and '
+            'move it to one device'
+        )
     made = copy.copy(module)
     made._modules = dict(module._modules)
     made._forward_hooks = OrderedDict(module._forward_hooks)
