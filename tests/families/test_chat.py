@@ -11,15 +11,16 @@ from tiny_chat import BLANK_FIRST, Talker, spoken, stock_prompt
 from flmm.families import FAMILIES
 
 QWEN = [name for name in FAMILIES if name.startswith('qwen')]
+FIRST_LAYERS = {'layers': 4, 'heads': [(1, 0), (1, 3)]}
+"""The phrases' pass ends at layer 1 of 4: the conversation needs layers that the reading has left out."""
 TALKERS = {
     **{name: Talker(model_type=name) for name in FAMILIES},
-    # The phrases' pass ends at layer 1 of 4: the conversation needs layers that the reading has left out.
-    **{f'{name}, first layers': Talker(model_type=name, model={'layers': 4, 'heads': [(1, 0), (1, 3)]}) for name in FAMILIES},
+    **{f'{name}, first layers': Talker(model_type=name, model=FIRST_LAYERS) for name in FAMILIES},
     **{
         f'{name}, budget': Talker(model_type=name, processor={'patch_selection_method': 'budget', 'alpha': 0.5})
         for name in QWEN
     },
-}  # fmt: skip
+}
 QUESTIONS = ['What is on the left?', 'And behind it?', 'Why?']
 NEW = {'max_new_tokens': 20, 'repetition_penalty': 1.3}
 SPANS = [(4, 9), (0, 2), (7, 12), (6, 7), (0, 16), (4, 9)]
