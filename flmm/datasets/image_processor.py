@@ -131,14 +131,22 @@ class ImageProcessorWrapper(ABC):
         return replace(processed, input_ids=input_ids)
 
     def follow_up_ids(self, question: str) -> list[int]:
-        """Tokenize what stands between the end of an answer and that of the next: the user's next turn, as plain text.
+        """Tokenize what stands between an answer and the next: the user's next turn, as plain text.
 
         Raises:
-            ValueError: the chat is a given ``prompt_template``, or the chat template does not go on behind an answer.
+            ValueError: the chat is a given ``prompt_template``, the chat template does not go on behind an answer, or a
+                question that :meth:`encode_text` refuses.
         """
         before, after = self._follow_up
-        ids = [self.tokenizer(text, add_special_tokens=False)['input_ids'] for text in (before, after)]
-        return [*ids[0], *self.encode_text(question.replace('<image>', '').strip()), *ids[1]]
+        # Behind a word, as it stands behind an answer: there are tokenizers that put a blank before a text.
+        word = self.tokenizer('a', add_special_tokens=False)['input_ids']
+        ids = self._turn_ids(f'a{before}', _words(question), after, add_special_tokens=False)
+        if ids[: len(word)] != word:
+            raise ValueError(
+                f'the tokenizer joins an answer with what the chat template writes behind it, {before!r}, so the '
+                'conversation cannot go on; ask about the image anew'
+            )
+        return ids[len(word) :]
 
     @cached_property
     def _follow_up(self) -> tuple[str, str]:
@@ -155,7 +163,9 @@ class ImageProcessorWrapper(ABC):
         ]
         rendered = self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         parts = rendered.split(PROMPT_SENTINEL)
-        if len(parts) != 4 or (parts[0], parts[1]) != self.chat:
+        # A template may write 'ASSISTANT: ' before an answer, and leave it to the LMM to begin with the blank.
+        before, after = self.chat
+        if len(parts) != 4 or (parts[0], parts[1].rstrip()) != (before, after.rstrip()):
             raise ValueError(
                 'the chat template writes a first turn otherwise when others follow, so it cannot go on; ask about the '
                 f'image anew: {rendered!r}'
@@ -164,7 +174,7 @@ class ImageProcessorWrapper(ABC):
 
     def _chat_ids(self, prompt: str, *, num_placeholders: int) -> tuple[Tensor, int]:
         """Tokenize the chat with the placeholders of its image: the tokens, and where the image begins."""
-        ids = self._prompt_ids(prompt.replace('<image>', '').strip())
+        ids = self._prompt_ids(_words(prompt))
         start = ids.index(self.image_token_id)
         return torch.tensor([*ids[:start], *[self.image_token_id] * num_placeholders, *ids[start + 1 :]]), start
 
@@ -173,11 +183,15 @@ class ImageProcessorWrapper(ABC):
         before, after = self.chat
         # As apply_chat_template does: a template may write the token that begins a text, or leave it to the tokenizer.
         starts = not (self.tokenizer.bos_token and before.startswith(self.tokenizer.bos_token))
-        if not any(token in prompt for token in self.tokenizer.get_added_vocab()):
+        return self._turn_ids(before, prompt, after, add_special_tokens=starts)
+
+    def _turn_ids(self, before: str, words: str, after: str, *, add_special_tokens: bool) -> list[int]:
+        """Tokenize what the template writes around the user's words, and those as plain text."""
+        if not any(token in words for token in self.tokenizer.get_added_vocab()):
             # In one piece: there are tokenizers that treat a text's first word otherwise than the words within it.
-            return self.tokenizer(before + prompt + after, add_special_tokens=starts)['input_ids']
-        ids = self.tokenizer(before, add_special_tokens=starts)['input_ids']
-        return [*ids, *self.encode_text(prompt), *self.tokenizer(after, add_special_tokens=False)['input_ids']]
+            return self.tokenizer(before + words + after, add_special_tokens=add_special_tokens)['input_ids']
+        ids = self.tokenizer(before, add_special_tokens=add_special_tokens)['input_ids']
+        return [*ids, *self.encode_text(words), *self.tokenizer(after, add_special_tokens=False)['input_ids']]
 
     def _chat_template(self) -> tuple[str, str]:
         user_turn = [{'type': 'image'}, {'type': 'text', 'text': PROMPT_SENTINEL}]
@@ -201,3 +215,10 @@ class ImageProcessorWrapper(ABC):
                 "'USER: <image>\\n{prompt} ASSISTANT:'"
             )
         return before, after
+
+
+def _words(prompt: str) -> str:
+    """The user's words without placeholders of an image, for which the template has a place already."""
+    if not isinstance(prompt, str):
+        raise ValueError(f'prompt is {prompt!r}, expected a string')
+    return prompt.replace('<image>', '').strip()

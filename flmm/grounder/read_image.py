@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from flmm.chat import num_alike
 from flmm.datasets import unlabelled_item
 from flmm.datasets.image_processor import ProcessedImage
 from flmm.grounder.answer import Answer
@@ -84,34 +85,52 @@ class ReadImage:
             max_new_tokens: the longest answer.
             **settings: what else ``generate`` of transformers takes. Without ``do_sample=True`` the answer is the same
                 every time.
-        """
-        processor = self.grounder.to_sample.image_processor
-        prompt_ids = processor.with_prompt(self.processed, prompt=question).input_ids.to(self.grounder.device)
-        return self.answer_to(question, prompt_ids=prompt_ids, max_new_tokens=max_new_tokens, **settings)
 
-    def answer_to(self, question: str, *, prompt_ids: Tensor, prefix: Prefix | None = None, **settings: Any) -> Answer:
+        Raises:
+            ValueError: a question that is no string, or settings that :func:`flmm.models.generation.generate` refuses.
+        """
+        return self.answer_to(
+            question, prompt_ids=self._prompt_ids(question), max_new_tokens=max_new_tokens, **settings
+        )
+
+    def given_answer(self, question: str, answer: str) -> Answer:
+        """Take words for the answer to a question, as if the LMM had said them.
+
+        Args:
+            question: the user's words, as plain text.
+            answer: the words. Those that :func:`flmm.chat.tagged_spans` takes for marks are taken out of the answer's
+                text, but the LMM reads them as plain text.
+
+        Raises:
+            ValueError: words that the tokenizer reads as others, so that spans of them would lie elsewhere.
+        """
+        ids = self.grounder.to_sample.image_processor.encode_text(answer)
+        given = Answer(
+            read=self,
+            question=question,
+            prompt_ids=self._prompt_ids(question),
+            token_ids=torch.tensor(ids, dtype=torch.long, device=self.grounder.device),
+        )
+        if given.raw != answer:
+            place = num_alike(given.raw, answer)
+            raise ValueError(
+                f'the tokenizer reads another answer from character {place} on: {answer[place:][:20]!a} as '
+                f'{given.raw[place:][:20]!a}; give it as it is read'
+            )
+        return given
+
+    def answer_to(self, question: str, *, prompt_ids: Tensor, **settings: Any) -> Answer:
         """Let the LMM go on behind a conversation about the image.
 
         Args:
             question: its last question.
             prompt_ids: [S] long, the whole of it, up to where the answer starts.
-            prefix: the beginning up to the end of the image; None: see :attr:`image_prefix`.
-            **settings: what ``generate`` takes.
+            **settings: what :func:`flmm.models.generation.generate` takes.
         """
-        prefix = prefix or self.image_prefix
-        made = generate(self.grounder.model.lmm, prefix, prompt_ids, **settings)
+        made = generate(self.grounder.model.lmm, self.image_prefix, prompt_ids, **settings)
         ends = self.grounder.ends_of_turn
         length = next((i for i, token in enumerate(made.tolist()) if token in ends), len(made))
-        return Answer(read=self, question=question, prefix=prefix, prompt_ids=prompt_ids, token_ids=made[:length])
-
-    def given_answer(self, question: str, answer: str) -> Answer:
-        """Take words for the answer to a question, as if the LMM had said them."""
-        processor = self.grounder.to_sample.image_processor
-        prompt_ids = processor.with_prompt(self.processed, prompt=question).input_ids.to(self.grounder.device)
-        token_ids = torch.tensor(processor.encode_text(answer), device=self.grounder.device)
-        return Answer(
-            read=self, question=question, prefix=self.image_prefix, prompt_ids=prompt_ids, token_ids=token_ids
-        )
+        return Answer(read=self, question=question, prompt_ids=prompt_ids, token_ids=made[:length])
 
     @cached_property
     def image_prefix(self) -> Prefix:
@@ -136,6 +155,11 @@ class ReadImage:
         item = unlabelled_item(self.image, phrases, path=self.name)
         sample = self.grounder.to_sample.lay_out(item, self.processed)
         return sample.to(self.grounder.device).with_outputs(reading=self.reading)
+
+    def _prompt_ids(self, question: str) -> Tensor:
+        """The conversation up to where the answer to a first question starts: [S] long."""
+        processor = self.grounder.to_sample.image_processor
+        return processor.with_prompt(self.processed, prompt=question).input_ids.to(self.grounder.device)
 
     def _checked(self, phrases: Iterable[str]) -> list[str]:
         if isinstance(phrases, str):

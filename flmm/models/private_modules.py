@@ -20,7 +20,16 @@ def private_module(module: nn.Module) -> nn.Module:
     """Copy a module object: its submodules and parameters are shared, its attributes, submodule names and hooks not.
 
     The hooks that are on the module now run on the copy, too, until they are removed from the copy.
+
+    Raises:
+        ValueError: a forward that belongs to the object itself, such as accelerate hangs on it: a copy would run the
+            submodules of the original.
     """
+    if 'forward' in vars(module):
+        raise ValueError(
+            f'the forward of a {type(module).__name__} was replaced, as device_map does; load the LMM without it and '
+            'move it to one device'
+        )
     made = copy.copy(module)
     for name in ('_modules', *HOOKS):
         setattr(made, name, copy.copy(getattr(module, name)))
