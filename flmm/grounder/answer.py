@@ -4,6 +4,7 @@ Letters: T tokens of the answer, M spans.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from torch import Tensor
 
 from flmm.chat import NounPhrases, Span, TaggedText, noun_phrases, span_tokens, tagged_spans, token_offsets
 from flmm.grounder.grounding import Grounding, joined
-from flmm.reading import ImageReading
 from flmm.structures import GroundingSample
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Answer:
             gt_masks=None,
             image=read.image,
             image_path=read.name,
-            reading=ImageReading(prefix=read.image_prefix, image_embedding=read.reading.image_embedding),
+            reading=replace(read.reading, prefix=read.image_prefix),
             prompt_length=len(read.image_prefix.input_ids),
         ).to(read.grounder.device)
 
