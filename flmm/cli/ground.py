@@ -2,8 +2,11 @@
 
 import argparse
 import sys
+from collections.abc import Callable
+from dataclasses import astuple
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flmm.cli.output_files import OutputFiles, output_files
 from flmm.images import images_in
@@ -12,11 +15,12 @@ from flmm.scoring import align_rows
 from flmm.text import prepare_phrase
 
 if TYPE_CHECKING:
-    from flmm.grounder import Grounder, Grounding
+    from flmm.grounder import Answer, Grounder, Grounding
 
 DESCRIPTION = """Find phrases in an image, or in each image of a folder.
 
     flmm ground photo.jpg "the red circle" "the star"
+    flmm ground photo.jpg --say "What is on the table?"
 
 prints a line for each phrase: SAM's score of its mask, the mask's share of the image,
 and the box around it as [x, y, width, height] in px. It writes
@@ -24,6 +28,9 @@ and the box around it as [x, y, width, height] in px. It writes
     grounded/photo.json           scores, boxes, and masks as COCO's RLE
     grounded/photo_masks/         each mask as a black and white PNG
     grounded/photo_overlay.png    the masks over the image
+
+--say asks the LMM, prints its answer, and finds what the answer speaks of: the words that
+the LMM has marked itself, or else the noun phrases. Both stand in the JSON file, too.
 
 Without --model or --config the demo's weights are used, which know drawn shapes only."""
 
@@ -37,7 +44,8 @@ def add_ground(commands: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('image', type=Path, help='an image, or a folder of images (not of folders)')
-    parser.add_argument('phrases', nargs='+', metavar='phrase', help='what to find')
+    parser.add_argument('phrases', nargs='*', metavar='phrase', help='what to find')
+    parser.add_argument('--say', metavar='QUESTION', help='find what the answer to this question speaks of')
     parser.add_argument('--out', type=Path, default=Path('grounded'), help='folder to write to (default: %(default)s)')
     parser.add_argument('--overwrite', action='store_true', help='replace results that are there')
     parser.add_argument('--no-overlay', action='store_true', help='write no picture')
@@ -56,27 +64,43 @@ def ground(args: argparse.Namespace) -> int:
     """Run the command, and return its exit code."""
     if args.checkpoint is not None and args.config is None:
         raise ValueError('--checkpoint needs --config, the config of its model')
+    if bool(args.phrases) == (args.say is not None):
+        raise ValueError('name phrases to find, or ask a question by --say; one of the two')
     for phrase in args.phrases:
         prepare_phrase(phrase, lowercase=False)  # that it says something, before the model is loaded
     images = _images(args.image, out=args.out)
     targets = output_files(images, args.out, overwrite=args.overwrite)
     grounder = _grounder(args)
     if not args.image.is_dir():
-        _write(grounder.read(args.image).ground(args.phrases), targets[0], args)
+        read = grounder.read(args.image)
+        _write(read.ground(args.phrases) if args.say is None else read.chat(args.say), targets[0], args)
         return 0
     from tqdm import tqdm
 
+    if args.say is None:
+        results = grounder.ground_many(
+            images, args.phrases, num_workers=args.num_workers, progress=True, on_error='yield'
+        )
+    else:
+        answer = partial(_or_error, lambda path: grounder.read(path).chat(args.say))
+        results = zip(images, map(answer, tqdm(images, unit='image')), strict=True)
     failed = 0
-    results = grounder.ground_many(images, args.phrases, num_workers=args.num_workers, progress=True, on_error='yield')
     for (_, found), files in zip(results, targets, strict=True):
-        if isinstance(found, ValueError):
+        error = found if isinstance(found, ValueError) else _or_error(_write, found, files, args)
+        if error is not None:
             failed += 1
-            tqdm.write(f'flmm: error: {found}', file=sys.stderr)
-        else:
-            _write(found, files, args)
+            tqdm.write(f'flmm: error: {error}', file=sys.stderr)
     if failed:
         print(f'flmm: error: {failed} of {len(images)} images failed', file=sys.stderr)
     return 1 if failed else 0
+
+
+def _or_error(call: Callable, *arguments: Any) -> Any:
+    """Return what a call returns, or else the ValueError that it raises."""
+    try:
+        return call(*arguments)
+    except ValueError as error:
+        return error
 
 
 def _images(path: Path, *, out: Path) -> list[Path]:
@@ -121,11 +145,15 @@ def _device(name: str | None) -> str:
     return name
 
 
-def _write(found: 'Grounding', files: OutputFiles, args: argparse.Namespace) -> None:
-    """Write the files, and print a line for each phrase and where the files are."""
+def _write(found: 'Grounding | Answer', files: OutputFiles, args: argparse.Namespace) -> None:
+    """Write the files, and print an answer, a line for each phrase, and where the files are."""
     from tqdm import tqdm
 
-    document = files.write(found, with_overlay=not args.no_overlay)
+    said = {}
+    if args.say is not None:
+        said = {'question': found.question, 'answer': found.text, 'spans': [[*astuple(span)] for span in found.spans]}
+        found = found.ground()
+    document = files.write(found, with_overlay=not args.no_overlay, said=said)
     width, height = document['width'], document['height']
     rows = []
     for number, row in enumerate(document['phrases'], 1):
@@ -137,5 +165,6 @@ def _write(found: 'Grounding', files: OutputFiles, args: argparse.Namespace) -> 
         rows.append([f'  {number}', printable(row['phrase']), *cells])
     places = [files.json, files.masks, *([] if args.no_overlay else [files.overlay])]
     title = f'{found.name} ({width}x{height} px)'
-    lines = [printable(title), align_rows(rows, num_left=5), printable(f'  {", ".join(map(str, places))}')]
+    answer = [printable(f'  {said["answer"]}')] if said else []
+    lines = [printable(title), *answer, align_rows(rows, num_left=5), printable(f'  {", ".join(map(str, places))}')]
     tqdm.write(for_terminal('\n'.join(lines)))  # above the bar, where there is one

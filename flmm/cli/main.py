@@ -26,7 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 where all went well. 1 where some of several images failed, each with a line on stderr. 2 for wrong use and
         for what the user can mend, with a line on stderr; anything else is a bug, and shows its traceback.
     """
-    args = build_parser().parse_args(arguments)
+    parser = build_parser()
+    args, others = parser.parse_known_args(arguments)
+    # Phrases may be none, so argparse takes it that there are none where an option stands between image and phrases.
+    if others and (not hasattr(args, 'phrases') or any(word.startswith('-') for word in others)):
+        parser.error(f'unrecognized arguments: {" ".join(others)}')
+    if others:
+        args.phrases += others
     try:
         return args.run(args)
     except (OSError, ValueError) as error:

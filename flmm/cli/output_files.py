@@ -39,11 +39,17 @@ class OutputFiles:
         """The folder of masks."""
         return self.folder / f'{self.stem}_masks'
 
-    def write(self, found: 'Grounding', *, with_overlay: bool) -> dict[str, Any]:
-        """Replace what is there by what was found, the JSON file last, and return what that has."""
+    def write(self, found: 'Grounding', *, with_overlay: bool, said: dict[str, Any]) -> dict[str, Any]:
+        """Replace what is there by what was found, the JSON file last, and return what that has.
+
+        Args:
+            found: what was found.
+            with_overlay: whether to draw a picture.
+            said: what else the JSON file has, such as the answer that the phrases are parts of.
+        """
         for path in (self.json, self.overlay):
             path.unlink(missing_ok=True)  # nothing of an earlier run may stand beside what is new
-        document = found.to_dict()
+        document = {**found.to_dict(), **said}
         mask_files = found.save_png(self.masks, overwrite=True)
         for row, path in zip(document['phrases'], mask_files, strict=True):
             row['mask_file'] = path.relative_to(self.folder).as_posix()

@@ -69,6 +69,15 @@ class Answer:
         return noun_phrases(self.text, method=method)
 
     @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """What is grounded where nothing is named: what the LMM has marked, or else the noun phrases.
+
+        Raises:
+            ValueError: an answer whose noun phrases cannot be told (:func:`flmm.chat.noun_phrases`).
+        """
+        return self.marked or tuple(self.noun_phrases().spans)
+
+    @cached_property
     def offsets(self) -> list[tuple[int, int]]:
         """Of each token, its first character in :attr:`text` and the one behind its last; equal for those of marks."""
         return self._tagged.plain_offsets(self._offsets)
@@ -77,16 +86,13 @@ class Answer:
         """Find parts of the answer in the image, each as it stands: behind all that was said before it.
 
         Args:
-            spans: of :attr:`text`, in any order; they may overlap. None takes what the LMM has marked, or else the noun
-                phrases.
+            spans: of :attr:`text`, in any order; they may overlap. None takes :attr:`spans`.
 
         Raises:
             ValueError: no span, one that is none, lies outside the text or has no word in it, or an answer whose noun
                 phrases cannot be told.
         """
-        if spans is None:
-            spans = self.marked or self.noun_phrases().spans
-        spans = [_checked(span) for span in spans]
+        spans = [_checked(span) for span in (self.spans if spans is None else spans)]
         if not spans:
             raise ValueError(f'the answer {self.text!r} has nothing to ground; name a span of it')
         tokens = [span_tokens(self.offsets, span, self.text) for span in spans]

@@ -17,7 +17,7 @@ from tiny_refcoco import REPOSITORY
 
 from flmm.cli.main import main
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
-from flmm.grounder import Grounder
+from flmm.grounder import Grounder, ReadImage
 from flmm.shapes import DIFFICULTY, generate_sample
 
 CONFIG = ['--config', 'configs/tiny.py', '--checkpoint', 'tiny.pth']
@@ -225,3 +225,37 @@ def test_the_demo_finds_drawn_shapes(monkeypatch, tmp_path):
         found = coco_mask.decode(row['segmentation']).astype(bool)
         truth = sample.masks[list(reference.shape_indices)].any(axis=0)
         assert (found & truth).sum() / (found | truth).sum() > 0.8, row['phrase']
+
+
+def test_what_an_answer_speaks_of_is_found(tiny, asked, tmp_path, capsys, monkeypatch):
+    """The tiny LMM says nothing that a person would; so the words are put into its mouth."""
+    monkeypatch.setattr(ReadImage, 'chat', lambda read, question: read.given_answer(question, 'A cat and the red dog.'))
+    photo(tmp_path / 'photo.png')
+    assert main(['ground', 'photo.png', '--say', 'What is there?', *CONFIG]) == 0
+    document = json.loads((tmp_path / 'grounded' / 'photo.json').read_text())
+    assert document['question'] == 'What is there?'
+    assert document['answer'] == 'A cat and the red dog.'
+    assert document['spans'] == [[0, 5], [10, 21]]
+    assert [row['phrase'] for row in document['phrases']] == ['A cat', 'the red dog']
+    expected = tiny.read(tmp_path / 'photo.png').given_answer('What is there?', 'A cat and the red dog.').ground()
+    masks = [coco_mask.decode(row['segmentation']) for row in document['phrases'] if row['segmentation']]
+    assert [mask.sum() for mask in masks] == [mask.sum() for mask in expected.masks.numpy() if mask.any()]
+    assert '  A cat and the red dog.\n' in capsys.readouterr().out
+
+
+def test_an_answer_without_anything_to_find_is_said(asked, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(ReadImage, 'chat', lambda read, question: read.given_answer(question, 'It is.'))
+    (tmp_path / 'photos').mkdir()
+    photo(tmp_path / 'photos' / 'a.png')
+    assert main(['ground', 'photos/a.png', '--say', 'Is it?', *CONFIG]) == 2
+    assert "flmm: error: the answer 'It is.' has nothing to ground" in capsys.readouterr().err
+    assert main(['ground', 'photos', '--say', 'Is it?', *CONFIG]) == 1
+    assert "the answer 'It is.' has nothing to ground" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('words', [[], ['a cat', '--say', 'What?']])
+def test_phrases_or_a_question(words, asked, tmp_path, capsys):
+    photo(tmp_path / 'photo.png')
+    assert main(['ground', 'photo.png', *words]) == 2
+    assert 'flmm: error: name phrases to find, or ask a question by --say; one of the two' in capsys.readouterr().err
+    assert not asked
