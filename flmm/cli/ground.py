@@ -121,7 +121,7 @@ def _grounder(args: argparse.Namespace) -> 'Grounder':
         return Grounder.from_config(args.config, checkpoint=args.checkpoint, device=device)
     if args.model is not None:
         return Grounder.from_pretrained(args.model, device=device)
-    from flmm.grounder.pretrained import demo_folder
+    from flmm.grounder.demo import demo_folder
 
     print(
         "flmm: these are the demo's weights, which know drawn shapes only; name others by --model, or by --config and "

@@ -1,8 +1,9 @@
 """Masks for phrases of any image: read it once, ask often."""
 
 from flmm.grounder.answer import Answer
+from flmm.grounder.demo import demo_folder
 from flmm.grounder.grounder import Grounder
 from flmm.grounder.grounding import Grounding
 from flmm.grounder.read_image import AttentionMaps, ReadImage
 
-__all__ = ['Answer', 'AttentionMaps', 'Grounder', 'Grounding', 'ReadImage']
+__all__ = ['Answer', 'AttentionMaps', 'Grounder', 'Grounding', 'ReadImage', 'demo_folder']

@@ -1,8 +1,8 @@
 """A trained model, and what turns images and phrases into its input."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from mmengine.registry import DefaultScope
@@ -14,7 +14,9 @@ from flmm.grounder.any_image import AnyImage
 from flmm.grounder.grounding import Grounding
 from flmm.grounder.many import Images, ground_many
 from flmm.grounder.prepared_image import PreparedImage, prepare_image
+from flmm.grounder.pretrained import PretrainedGrounder
 from flmm.grounder.read_image import ReadImage
+from flmm.grounder.stored_config import with_absolute_paths
 from flmm.models import FrozenLMM, LMMWithoutWeights
 from flmm.models.build import build_model
 from flmm.registry import TRANSFORMS, is_type
@@ -23,7 +25,7 @@ LOADERS = ('val_dataloader', 'test_dataloader', 'train_dataloader')
 """Where a config's way from image and phrases to a sample is looked for, in this order."""
 
 
-class Grounder:
+class Grounder(PretrainedGrounder):
     """Finds phrases in images. An image is read once; phrases can then be asked for, now or later.
 
     Each phrase is read by itself behind the image, so its mask depends neither on the others nor on their order, beyond
@@ -35,20 +37,22 @@ class Grounder:
         model: a trained model, on the device to run on; it is put into evaluation mode.
         to_sample: what makes samples in training, with ``concat=True``. With ``independent=False`` all phrases of a
             call share a sequence, in the order given.
+        config: what both were built from, ``{'model': ..., 'to_sample': ...}``; a grounder without it cannot be saved.
 
     Raises:
         ValueError: ``to_sample`` with ``concat=False``.
 
-    >>> grounder = Grounder.from_config('configs/shapes/demo.py', checkpoint='assets/demo_checkpoint.pth')
+    >>> grounder = Grounder.from_config('configs/shapes/demo.py', checkpoint='assets/model.safetensors')
     >>> read = grounder.read('photo.jpg')
     >>> masks = read.ground(['the red triangle on the left', 'the star']).masks  # [2, height, width]
     """
 
-    def __init__(self, *, model: FrozenLMM, to_sample: RefCOCO2PNG) -> None:
+    def __init__(self, *, model: FrozenLMM, to_sample: RefCOCO2PNG, config: Mapping[str, Any] | None = None) -> None:
         if not to_sample.concat:
             raise ValueError('to_sample has concat=False, which makes several samples of an image; set it to True')
         self.model = model.eval()
         self.to_sample = to_sample
+        self.config = with_absolute_paths(config)
 
     @classmethod
     def from_config(
@@ -88,12 +92,14 @@ class Grounder:
         to_sample = next(pipelines, None)
         if to_sample is None:
             raise ValueError(f'{str(config)!r} has no RefCOCO2PNG in {", ".join(LOADERS)}; add it to a pipeline of one')
+        config_of_sample = {**to_sample, 'concat': True, 'independent': independent}
         with DefaultScope.overwrite_default_scope(settings.get('default_scope')):
-            to_sample = TRANSFORMS.build({**to_sample, 'concat': True, 'independent': independent})
+            to_sample = TRANSFORMS.build(config_of_sample)
         model = build_model(settings, checkpoint=checkpoint)
         if checkpoint is None and model.is_trained:
             raise ValueError(f'checkpoint is None, and {str(config)!r} has a part to train; give its checkpoint')
-        return cls(model=model.to(device), to_sample=to_sample)
+        made_from = {'model': settings.model, 'to_sample': config_of_sample}
+        return cls(model=model.to(device), to_sample=to_sample, config=made_from)
 
     @property
     def device(self) -> torch.device:

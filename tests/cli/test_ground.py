@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,7 +46,7 @@ def asked(tiny, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Grounder, 'from_config', make)
     monkeypatch.setattr(Grounder, 'from_pretrained', make, raising=False)
-    monkeypatch.setitem(sys.modules, 'flmm.grounder.pretrained', SimpleNamespace(demo_folder=lambda: 'the demo'))
+    monkeypatch.setattr('flmm.grounder.demo.demo_folder', lambda: 'the demo')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
     return calls
@@ -218,7 +217,7 @@ def test_the_demo_finds_drawn_shapes(monkeypatch, tmp_path):
     Image.fromarray(sample.image).save('scene.png')
     sentences = {reference.sentences[0].text: reference for reference in sample.references}
     weights = ['--config', f'{REPOSITORY}/configs/shapes/demo.py']
-    weights += ['--checkpoint', f'{REPOSITORY}/assets/demo_checkpoint.pth']
+    weights += ['--checkpoint', f'{REPOSITORY}/assets/model.safetensors']
     assert main(['ground', 'scene.png', *sentences, *weights, '--device', 'cpu']) == 0
     document = json.loads((tmp_path / 'grounded' / 'scene.json').read_text())
     for row, reference in zip(document['phrases'], sentences.values(), strict=True):

@@ -101,7 +101,7 @@ def golden_outputs() -> tuple[dict[str, Tensor], dict[str, list[int]]]:
 
 def checkpoint_outputs() -> dict[str, Tensor]:
     """Logits and IoUs on three scenes of val, by the checkpoint of assets/ and the way that users go."""
-    ground = Grounder.from_config(ROOT / CONFIGS[0], checkpoint=ROOT / 'assets' / 'demo_checkpoint.pth')
+    ground = Grounder.from_config(ROOT / CONFIGS[0], checkpoint=ROOT / 'assets' / 'model.safetensors')
     outputs = {}
     for number in range(3):
         scene = generate_sample(number, seed=0, split='val', config=DIFFICULTY['medium'])
