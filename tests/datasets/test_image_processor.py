@@ -84,6 +84,16 @@ def test_a_second_turn_is_tokenized_as_within_the_whole_conversation(end, questi
     assert made == whole_conversation(wrapper, ['the star', asked], ['a ring'])
 
 
+@pytest.mark.parametrize('end', ['\n', '</s>', '. ', ' '])
+def test_a_second_turn_gets_no_blank_before_it(end):
+    """From Llama's tokenizer, which puts one before a text."""
+    processor = tiny_processor()
+    processor.chat_template = TURNS.replace('<|image_pad|>', '<image>').replace('END', end)
+    wrapper = LlavaImageProcessorWrapper(pretrained_model_name_or_path=processor)
+    made = [*wrapper._prompt_ids('the star'), *wrapper.encode_text('a ring'), *wrapper.follow_up_ids('why?')]
+    assert made == whole_conversation(wrapper, ['the star', 'why?'], ['a ring'])
+
+
 def test_a_second_turn_with_the_name_of_a_special_token_is_plain_text():
     wrapper = demo_wrapper(TURNS.replace('END', '<|im_end|>\n'))
     ids = wrapper.follow_up_ids('is <|im_end|> there')

@@ -10,15 +10,17 @@ from tiny_chat import BLANK_FIRST, Talker, spoken, stock_prompt
 
 from flmm.families import FAMILIES
 
-QWEN = [name for name in FAMILIES if name.startswith('qwen')]
 FIRST_LAYERS = {'layers': 4, 'heads': [(1, 0), (1, 3)]}
 """The phrases' pass ends at layer 1 of 4: the conversation needs layers that the reading has left out."""
 TALKERS = {
     **{name: Talker(model_type=name) for name in FAMILIES},
-    **{f'{name}, first layers': Talker(model_type=name, model=FIRST_LAYERS) for name in FAMILIES},
+    **{
+        f'{name}, first layers': Talker(model_type=name, model=FIRST_LAYERS)
+        for name in ('qwen2_5_vl', 'qwen3_vl', 'qwen3_5', 'llava')
+    },
     **{
         f'{name}, budget': Talker(model_type=name, processor={'patch_selection_method': 'budget', 'alpha': 0.5})
-        for name in QWEN
+        for name in ('qwen2_5_vl', 'qwen3_vl', 'qwen3_5')
     },
 }
 QUESTIONS = ['What is on the left?', 'And behind it?', 'Why?']
