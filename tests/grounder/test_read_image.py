@@ -192,5 +192,5 @@ def test_channels_of_two_views_are_view_after_view():
 @pytest.mark.parametrize('words', ['', ' . ', None, 7, ['a', 'b']])
 def test_words_that_are_none_are_named(words):
     read = build_reader().read(photo())
-    with pytest.raises(ValueError, match="image 'image'.*phrase .* (has no letter or digit|is of type)"):
+    with pytest.raises(ValueError, match=r"image 'image'.*phrase .* (has no letter or digit|is of type)"):
         read.attention(words)
