@@ -1,6 +1,11 @@
 """What ImageProcessorWrapper does for every family; tests/families/test_contract.py has the rest."""
 
+import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from PIL import Image
 from tiny_llava import random_image, tiny_processor, tiny_tokenizer
 from transformers import AddedToken, LlamaTokenizer
 
@@ -42,3 +47,28 @@ def test_a_prompt_stands_in_the_template_as_it_is(prompt):
 def test_a_template_without_one_image_and_one_prompt_behind_it_is_refused(template):
     with pytest.raises(ValueError, match=r"prompt_template is .*, expected one '<image>' and, behind it, one"):
         LlavaImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor(), prompt_template=template)
+
+
+@pytest.mark.parametrize('pickled', [False, True])
+def test_threads_that_share_a_wrapper_read_text_as_one_alone_does(wrapper, pickled):
+    """Of 20,000 calls 60 read an image out of plain text while both kinds shared a tokenizer."""
+    shared = pickle.loads(pickle.dumps(wrapper)) if pickled else wrapper
+    image = Image.new('RGB', (56, 56))
+
+    def ask(number):
+        if number % 2:
+            return shared.encode_text('a <|image_pad|> b <|im_end|>')
+        if number % 50:
+            return shared._prompt_ids('Where?')
+        return shared.preprocess(image, prompt='Where?').input_ids.tolist()
+
+    numbers = range(5000)
+    expected = [ask(number) for number in numbers]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(ask, numbers))
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == expected

@@ -80,9 +80,10 @@ def assert_read_as_alone(model, model_type, samples, *, maps_to=1e-5):
             expected += expected[-1:] * (model.num_views - len(expected))
             torch.testing.assert_close(found.attentions[phrase], torch.cat(expected), atol=maps_to, rtol=0)
             depth = max(model.heads) + 1
-            torch.testing.assert_close(
-                next(states), torch.stack(hidden[1 : depth + 1])[:, 0, -number:], atol=1e-4, rtol=1e-5
-            )
+            expected = torch.stack(hidden[1 : depth + 1])[:, 0, -number:]
+            # A layer with a state goes on token by token where the stock forward goes on in chunks of 64.
+            to = {'atol': 1e-3, 'rtol': 1e-4} if model_type == 'qwen3_5' else {'atol': 1e-4, 'rtol': 1e-5}
+            torch.testing.assert_close(next(states), expected, **to)
 
 
 def on_grid(maps, layout):
