@@ -86,14 +86,11 @@ class ImageReading:
         Raises:
             ValueError: naming the image.
         """
-        layouts = [view.layout.tokens for view in sample.views]
-        if (
-            sample.image is not self.image
-            or len(layouts) != len(self.layouts)
-            or not all(
-                torch.equal(own.cpu(), read.tokens.cpu()) for own, read in zip(layouts, self.layouts, strict=True)
-            )
-        ):
+        layouts = [view.layout for view in sample.views]
+        same_layouts = len(layouts) == len(self.layouts) and all(
+            torch.equal(own.tokens.cpu(), read.tokens.cpu()) for own, read in zip(layouts, self.layouts, strict=True)
+        )
+        if sample.image is not self.image or not same_layouts:
             raise ValueError(
                 f'image {sample.image_path!r} is not the image that was read, or it is read by other tokens; '
                 'read it by itself'

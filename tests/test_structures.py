@@ -382,7 +382,7 @@ def test_to_moves_small_logits_and_their_way_stays():
     [
         ({'image': Image.new('RGB', (IMAGE_WIDTH, IMAGE_HEIGHT))}, 'is not the image that was read, or it is read by'),
         (
-            {'views': [view(layout=TokenLayout(tokens=TokenLayout.dense(GRID).tokens.flip(0), grid_size=GRID))]},
+            {'views': [view(layout=TokenLayout.dense((3, 2)))]},
             'is not the image that was read, or it is read by other tokens; read it by itself',
         ),
         (

@@ -1,5 +1,6 @@
 """An image and a user's turn -> what an LMM reads. Every family has a wrapper of its processor with this contract."""
 
+import copy
 import os
 import reprlib
 from abc import ABC, abstractmethod
@@ -66,6 +67,10 @@ class ImageProcessorWrapper(ABC):
         self.processor = pretrained_model_name_or_path
         check_processor(self.processor, wrapper=type(self))
         self.tokenizer = self.processor.tokenizer
+        # Whether special tokens are split is a state of a fast tokenizer, which each call sets. Threads that share one
+        # would read special tokens out of plain text, or change it while another uses it ('Already borrowed').
+        self.plain_tokenizer = copy.deepcopy(self.tokenizer)
+        self.plain_tokenizer('', add_special_tokens=False, split_special_tokens=True)
         self.image_token_id: int = self.processor.image_token_id
         image_token = self.processor.image_token
         # Where it is missing, processors take the id of an unknown token, or of a piece of its name.
@@ -98,7 +103,7 @@ class ImageProcessorWrapper(ABC):
         Raises:
             ValueError: the text holds the placeholder of an image, and the tokenizer does not know that it is special.
         """
-        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
+        ids = self.plain_tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
         if self.image_token_id in ids:
             raise ValueError(
                 f'the tokenizer would read an image out of the text {reprlib.repr(text)}; leave '

@@ -1,8 +1,12 @@
 """What ImageProcessorWrapper does for every family; tests/families/test_contract.py has the rest."""
 
+import pickle
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from PIL import Image
 from tiny_llava import random_image, tiny_processor, tiny_tokenizer
 from tiny_refcoco import REPOSITORY
 from transformers import AddedToken, LlamaTokenizer
@@ -142,3 +146,28 @@ def test_other_words_about_an_image_are_as_if_it_was_prepared_with_them(prompt):
     assert found.input_ids.tolist() == expected.input_ids.tolist()
     assert found.views[0].columns.tolist() == expected.views[0].columns.tolist()
     assert found.lmm_inputs['pixel_values'].equal(expected.lmm_inputs['pixel_values'])
+
+
+@pytest.mark.parametrize('pickled', [False, True])
+def test_threads_that_share_a_wrapper_read_text_as_one_alone_does(wrapper, pickled):
+    """Of 20,000 calls 60 read an image out of plain text while both kinds shared a tokenizer."""
+    shared = pickle.loads(pickle.dumps(wrapper)) if pickled else wrapper
+    image = Image.new('RGB', (56, 56))
+
+    def ask(number):
+        if number % 2:
+            return shared.encode_text('a <|image_pad|> b <|im_end|>')
+        if number % 50:
+            return shared._prompt_ids('Where?')
+        return shared.preprocess(image, prompt='Where?').input_ids.tolist()
+
+    numbers = range(5000)
+    expected = [ask(number) for number in numbers]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(ask, numbers))
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == expected

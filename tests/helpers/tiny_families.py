@@ -71,14 +71,14 @@ def build_wrapper(model_type: str, **settings: Any) -> Any:
     )
 
 
-def build_grounder(model_type: str, *, layers: int = 2, seed: int = 0, **settings: Any) -> FrozenLMM:
+def build_grounder(model_type: str, *, num_layers: int = 2, seed: int = 0, **settings: Any) -> FrozenLMM:
     """The family's FrozenLMM over its tiny LMM; ``settings`` are FrozenLMM's."""
     torch.manual_seed(seed)
     kind = FAMILIES[model_type].model.rpartition('.')[2]
     return MODELS.build(
         {
             'type': f'flmm.{kind}',
-            'lmm': TINY[model_type].lmm(model_type, layers=layers),
+            'lmm': TINY[model_type].lmm(model_type, layers=num_layers),
             'mask_head': {'type': 'flmm.UNetHead', 'base_channels': 4, 'upsample_input': 16},
             'sam': SAMWrapper(sam=tiny_sam()),
             **LOSSES,
