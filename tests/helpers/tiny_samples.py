@@ -92,6 +92,7 @@ def pruned(sample: GroundingSample, layout: TokenLayout) -> GroundingSample:
         sample,
         input_ids=sample.input_ids[keep],
         mask_ids=sample.mask_ids[keep],
+        prompt_length=int(keep[: sample.prompt_length].sum()),
         lmm_inputs={**sample.lmm_inputs, 'pixel_values': torch.stack(rows)},
         views=[replace(view, columns=view.columns[: len(layout)], layout=layout)],
     )
