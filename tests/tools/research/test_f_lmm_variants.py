@@ -57,3 +57,20 @@ def test_one_text_has_every_phrase_with_a_dot_behind_it():
     assert made.input_ids[-1] == made.input_ids[between]
     assert made.mask_ids[-1] == -1
     assert tiny_families.make_sample(wrapper, phrases).independent
+
+
+@pytest.mark.parametrize(
+    ('name', 'changed'),
+    [
+        ('coarse_nearest', ['loss_mask', 'loss_dice']),
+        ('refined_resized', ['sam_loss_mask', 'sam_loss_dice']),
+        ('box_one_past', ['sam_loss_mask', 'sam_loss_dice']),
+    ],
+)
+def test_a_patch_changes_the_losses_that_it_is_about(name, changed):
+    model = tiny_families.build_grounder('qwen2_vl')
+    sample = tiny_families.make_sample(tiny_families.build_wrapper('qwen2_vl'), ['a', 'some blue circle'])
+    own = model([sample], mode='loss')
+    with PATCHES[name]():
+        other = model([sample], mode='loss')
+    assert [key for key in own if not torch.equal(own[key], other[key])] == changed

@@ -22,15 +22,15 @@ Stages = Mapping[str, Callable[[Any], Any]]
 Result = TypeVar('Result')
 
 
-def in_turn(ways: Iterable[str], *, repeats: int) -> Iterator[tuple[str, bool]]:
+def in_turn(ways: Iterable[str], *, repeats: int, warm_up: bool = True) -> Iterator[tuple[str, bool]]:
     """Order ways to do the same thing so that what else the machine does hits all of them alike.
 
     Yields:
-        A way, and whether this round of it counts. The first round does not; each goes through all ways, in the
-        opposite order of the one before.
+        A way, and whether this round of it counts. The first round does not, if it is to warm up; each goes through all
+        ways, in the opposite order of the one before.
     """
     names = list(ways)
-    for round_number in range(repeats + 1):
+    for round_number in range(0 if warm_up else 1, repeats + 1):
         for way in names[:: -1 if round_number % 2 else 1]:
             yield way, round_number > 0
 
@@ -41,6 +41,7 @@ def time_in_turn(
     repeats: int,
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
+    warm_up: bool = True,
 ) -> dict[str, dict[str, list[float]]]:
     """Time ways to do the same thing, :func:`in_turn`.
 
@@ -49,12 +50,13 @@ def time_in_turn(
         repeats: rounds that count.
         device: which device to wait for before the clock is read.
         clock: tells seconds.
+        warm_up: run a round before those that count.
 
     Returns:
         For each way and stage the seconds of every round.
     """
     seconds: dict[str, dict[str, list[float]]] = {way: {stage: [] for stage in ways[way]} for way in ways}
-    for way, counts in in_turn(ways, repeats=repeats):
+    for way, counts in in_turn(ways, repeats=repeats, warm_up=warm_up):
         result = None
         for stage, call in ways[way].items():
             synchronize(device)
