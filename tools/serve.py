@@ -7,6 +7,7 @@ docs/page.md says what it shows, and how to put it behind a proxy. Needs the ext
 """
 
 import argparse
+import signal
 import threading
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from flmm.web.limits import Limits
 from flmm.web.page import Page
 
 DEMO = ('configs/shapes/demo.py', 'assets/demo_checkpoint.pth')
-DEMO_NOTE = 'This is the demo: it was trained on drawn shapes and knows nothing else. Photographs need a head trained on a published LMM.'
+DEMO_NOTE = (
+    'The demo was trained on drawn shapes and knows nothing else. Photographs need a head trained on a published LMM.'
+)
 OTHER_NOTE = 'The drawn scenes are for a first look; this model may have been trained on other pictures.'
 
 
@@ -53,14 +56,16 @@ def main() -> None:
     args = parse_args()
     limits = Limits(max_upload_mb=args.max_upload_mb, max_pixels=args.max_pixels, queue_size=args.queue_size)
     # Here, since --help and a wrong option should not wait for gradio.
-    from flmm.web.app import build_app
     from flmm.web.server import served
 
+    ended = threading.Event()
+    for asked in (signal.SIGINT, signal.SIGTERM):  # uploads are deleted on the way out
+        signal.signal(asked, lambda *_: ended.set())
     grounder, name, note = load(args)
-    app = build_app(Page(grounder=grounder, limits=limits), model=name, note=note, examples=examples())
-    with served(app, limits=limits, host=args.host, port=args.port) as address:
+    page = Page(grounder=grounder, limits=limits)
+    with served(page, model=name, note=note, examples=examples(), host=args.host, port=args.port) as address:
         print(f'{name} on {address} (Ctrl+C ends it)', flush=True)
-        threading.Event().wait()
+        ended.wait()
 
 
 if __name__ == '__main__':

@@ -4,9 +4,12 @@ import contextlib
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import torch
+from gradio.exceptions import InvalidPathError
+from gradio_client.utils import is_http_url_like
 
 from flmm.apt.patch_selection import SELECTION_METHODS, SETTINGS
 from flmm.web.examples import Example
@@ -15,12 +18,14 @@ from flmm.web.page import Page
 from flmm.web.patches_view import selects_patches
 from flmm.web.pictures import data_url, shrunk
 from flmm.web.talk_view import can_talk
-from flmm.web.views import empty, stage
+from flmm.web.views import empty
 
 FILES = Path(__file__).parent
 # System fonts: Gradio's usual ones come from a server of Google's.
 THEME = gr.themes.Default(primary_hue='blue', font=['system-ui', 'sans-serif'], font_mono=['ui-monospace', 'monospace'])
 CSS, SCRIPT = FILES / 'page.css', FILES / 'page.js'
+KEPT_FOR = (60, 600)
+"""Every minute, files that were uploaded more than ten minutes ago are deleted: a call may have waited in the queue."""
 MEASURES = ('laplacian', 'entropy', 'upsample_mse')
 MODEL = {'concurrency_id': 'model', 'concurrency_limit': MODEL_CALLS_AT_ONCE, 'api_visibility': 'private'}
 DRAW = {'concurrency_id': 'draw', 'concurrency_limit': MODEL_CALLS_AT_ONCE, 'api_visibility': 'private'}
@@ -39,6 +44,28 @@ def messages() -> Iterator[None]:
         raise gr.Error(text, print_exception=False) from error
 
 
+class LocalBlocks(gr.Blocks):
+    """Blocks that fetch nothing: Gradio would download a file whose path is an address, whichever input names it."""
+
+    is_template = True
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        """Take the inputs of an event apart, as Gradio does."""
+        if any(is_http_url_like(path) for path in _paths_in(inputs)):
+            raise gr.Error('a file is to be uploaded; addresses are not looked up', print_exception=False)
+        try:
+            return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+        except InvalidPathError as error:
+            raise gr.Error('there is no such upload; upload the file again', print_exception=False) from error
+
+
+def _paths_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict) and isinstance(value.get('path'), str):
+        yield value['path']
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _paths_in(part)
+
+
 def build_app(page: Page, *, model: str, note: str, examples: list[Example]) -> gr.Blocks:
     """Lay out the page.
 
@@ -48,41 +75,41 @@ def build_app(page: Page, *, model: str, note: str, examples: list[Example]) -> 
         note: a sentence about it, below the examples.
         examples: pictures to begin with.
     """
-    with gr.Blocks(title='flmm', analytics_enabled=False, delete_cache=(60, 600)) as app:
+    with LocalBlocks(title='flmm', analytics_enabled=False, delete_cache=KEPT_FOR) as app:
         gr.HTML(
             '<header class="flmm-header"><h1>Masks for words</h1><p>A frozen language model reads your image once. '
             f'Ask it for anything in it, as often as you like.</p><small>{escape(model)}</small></header>'
         )
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320):
-                drop = gr.File(label='Image', height=150, elem_id='drop')
-                status = gr.HTML('<p>1. Drop an image above, or take one of these.</p>', elem_id='status')
+                drop = gr.File(label='1. An image', height=150, elem_id='drop')
+                status = gr.HTML('<p>Drop an image above, or take one of these.</p>', elem_id='status')
                 chooser = _chooser(examples, note)
                 phrases = gr.Textbox(
                     label='2. What to find, one phrase a line', lines=5, max_lines=12, elem_id='phrases',
-                    placeholder='the red circle\nthe star on the left', info='Select some of the words to see their mask alone.',
+                    placeholder='the red circle\nthe star on the left',
+                    info='Select some of the words to see their mask.',
                 )  # fmt: skip
                 find = gr.Button('Find', variant='primary', elem_id='find')
             with gr.Column(scale=8, min_width=480), gr.Tabs():
                 with gr.Tab('Masks'):
                     masks = gr.HTML(empty('Your image will be here.'), elem_id='masks')
                     span = gr.HTML(elem_id='span')
-                    with gr.Row():
-                        copy = gr.Button('Copy as RLE', size='sm', elem_id='copy')
-                        download = gr.Button('Download PNG', size='sm', elem_id='download')
+                    with gr.Row(elem_id='take'):
+                        copy = gr.Button('Copy as RLE', size='sm', scale=0, min_width=130, elem_id='copy')
+                        download = gr.Button('Download PNG', size='sm', scale=0, min_width=130, elem_id='download')
                 with gr.Tab('Coarse and refined'):
                     coarse = gr.HTML(empty('Find some phrases first.'), elem_id='coarse')
-                with gr.Tab('Attention') as attention_tab:
-                    with gr.Row(equal_height=True):
-                        words = gr.Textbox(label='Words', scale=4, elem_id='words', placeholder='the red circle')
-                        show = gr.Button('Show', scale=1, min_width=80, elem_id='show')
+                with gr.Tab('Attention'):
+                    words = gr.Textbox(label='Words', elem_id='words', placeholder='the red circle', submit_btn='Show')
                     attention = gr.HTML(empty('What the words attend to will be here.'), elem_id='attention')
                 with gr.Tab('Patches', visible=selects_patches(page.grounder.to_sample.image_processor)) as patches_tab:
                     settings = _patch_settings()
                     patches = gr.HTML(empty('The patches of your image will be here.'), elem_id='patches')
                 with gr.Tab('Talk', visible=can_talk()):
-                    question = gr.Textbox(label='Question', elem_id='question', placeholder='What is in the picture?')
-                    ask = gr.Button('Ask', elem_id='ask')
+                    question = gr.Textbox(
+                        label='Question', elem_id='question', placeholder='What is in the picture?', submit_btn='Ask'
+                    )
                     answer = gr.HTML(elem_id='answer')
         carried = gr.Textbox(visible='hidden')
 
@@ -92,14 +119,16 @@ def build_app(page: Page, *, model: str, note: str, examples: list[Example]) -> 
             nothing = empty('Find some phrases first.')
             return [picture, '', nothing, nothing, f'<p>{escape(line)}</p>']
 
-        @messages()
-        def take_file(path: str | None, request: gr.Request) -> list[str]:
-            if path is None:
-                raise ValueError('there is no image; drop one')
+        def take_file(path: str | None, request: gr.Request) -> list[Any]:
             visitor = _visitor(request)
-            read = page.read_file(path, visitor=visitor)
+            try:
+                with messages():
+                    read = page.read_file(path, visitor=visitor)
+            except gr.Error as error:
+                line = f'<p class="flmm-error" role="alert">{error.message}</p>'
+                return [None, *[gr.skip()] * (len(views) - 1), line]
             line = f'{read.name}, {read.image.width} x {read.image.height} px, is read. Now write what to find.'
-            return fresh(page.picture(visitor), line)
+            return [None, *fresh(page.picture(visitor), line)]
 
         @messages()
         def take_example(event: gr.EventData, request: gr.Request) -> list[str]:
@@ -126,8 +155,11 @@ def build_app(page: Page, *, model: str, note: str, examples: list[Example]) -> 
             return page.attention(text, visitor=_visitor(request))
 
         @messages()
-        def show_patches(*values: object, request: gr.Request) -> str:
-            return page.patches(visitor=_visitor(request), **dict(zip(settings, values, strict=True)))
+        def show_patches(
+            how: str, alpha: float, method: str, aggregate: str, blur: int, largest: int, request: gr.Request
+        ) -> str:
+            chosen = dict(zip(settings, (how, alpha, method, aggregate, blur, largest), strict=True))
+            return page.patches(visitor=_visitor(request), **chosen)
 
         @messages()
         def talk(text: str, request: gr.Request) -> str:
@@ -141,20 +173,20 @@ def build_app(page: Page, *, model: str, note: str, examples: list[Example]) -> 
         def png(request: gr.Request) -> str:
             return page.png(_visitor(request))
 
-        taken = drop.upload(take_file, drop, views, **MODEL)
-        taken.then(lambda: None, outputs=drop, **DRAW)  # read or refused: the place is free for the next
-        chooser.click(take_example, None, [*views, phrases, words], **MODEL)
+        # The place of the file is emptied, for the next one.
+        drop.upload(take_file, drop, [drop, *views], show_progress_on=status, **MODEL)
+        chooser.click(take_example, None, [*views, phrases, words], show_progress_on=masks, **MODEL)
         found = [masks, span, coarse, status, words]
-        find.click(find_phrases, phrases, found, **MODEL)
-        phrases.submit(find_phrases, phrases, found, **MODEL)
+        find.click(find_phrases, phrases, found, show_progress_on=masks, **MODEL)
+        phrases.submit(find_phrases, phrases, found, show_progress_on=masks, **MODEL)
         phrases.select(find_span, phrases, span, trigger_mode='always_last', show_progress='hidden', **MODEL)
-        gr.on([show.click, words.submit], show_attention, words, attention, **MODEL)
+        words.submit(show_attention, words, attention, **MODEL)
         changed = [setting.change for setting in settings.values()]
         gr.on(
             [patches_tab.select, *changed], show_patches, list(settings.values()), patches,
             trigger_mode='always_last', show_progress='hidden', **DRAW,
         )  # fmt: skip
-        gr.on([ask.click, question.submit], talk, question, answer, **MODEL)
+        question.submit(talk, question, answer, **MODEL)
         copy.click(rle, None, carried, **DRAW).success(None, carried, js='text => flmm.copy(text)')
         download.click(png, None, carried, **DRAW).success(None, carried, js='url => flmm.download(url)')
         span.change(None, js='() => flmm.showSpan()')

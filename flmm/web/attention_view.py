@@ -30,6 +30,7 @@ def attention_view(read: ReadImage, words: str) -> str:
     rows = sorted({channel[:2] for channel in attention.channels})
     heads = sorted({head for _, _, head in attention.channels})
     picture = shrunk(read.image)
+    grey = picture.convert('L').convert('RGB')
     sprite = data_url(sprite_of(attention, read, rows=rows, heads=heads))
     lines = []
     for y, (view, layer) in enumerate(rows):
@@ -37,18 +38,19 @@ def attention_view(read: ReadImage, words: str) -> str:
         cells = []
         for x, head in enumerate(heads):
             marked = ' flmm-read' if (layer, head) in chosen else ''
+            marked += ' flmm-current' if x == y == 0 else ''
             cells.append(
                 f'<button type="button" class="flmm-map{marked}" style="--x:{x};--y:{y}" title="{name}, head {head}" '
                 f'data-map="{name}, head {head}"></button>'
             )
         lines.append(f'<div class="flmm-maps"><span>{name}</span>{"".join(cells)}</div>')
     read_count = sum((layer, head) in chosen for _, layer, head in attention.channels)
-    first = ' '.join(f'--{key}:{value};' for key, value in (('x', 0), ('y', 0)))
+    caption = f'layer {rows[0][1]}, head {heads[0]}'
     return (
         f'<div class="flmm-attention" style="--sprite:url({sprite});--columns:{len(heads)};--rows:{len(rows)};'
         f'--ratio:{picture.width / picture.height:.4f}">'
-        f'<div class="flmm-large" style="{first}"><img src="{data_url(picture.convert("L").convert("RGB"))}" alt="">'
-        f'<div class="flmm-heat"></div></div><p class="flmm-caption"></p>'
+        f'<div class="flmm-large" style="--x:0;--y:0"><img src="{data_url(grey)}" alt="">'
+        f'<div class="flmm-heat"></div></div><p class="flmm-caption">{caption}</p>'
         f'<p>“{escape(words)}” in {len(attention.channels)} heads, each by its own scale. The mask head reads the '
         f'{read_count} with a frame; click one to see it large.</p>{"".join(lines)}</div>'
     )

@@ -8,8 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 PAGES = ('/', '/config', '/theme.css', '/favicon.ico', '/manifest.json', '/robots.txt')
 PATHS = ('/assets/', '/static/', '/svelte/', '/pwa_icon')
 CALLS = ('upload', 'upload_progress', 'queue/', 'heartbeat/', 'startup-events', 'theme.css', 'cancel', 'reset')
-"""What the page needs of Gradio's routes below /gradio_api. Not among them: ``file=`` and ``proxy=``, by which it serves
-files and fetches addresses; ``run`` and ``call``, which pass by the queue.
+"""What the page needs of Gradio's routes below /gradio_api. Not among them: ``file=`` and ``proxy=``, by which Gradio
+serves files and fetches addresses; ``run`` and ``call``, which pass by the queue.
 """
 
 POLICY = (

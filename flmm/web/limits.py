@@ -54,8 +54,10 @@ def checked_text(text: str) -> str:
     """Return a visitor's text.
 
     Raises:
-        ValueError: more characters than :data:`LONGEST_TEXT`.
+        ValueError: no text, or more characters than :data:`LONGEST_TEXT`.
     """
+    if not isinstance(text, str):
+        raise ValueError(f'{type(text).__name__} is no text; write some')
     if len(text) > LONGEST_TEXT:
         raise ValueError(f'the text has {len(text):,} characters; shorten it to {LONGEST_TEXT:,}')
     return text

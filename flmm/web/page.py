@@ -4,14 +4,14 @@ import base64
 import io
 import json
 import os
+import re
 import time
 from pathlib import Path
 
 from PIL import Image
 
-from flmm.grounder import Grounder, ReadImage
+from flmm.grounder import Grounder, Grounding, ReadImage
 from flmm.images import read_rgb
-from flmm.plain_text import printable
 from flmm.web.attention_view import attention_view
 from flmm.web.limits import Limits, checked_text, selected_words
 from flmm.web.patches_view import patches_view
@@ -40,13 +40,14 @@ class Page:
         self.visits = Visits(most=limits.visitors)
 
     def read_file(self, path: str | os.PathLike, *, visitor: str) -> ReadImage:
-        """Read an uploaded file once, keep it as the visitor's image, and delete the file."""
-        file = Path(path)
-        name = printable(file.name)[-LONGEST_NAME:]
+        """Read an uploaded file once, and keep it as the visitor's image."""
+        # Names of others hold anything, such as marks that turn the direction of the text behind them.
+        name = ''.join(letter if letter.isprintable() else '?' for letter in Path(path).name)[-LONGEST_NAME:]
         try:
-            image = read_rgb(file, name=name, orientation='apply', max_pixels=self.limits.max_pixels)
-        finally:
-            file.unlink(missing_ok=True)
+            image = read_rgb(path, name=name, orientation='apply', max_pixels=self.limits.max_pixels)
+        except ValueError as error:
+            text = re.sub(', or raise .*', '', str(error))  # what a visitor cannot do
+            raise ValueError(text) from error
         return self.read(image, name=name, visitor=visitor)
 
     def read(self, image: Image.Image, *, name: str, visitor: str) -> ReadImage:
@@ -80,10 +81,7 @@ class Page:
 
     def attention(self, words: str, *, visitor: str) -> str:
         """Show what words attend to in each head."""
-        read = self.visits.of(visitor).read
-        if not words.strip():
-            raise ValueError('there are no words; write some')
-        return attention_view(read, checked_text(words).strip())
+        return attention_view(self.visits.of(visitor).read, _some(words, 'words'))
 
     def patches(self, *, visitor: str, **settings: object) -> str:
         """Show the patches of a selection, by the fields of :class:`flmm.apt.PatchSelection`."""
@@ -91,10 +89,7 @@ class Page:
 
     def talk(self, question: str, *, visitor: str) -> str:
         """Answer a question, the noun phrases of the answer in the colours of their masks."""
-        read = self.visits.of(visitor).read
-        if not question.strip():
-            raise ValueError('there is no question; write one')
-        return talk_view(read, checked_text(question).strip())
+        return talk_view(self.visits.of(visitor).read, _some(question, 'question'))
 
     def rle(self, visitor: str) -> str:
         """Return the masks in the image frame as JSON: phrases, and COCO's compressed RLE of each."""
@@ -108,8 +103,15 @@ class Page:
         overlay(self._found(visitor)).save(file, 'PNG')
         return f'data:image/png;base64,{base64.b64encode(file.getvalue()).decode("ascii")}'
 
-    def _found(self, visitor: str):
+    def _found(self, visitor: str) -> Grounding:
         found = self.visits.of(visitor).found
         if found is None:
             raise ValueError('nothing was looked for in this image yet; find some phrases first')
         return found
+
+
+def _some(text: str, what: str) -> str:
+    text = checked_text(text).strip()
+    if not text:
+        raise ValueError(f'there is no text in the box {what!r}; write some')
+    return text

@@ -79,6 +79,6 @@ def patches_view(read: ReadImage, **settings: object) -> str:
         for name, picture in (('tokens', patches.tokens), ('what the model reads', patches.rebuilt))
     )
     return (
-        f'<div class="flmm-patches"><p class="flmm-count"><b data-tokens="{kept}">{kept:,}</b> of {h * w:,} tokens kept '
+        f'<div class="flmm-patches"><p class="flmm-count"><b>{kept:,}</b> of {h * w:,} tokens kept '
         f'({kept / (h * w):.0%})</p><ul>{counts}</ul><div class="flmm-pair">{pictures}</div></div>'
     )

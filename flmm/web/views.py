@@ -6,6 +6,7 @@ A ``flmm-group`` is what page.js works on: an image with layers, and words with 
 from collections.abc import Sequence
 from html import escape
 
+import numpy as np
 from PIL import Image
 
 from flmm.grounder import Grounding
@@ -30,9 +31,8 @@ def stage(image: Image.Image, layers: Sequence[str] = (), words: str = '') -> st
         words: HTML; what has the attribute ``data-layer="i"`` shows layer i alone while the mouse is over it.
     """
     shown = ''.join(f'<img class="flmm-layer" data-of="{i}" src="{url}" alt="">' for i, url in enumerate(layers))
-    width = min(image.width * max(1, 480 // image.width), 1024)
     return (
-        f'<div class="flmm-group"><div class="flmm-stage" style="width:{width}px">'
+        f'<div class="flmm-group"><div class="flmm-stage" style="--ratio:{image.width / image.height:.4f}">'
         f'<img class="flmm-image" src="{data_url(image)}" alt="the image">{shown}'
         f'<img class="flmm-layer flmm-span" data-of="span" alt=""></div><div class="flmm-words">{words}</div></div>'
     )
@@ -100,5 +100,5 @@ def _absent(found: Grounding, index: int) -> str:
     return '' if found.exists is None or found.exists[index] else ', not there'
 
 
-def _spotlight(picture: Image.Image, mask) -> Image.Image:
-    return Image.fromarray((255 * spotlight_mask(picture, mask)).round().astype('uint8'))
+def _spotlight(picture: Image.Image, mask: np.ndarray) -> Image.Image:
+    return Image.fromarray((255 * spotlight_mask(picture, mask)).round().astype(np.uint8))
