@@ -158,8 +158,11 @@ def build_app(page: Page, *, model: str, note: str, examples: list[Example]) -> 
         def show_patches(
             how: str, alpha: float, method: str, aggregate: str, blur: int, largest: int, request: gr.Request
         ) -> str:
+            visitor = _visitor(request)
+            if visitor not in page.visits:  # who only looks at the tab has done nothing wrong
+                return empty('There is no image of yours here; upload one, or upload it again.')
             chosen = dict(zip(settings, (how, alpha, method, aggregate, blur, largest), strict=True))
-            return page.patches(visitor=_visitor(request), **chosen)
+            return page.patches(visitor=visitor, **chosen)
 
         @messages()
         def talk(text: str, request: gr.Request) -> str:

@@ -35,6 +35,9 @@ class Visits:
     def __len__(self) -> int:
         return len(self._visits)
 
+    def __contains__(self, visitor: str) -> bool:
+        return visitor in self._visits
+
     def keep(self, visitor: str, visit: Visit) -> None:
         """Keep a visit in place of the visitor's last one."""
         with self._lock:

@@ -59,8 +59,9 @@ def test_what_the_page_needs_passes_with_a_policy(path):
     'path',
     [
         '/gradio_api/file=/etc/passwd', '/gradio_api/proxy=http://host/', '/gradio_api/run/find',
-        '/gradio_api/call/find', '/gradio_api/info', '/gradio_api/openapi.json', '/monitoring', '/docs', '/openapi.json',
-        '/gradio_api/vibe-edit', '/gradio_api/component_server', '/file=/etc/passwd', '/login', '', '/../etc/passwd',
+        '/gradio_api/call/find', '/gradio_api/info', '/gradio_api/openapi.json', '/monitoring', '/docs',
+        '/openapi.json', '/gradio_api/vibe-edit', '/gradio_api/component_server',
+        '/file=/etc/passwd', '/login', '', '/../etc/passwd',
     ],
 )  # fmt: skip
 def test_the_rest_of_gradio_is_not_there(path):
