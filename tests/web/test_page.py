@@ -277,7 +277,7 @@ def test_bad_uploads(open_page):
 
 
 @pytest.mark.slow
-def test_four_clients_for_a_minute_are_answered(demo_grounder, record_property):
+def test_four_clients_for_a_minute_are_answered(demo_grounder, record_testsuite_property):
     """Each asks for the next thing when it has the answer to the last."""
     seconds: dict[str, list[float]] = {}
     end, lock, failures = time.monotonic() + 60, threading.Lock(), []
@@ -318,6 +318,6 @@ def test_four_clients_for_a_minute_are_answered(demo_grounder, record_property):
     everything = [each for times in seconds.values() for each in times]
     assert min(map(len, seconds.values())) >= 4
     for name, times in {'all': everything, **seconds}.items():
-        record_property(
+        record_testsuite_property(
             name, f'{len(times)} requests, median {statistics.median(times):.3f} s, longest {max(times):.3f} s'
         )
