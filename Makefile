@@ -51,7 +51,7 @@ test-slow: install
 
 test-web: $(WEB_STAMP)
 	command -v chromium || (apt-get update -qq && apt-get install -qq -y chromium) || (echo "$(CHROMIUM_HELP)"; exit 1)
-	$(WEB_BIN)/python -m pytest tests/web -m ""
+	$(WEB_BIN)/python -m pytest tests/web tests/tools/test_serve.py -m "" --junitxml=work_dirs/test-web.xml
 
 reproduce: install
 	$(BIN)/python tools/reproduce.py $(NAMES)

@@ -8,6 +8,7 @@ docs/page.md says what it shows, and how to put it behind a proxy. Needs the ext
 
 import argparse
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -63,9 +64,12 @@ def main() -> None:
         signal.signal(asked, lambda *_: ended.set())
     grounder, name, note = load(args)
     page = Page(grounder=grounder, limits=limits)
-    with served(page, model=name, note=note, examples=examples(), host=args.host, port=args.port) as address:
-        print(f'{name} on {address} (Ctrl+C ends it)', flush=True)
-        ended.wait()
+    try:
+        with served(page, model=name, note=note, examples=examples(), host=args.host, port=args.port) as address:
+            print(f'{name} on {address} (Ctrl+C ends it)', flush=True)
+            ended.wait()
+    except OSError as error:
+        sys.exit(f'the page cannot listen on {args.host}:{args.port} ({error}); give another --port or --host')
 
 
 if __name__ == '__main__':

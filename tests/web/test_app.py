@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import threading
 from pathlib import Path
 
@@ -135,6 +136,24 @@ def test_a_full_queue_is_a_message(address, page, monkeypatch):
     assert len(answers) == 4
     assert len(messages) == 2
     assert all('there is no image of yours here' in message for message in messages)
+
+
+def test_the_server_asks_nobody(page):
+    """No name is looked up and no address called but its own, from start to end."""
+    asked, watching = [], True
+
+    def watch(event, arguments):
+        if watching and event in ('socket.connect', 'socket.getaddrinfo'):
+            asked.append(arguments[1][0] if event == 'socket.connect' else arguments[0])
+
+    sys.addaudithook(watch)  # for good: there is no way to take one back
+    with served(page, model='', note='', examples=examples()) as address:
+        client = PageClient(address)
+        client.call('examples', 'click', event_data={'index': 0})
+        client.read('a.png', written(picture(), 'PNG'))
+    watching = False
+    assert '127.0.0.1' in asked
+    assert set(asked) <= {'127.0.0.1', 'localhost', None, '/', '\0'}
 
 
 def test_the_folder_of_uploads_goes_with_the_server(page):
