@@ -17,6 +17,7 @@ from flmm.web.examples import examples
 from flmm.web.limits import Limits
 from flmm.web.page import Page
 
+LIMITS = ('max_upload_mb', 'max_pixels', 'queue_size', 'visitors')
 DEMO = ('configs/shapes/demo.py', 'assets/demo_checkpoint.pth')
 DEMO_NOTE = (
     'The demo was trained on drawn shapes and knows nothing else. Photographs need a head trained on a published LMM.'
@@ -32,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', default='cpu', help='(default: %(default)s)')
     parser.add_argument('--host', default='127.0.0.1', help='0.0.0.0 for all of this machine (default: %(default)s)')
     parser.add_argument('--port', type=int, default=7860, help='0 takes one that is free (default: %(default)s)')
-    for name in ('max_upload_mb', 'max_pixels', 'queue_size'):
+    for name in LIMITS:
         option = '--' + name.replace('_', '-')
         parser.add_argument(option, type=int, default=getattr(Limits, name), help='(default: %(default)s)')
     args = parser.parse_args()
@@ -55,7 +56,7 @@ def load(args: argparse.Namespace) -> tuple[Grounder, str, str]:
 
 def main() -> None:
     args = parse_args()
-    limits = Limits(max_upload_mb=args.max_upload_mb, max_pixels=args.max_pixels, queue_size=args.queue_size)
+    limits = Limits(**{name: getattr(args, name) for name in LIMITS})
     # Here, since --help and a wrong option should not wait for gradio.
     from flmm.web.server import served
 

@@ -17,11 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from matplotlib.figure import Figure
 from mmengine.utils import track_iter_progress
-from PIL import Image
 from transformers import Qwen2VLImageProcessor
 
 from flmm.apt.layout import SIZES

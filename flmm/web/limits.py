@@ -27,7 +27,7 @@ class Limits:
     max_upload_mb: int = 20
     max_pixels: int = 20_000_000
     queue_size: int = 32
-    visitors: int = 16
+    visitors: int = 8
     phrases: int = 32
 
     def __post_init__(self) -> None:

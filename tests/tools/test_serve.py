@@ -25,7 +25,7 @@ def test_options_that_do_not_go_together(arguments, message, monkeypatch, capsys
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('limit', ['--max-upload-mb', '--max-pixels', '--queue-size'])
+@pytest.mark.parametrize('limit', ['--max-upload-mb', '--max-pixels', '--queue-size', '--visitors'])
 def test_a_limit_out_of_range_is_named_before_the_model_is_loaded(limit, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['serve.py', limit, '0'])
     monkeypatch.setattr(serve, 'load', lambda args: pytest.fail('loaded'))
