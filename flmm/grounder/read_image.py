@@ -138,15 +138,20 @@ class ReadImage:
         return self.grounder.model.image_prefix(self.sample(['x']))
 
     @torch.no_grad()
-    def attention(self, words: str) -> AttentionMaps:
+    def attention(self, words: str, *, all_heads: bool = False) -> AttentionMaps:
         """Return what the words attend to, averaged over their tokens, in each head that the mask head reads.
+
+        Args:
+            words: of any number of tokens.
+            all_heads: in every head of the layers that are run, read by the mask head or not.
 
         Raises:
             ValueError: as :meth:`ground`.
         """
         model = self.grounder.model
-        ((maps,), _) = model.run_lmm([self.sample(self._checked([words]))])
-        heads = [(layer, head) for layer, heads in model.heads.items() for head in heads]
+        chosen = model.run_heads if all_heads else model.heads
+        ((maps,), _) = model.run_lmm([self.sample(self._checked([words]))], heads=chosen)
+        heads = [(layer, head) for layer, heads in chosen.items() for head in heads]
         channels = [(view, *head) for view in range(model.num_views) for head in heads]
         return AttentionMaps(maps=maps[0], channels=channels)
 
