@@ -18,7 +18,7 @@ from flmm.web.limits import Limits
 from flmm.web.page import Page
 
 LIMITS = ('max_upload_mb', 'max_pixels', 'queue_size', 'visitors')
-DEMO = ('configs/shapes/demo.py', 'assets/demo_checkpoint.pth')
+DEMO = ('configs/shapes/demo.py', 'assets/model.safetensors')
 DEMO_NOTE = (
     'The demo was trained on drawn shapes and knows nothing else. Photographs need a head trained on a published LMM.'
 )

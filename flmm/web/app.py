@@ -17,7 +17,6 @@ from flmm.web.limits import MODEL_CALLS_AT_ONCE
 from flmm.web.page import Page
 from flmm.web.patches_view import selects_patches
 from flmm.web.pictures import data_url, shrunk
-from flmm.web.talk_view import can_talk
 from flmm.web.views import empty
 
 FILES = Path(__file__).parent
@@ -106,7 +105,7 @@ def build_app(page: Page, *, model: str, note: str, examples: list[Example]) -> 
                 with gr.Tab('Patches', visible=selects_patches(page.grounder.to_sample.image_processor)) as patches_tab:
                     settings = _patch_settings()
                     patches = gr.HTML(empty('The patches of your image will be here.'), elem_id='patches')
-                with gr.Tab('Talk', visible=can_talk()):
+                with gr.Tab('Talk'):
                     question = gr.Textbox(
                         label='Question', elem_id='question', placeholder='What is in the picture?', submit_btn='Ask'
                     )

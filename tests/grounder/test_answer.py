@@ -18,7 +18,7 @@ TEXT = 'A red circle is left of the blue star.'
 @pytest.fixture(scope='module')
 def read():
     grounder = Grounder.from_config(
-        REPOSITORY / 'configs' / 'shapes' / 'demo.py', checkpoint=REPOSITORY / 'assets' / 'demo_checkpoint.pth'
+        REPOSITORY / 'configs' / 'shapes' / 'demo.py', checkpoint=REPOSITORY / 'assets' / 'model.safetensors'
     )
     return grounder.read(Image.fromarray(np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)))
 

@@ -7,4 +7,4 @@ from flmm.grounder import Grounder
 
 @pytest.fixture(scope='session')
 def demo_grounder():
-    return Grounder.from_config('configs/shapes/demo.py', checkpoint='assets/demo_checkpoint.pth')
+    return Grounder.from_config('configs/shapes/demo.py', checkpoint='assets/model.safetensors')
