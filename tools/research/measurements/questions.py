@@ -61,7 +61,7 @@ MEASUREMENTS = (
         minutes=10,
         commands=(
             Command(
-                text='OMP_NUM_THREADS=1 python tools/research/benchmark.py questions --preset small',
+                text='OMP_NUM_THREADS=1 python tools/research/benchmark.py questions --preset small --repeats 3',
                 writes=(RESULTS,),
             ),
         ),
