@@ -1,7 +1,8 @@
-"""An answer of the LMM about the image, as HTML: its noun phrases in the colours of their masks."""
+"""An answer of the LMM about the image, as HTML: what it names in the colours of the masks."""
 
-import importlib.util
+from collections.abc import Iterable
 from html import escape
+from typing import Any
 
 from flmm.grounder import ReadImage
 from flmm.web.pictures import color_of, data_url, mask_layer, masks_for, shrunk
@@ -9,20 +10,21 @@ from flmm.web.views import stage, words
 
 
 def can_talk() -> bool:
-    """Tell whether this installation has the part that answers."""
-    return importlib.util.find_spec('flmm.chat') is not None
+    """Tell whether images can be asked about."""
+    return hasattr(ReadImage, 'chat')
 
 
 def talk_view(read: ReadImage, question: str) -> str:
-    """Ask the LMM, and ground the noun phrases of what it says.
+    """Ask the LMM, and ground what its answer names: what it has marked itself, or else the noun phrases.
 
     Raises:
         ValueError: a question that the LMM's tokenizer refuses.
     """
-    from flmm.chat.spans import noun_phrases  # here, since the page also works without that part
-
     answer = read.chat(question)
-    spans = sorted(noun_phrases(answer.text))
+    try:
+        spans, note = _apart(answer.spans), ''
+    except ValueError as error:  # what an answer in another language names cannot be told; it is an answer all the same
+        spans, note = [], f'<p class="flmm-note">{escape(str(error))}</p>'
     picture = shrunk(read.image)
     layers, parts, end = [], [], 0
     if spans:
@@ -32,4 +34,14 @@ def talk_view(read: ReadImage, question: str) -> str:
         parts += [escape(answer.text[end:first]), words(answer.text[first:last], index, color=color_of(index))]
         end = last
     parts.append(escape(answer.text[end:]))
-    return stage(picture, layers, f'<p class="flmm-answer">{"".join(parts)}</p>')
+    return stage(picture, layers, f'<p class="flmm-answer">{"".join(parts)}</p>{note}')
+
+
+def _apart(spans: Iterable[Any]) -> list[tuple[int, int]]:
+    """In the order of the text, without those that begin within another: a word has one colour."""
+    found, end = [], 0
+    for first, last in sorted((span.start, span.end) for span in spans):
+        if first >= end:
+            found.append((first, last))
+            end = last
+    return found
