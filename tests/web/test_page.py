@@ -200,6 +200,13 @@ def test_the_other_views(open_page):
     counts = [int(re.match(r'(\d+) of \d+ tokens kept', text)[1]) for text in (before, tab.inner_text('.flmm-count'))]
     dense = int(re.search(r'of (\d+)', before)[1])
     assert counts[0] < counts[1] < dense
+    tab.click('#how >> text=v2')
+    tab.wait_for_function('document.querySelector("#alpha").innerText.includes("factor of the mean importance")')
+    tab.fill('#alpha input[type=number]', '2.5')
+    tab.press('#alpha input[type=number]', 'Enter')
+    tab.click('#how >> text=budget')
+    tab.wait_for_function('document.querySelector("#patches .flmm-count").innerText.includes("(100%)")')
+    assert tab.locator('.toast-body').count() == 0
     tab.click('#how >> text=none')
     tab.wait_for_function('document.querySelector("#patches .flmm-count").innerText.includes("(100%)")')
 
