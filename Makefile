@@ -8,7 +8,7 @@ WEB_STAMP := .venv-web/.installed
 CHROMIUM_HELP := no chromium, and apt-get cannot install it; install a package that gives the command chromium
 SERVE :=
 
-.PHONY: help install demo web test test-slow test-web docs reproduce lint format clean
+.PHONY: help install demo web test test-slow chromium test-web docs reproduce lint format clean
 
 help:
 	@echo "make demo     train and test the demo, pictures in work_dirs/demo"
@@ -54,8 +54,10 @@ test-slow: install
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-test-web: $(WEB_STAMP)
+chromium:
 	command -v chromium || (apt-get update -qq && apt-get install -qq -y chromium) || (echo "$(CHROMIUM_HELP)"; exit 1)
+
+test-web: $(WEB_STAMP) chromium
 	$(WEB_BIN)/python -m pytest tests/web tests/tools/test_serve.py -m "" --junitxml=work_dirs/test-web.xml
 
 reproduce: install
