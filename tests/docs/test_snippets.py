@@ -35,8 +35,9 @@ def run(page):
     return names
 
 
-def test_readme(clone):
-    names = run('README.md')
+@pytest.mark.parametrize('page', ['README.md', 'README_zh-CN.md'])
+def test_readme(page, clone):
+    names = run(page)
     width, height = Image.open('photo.jpg').size
     assert names['masks'].shape == (2, height, width)
     assert names['masks'].dtype == torch.bool
@@ -60,3 +61,14 @@ def test_the_command_in_python(clone):
     assert sorted(path.name for path in (clone / 'photos').iterdir()) == [
         'one.jpg', 'one.jpg.masks', 'one.jpg.overlay.png', 'two.jpg', 'two.jpg.masks', 'two.jpg.overlay.png',
     ]  # fmt: skip
+
+
+def test_both_readmes_have_the_same_commands_and_links():
+    """But for what says where the other one is."""
+    pages = [(REPOSITORY / name).read_text(encoding='utf-8') for name in ('README.md', 'README_zh-CN.md')]
+    outside = [FENCE.sub('', page) for page in pages]
+    for pattern in (r'^    (\S.*)$', r'^## ', r'`([^`\n]+)`', r'\]\((?!README)([^)]+)\)', r'^\| .*$'):
+        english, chinese = (set(re.findall(pattern, page, re.MULTILINE)) for page in outside)
+        assert english == chinese
+    codes = [[line.partition('  #')[0] for code in FENCE.findall(page) for line in code.splitlines()] for page in pages]
+    assert codes[0] == codes[1]
