@@ -12,13 +12,12 @@ import sys
 import threading
 from pathlib import Path
 
-from flmm.grounder import Grounder
+from flmm.grounder import Grounder, demo_folder
 from flmm.web.examples import examples
 from flmm.web.limits import Limits
 from flmm.web.page import Page
 
 LIMITS = ('max_upload_mb', 'max_pixels', 'queue_size', 'visitors')
-DEMO = ('configs/shapes/demo.py', 'assets/model.safetensors')
 DEMO_NOTE = (
     'The demo was trained on drawn shapes and knows nothing else. Photographs need a head trained on a published LMM.'
 )
@@ -51,7 +50,7 @@ def load(args: argparse.Namespace) -> tuple[Grounder, str, str]:
     if args.config:
         grounder = Grounder.from_config(args.config, checkpoint=args.checkpoint, device=args.device)
         return grounder, Path(args.config).stem, OTHER_NOTE
-    return Grounder.from_config(DEMO[0], checkpoint=DEMO[1], device=args.device), 'demo model', DEMO_NOTE
+    return Grounder.from_pretrained(demo_folder(), device=args.device), 'demo model', DEMO_NOTE
 
 
 def main() -> None:

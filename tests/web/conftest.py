@@ -2,9 +2,9 @@
 
 import pytest
 
-from flmm.grounder import Grounder
+from flmm.grounder import Grounder, demo_folder
 
 
 @pytest.fixture(scope='session')
 def demo_grounder():
-    return Grounder.from_config('configs/shapes/demo.py', checkpoint='assets/model.safetensors')
+    return Grounder.from_pretrained(demo_folder())
