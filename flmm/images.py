@@ -5,6 +5,7 @@ import logging
 import os
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -16,6 +17,9 @@ FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF')
 """Pillow's names of what is read; JPEG includes the MPO of cameras and phones. Others stay shut whatever a file is
 called: EPS, for one, would start Ghostscript.
 """
+
+SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+"""Of the files in a folder that are taken for images, in small letters or capitals."""
 
 MAX_IMAGE_PIXELS = 100_000_000
 """Largest number of pixels that is decoded by default; 100 million take up to 1.2 GB while they are made RGB."""
@@ -82,6 +86,21 @@ def read_image_size(
         if on_its_side and (orientation == 'apply') != shown_turned:
             return image.height, image.width
         return image.size
+
+
+def images_in(folder: str | os.PathLike) -> list[Path]:
+    """List the images of a folder, by :data:`SUFFIXES`, sorted by name; those of folders in it are left out.
+
+    Raises:
+        ValueError: no folder, one that cannot be listed, or one without images.
+    """
+    try:
+        images = sorted(file for file in Path(folder).iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    except OSError as error:
+        raise ValueError(f'folder {str(folder)!r} cannot be listed ({error}); give a folder of images') from error
+    if not images:
+        raise ValueError(f'folder {str(folder)!r} has no images ({", ".join(SUFFIXES)})')
+    return images
 
 
 def check_image_settings(*, orientation: str, max_pixels: int) -> None:

@@ -51,6 +51,17 @@ class MaskLogits:
         """Return the logits of the masks ``which`` in the image frame: [m, IH, IW], differentiable in ``small``."""
         return self.to_image(self.small[which])
 
+    def masks(self, exists: Tensor | None = None) -> Tensor:
+        """Return the masks, [M, IH, IW] bool, in no more memory than they take and that of a chunk of logits.
+
+        Args:
+            exists: [M] bool; the mask of a phrase that does not exist is empty. None: all do.
+        """
+        found = torch.empty(len(self), *self.image_size, dtype=torch.bool, device=self.small.device)
+        for which in self.chunks():
+            found[which] = self.in_image(which) > 0
+        return found if exists is None else found.logical_and_(exists[:, None, None])
+
     def chunks(self) -> Iterator[slice]:
         """Say which masks to look at together so that memory stays bounded: all of them, in order."""
         height, width = self.image_size

@@ -4,10 +4,16 @@ Letters: P tokens of the prefix, L layers run, K key heads, D head dim.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image
 from torch import Tensor
+
+from flmm.apt.layout import TokenLayout
+
+if TYPE_CHECKING:
+    from flmm.structures import GroundingSample
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -65,20 +71,33 @@ class ImageReading:
     Args:
         prefix: of the LMM.
         image_embedding: of SAM, as in :class:`flmm.structures.FrozenFeatures`.
+        image: what was read.
+        layouts: by which tokens, a layout for each view.
     """
 
     prefix: Prefix
     image_embedding: dict[str, Tensor]
+    image: Image.Image
+    layouts: list[TokenLayout]
 
-    def check_begins(self, input_ids: Tensor, *, image: str) -> None:
-        """Refuse a sequence that begins otherwise than what was read.
+    def check_begins(self, sample: 'GroundingSample') -> None:
+        """Refuse a sample of another image, or one that begins otherwise than what was read.
 
         Raises:
             ValueError: naming the image.
         """
-        length = len(self.prefix.input_ids)
-        if not torch.equal(input_ids[:length].cpu(), self.prefix.input_ids.cpu()):
+        layouts = [view.layout for view in sample.views]
+        same_layouts = len(layouts) == len(self.layouts) and all(
+            torch.equal(own.tokens.cpu(), read.tokens.cpu()) for own, read in zip(layouts, self.layouts, strict=True)
+        )
+        if sample.image is not self.image or not same_layouts:
             raise ValueError(
-                f'the sequence of image {image!r} begins otherwise than the {length} tokens that were read; '
-                'read the image again with its own prompt'
+                f'image {sample.image_path!r} is not the image that was read, or it is read by other tokens; '
+                'read it by itself'
+            )
+        length = len(self.prefix.input_ids)
+        if not torch.equal(sample.input_ids[:length].cpu(), self.prefix.input_ids.cpu()):
+            raise ValueError(
+                f'the sequence of image {sample.image_path!r} begins otherwise than the {length} tokens that were '
+                'read; read the image again with its own prompt'
             )

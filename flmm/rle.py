@@ -36,6 +36,20 @@ def decode_masks(rles: Sequence[dict[str, Any]]) -> np.ndarray:
     return np.ascontiguousarray(coco_mask.decode(list(rles)).transpose(2, 0, 1), dtype=bool)  # [N, H, W]
 
 
+def rle_area(rle: dict[str, Any]) -> int:
+    """Count the px of a mask that :func:`encode_masks` made."""
+    return int(coco_mask.area(rle))
+
+
+def rle_box(rle: dict[str, Any]) -> list[int]:
+    """Return COCO's box around a mask that :func:`encode_masks` made: [x, y, width, height] in px.
+
+    >>> rle_box({'size': [2, 3], 'counts': '06'})
+    [0, 0, 3, 2]
+    """
+    return [int(number) for number in coco_mask.toBbox(rle)]
+
+
 def check_rle(rle: dict, *, size: tuple[int, int] | None = None) -> dict[str, Any]:
     """Check an RLE that others wrote, of which pycocotools would read on behind the end.
 

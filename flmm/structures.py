@@ -218,12 +218,12 @@ class GroundingSample:
     @property
     def coarse_masks(self) -> Tensor:
         """[M, IH, IW] bool, the coarse masks: logits above 0, and none of a phrase that is judged to be absent."""
-        return torch.cat([masks for _, masks in self.mask_chunks('coarse')])
+        return self.coarse.masks(self.exists)
 
     @property
     def refined_masks(self) -> Tensor:
         """[M, IH, IW] bool, the refined masks: logits above 0, and none of a phrase that is judged to be absent."""
-        return torch.cat([masks for _, masks in self.mask_chunks('refined')])
+        return self.refined.masks(self.exists)
 
     def mask_chunks(self, source: str) -> Iterator[tuple[slice, Tensor]]:
         """Yield the predicted masks a few at a time, so that those of a large image need not all be in memory.

@@ -13,7 +13,7 @@ import pytest
 from PIL import EpsImagePlugin, Image, ImageOps
 
 from flmm import images
-from flmm.images import MAX_IMAGE_PIXELS, read_image_size, read_rgb
+from flmm.images import MAX_IMAGE_PIXELS, images_in, read_image_size, read_rgb
 
 LOSSLESS = {'PNG': {}, 'WEBP': {'lossless': True}, 'BMP': {}, 'TIFF': {}, 'GIF': {}}
 NUMBERS = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
@@ -225,3 +225,20 @@ def test_damaged_files_are_named(kind):
             assert read(damaged.tobytes(), orientation='apply').ndim == 3
         except ValueError as error:
             assert "image 'photo.jpg'" in str(error)  # noqa: PT017 (some damage is harmless)
+
+
+def test_images_of_a_folder(tmp_path):
+    for name in ('b.PNG', 'a.jpeg', 'c.txt', 'd'):
+        (tmp_path / name).touch()
+    (tmp_path / 'e.png').mkdir()
+    assert images_in(str(tmp_path)) == [tmp_path / 'a.jpeg', tmp_path / 'b.PNG']
+
+
+def test_folders_that_have_no_images_are_named(tmp_path):
+    with pytest.raises(ValueError, match=rf"folder '{tmp_path}' has no images \(\.bmp, \.gif, .*\.webp\)"):
+        images_in(tmp_path)
+    (tmp_path / 'a.png').touch()
+    with pytest.raises(
+        ValueError, match=r"folder '.*a\.png' cannot be listed \(.*Not a directory.*\); give a folder of"
+    ):
+        images_in(tmp_path / 'a.png')

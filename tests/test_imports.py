@@ -13,6 +13,7 @@ HEAVY = {'matplotlib', 'mmcv', 'mmdet', 'mmengine', 'segment_anything', 'torch',
     ('module', 'allowed'),
     [
         ('flmm', set()),
+        ('flmm.cli.main', set()),
         ('flmm.families', set()),
         ('flmm.chat', set()),
         ('flmm.shapes', set()),
@@ -33,8 +34,8 @@ def test_a_part_imports_what_it_needs_alone(module, allowed):
     'package',
     [
         'flmm', 'flmm.apt', 'flmm.chat', 'flmm.convert', 'flmm.data_check', 'flmm.datasets', 'flmm.engine',
-        'flmm.evaluation', 'flmm.features', 'flmm.finetune', 'flmm.models', 'flmm.qwen', 'flmm.scoring', 'flmm.shapes',
-        'flmm.visualization',
+        'flmm.evaluation', 'flmm.features', 'flmm.finetune', 'flmm.grounder', 'flmm.models', 'flmm.qwen',
+        'flmm.scoring', 'flmm.shapes', 'flmm.visualization',
     ],
 )  # fmt: skip
 def test_a_package_has_the_names_that_it_lists(package):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from flmm.rle import check_rle, decode_masks, encode_masks
+from flmm.rle import check_rle, decode_masks, encode_masks, rle_area, rle_box
 
 MASKS = np.stack([np.zeros((4, 6)), np.ones((4, 6)), np.arange(24).reshape(4, 6) % 5, np.eye(4, 6)]) > 0
 
@@ -17,6 +17,20 @@ def test_masks_are_encoded_as_pycocotools_does_one_by_one(masks):
         alone = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
         assert rle == {'size': list(mask.shape), 'counts': alone['counts'].decode('ascii')}
         np.testing.assert_array_equal(coco_mask.decode(rle), mask)
+
+
+def test_areas_and_boxes():
+    """Against a count, and the first and last row and column; a run that goes on in the next column included."""
+    wrapped = np.zeros((1, 4, 6), dtype=bool)
+    wrapped[0, 3, 2] = wrapped[0, 0, 3] = True
+    for rle, mask in zip(encode_masks(np.concatenate([MASKS, wrapped])), [*MASKS, wrapped[0]], strict=True):
+        assert rle_area(rle) == mask.sum()
+        rows, columns = np.nonzero(mask)
+        if len(rows):
+            x, y = columns.min(), rows.min()
+            assert rle_box(rle) == [x, y, columns.max() + 1 - x, rows.max() + 1 - y]
+        else:
+            assert rle_box(rle) == [0, 0, 0, 0]
 
 
 def test_masks_come_back():

@@ -10,6 +10,8 @@ from PIL import Image
 
 from flmm.apt.layout import TokenLayout
 from flmm.geometry import frame_meta_data
+from flmm.mask_logits import MaskLogits
+from flmm.reading import ImageReading, Prefix
 from flmm.structures import FrozenFeatures, GroundingSample, ImageView, PhraseInfo, distinct
 
 IMAGE_TOKEN = 9
@@ -40,6 +42,11 @@ def fields(**changes):
     }
 
 
+def predicted(*, coarse, refined, **changes):
+    made = GroundingSample(**fields(**changes))
+    return made.with_outputs(coarse=MaskLogits.from_image(coarse), refined=MaskLogits.from_image(refined))
+
+
 def test_valid_sample_knows_its_sizes():
     sample = GroundingSample(**fields(phrase_infos=[PhraseInfo(kind='name'), PhraseInfo(plural=True)]))
 
@@ -65,7 +72,7 @@ def test_phrases_without_a_target_are_those_of_empty_truth():
 
 def test_masks_are_logits_above_zero_and_none_of_what_is_absent():
     logits = torch.tensor([-1.0, 0.0, 0.5, 3.0]).expand(2, IMAGE_HEIGHT // 2, 4)
-    sample = GroundingSample(**fields()).with_outputs(pred_masks=logits, sam_pred_masks=-logits)
+    sample = predicted(coarse=logits, refined=-logits)
     row = [False, False, True, True]
 
     assert sample.coarse_masks[1, 0].tolist() == row
@@ -166,6 +173,57 @@ def test_fields_that_do_not_fit_name_image_found_and_expected(changes, message):
         GroundingSample(**fields(**changes))
 
 
+def test_the_prompt_is_what_stands_before_the_first_phrase_unless_it_is_given():
+    assert GroundingSample(**fields()).prompt_length == 8
+    assert GroundingSample(**fields(prompt_length=7)).prompt_length == 7  # the rest of it is read with the phrases
+    no_context = fields(mask_ids=torch.tensor([-1] * 7 + [0, 0, 1, 1, 1]))
+    assert GroundingSample(**no_context).prompt_length == 7
+
+
+def test_texts_are_one_or_one_for_each_phrase():
+    (text,) = GroundingSample(**fields()).texts
+    assert text.tolist() == [8, 9, 10, 11]
+    (text,) = GroundingSample(**fields(prompt_length=7)).texts
+    assert text.tolist() == [7, 8, 9, 10, 11]
+    mixed = fields(mask_ids=torch.tensor([-1] * 8 + [1, 0, 1, 0]), independent=True)
+    assert [text.tolist() for text in GroundingSample(**mixed).texts] == [[9, 11], [8, 10]]
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (
+            {'prompt_length': 9},
+            'its prompt is the first 9 tokens, its image ends at token 6; expected all of the image in the prompt, and '
+            'phrases only behind it',
+        ),
+        (
+            {'prompt_length': 6},
+            'its prompt is the first 6 tokens, its image ends at token 6; expected all of the image in the prompt, and '
+            'phrases only behind it',
+        ),
+        (
+            {'mask_ids': torch.tensor([0] + [-1] * 9 + [1, 1])},
+            'its prompt is the first 0 tokens, its image ends at token 6; expected all of the image in the prompt, and '
+            'phrases only behind it',
+        ),
+        (
+            {'independent': True},
+            'has independent phrases, and text behind the prompt that belongs to none; leave it out, or set '
+            'independent=False',
+        ),
+        (
+            {'independent': True, 'prompt_length': 7, 'mask_ids': torch.tensor([-1] * 8 + [0, 0, 1, 1])},
+            'has independent phrases, and text behind the prompt that belongs to none; leave it out, or set '
+            'independent=False',
+        ),
+    ],
+)
+def test_prompts_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(ValueError, match=re.escape("image 'folder/cats.jpg'") + ':? ' + re.escape(message) + '$'):
+        GroundingSample(**fields(**changes))
+
+
 def test_truth_may_be_absent_but_not_by_half():
     assert GroundingSample(**fields(masks=None, gt_masks=None)).gt_masks is None
     for absent, given in (('masks', 'gt_masks'), ('gt_masks', 'masks')):
@@ -188,9 +246,11 @@ def test_a_sample_without_phrases_is_refused():
 
 def test_outputs_are_filled_into_a_copy():
     sample = GroundingSample(**fields())
-    found = sample.with_outputs(pred_masks=torch.zeros(2, IMAGE_HEIGHT, IMAGE_WIDTH))
-    assert found.pred_masks.shape == (2, IMAGE_HEIGHT, IMAGE_WIDTH)
-    assert sample.pred_masks is None
+    logits = torch.randn(2, IMAGE_HEIGHT, IMAGE_WIDTH)
+    found = sample.with_outputs(coarse=MaskLogits.from_image(logits), sam_scores=torch.tensor([0.5, 0.7]))
+    assert torch.equal(found.pred_masks, logits)
+    assert found.sam_scores.tolist() == pytest.approx([0.5, 0.7])
+    assert sample.coarse is sample.pred_masks is sample.sam_scores is None
     assert found.views is sample.views
 
 
@@ -269,6 +329,91 @@ def test_two_samples_show_the_same_picture():
     assert not sample.shows_the_same(replace(sample, views=[view(columns=torch.arange(1, 4), layout=pruned)]))
 
 
+def test_two_samples_begin_alike():
+    sample = GroundingSample(**fields())
+    others = fields(
+        input_ids=torch.tensor([1, *[IMAGE_TOKEN] * 6, 2, 8, 7]),
+        mask_ids=torch.tensor([-1] * 8 + [0, 1]),
+        image=sample.image,
+        independent=True,
+    )
+    assert sample.begins_like(GroundingSample(**others))
+    prompt = torch.tensor([1, *[IMAGE_TOKEN] * 6, 3, 8, 7])
+    assert not sample.begins_like(GroundingSample(**{**others, 'input_ids': prompt}))
+    assert not sample.begins_like(GroundingSample(**{**others, 'prompt_length': 7, 'independent': False}))
+    assert not sample.begins_like(GroundingSample(**{**others, 'image': sample.image.copy()}))
+    assert not sample.begins_like(GroundingSample(**{**others, 'reading': reading()}))
+
+
+def reading():
+    prefix = Prefix(
+        input_ids=torch.tensor([1, *[IMAGE_TOKEN] * 6, 2]),
+        keys=[torch.zeros(1, 2, 8, 4)],
+        values=[torch.zeros(1, 2, 8, 4)],
+        states=[None],
+        next_position=8,
+    )
+    return ImageReading(
+        prefix=prefix,
+        image_embedding={'image': torch.zeros(4, 2, 2)},
+        image=Image.new('RGB', (IMAGE_WIDTH, IMAGE_HEIGHT)),
+        layouts=[TokenLayout.dense(GRID)],
+    )
+
+
+def test_a_reading_stays_where_its_model_is():
+    """A grounder asks many samples of one reading: a copy for each would fill the memory."""
+    sample = GroundingSample(**fields(reading=reading()))
+    moved = sample.to('meta')
+    assert moved.reading is sample.reading
+    assert moved.input_ids.device.type == 'meta'
+
+
+def test_to_moves_small_logits_and_their_way_stays():
+    sample = predicted(coarse=torch.ones(2, 4, 5), refined=torch.ones(2, 4, 5))
+    moved = sample.to('meta')
+    assert moved.coarse.small.device.type == moved.pred_masks.device.type == 'meta'
+    assert (moved.coarse.image_size, moved.coarse.to_image) == ((4, 5), sample.coarse.to_image)
+    assert sample.coarse.small.device.type == 'cpu'
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'image': Image.new('RGB', (IMAGE_WIDTH, IMAGE_HEIGHT))}, 'is not the image that was read, or it is read by'),
+        (
+            {'views': [view(layout=TokenLayout.dense((3, 2)))]},
+            'is not the image that was read, or it is read by other tokens; read it by itself',
+        ),
+        (
+            {'views': [view(columns=torch.tensor([0, 7]), layout=TokenLayout.dense((1, 2))), view()]},
+            'is not the image that was read, or it is read by other tokens; read it by itself',
+        ),
+        (
+            {'input_ids': torch.tensor([1, *[IMAGE_TOKEN] * 6, 3, 3, 4, 5, 6])},
+            'begins otherwise than the 8 tokens that were read; read the image again with its own prompt',
+        ),
+    ],
+)
+def test_a_reading_of_something_else_is_refused(changes, message):
+    read = reading()
+    read.check_begins(GroundingSample(**fields(image=read.image)))
+    with pytest.raises(ValueError, match=r"image 'folder/cats\.jpg'.*" + re.escape(message)):
+        read.check_begins(GroundingSample(**fields(**{'image': read.image, **changes})))
+
+
+def test_the_memory_of_a_prefix_is_that_of_keys_and_values():
+    def prefix(dtype, num_layers=3, heads=2, size=4, length=8):
+        parts = [torch.zeros(1, heads, length, size, dtype=dtype) for _ in range(num_layers)]
+        return Prefix(
+            input_ids=torch.zeros(length), keys=[None, *parts], values=[None, *parts], states=[object(), *[None] * 3],
+            next_position=8,
+        )  # fmt: skip
+
+    assert prefix(torch.float32).num_bytes == 2 * 3 * 2 * 4 * 8 * 4
+    assert prefix(torch.bfloat16, num_layers=5, length=11).num_bytes == 2 * 5 * 2 * 4 * 11 * 2
+
+
 def test_distinct_keeps_the_first_of_each_kind():
     assert distinct(['a', 'B', 'A', 'b', 'c'], same=lambda one, other: one.lower() == other.lower()) == (
         ['a', 'B', 'c'],
@@ -281,8 +426,8 @@ def test_to_the_same_device_still_copies_the_sample():
     sample = GroundingSample(**fields())
 
     copy = sample.to('cpu')
-    copy.pred_masks = torch.zeros(2, IMAGE_HEIGHT, IMAGE_WIDTH)
+    copy.sam_scores = torch.zeros(2)
 
     assert copy is not sample
-    assert sample.pred_masks is None
+    assert sample.sam_scores is None
     assert torch.equal(copy.input_ids, sample.input_ids)

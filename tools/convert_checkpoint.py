@@ -4,7 +4,7 @@
 
 CONFIG is the config of the same model; neither the LMM nor SAM is loaded, so this takes seconds on any machine. Prints
 what becomes of every key. Writes OUT only if the file has all that the model trains, in its sizes and finite, and
-nothing unknown. OUT is what tools/test.py and PhraseGrounder take. Nothing of the file is executed.
+nothing unknown. OUT is what tools/test.py and flmm.Grounder take. Nothing of the file is executed.
 """
 
 import argparse

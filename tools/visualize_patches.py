@@ -17,20 +17,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from matplotlib.figure import Figure
 from mmengine.utils import track_iter_progress
-from PIL import Image
 from transformers import Qwen2VLImageProcessor
 
 from flmm.apt.layout import SIZES
 from flmm.apt.patch_selection import SETTINGS, PatchSelection
 from flmm.apt.patch_tokenizer import PatchTokenizer
-from flmm.images import read_rgb
+from flmm.images import images_in, read_rgb
+from flmm.qwen import resize_image
 from flmm.visualization import draw_selection, save_figure
-
-SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 
 def parse_args() -> argparse.Namespace:
@@ -64,10 +60,7 @@ def find_images(path: Path, *, out_dir: Path) -> list[Path]:
         raise ValueError(f'{str(path)!r} is neither an image nor a folder')
     if path.resolve() == out_dir.resolve():
         raise ValueError(f'--out-dir is the folder of the images, {str(path)!r}; pictures would be taken for images')
-    images = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in SUFFIXES)
-    if not images:
-        raise ValueError(f'folder {str(path)!r} has no images ({", ".join(SUFFIXES)})')
-    return images
+    return images_in(path)
 
 
 def build_image_processor(
@@ -87,20 +80,6 @@ def build_image_processor(
     return processor
 
 
-def resize_image(image: Image.Image, *, processor: Qwen2VLImageProcessor, name: str) -> torch.Tensor:
-    """Bring an image to its processed size, [1, 3, H, W] uint8.
-
-    Raises:
-        ValueError: an aspect ratio over 200; the message calls the image ``name``.
-    """
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
-    factor = processor.patch_size * processor.merge_size
-    try:
-        return processor.resize(pixels, processor.size, processor.resample, factor=factor)
-    except ValueError as error:
-        raise ValueError(f'image {name!r}: {error}') from error
-
-
 def visualize(
     path: Path, *, tokenizer: PatchTokenizer, processor: Qwen2VLImageProcessor, draw: bool = True
 ) -> tuple[Figure | None, dict[str, Any]]:
@@ -113,7 +92,7 @@ def visualize(
     """
     selection = tokenizer.selection
     image = read_rgb(path, name=str(path), orientation='apply')
-    pixels = resize_image(image, processor=processor, name=str(path))
+    pixels = resize_image(image, processor=processor, size=processor.size, name=str(path))
     importance_maps = tokenizer.compute_importance_maps(pixels)
     (patches,), (layout,) = tokenizer.take_patches(pixels, tokenizer.construct_masks(importance_maps))
     (height, width), (h, w) = pixels.shape[2:], layout.grid_size

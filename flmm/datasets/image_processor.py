@@ -1,5 +1,6 @@
 """An image and a user's turn -> what an LMM reads. Every family has a wrapper of its processor with this contract."""
 
+import copy
 import os
 import reprlib
 from abc import ABC, abstractmethod
@@ -67,6 +68,10 @@ class ImageProcessorWrapper(ABC):
         self.processor = pretrained_model_name_or_path
         check_processor(self.processor, wrapper=type(self))
         self.tokenizer = self.processor.tokenizer
+        # Whether special tokens are split is a state of a fast tokenizer, which each call sets. Threads that share one
+        # would read special tokens out of plain text, or change it while another uses it ('Already borrowed').
+        self.plain_tokenizer = copy.deepcopy(self.tokenizer)
+        self.plain_tokenizer('', add_special_tokens=False, split_special_tokens=True)
         self.image_token_id: int = self.processor.image_token_id
         image_token = self.processor.image_token
         # Where it is missing, processors take the id of an unknown token, or of a piece of its name.
@@ -99,7 +104,7 @@ class ImageProcessorWrapper(ABC):
         Raises:
             ValueError: the text holds the placeholder of an image, and the tokenizer does not know that it is special.
         """
-        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
+        ids = self.plain_tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
         if self.image_token_id in ids:
             raise ValueError(
                 f'the tokenizer would read an image out of the text {reprlib.repr(text)}; leave '
@@ -127,16 +132,8 @@ class ImageProcessorWrapper(ABC):
             views=[replace(view, columns=view.columns + start) for view in views],
         )
 
-    def with_prompt(self, processed: ProcessedImage, *, prompt: str) -> ProcessedImage:
-        """Return an image that is prepared already with other words about it.
-
-        Raises:
-            ValueError: a prompt that :meth:`encode_text` refuses.
-        """
-        return replace(processed, input_ids=self.several_images_ids([processed], prompt=prompt))  # begins where it did
-
-    def several_images_ids(self, images: Sequence[ProcessedImage], *, prompt: str) -> Tensor:
-        """Tokenize the chat of a user who shows several images in one turn, then speaks of them.
+    def first_turn_ids(self, images: Sequence[ProcessedImage], *, prompt: str) -> Tensor:
+        """Tokenize the chat of a user who shows one or several images, prepared with any words, then speaks of them.
 
         Returns:
             [S] long, the rendered chat up to the start of the answer, with the placeholders of all images.
@@ -149,14 +146,22 @@ class ImageProcessorWrapper(ABC):
         return self._chat_ids(prompt, num_placeholders=counts)
 
     def follow_up_ids(self, question: str) -> list[int]:
-        """Tokenize what stands between the end of an answer and that of the next: the user's next turn, as plain text.
+        """Tokenize what stands between an answer and the next: the user's next turn, as plain text.
 
         Raises:
-            ValueError: the chat is a given ``prompt_template``, or the chat template does not go on behind an answer.
+            ValueError: the chat is a given ``prompt_template``, the chat template does not go on behind an answer, or a
+                question that :meth:`encode_text` refuses.
         """
         before, after = self._follow_up
-        ids = [self.tokenizer(text, add_special_tokens=False)['input_ids'] for text in (before, after)]
-        return [*ids[0], *self.encode_text(question.replace('<image>', '').strip()), *ids[1]]
+        # Behind a word, as it stands behind an answer: there are tokenizers that put a blank before a text.
+        word = self.tokenizer('a', add_special_tokens=False)['input_ids']
+        ids = self._turn_ids(f'a{before}', _words(question), after, add_special_tokens=False)
+        if ids[: len(word)] != word:
+            raise ValueError(
+                f'the tokenizer joins an answer with what the chat template writes behind it, {before!r}, so the '
+                'conversation cannot go on; ask about the image anew'
+            )
+        return ids[len(word) :]
 
     @cached_property
     def _follow_up(self) -> tuple[str, str]:
@@ -173,7 +178,9 @@ class ImageProcessorWrapper(ABC):
         ]
         rendered = self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         parts = rendered.split(PROMPT_SENTINEL)
-        if len(parts) != 4 or (parts[0], parts[1]) != self.chat:
+        # A template may write 'ASSISTANT: ' before an answer, and leave it to the LMM to begin with the blank.
+        before, after = self.chat
+        if len(parts) != 4 or (parts[0], parts[1].rstrip()) != (before, after.rstrip()):
             raise ValueError(
                 'the chat template writes a first turn otherwise when others follow, so it cannot go on; ask about the '
                 f'image anew: {rendered!r}'
@@ -182,31 +189,31 @@ class ImageProcessorWrapper(ABC):
 
     def _chat_ids(self, prompt: str, *, num_placeholders: Sequence[int]) -> Tensor:
         """Tokenize the chat about one or several images, each with its placeholders."""
-        if len(num_placeholders) == 1:
-            chat = self.chat
-        elif self.prompt_template is None:
-            chat = self._chat_template(num_images=len(num_placeholders))
-        else:
-            raise ValueError(
-                f'the image processor has a prompt_template, which shows one image, not {len(num_placeholders)}; leave '
-                "prompt_template out to take the checkpoint's chat template"
-            )
         ids: list[int] = []
         counts = iter(num_placeholders)
-        for token in self._prompt_ids(prompt.replace('<image>', '').strip(), chat=chat):
+        for token in self._prompt_ids(_words(prompt), num_images=len(num_placeholders)):
             ids += [token] * (next(counts) if token == self.image_token_id else 1)
         return torch.tensor(ids)
 
-    def _prompt_ids(self, prompt: str, *, chat: tuple[str, str]) -> list[int]:
+    def _prompt_ids(self, prompt: str, *, num_images: int = 1) -> list[int]:
         """Tokenize the chat with one placeholder for each image."""
-        before, after = chat
+        if num_images > 1 and self.prompt_template is not None:
+            raise ValueError(
+                f'the image processor has a prompt_template, which shows one image, not {num_images}; leave '
+                "prompt_template out to take the checkpoint's chat template"
+            )
+        before, after = self.chat if num_images == 1 else self._chat_template(num_images=num_images)
         # As apply_chat_template does: a template may write the token that begins a text, or leave it to the tokenizer.
         starts = not (self.tokenizer.bos_token and before.startswith(self.tokenizer.bos_token))
-        if not any(token in prompt for token in self.tokenizer.get_added_vocab()):
+        return self._turn_ids(before, prompt, after, add_special_tokens=starts)
+
+    def _turn_ids(self, before: str, words: str, after: str, *, add_special_tokens: bool) -> list[int]:
+        """Tokenize what the template writes around the user's words, and those as plain text."""
+        if not any(token in words for token in self.tokenizer.get_added_vocab()):
             # In one piece: there are tokenizers that treat a text's first word otherwise than the words within it.
-            return self.tokenizer(before + prompt + after, add_special_tokens=starts)['input_ids']
-        ids = self.tokenizer(before, add_special_tokens=starts)['input_ids']
-        return [*ids, *self.encode_text(prompt), *self.tokenizer(after, add_special_tokens=False)['input_ids']]
+            return self.tokenizer(before + words + after, add_special_tokens=add_special_tokens)['input_ids']
+        ids = self.tokenizer(before, add_special_tokens=add_special_tokens)['input_ids']
+        return [*ids, *self.encode_text(words), *self.tokenizer(after, add_special_tokens=False)['input_ids']]
 
     def _chat_template(self, *, num_images: int = 1) -> tuple[str, str]:
         user_turn = [*[{'type': 'image'}] * num_images, {'type': 'text', 'text': PROMPT_SENTINEL}]
@@ -232,3 +239,10 @@ class ImageProcessorWrapper(ABC):
                 "'USER: <image>\\n{prompt} ASSISTANT:'"
             )
         return before, after
+
+
+def _words(prompt: str) -> str:
+    """The user's words without placeholders of an image, for which the template has a place already."""
+    if not isinstance(prompt, str):
+        raise ValueError(f'prompt is {prompt!r}, expected a string')
+    return prompt.replace('<image>', '').strip()

@@ -72,8 +72,12 @@ class PILLoadImageFromFile(BaseTransform):
 
 
 def unlabelled_item(image: Image.Image, phrases: list[str], *, path: str = 'image') -> dict:
-    """Make what :class:`RefCOCO2PNG` takes of an image and phrases whose masks are not known: ``gt_masks`` is None."""
-    return {'img_path': path, 'image': to_rgb(image), 'text': phrases, 'gt_masks': None}
+    """Make what :class:`RefCOCO2PNG` takes of an image and phrases whose masks are not known: ``gt_masks`` is None.
+
+    An image that is RGB already is not copied: samples that are to share what was read of it show the same object.
+    """
+    is_rgb = image.mode == 'RGB' and not image.has_transparency_data
+    return {'img_path': path, 'image': image if is_rgb else to_rgb(image), 'text': phrases, 'gt_masks': None}
 
 
 @TRANSFORMS.register_module()
@@ -223,11 +227,14 @@ class RefCOCO2PNG(BaseTransform):
         num_text_tokens -= int((processed.input_ids == self.image_processor.image_token_id).sum())
         if num_text_tokens > self.max_text_tokens:
             longest = group[max((len(ids), mask_id) for ids, mask_id in pieces if mask_id >= 0)[1]]
+            phrase = reprlib.repr(results['text'][longest])
+            if independent or len(group) == 1:
+                read, remedy = f'phrase {phrase}', 'shorten them'
+            else:
+                read, remedy = f'{len(group)} phrases (the longest is {phrase})', 'give fewer phrases at a time'
             raise ValueError(
-                f'image {results["img_path"]!r}: prompt and {1 if independent else len(group)} phrases (the longest is '
-                f'{reprlib.repr(results["text"][longest])}) have {num_text_tokens} tokens, max_text_tokens is '
-                f'{self.max_text_tokens}; give fewer phrases at a time, or raise the setting of RefCOCO2PNG (memory '
-                'grows with it)'
+                f'image {results["img_path"]!r}: prompt and {read} have {num_text_tokens} tokens, max_text_tokens is '
+                f'{self.max_text_tokens}; {remedy}, or raise the setting of RefCOCO2PNG (memory grows with it)'
             )
         infos, ignore_masks = results.get('phrase_infos'), results.get('ignore_masks')
         return GroundingSample(

@@ -16,7 +16,7 @@ from flmm.features.records import DTYPES
 from flmm.features.settings import backend_args_in, data_roots_in, frozen_part, root_name, without_places
 from flmm.features.shards import IMAGES_PER_SHARD
 
-FEATURES_VERSION = 5
+FEATURES_VERSION = 6
 """Changes when the same model, processor and data give other features than before."""
 
 

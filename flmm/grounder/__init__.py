@@ -2,9 +2,10 @@
 
 from flmm.grounder.answer import Answer
 from flmm.grounder.closer import CloserAnswer
+from flmm.grounder.demo import demo_folder
 from flmm.grounder.grounder import Grounder
 from flmm.grounder.grounding import Grounding
 from flmm.grounder.read_image import AttentionMaps, ReadImage
 from flmm.grounder.region import Region
 
-__all__ = ['Answer', 'AttentionMaps', 'CloserAnswer', 'Grounder', 'Grounding', 'ReadImage', 'Region']
+__all__ = ['Answer', 'AttentionMaps', 'CloserAnswer', 'Grounder', 'Grounding', 'ReadImage', 'Region', 'demo_folder']

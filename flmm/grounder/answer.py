@@ -4,16 +4,15 @@ Letters: T tokens of the answer, M spans.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
-from flmm.chat import NounPhrases, Span, TaggedText, noun_phrases, span_tokens, tagged_spans
+from flmm.chat import NounPhrases, Span, TaggedText, noun_phrases, span_tokens, tagged_spans, token_offsets
 from flmm.grounder.grounding import Grounding, joined
-from flmm.reading import ImageReading, Prefix
 from flmm.structures import GroundingSample
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ class Answer:
     Args:
         read: the image.
         question: what was asked.
-        prefix: the beginning up to the end of the image, as all layers see it.
         prompt_ids: [S] long, the conversation up to this answer, the image included.
         token_ids: [T] long, the answer, without the token that ends it.
 
@@ -43,15 +41,12 @@ class Answer:
     ('A red cup beside a book.', ['A red cup', 'a book'])
     """
 
-    def __init__(
-        self, *, read: 'ReadImage', question: str, prefix: Prefix, prompt_ids: Tensor, token_ids: Tensor
-    ) -> None:
+    def __init__(self, *, read: 'ReadImage', question: str, prompt_ids: Tensor, token_ids: Tensor) -> None:
         self.read = read
         self.question = question
-        self.prefix = prefix
         self.prompt_ids = prompt_ids
         self.token_ids = token_ids
-        self._offsets, self.raw = token_offsets(token_ids, read.grounder.to_sample.image_processor.tokenizer)
+        self._offsets, self.raw = token_offsets(token_ids.tolist(), read.grounder.to_sample.image_processor.tokenizer)
         self.markup_error: str | None = None
         try:
             self._tagged = tagged_spans(self.raw)
@@ -74,6 +69,15 @@ class Answer:
         return noun_phrases(self.text, method=method)
 
     @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """What is grounded where nothing is named: what the LMM has marked, or else the noun phrases.
+
+        Raises:
+            ValueError: an answer whose noun phrases cannot be told (:func:`flmm.chat.noun_phrases`).
+        """
+        return self.marked or tuple(self.noun_phrases().spans)
+
+    @cached_property
     def offsets(self) -> list[tuple[int, int]]:
         """Of each token, its first character in :attr:`text` and the one behind its last; equal for those of marks."""
         return self._tagged.plain_offsets(self._offsets)
@@ -82,16 +86,13 @@ class Answer:
         """Find parts of the answer in the image, each as it stands: behind all that was said before it.
 
         Args:
-            spans: of :attr:`text`, in any order; they may overlap. None takes what the LMM has marked, or else the noun
-                phrases.
+            spans: of :attr:`text`, in any order; they may overlap. None takes :attr:`spans`.
 
         Raises:
-            ValueError: no span, one that lies outside the text or has no word in it, or an answer whose noun phrases
-                cannot be told.
+            ValueError: no span, one that is none, lies outside the text or has no word in it, or an answer whose noun
+                phrases cannot be told.
         """
-        if spans is None:
-            spans = self.marked or self.noun_phrases().spans
-        spans = [span if isinstance(span, Span) else Span(*span) for span in spans]
+        spans = [_checked(span) for span in (self.spans if spans is None else spans)]
         if not spans:
             raise ValueError(f'the answer {self.text!r} has nothing to ground; name a span of it')
         tokens = [span_tokens(self.offsets, span, self.text) for span in spans]
@@ -103,15 +104,16 @@ class Answer:
         order = torch.tensor([i for group in groups for i in group]).argsort().tolist()
         return joined(found, image=self.read.image, order=order)
 
-    def chat(self, question: str, **settings: Any) -> 'Answer':
+    def chat(self, question: str, *, max_new_tokens: int = 256, **settings: Any) -> 'Answer':
         """Ask on; see :meth:`flmm.grounder.ReadImage.chat`.
 
         Raises:
-            ValueError: also where the image processor has a ``prompt_template``, which says nothing of a second turn.
+            ValueError: also where the image processor has a ``prompt_template``, which says nothing of a second turn,
+                or where the chat template writes an answer otherwise once another turn follows.
         """
         follow_up = self.read.grounder.to_sample.image_processor.follow_up_ids(question)
         ids = torch.cat([self.prompt_ids, self.token_ids, torch.tensor(follow_up, device=self.token_ids.device)])
-        return self.read.answer_to(question, prompt_ids=ids, prefix=self.prefix, **settings)
+        return self.read.answer_to(question, prompt_ids=ids, max_new_tokens=max_new_tokens, **settings)
 
     def _sample(self, phrases: list[str], tokens: list[list[int]]) -> GroundingSample:
         mask_ids = torch.full_like(self.token_ids, -1)
@@ -128,28 +130,17 @@ class Answer:
             gt_masks=None,
             image=read.image,
             image_path=read.name,
-            reading=ImageReading(prefix=self.prefix, image_embedding=read.reading.image_embedding),
-            prompt_length=len(self.prefix.input_ids),
+            reading=replace(read.reading, prefix=read.image_prefix),
+            prompt_length=len(read.image_prefix.input_ids),
         ).to(read.grounder.device)
 
 
-def token_offsets(token_ids: Tensor, tokenizer: PreTrainedTokenizerBase) -> tuple[list[tuple[int, int]], str]:
-    """Decode tokens, and say which characters each of them gives.
-
-    Returns:
-        Of each token, its first character and the one behind its last: those of several tokens that are pieces of one
-        character are that character's. And the text, special tokens written out.
-    """
-    offsets: list[tuple[int, int]] = []
-    text, num_done = '', 0
-    for count in range(1, len(token_ids) + 1):
-        decoded = tokenizer.decode(token_ids[:count], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        # A piece of a character shows as U+FFFD until the last piece is there.
-        if decoded.endswith('\ufffd') and count < len(token_ids):
-            continue
-        offsets += [(len(text), len(decoded))] * (count - num_done)
-        text, num_done = decoded, count
-    return offsets, text
+def _checked(span: AnySpan) -> Span:
+    if isinstance(span, Span):
+        return span
+    if not isinstance(span, (tuple, list)) or len(span) != 2:
+        raise ValueError(f'span {span!r} is no pair; give a list of (start, end), in characters of the text')
+    return Span(*span)
 
 
 def _disjoint(tokens: Sequence[list[int]]) -> list[list[int]]:

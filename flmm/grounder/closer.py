@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from flmm.datasets import QwenImageProcessorWrapper, unlabelled_item
+from flmm.datasets import QwenImageProcessorWrapper
 from flmm.datasets.image_processor import ProcessedImage
 from flmm.grounder.answer import Answer, AnySpan
 from flmm.grounder.grounding import Grounding
+from flmm.grounder.prepared_image import PreparedImage
 from flmm.grounder.region import Region, in_whole_image
-from flmm.reading import ImageReading
 
 if TYPE_CHECKING:
     from flmm.grounder.read_image import ReadImage
@@ -31,7 +31,7 @@ class CloserAnswer:
 
     Args:
         answer: the answer, behind what it was based on. ``answer.read`` is the reading that its words are grounded in:
-            of the crop, of the image, or of the image by the layout.
+            of the crop, of the image with the crop beside it, or of the image by the layout.
         how: 'crop', 'image_and_crop' or 'layout'.
         image: the whole image, as RGB.
         region: what was looked at.
@@ -93,10 +93,8 @@ def look_closer(
         num_tokens = len(read.processed.views[-1].columns)
         found = processor.read_region(read.image, box=region.box, num_pixels=round(num_pixels), num_tokens=num_tokens)
         processed = processor.lay_out(*found, prompt=prompt)
-        closer = grounder.read_processed(
-            read.image, processed, name=read.name, image_embedding=read.reading.image_embedding
-        )
-        answer = closer.chat(question, **settings)
+        prepared = PreparedImage(image=read.image, name=read.name, processed=processed)
+        closer = grounder.read_prepared(prepared, image_embedding=read.reading.image_embedding)
     else:
         crop = read.image.crop(region.box)
         if is_qwen:
@@ -105,11 +103,9 @@ def look_closer(
             processed = processor.lay_out(*processor.read_image(crop, num_pixels=area), prompt=prompt)
         else:
             processed = processor.preprocess(crop, prompt=prompt)
-        name = f'{read.name}, {region.box}'
-        if how == 'crop':
-            answer = grounder.read_processed(crop, processed, name=name).chat(question, **settings)
-        else:
-            answer = _chat_about_both(read, crop, processed, question, name=name, **settings)
+        prepared = PreparedImage(image=crop, name=f'{read.name}, {region.box}', processed=processed)
+        closer = grounder.read_prepared(prepared) if how == 'crop' else read.beside(prepared)
+    answer = closer.chat(question, **settings)
     return CloserAnswer(
         answer=answer,
         how=how,
@@ -118,20 +114,6 @@ def look_closer(
         scale=math.sqrt(_pixels_per_pixel(processed) / _pixels_per_pixel(read.processed)),
         num_image_tokens=int((answer.prompt_ids == processor.image_token_id).sum()),
     )
-
-
-def _chat_about_both(
-    read: 'ReadImage', crop: Image.Image, processed: ProcessedImage, question: str, *, name: str, **settings: Any
-) -> Answer:
-    """Show the image, which is not read again, and the crop, and ask."""
-    grounder = read.grounder
-    images = [read.processed, processed]
-    input_ids = grounder.to_sample.image_processor.several_images_ids(images, prompt=question).to(grounder.device)
-    read_so_far = read.image_prefix
-    ImageReading(prefix=read_so_far, image_embedding={}).check_begins(input_ids, image=read.name)
-    sample = grounder.to_sample.lay_out(unlabelled_item(crop, ['x'], path=name), processed).to(grounder.device)
-    prefix = grounder.model.further_image_prefix(read_so_far, [read.sample(['x']), sample], input_ids)
-    return read.answer_to(question, prompt_ids=input_ids, prefix=prefix, **settings)
 
 
 def _pixels_per_pixel(processed: ProcessedImage) -> float:

@@ -1,20 +1,23 @@
 """A trained model, and what turns images and phrases into its input."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from mmengine.registry import DefaultScope
-from PIL import Image
 from torch import Tensor
 
 from flmm.config import mappings_in, read_config
 from flmm.datasets import RefCOCO2PNG, unlabelled_item
-from flmm.datasets.image_processor import ProcessedImage
 from flmm.features import cached_features_in
-from flmm.grounder.any_image import AnyImage, any_image
+from flmm.grounder.any_image import AnyImage
 from flmm.grounder.grounding import Grounding
+from flmm.grounder.many import Images, ground_many
+from flmm.grounder.prepared_image import PreparedImage, prepare_image
+from flmm.grounder.pretrained import PretrainedGrounder
 from flmm.grounder.read_image import ReadImage
+from flmm.grounder.stored_config import with_absolute_paths
 from flmm.models import FrozenLMM, LMMWithoutWeights
 from flmm.models.build import build_model
 from flmm.registry import TRANSFORMS, is_type
@@ -23,7 +26,7 @@ LOADERS = ('val_dataloader', 'test_dataloader', 'train_dataloader')
 """Where a config's way from image and phrases to a sample is looked for, in this order."""
 
 
-class Grounder:
+class Grounder(PretrainedGrounder):
     """Finds phrases in images. An image is read once; phrases can then be asked for, now or later.
 
     Each phrase is read by itself behind the image, so its mask depends neither on the others nor on their order, beyond
@@ -35,20 +38,22 @@ class Grounder:
         model: a trained model, on the device to run on; it is put into evaluation mode.
         to_sample: what makes samples in training, with ``concat=True``. With ``independent=False`` all phrases of a
             call share a sequence, in the order given.
+        config: what both were built from, ``{'model': ..., 'to_sample': ...}``; a grounder without it cannot be saved.
 
     Raises:
         ValueError: ``to_sample`` with ``concat=False``.
 
-    >>> grounder = Grounder.from_config('configs/shapes/demo.py', checkpoint='assets/demo_checkpoint.pth')
+    >>> grounder = Grounder.from_config('configs/shapes/demo.py', checkpoint='assets/model.safetensors')
     >>> read = grounder.read('photo.jpg')
     >>> masks = read.ground(['the red triangle on the left', 'the star']).masks  # [2, height, width]
     """
 
-    def __init__(self, *, model: FrozenLMM, to_sample: RefCOCO2PNG) -> None:
+    def __init__(self, *, model: FrozenLMM, to_sample: RefCOCO2PNG, config: Mapping[str, Any] | None = None) -> None:
         if not to_sample.concat:
             raise ValueError('to_sample has concat=False, which makes several samples of an image; set it to True')
         self.model = model.eval()
         self.to_sample = to_sample
+        self.config = with_absolute_paths(config)
 
     @classmethod
     def from_config(
@@ -88,12 +93,14 @@ class Grounder:
         to_sample = next(pipelines, None)
         if to_sample is None:
             raise ValueError(f'{str(config)!r} has no RefCOCO2PNG in {", ".join(LOADERS)}; add it to a pipeline of one')
+        config_of_sample = {**to_sample, 'concat': True, 'independent': independent}
         with DefaultScope.overwrite_default_scope(settings.get('default_scope')):
-            to_sample = TRANSFORMS.build({**to_sample, 'concat': True, 'independent': independent})
+            to_sample = TRANSFORMS.build(config_of_sample)
         model = build_model(settings, checkpoint=checkpoint)
         if checkpoint is None and model.is_trained:
             raise ValueError(f'checkpoint is None, and {str(config)!r} has a part to train; give its checkpoint')
-        return cls(model=model.to(device), to_sample=to_sample)
+        made_from = {'model': settings.model, 'to_sample': config_of_sample}
+        return cls(model=model.to(device), to_sample=to_sample, config=made_from)
 
     @property
     def device(self) -> torch.device:
@@ -108,47 +115,72 @@ class Grounder:
         tokenizer = self.to_sample.image_processor.tokenizer
         return {end for end in (*ends, tokenizer.eos_token_id, tokenizer.pad_token_id) if end is not None}
 
-    @torch.no_grad()
-    def read(self, image: AnyImage) -> ReadImage:
+    def read(self, image: AnyImage | PreparedImage) -> ReadImage:
         """Read an image: vision part, LMM and SAM's encoder run once.
 
         Args:
             image: a file, or the bytes of one, which is turned upright as its EXIF orientation says; or pixels, which
                 are taken as they lie: a PIL image, a uint8 array [IH, IW] or [IH, IW, 3] (RGB), or a uint8 tensor
-                [3, IH, IW] (RGB).
+                [3, IH, IW] (RGB). Or what :func:`flmm.grounder.prepared_image.prepare_image` made of one of these.
 
         Raises:
             ValueError: an image of another kind, or one that the processor refuses.
         """
-        picture, name = any_image(image)
-        try:
-            processed = self.to_sample.image_processor.preprocess(picture, prompt=self.to_sample.prompt)
-        except ValueError as error:
-            raise ValueError(f'image {name!r}: {error}') from error
-        return self.read_processed(picture, processed, name=name)
+        prepared = image if isinstance(image, PreparedImage) else prepare_image(image, to_sample=self.to_sample)
+        return self.read_prepared(prepared)
 
     @torch.no_grad()
-    def read_processed(
-        self,
-        image: Image.Image,
-        processed: ProcessedImage,
-        *,
-        name: str,
-        image_embedding: dict[str, Tensor] | None = None,
-    ) -> ReadImage:
+    def read_prepared(self, prepared: PreparedImage, *, image_embedding: dict[str, Tensor] | None = None) -> ReadImage:
         """Read an image that is prepared for the LMM already.
 
         Args:
-            image: as RGB.
-            processed: what the LMM reads of it, with the prompt of ``to_sample``.
-            name: what messages call it.
+            prepared: the image, and what the LMM reads of it, with the prompt of ``to_sample``.
             image_embedding: what SAM's encoder makes of the image, where that is known.
         """
         # Any phrase will do: what is read ends before it.
-        sample = self.to_sample.lay_out(unlabelled_item(image, ['x'], path=name), processed)
+        item = unlabelled_item(prepared.image, ['x'], path=prepared.name)
+        sample = self.to_sample.lay_out(item, prepared.processed)
         reading = self.model.read_image(sample.to(self.device), image_embedding=image_embedding)
-        return ReadImage(grounder=self, image=image, name=name, processed=processed, reading=reading)
+        return ReadImage(
+            grounder=self, image=prepared.image, name=prepared.name, processed=prepared.processed, reading=reading
+        )
 
     def __call__(self, image: AnyImage, phrases: Iterable[str]) -> Grounding:
         """Read an image and ground phrases in it: ``read(image).ground(phrases)``."""
         return self.read(image).ground(phrases)
+
+    def ground_many(
+        self,
+        images: Images,
+        phrases: Iterable[str] | None = None,
+        *,
+        num_workers: int = 0,
+        progress: bool = False,
+        on_error: Literal['raise', 'yield'] = 'raise',
+    ) -> Iterator[tuple[str, Grounding | ValueError]]:
+        """Ground phrases in many images, one after the other, and yield what is found as soon as it is.
+
+        What is found is the same to the last bit as with :meth:`read` and :meth:`ReadImage.ground`.
+
+        Args:
+            images: a folder, whose images are taken by name; or any iterable of what :meth:`read` takes, endless ones
+                included; or, where ``phrases`` is None, of pairs (image, phrases).
+            phrases: what to find in each image.
+            num_workers: so many processes decode and process the images that come next, while the model runs in this
+                one. 0 does all of it here.
+            progress: shows a bar on stderr.
+            on_error: 'raise' the error of an image that cannot be read, or of its own phrases; or 'yield' the
+                ValueError in the place of the grounding, and go on.
+
+        Yields:
+            In the order of the images, the path of each, or 'images[3]' for pixels, and what was found.
+
+        Raises:
+            ValueError: no folder or iterable of images, phrases that cannot be read, or a setting out of its range, all
+                of these at once; or, with ``on_error='raise'``, an image or its phrases, by name.
+
+        >>> for name, found in grounder.ground_many('photos', ['the star'], num_workers=2, on_error='yield'):
+        ...     if not isinstance(found, ValueError):
+        ...         found.overlay().save(f'{name}.overlay.png')
+        """
+        return ground_many(self, images, phrases, num_workers=num_workers, progress=progress, on_error=on_error)

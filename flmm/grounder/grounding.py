@@ -3,8 +3,10 @@
 Letters: M phrases, (IH, IW) the image in px.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from flmm.geometry import masks_to_boxes
+from flmm.grounder.outputs import described_phrases, save_masks
 from flmm.mask_logits import MaskLogits
 from flmm.rle import encode_masks
 from flmm.structures import GroundingSample
@@ -30,6 +33,7 @@ class Grounding:
         existence: [M] float, 0 to 1, how sure the model is that the image has what a phrase says; None where it does
             not judge that.
         exists: [M] bool, its verdict; None exactly where ``existence`` is.
+        name: what messages and files call the image.
 
     >>> found = grounder.read('photo.jpg').ground(['the red triangle on the left', 'the star'])
     >>> found.masks.shape, found.boxes.shape
@@ -43,6 +47,7 @@ class Grounding:
     scores: Tensor
     existence: Tensor | None = None
     exists: Tensor | None = None
+    name: str = 'image'
 
     def __len__(self) -> int:
         return len(self.phrases)
@@ -50,12 +55,12 @@ class Grounding:
     @property
     def masks(self) -> Tensor:
         """[M, IH, IW] bool, the refined masks; empty for a phrase that is judged absent. Made anew at each access."""
-        return torch.cat(list(self.mask_chunks()))
+        return self.refined.masks(self.exists)
 
     @property
     def coarse_masks(self) -> Tensor:
         """[M, IH, IW] bool, the masks before SAM; otherwise as :attr:`masks`."""
-        return torch.cat(list(self.mask_chunks('coarse')))
+        return self.coarse.masks(self.exists)
 
     def mask_chunks(self, source: str = 'refined') -> Iterator[Tensor]:
         """Yield the masks a few at a time, [m, IH, IW] bool, in the order of the phrases.
@@ -70,16 +75,82 @@ class Grounding:
 
     @property
     def boxes(self) -> Tensor:
-        """[M, 4] float, XYXY in px, around each refined mask; zeros where it is empty."""
+        """[M, 4] float, XYXY in px, around each refined mask; zeros where it is empty.
+
+        These are edges, as ``torchvision.ops.box_iou`` and ``PIL.Image.crop`` take them: (x2, y2) is one past the last
+        pixel of the mask, and the box of a single pixel has area 1. ``torchvision.ops.masks_to_boxes`` gives the last
+        pixel itself, one less.
+        """
         found = []
         for masks in self.mask_chunks():
             some = masks.flatten(1).any(dim=1, keepdim=True)
-            found.append(masks_to_boxes(masks).float() * some)
+            edges = masks_to_boxes(masks) + torch.tensor([0, 0, 1, 1], device=masks.device)
+            found.append(edges * some)
         return torch.cat(found)
+
+    def logits(self, *, coarse: bool = False) -> Tensor:
+        """Return the logits behind the masks, [M, IH, IW] float32, which no verdict on existence has touched.
+
+        They take 4 bytes a pixel and phrase.
+
+        Args:
+            coarse: give those before SAM.
+        """
+        return (self.coarse if coarse else self.refined).in_image().float()
 
     def to_rle(self) -> list[dict[str, Any]]:
         """Return the refined masks as COCO's compressed RLE, JSON-ready: ``size`` [IH, IW] and ``counts``, a string."""
         return [rle for masks in self.mask_chunks() for rle in encode_masks(masks.cpu().numpy())]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it but the image, JSON-ready.
+
+        Returns:
+            ``image``, its name; ``width`` and ``height`` in px; and ``phrases``, a dict for each with ``phrase``,
+            ``score``, ``existence`` and ``exists`` (None where the model does not judge that), and under COCO's names
+            ``area`` in px, ``bbox`` [x, y, width, height] in px, and ``segmentation``, the mask as in :meth:`to_rle`.
+            These three are None for a phrase that is not there: by the verdict ``exists``, or where there is none, by a
+            mask of no pixel. Where the verdict is that it is there, a mask of no pixel has no ``bbox`` alone.
+        """
+        return {
+            'image': self.name,
+            'width': self.image.width,
+            'height': self.image.height,
+            'phrases': described_phrases(self),
+        }
+
+    def save_png(self, folder: str | os.PathLike, *, overwrite: bool = False) -> list[Path]:
+        """Write each refined mask as a black and white PNG of one bit a pixel, in the size of the image.
+
+        Each phrase has a file of its own, since masks may overlap. Its name has the number that :meth:`overlay` shows,
+        and the phrase, such as '1_the red circle.png'. A phrase that is not there has a black one.
+
+        Args:
+            folder: where to write; it is made where it does not exist.
+            overwrite: removes files with such names that lie there; without, they are an error.
+
+        Returns:
+            M paths, in the order of the phrases.
+
+        Raises:
+            ValueError: there are such files, or the folder cannot be made.
+        """
+        return save_masks(self, folder, overwrite=overwrite)
+
+    def overlay(self) -> Image.Image:
+        """Draw the refined masks over the image, each in its colour and with a number; the legend below says of what.
+
+        Returns:
+            An RGB picture. The image is shrunk to 1,600 px, if a side of it is longer.
+        """
+        from flmm.visualization import draw_overlay  # here, since masks should not wait for matplotlib
+
+        return draw_overlay(
+            self.image,
+            masks=(mask for masks in self.mask_chunks() for mask in masks),
+            phrases=self.phrases,
+            exists=None if self.exists is None else self.exists.tolist(),
+        )
 
 
 def joined(samples: Sequence[GroundingSample], *, image: Image.Image, order: Sequence[int] | None = None) -> Grounding:
@@ -98,6 +169,7 @@ def joined(samples: Sequence[GroundingSample], *, image: Image.Image, order: Seq
     judged = samples[0].existence is not None
     return Grounding(
         image=image,
+        name=samples[0].image_path,
         phrases=[phrases[i] for i in order],
         coarse=coarse,
         refined=refined,

@@ -1,5 +1,6 @@
 """An image that the model has read, and can be asked about."""
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,11 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from flmm.chat import num_alike
 from flmm.datasets import unlabelled_item
 from flmm.datasets.image_processor import ProcessedImage
 from flmm.grounder.answer import Answer
 from flmm.grounder.closer import CloserAnswer, check_way, look_closer
 from flmm.grounder.grounding import Grounding, joined
+from flmm.grounder.prepared_image import PreparedImage
 from flmm.grounder.region import WHICH_OBJECT, Box, Region, check_box, find_region
 from flmm.models.generation import generate
 from flmm.reading import ImageReading, Prefix
@@ -48,6 +51,9 @@ class ReadImage:
         name: what messages call it.
         processed: what the LMM reads of it, with the prompt.
         reading: what LMM and SAM keep of it.
+
+    Attributes:
+        shown: what the user shows at the start of a conversation: the image, and what :meth:`beside` puts behind it.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class ReadImage:
         self.name = name
         self.processed = processed
         self.reading = reading
+        self.shown = [processed]
 
     @torch.no_grad()
     def ground(self, phrases: Iterable[str]) -> Grounding:
@@ -86,10 +93,13 @@ class ReadImage:
             max_new_tokens: the longest answer.
             **settings: what else ``generate`` of transformers takes. Without ``do_sample=True`` the answer is the same
                 every time.
+
+        Raises:
+            ValueError: a question that is no string, or settings that :func:`flmm.models.generation.generate` refuses.
         """
-        processor = self.grounder.to_sample.image_processor
-        prompt_ids = processor.with_prompt(self.processed, prompt=question).input_ids.to(self.grounder.device)
-        return self.answer_to(question, prompt_ids=prompt_ids, max_new_tokens=max_new_tokens, **settings)
+        return self.answer_to(
+            question, prompt_ids=self._prompt_ids(question), max_new_tokens=max_new_tokens, **settings
+        )
 
     def chat_closer(
         self,
@@ -142,45 +152,84 @@ class ReadImage:
             raise ValueError(f'about is {about!r} and box is {box!r}; give one of them')
         return look_closer(self, question, region=region, how=how, scale=scale, **settings)
 
-    def answer_to(self, question: str, *, prompt_ids: Tensor, prefix: Prefix | None = None, **settings: Any) -> Answer:
+    def given_answer(self, question: str, answer: str) -> Answer:
+        """Take words for the answer to a question, as if the LMM had said them.
+
+        Args:
+            question: the user's words, as plain text.
+            answer: the words. Those that :func:`flmm.chat.tagged_spans` takes for marks are taken out of the answer's
+                text, but the LMM reads them as plain text.
+
+        Raises:
+            ValueError: words that the tokenizer reads as others, so that spans of them would lie elsewhere.
+        """
+        ids = self.grounder.to_sample.image_processor.encode_text(answer)
+        given = Answer(
+            read=self,
+            question=question,
+            prompt_ids=self._prompt_ids(question),
+            token_ids=torch.tensor(ids, dtype=torch.long, device=self.grounder.device),
+        )
+        if given.raw != answer:
+            place = num_alike(given.raw, answer)
+            raise ValueError(
+                f'the tokenizer reads another answer from character {place} on: {answer[place:][:20]!a} as '
+                f'{given.raw[place:][:20]!a}; give it as it is read'
+            )
+        return given
+
+    def answer_to(self, question: str, *, prompt_ids: Tensor, **settings: Any) -> Answer:
         """Let the LMM go on behind a conversation about the image.
 
         Args:
             question: its last question.
             prompt_ids: [S] long, the whole of it, up to where the answer starts.
-            prefix: the beginning up to the end of the image; None: see :attr:`image_prefix`.
-            **settings: what ``generate`` takes.
+            **settings: what :func:`flmm.models.generation.generate` takes.
         """
-        prefix = prefix or self.image_prefix
-        made = generate(self.grounder.model.lmm, prefix, prompt_ids, **settings)
+        made = generate(self.grounder.model.lmm, self.image_prefix, prompt_ids, **settings)
         ends = self.grounder.ends_of_turn
         length = next((i for i, token in enumerate(made.tolist()) if token in ends), len(made))
-        return Answer(read=self, question=question, prefix=prefix, prompt_ids=prompt_ids, token_ids=made[:length])
-
-    def given_answer(self, question: str, answer: str) -> Answer:
-        """Take words for the answer to a question, as if the LMM had said them."""
-        processor = self.grounder.to_sample.image_processor
-        prompt_ids = processor.with_prompt(self.processed, prompt=question).input_ids.to(self.grounder.device)
-        token_ids = torch.tensor(processor.encode_text(answer), device=self.grounder.device)
-        return Answer(
-            read=self, question=question, prefix=self.image_prefix, prompt_ids=prompt_ids, token_ids=token_ids
-        )
+        return Answer(read=self, question=question, prompt_ids=prompt_ids, token_ids=made[:length])
 
     @cached_property
     def image_prefix(self) -> Prefix:
-        """The beginning up to the end of the image, as all layers see it; what conversations go on from."""
+        """The beginning up to the end of what is shown, as all layers see it; what conversations go on from."""
         return self.grounder.model.image_prefix(self.sample(['x']))
 
     @torch.no_grad()
-    def attention(self, words: str) -> AttentionMaps:
+    def beside(self, other: PreparedImage) -> 'ReadImage':
+        """Show another image behind this one in conversations, in the same turn. Masks are still of this one.
+
+        This one is not read again, and the other by the LMM alone.
+
+        Raises:
+            ValueError: the chat template does not show two images, or begins otherwise with them.
+        """
+        both = copy.copy(self)
+        both.shown = [self.processed, other.processed]
+        item = unlabelled_item(other.image, ['x'], path=other.name)
+        sample = self.grounder.to_sample.lay_out(item, other.processed).to(self.grounder.device)
+        # Any question will do: what is read ends before it.
+        both.image_prefix = self.grounder.model.further_image_prefix(
+            self.image_prefix, [self.sample(['x']), sample], both._prompt_ids('x')
+        )
+        return both
+
+    @torch.no_grad()
+    def attention(self, words: str, *, all_heads: bool = False) -> AttentionMaps:
         """Return what the words attend to, averaged over their tokens, in each head that the mask head reads.
+
+        Args:
+            words: of any number of tokens.
+            all_heads: in every head of the layers that are run, read by the mask head or not.
 
         Raises:
             ValueError: as :meth:`ground`.
         """
         model = self.grounder.model
-        ((maps,), _) = model.run_lmm([self.sample(self._checked([words]))])
-        heads = [(layer, head) for layer, heads in model.heads.items() for head in heads]
+        chosen = model.run_heads if all_heads else model.heads
+        ((maps,), _) = model.run_lmm([self.sample(self._checked([words]))], heads=chosen)
+        heads = [(layer, head) for layer, heads in chosen.items() for head in heads]
         channels = [(view, *head) for view in range(model.num_views) for head in heads]
         return AttentionMaps(maps=maps[0], channels=channels)
 
@@ -189,6 +238,11 @@ class ReadImage:
         item = unlabelled_item(self.image, phrases, path=self.name)
         sample = self.grounder.to_sample.lay_out(item, self.processed)
         return sample.to(self.grounder.device).with_outputs(reading=self.reading)
+
+    def _prompt_ids(self, question: str) -> Tensor:
+        """The conversation up to where the answer to a first question starts: [S] long."""
+        processor = self.grounder.to_sample.image_processor
+        return processor.first_turn_ids(self.shown, prompt=question).to(self.grounder.device)
 
     def _checked(self, phrases: Iterable[str]) -> list[str]:
         if isinstance(phrases, str):

@@ -11,7 +11,9 @@ import torch
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import load_state_dict
+from safetensors import SafetensorError, safe_open
 
+from flmm.json_files import parse_json
 from flmm.models.fingerprints import different_part
 
 if TYPE_CHECKING:
@@ -26,10 +28,11 @@ UNREADABLE = (
     LookupError,
     OSError,
     RuntimeError,
+    SafetensorError,
     TypeError,
     ValueError,
 )
-"""What torch's reader of plain data raises on bytes that ``torch.save`` did not write."""
+"""What the readers of plain data raise on bytes that ``torch.save`` and ``save_file`` did not write."""
 
 
 def read_checkpoint(path: str | Path, *, map_location: str | Callable = 'cpu') -> dict[str, Any]:
@@ -56,6 +59,8 @@ def read_checkpoint(path: str | Path, *, map_location: str | Callable = 'cpu') -
 def read_plain_data(path: str | Path, *, map_location: str | Callable = 'cpu') -> Any:
     """Read what ``torch.save`` wrote, tensors and plain values, without running anything that the file holds.
 
+    A file that ends in .safetensors is read as the trained part of a saved grounder.
+
     Arguments are those of :func:`read_checkpoint`.
 
     Raises:
@@ -64,11 +69,26 @@ def read_plain_data(path: str | Path, *, map_location: str | Callable = 'cpu') -
     path = existing_checkpoint(path)
     try:
         with get_local_path(path) as local:
+            if path.endswith('.safetensors'):
+                return _read_safetensors(local)
             return torch.load(local, map_location=map_location, weights_only=True)
     except UNREADABLE as error:
         raise ValueError(
             f'checkpoint {str(path)!r} cannot be read as plain data: it is damaged, or holds more ({error})'
         ) from error
+
+
+def _read_safetensors(path: str) -> dict[str, Any]:
+    """Read the trained part of a grounder, and of its metadata what it was trained over."""
+    with safe_open(path, framework='pt') as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        frozen_parts = (file.metadata() or {}).get('frozen_parts')
+    if frozen_parts is None:
+        return {'state_dict': weights}
+    parts = parse_json(frozen_parts.encode(), where='its frozen_parts')
+    if not isinstance(parts, dict) or not all(isinstance(value, str) for value in parts.values()):
+        raise ValueError(f'its frozen_parts are {frozen_parts}, expected an object of texts')
+    return {'state_dict': weights, 'meta': {'frozen_parts': parts}}
 
 
 def existing_checkpoint(path: str | Path) -> str:

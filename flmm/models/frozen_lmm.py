@@ -24,8 +24,10 @@ from flmm.reading import ImageReading, Prefix
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample, ImageView, distinct
 
-MAX_FORWARD_TOKENS = 16_384
-"""So many tokens of images and prompts, padding included, go through the LMM together, or one prompt."""
+MAX_FORWARD_TOKENS = 4_096
+"""So many tokens of images and prompts, padding included, go through the LMM together, or one prompt. Their keys and
+values are in memory until their phrases are read: 2 GB of them in LLaVA-1.5-7B, whose heads share none.
+"""
 
 
 class FrozenLMM(GroundingModel):
@@ -96,6 +98,12 @@ class FrozenLMM(GroundingModel):
             lmm.set_attn_implementation({'text_config': CAPTURING_SDPA})
 
     @property
+    def run_heads(self) -> dict[int, list[int]]:
+        """All attention heads of the layers that are run, as ``heads`` has those that the mask head reads."""
+        layers = attention_layers(self.lmm.config.get_text_config())
+        return {layer: list(range(self.num_heads)) for layer in layers if layer < self.depth}
+
+    @property
     def reading(self) -> dict[str, str]:
         """How attention is read, for checkpoints: another way would fit the mask head, too."""
         return {'choice of attention heads': str(self.heads), 'merge of tokens': self.merge}
@@ -127,8 +135,14 @@ class FrozenLMM(GroundingModel):
         return resample_view(maps, view.meta_data, last.meta_data, last.layout.grid_size)
 
     @torch.no_grad()
-    def run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
+    def run_lmm(
+        self, samples: list[GroundingSample], *, heads: dict[int, list[int]] | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Run the LMM alone, in its own precision even under AMP; what begins alike is read once.
+
+        Args:
+            samples: the batch.
+            heads: the attention heads to read, in place of the attribute ``heads``, in layers that are run.
 
         Returns:
             For each sample the ``attentions`` and the ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`.
@@ -145,7 +159,11 @@ class FrozenLMM(GroundingModel):
             for chunk in self._chunks([sample.prompt_length for sample in beginnings]):
                 prefixes = dict(zip(chunk, self._prefixes([beginnings[i] for i in chunk]), strict=True))
                 members = [n for i in chunk for n in range(len(samples)) if index[n] == i]
-                read = self._read_phrases([samples[n] for n in members], [prefixes[index[n]] for n in members])
+                read = self._read_phrases(
+                    [samples[n] for n in members],
+                    [prefixes[index[n]] for n in members],
+                    heads=self.heads if heads is None else heads,
+                )
                 for n, each in zip(members, read, strict=True):
                     found[n] = each
         attentions, hidden_states = zip(*found, strict=True)
@@ -164,7 +182,12 @@ class FrozenLMM(GroundingModel):
             (prefix,) = read_prompts(self, [sample], depth=self.depth)
         if image_embedding is None:
             (image_embedding,) = self.sam.encode_images([sample.image])
-        return ImageReading(prefix=prefix, image_embedding=image_embedding)
+        return ImageReading(
+            prefix=prefix,
+            image_embedding=image_embedding,
+            image=sample.image,
+            layouts=[view.layout for view in sample.views],
+        )
 
     @torch.no_grad()
     def image_prefix(self, sample: GroundingSample) -> Prefix:
@@ -209,12 +232,14 @@ class FrozenLMM(GroundingModel):
         """Return the prefix of each sample: that of its reading, or else read now."""
         for sample in samples:
             if sample.reading is not None:
-                sample.reading.check_begins(sample.input_ids, image=sample.image_path)
+                sample.reading.check_begins(sample)
         unread = [sample for sample in samples if sample.reading is None]
         read = iter(read_prompts(self, unread, depth=self.depth)) if unread else iter(())
         return [next(read) if sample.reading is None else sample.reading.prefix for sample in samples]
 
-    def _read_phrases(self, samples: list[GroundingSample], prefixes: list[Prefix]) -> list[tuple[Tensor, Tensor]]:
+    def _read_phrases(
+        self, samples: list[GroundingSample], prefixes: list[Prefix], *, heads: dict[int, list[int]]
+    ) -> list[tuple[Tensor, Tensor]]:
         """Read what stands behind the prompts: [M, V * C, h, w] attention and hidden states of each sample."""
         texts, counts = [], []
         for sample, prefix in zip(samples, prefixes, strict=True):
@@ -229,7 +254,7 @@ class FrozenLMM(GroundingModel):
                     )
                 )
             counts.append(len(sample.texts))
-        read = iter(read_texts(self.lmm.model.language_model, texts, merge=self.merge, heads=self.heads))
+        read = iter(read_texts(self.lmm.model.language_model, texts, merge=self.merge, heads=heads))
         found = []
         for sample, count in zip(samples, counts, strict=True):
             maps, states = zip(*(next(read) for _ in range(count)), strict=True)

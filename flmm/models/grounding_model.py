@@ -240,13 +240,20 @@ class GroundingModel(BaseModel):
 
     def _frozen_features(self, samples: list[GroundingSample], *, for_masks: bool) -> list[FrozenFeatures]:
         attentions, hidden_states = self.run_lmm(samples)
-        # One image in several samples (a phrase each) is the same object, and SAM's encoder is what costs most.
-        images, index = distinct([sample.image for sample in samples], same=operator.is_)
-        embeddings = self.sam.encode_images(images) if for_masks else [{}] * len(images)
+        embeddings = self._image_embeddings(samples) if for_masks else [{}] * len(samples)
         return [
-            FrozenFeatures(attentions=maps, hidden_states=states, image_embedding=embeddings[i])
-            for i, maps, states in zip(index, attentions, hidden_states, strict=True)
+            FrozenFeatures(attentions=maps, hidden_states=states, image_embedding=embedding)
+            for maps, states, embedding in zip(attentions, hidden_states, embeddings, strict=True)
         ]
+
+    def _image_embeddings(self, samples: list[GroundingSample]) -> list[dict[str, Tensor]]:
+        """Return SAM's embedding of each image: that of the sample's reading, or else computed."""
+        # One image in several samples (a phrase each) is the same object, and SAM's encoder is what costs most.
+        unread = [sample.image for sample in samples if sample.reading is None]
+        images, index = distinct(unread, same=operator.is_)
+        encoded = self.sam.encode_images(images) if images else []
+        computed = (encoded[i] for i in index)
+        return [next(computed) if sample.reading is None else sample.reading.image_embedding for sample in samples]
 
     def forward(
         self, data_samples: list[GroundingSample], mode: str = 'tensor'

@@ -5,17 +5,34 @@ a copy of a module object holds the same submodules and parameters, takes no mem
 """
 
 import copy
-from collections import OrderedDict
 from collections.abc import Callable
 
 from torch import Tensor, nn
 
+HOOKS = (
+    '_forward_pre_hooks', '_forward_pre_hooks_with_kwargs',
+    '_forward_hooks', '_forward_hooks_with_kwargs', '_forward_hooks_always_called',
+)  # fmt: skip
+"""Where a module of torch keeps the hooks of its forward, and what is known of them."""
+
 
 def private_module(module: nn.Module) -> nn.Module:
-    """Copy a module object: its submodules and parameters are shared, its attributes, submodule names and hooks not."""
+    """Copy a module object: its submodules and parameters are shared, its attributes, submodule names and hooks not.
+
+    The hooks that are on the module now run on the copy, too, until they are removed from the copy.
+
+    Raises:
+        ValueError: a forward that belongs to the object itself, such as accelerate hangs on it: a copy would run the
+            submodules of the original.
+    """
+    if 'forward' in vars(module):
+        raise ValueError(
+            f'the forward of a {type(module).__name__} was replaced, as device_map does; load the LMM without it and '
+            'move it to one device'
+        )
     made = copy.copy(module)
-    made._modules = dict(module._modules)
-    made._forward_hooks = OrderedDict(module._forward_hooks)
+    for name in ('_modules', *HOOKS):
+        setattr(made, name, copy.copy(getattr(module, name)))
     return made
 
 

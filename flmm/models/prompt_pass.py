@@ -72,9 +72,17 @@ def read_further_image(
 
     Returns:
         The beginning up to the end of the last image.
+
+    Raises:
+        ValueError: a sequence that begins otherwise than ``prefix``.
     """
     length = int((input_ids == model.lmm.config.image_token_id).nonzero().max()) + 1
     start = len(prefix.input_ids)
+    if not torch.equal(input_ids[:start], prefix.input_ids):
+        raise ValueError(
+            f'the chat of {len(images)} images begins otherwise than the {start} tokens that were read; show '
+            f'{images[-1].image_path!r} by itself'
+        )
     ids = input_ids[None, : length + 1]  # with the token behind the image, for its position
     inputs = model.text_inputs(list(images), {'input_ids': ids, 'attention_mask': torch.ones_like(ids)})
     features = model.image_features([images[-1]])
@@ -103,12 +111,13 @@ def _padded_prompts(samples: Sequence[GroundingSample], *, image_token_id: int) 
     }
 
 
-def cache_of(prefix: Prefix, config: Any) -> DynamicCache:
+def cache_of(prefix: Prefix, config: Any, *, num_rows: int = 1) -> DynamicCache:
     """Return a cache of transformers for a pass that goes on behind a prefix, which stays as it is.
 
     Args:
         prefix: as all layers see it.
         config: of the language model.
+        num_rows: so many sequences go on from it, such as the beams of a search.
     """
     cache = DynamicCache(config=config)
     for layer, state in enumerate(prefix.states):
@@ -116,6 +125,8 @@ def cache_of(prefix: Prefix, config: Any) -> DynamicCache:
             cache.layers[layer] = copy.deepcopy(state)
         else:
             cache.update(prefix.keys[layer], prefix.values[layer], layer)
+    if num_rows > 1:
+        cache.reorder_cache(torch.zeros(num_rows, dtype=torch.long))
     return cache
 
 

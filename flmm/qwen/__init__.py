@@ -8,6 +8,7 @@ from flmm.qwen.modeling import (
     AdaptiveQwen3VLForConditionalGeneration,
 )
 from flmm.qwen.processing import AdaptiveQwen2_5_VLProcessor, AdaptiveQwen2VLProcessor, AdaptiveQwen3VLProcessor
+from flmm.qwen.resize import resize_image
 
 __all__ = [
     'AdaptiveQwen2VLForConditionalGeneration',
@@ -18,4 +19,5 @@ __all__ = [
     'AdaptiveQwen3VLForConditionalGeneration',
     'AdaptiveQwen3VLProcessor',
     'AdaptiveQwen3_5ForConditionalGeneration',
+    'resize_image',
 ]

@@ -3,6 +3,7 @@
 from flmm.visualization.compared import compared_page
 from flmm.visualization.figures import PhrasePage, attention_map, draw_page, draw_phrases, phrase_page, spotlight_mask
 from flmm.visualization.heads_figure import draw_heads
+from flmm.visualization.overlay import draw_overlay
 from flmm.visualization.patch_grid import draw_tokens, rebuild_image
 from flmm.visualization.save import save_figure
 from flmm.visualization.selection_figure import draw_selection
@@ -12,6 +13,7 @@ __all__ = [
     'attention_map',
     'compared_page',
     'draw_heads',
+    'draw_overlay',
     'draw_page',
     'draw_phrases',
     'draw_selection',

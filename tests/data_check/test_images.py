@@ -137,13 +137,21 @@ def test_phrase_for_several_objects_of_a_caption(findings, picture):
 
 
 @pytest.mark.parametrize(
-    ('text_mode', 'concat', 'is_found'),
-    [('original', True, True), ('original', False, False), ('random', True, True), ('select_first', True, False)],
+    ('text_mode', 'reading', 'is_found'),
+    [
+        ('original', {'independent': False}, True),
+        ('original', {}, False),
+        ('original', {'concat': False, 'independent': False}, False),
+        ('original', {'concat': False}, False),
+        ('random', {'independent': False}, True),
+        ('random', {}, False),
+        ('select_first', {'independent': False}, False),
+    ],
 )
-def test_sequence(findings, picture, prompt_length, text_mode, concat, is_found):
+def test_sequence(findings, picture, prompt_length, text_mode, reading, is_found):
     """The limit is that of prompt and 40 letters; the longest drawn are 30 + 20, each alone is shorter."""
     targets = target(rectangle(9, 9), 'a', 'b' * 30), target(rectangle(8, 8), 'c' * 20, 'd')
-    settings = {'text_mode': text_mode, 'concat': concat}
+    settings = {'text_mode': text_mode, **reading}
     free = findings(item(picture(), *targets), **settings, max_text_tokens=10_000)
     assert free.problems == []
 
@@ -156,11 +164,15 @@ def test_sequence(findings, picture, prompt_length, text_mode, concat, is_found)
 def test_sequence_that_only_long_draws_exceed(findings, picture, prompt_length):
     """All four texts are too long together, but never drawn together."""
     targets = target(rectangle(9, 9), 'a' * 30, 'b' * 30), target(rectangle(8, 8), 'c' * 20, 'd' * 20)
-    limit = prompt_length + 51  # 30 + '.' + 20
-    assert found(findings(item(picture(), *targets), text_mode='random', max_text_tokens=limit)) == []
-    assert found(findings(item(picture(), *targets), text_mode='random', max_text_tokens=limit - 1)) == [
-        ('sequence', None)
-    ]
+    limit, drawn = prompt_length + 51, {'text_mode': 'random', 'independent': False}  # 30 + '.' + 20
+    assert found(findings(item(picture(), *targets), **drawn, max_text_tokens=limit)) == []
+    assert found(findings(item(picture(), *targets), **drawn, max_text_tokens=limit - 1)) == [('sequence', None)]
+
+
+def test_an_independent_phrase_is_too_long_alone(findings, picture, prompt_length):
+    targets = target(rectangle(9, 9), 'a' * 30), target(rectangle(8, 8), 'c' * 20)
+    assert found(findings(item(picture(), *targets), max_text_tokens=prompt_length + 30)) == []
+    assert found(findings(item(picture(), *targets), max_text_tokens=prompt_length + 29)) == [('phrase', 'a' * 30)]
 
 
 def test_image_that_the_processor_refuses(findings, picture):

@@ -25,9 +25,11 @@ def bytes_of(wrapper, text):
 
 @pytest.mark.parametrize(('lowercase', 'written'), [(True, ['two cats', 'a b']), (False, ['Two Cats', 'A b'])])
 def test_phrases_are_prepared_and_a_dot_is_between(wrapper, lowercase, written):
-    pieces = tokenizer(wrapper, lowercase=lowercase).phrases(['Two Cats', ' A  b '])
+    pieces = tokenizer(wrapper, lowercase=lowercase).phrases(['Two Cats', ' A  b '], separated=True)
     first, second = (bytes_of(wrapper, text) for text in written)
     assert pieces == [(first, 0), (bytes_of(wrapper, '.'), -1), (second, 1)]
+    apart = tokenizer(wrapper, lowercase=lowercase).phrases(['Two Cats', ' A  b '], separated=False)
+    assert apart == [(first, 0), (second, 1)]
 
 
 @pytest.mark.parametrize('lowercase', [True, False])
@@ -75,6 +77,8 @@ def test_the_sample_of_a_caption(wrapper):
     assert sample.input_ids.tolist() == prompt + bytes_of(wrapper, text)
     assert sample.mask_ids.tolist() == [-1] * len(prompt) + [0] * 8 + [-1] * 11 + [1] * 21 + [-1]
     assert sample.phrases == PHRASES
+    assert not sample.independent  # whatever is said of phrases: the caption is one text
+    assert [len(text) for text in sample.texts] == [len(text)]
     assert np.array_equal(sample.gt_masks.numpy(), item()['gt_masks'].to_ndarray().astype(bool))
 
 
@@ -84,6 +88,7 @@ def test_phrases_of_a_caption_stand_alone_where_they_are_split(wrapper):
     without = {key: value for key, value in item().items() if key != 'caption'}
     expected = RefCOCO2PNG(image_processor=wrapper, prompt='Where?', concat=False).transform(without)
     assert [sample.input_ids.tolist() for sample in samples] == [sample.input_ids.tolist() for sample in expected]
+    assert all(sample.independent for sample in samples)
     assert [sample.phrase_infos for sample in samples] == [[PhraseInfo(plural=True)], [PhraseInfo(plural=False)]]
 
 

@@ -279,8 +279,9 @@ def processed_oracle(masks, height, width):
     return masks[:, rows][:, :, columns]
 
 
+@pytest.mark.parametrize('independent', [True, False])
 @pytest.mark.parametrize('family', FAMILIES)
-def test_joint_layout_token_by_token(family):
+def test_joint_layout_token_by_token(family, independent):
     wrapper = QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor(family))
     phrases = ['left cat', 'é', 'a dog. or not']
     results = item(
@@ -290,17 +291,21 @@ def test_joint_layout_token_by_token(family):
         sample_idx=17,
     )
 
-    sample = RefCOCO2PNG(image_processor=wrapper, prompt='<image>Where?').transform(results)
+    sample = RefCOCO2PNG(image_processor=wrapper, prompt='<image>Where?', independent=independent).transform(results)
 
     # 100 x 160 becomes 112 x 168 or, in units of 32 px, 96 x 160.
     tokenizer, (h, w) = wrapper.tokenizer, {14: (4, 6), 16: (3, 5)}[PATCH_SIZES[family]]
     input_ids = prompt_oracle(tokenizer, 'Where?', h * w)
-    mask_ids = [-1] * len(input_ids)
+    mask_ids, prompt_length = [-1] * len(input_ids), len(input_ids)
     first, second, third = (plain_oracle(tokenizer, phrase) for phrase in phrases)
-    (dot,) = plain_oracle(tokenizer, '.')
-    input_ids += [*first, dot, *second, dot, *third]
-    mask_ids += [*[0] * 8, -1, *[1] * 2, -1, *[2] * 13]
+    dot = [] if independent else plain_oracle(tokenizer, '.')  # each by itself needs nothing between
+    input_ids += [*first, *dot, *second, *dot, *third]
+    between = [-1] * len(dot)
+    mask_ids += [*[0] * 8, *between, *[1] * 2, *between, *[2] * 13]
     assert isinstance(sample, GroundingSample)
+    assert (sample.prompt_length, sample.independent) == (prompt_length, independent)
+    texts = [sample.input_ids[text].tolist() for text in sample.texts]
+    assert texts == ([first, second, third] if independent else [input_ids[prompt_length:]])
     assert sample.input_ids.tolist() == input_ids
     assert sample.mask_ids.tolist() == mask_ids
     assert sample.input_ids.dtype == sample.mask_ids.dtype == torch.long
@@ -428,15 +433,44 @@ def test_limits_of_tokens(wrapper):
         match=r"image 'train/cats\.jpg': phrase 'aaa.*\.\.\.a*' has 257 tokens, max_phrase_tokens is 256; short",
     ):
         transform(['b', 'a' * 257])
-    transform(['ab', 'c'], max_phrase_tokens=2, max_text_tokens=prompt_length + 4)
+    together = {'independent': False}
+    transform(['ab', 'c'], max_phrase_tokens=2, max_text_tokens=prompt_length + 4, **together)
     with pytest.raises(
         ValueError,
         match=r"image 'train/cats\.jpg': prompt and 2 phrases \(the longest is 'ab'\) have "
         rf'{prompt_length + 4} tokens, max_text_tokens is {prompt_length + 3}; give fewer phrases at a time',
     ):
-        transform(['ab', 'c'], max_text_tokens=prompt_length + 3)
-    # Apart, each has a sequence of its own.
-    assert len(transform(['ab', 'c'], concat=False, max_text_tokens=prompt_length + 2)) == 2
+        transform(['ab', 'c'], max_text_tokens=prompt_length + 3, **together)
+    # Apart, each is read by itself, in a sequence of its own or not.
+    limit = {'max_text_tokens': prompt_length + 2}
+    assert len(transform(['ab', 'c'] * 50, **limit).phrases) == 100
+    for settings in ({}, together):
+        assert len(transform(['ab', 'c'], concat=False, **limit, **settings)) == 2
+    for settings in ({}, {'concat': False}, {'concat': False, **together}):
+        with pytest.raises(
+            ValueError,
+            match=r"image 'train/cats\.jpg': prompt and phrase 'abc' have "
+            rf'{prompt_length + 3} tokens, max_text_tokens is {prompt_length + 2}; shorten them, or raise the setting',
+        ):
+            transform(['ab', 'abc', 'c'], **limit, **settings)
+
+
+@pytest.mark.parametrize('settings', [{}, {'independent': False}, {'concat': False}], ids=str)
+def test_an_image_that_is_processed_already_is_laid_out_the_same(wrapper, settings):
+    transform = RefCOCO2PNG(image_processor=wrapper, prompt='Where?', **settings)
+    results = item(['cat', 'dog'])
+    processed = wrapper.preprocess(results['image'], prompt='Where?')
+    found, expected = transform.lay_out(results, processed), transform.transform(results)
+    pairs = [(found, expected)] if transform.concat else list(zip(found, expected, strict=True))
+    for sample, other in pairs:
+        assert torch.equal(sample.input_ids, other.input_ids)
+        assert torch.equal(sample.mask_ids, other.mask_ids)
+        assert torch.equal(sample.gt_masks, other.gt_masks)
+        assert sample.begins_like(other)
+        # Nothing of the image is copied, whatever is asked of it.
+        assert sample.image is results['image']
+        assert sample.lmm_inputs['pixel_values'] is processed.lmm_inputs['pixel_values']
+    assert len(processed.input_ids) == pairs[0][0].prompt_length
 
 
 @pytest.mark.parametrize('name', ['max_phrase_tokens', 'max_text_tokens'])

@@ -89,7 +89,7 @@ def test_against_oracle():
 def test_against_mmdet_and_pycocotools():
     samples = [random_sample(1 + seed % 3, seed=seed, size=(9 + seed, 31 - seed)) for seed in range(12)]
     samples.append(random_sample(1, seed=12))
-    samples[-1].pred_masks[:] = -1  # nothing found
+    samples[-1].coarse.small[:] = -1  # nothing found
     metrics = evaluate([samples], num_items=len(samples))
     for source, field in (('coarse', 'pred_masks'), ('refined', 'sam_pred_masks')):
         for key, value in refsegmetric(samples, field).items():  # float32

@@ -1,5 +1,6 @@
 """What every family of LMMs has to hold: one test for each promise of the contract, over all that are registered."""
 
+import functools
 import re
 
 import numpy as np
@@ -7,12 +8,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from tiny_adaptive import half_smooth_image
 from tiny_families import TINY, build_grounder, build_wrapper, make_batch, make_sample, stock_inputs
+from tiny_layouts import random_layout
+from tiny_samples import pruned
 
 from flmm.families import FAMILIES
 from flmm.geometry import image_to_processed, processed_to_image
+from flmm.models import frozen_lmm, phrase_pass
 from flmm.models.grounding_model import UNMOVED
 from flmm.models.trainable_state import trainable_keys
+from flmm.qwen.layout_inputs import image_features, position_ids
 
 families = pytest.mark.parametrize('model_type', FAMILIES)
 
@@ -23,7 +29,7 @@ def test_every_family_has_a_tiny_model():
 
 @families
 def test_maps_and_hidden_states_are_those_of_the_eager_model(model_type):
-    samples, model = make_batch(model_type), build_grounder(model_type)
+    samples, model = make_batch(model_type, independent=False), build_grounder(model_type)
     eager = TINY[model_type].lmm(model_type)
     eager.set_attn_implementation('eager')
     for sample, found in zip(samples, model.encode(samples), strict=True):
@@ -43,6 +49,194 @@ def test_maps_and_hidden_states_are_those_of_the_eager_model(model_type):
         torch.testing.assert_close(found.hidden_states, hidden, atol=1e-4, rtol=1e-5)
 
 
+CHOICES = ({}, {'heads': [(1, 3), (1, 0)]}, {'layers': [1], 'merge': 'max'})
+PRUNED = ('qwen2_vl', 'qwen2_5_vl', 'qwen3_vl', 'qwen3_5')
+"""Families whose layouts may be any."""
+
+
+@functools.cache
+def eager_model(model_type):
+    eager = TINY[model_type].lmm(model_type)
+    eager.set_attn_implementation('eager')
+    return eager
+
+
+def assert_read_as_alone(model, model_type, samples, *, maps_to=1e-5):
+    """Maps and hidden states are those of a forward for each phrase by itself, through the eager stock model."""
+    heads = [(layer, head) for layer, chosen in model.heads.items() for head in chosen]
+    for sample, found in zip(samples, model.encode(samples), strict=True):
+        assert found.attentions.shape == (sample.num_masks, model.num_views * len(heads), *sample.grid_size)
+        states = iter(found.hidden_states.split(sample.tokens_per_mask, dim=1))
+        for phrase in range(sample.num_masks):
+            attentions, hidden = eager_outputs(model_type, sample, phrase)
+            number = int((sample.mask_ids == phrase).sum())
+            rows = torch.stack([attentions[layer][0, head, -number:] for layer, head in heads])  # [C, tokens, S]
+            merged = rows.mean(dim=1) if model.merge == 'mean' else rows.amax(dim=1)
+            views = [on_grid(merged[:, view.columns], view.layout) for view in sample.views]
+            expected = [
+                F.interpolate(view[None], size=sample.grid_size, mode='bilinear', align_corners=False)[0]
+                for view in views
+            ]
+            expected += expected[-1:] * (model.num_views - len(expected))
+            torch.testing.assert_close(found.attentions[phrase], torch.cat(expected), atol=maps_to, rtol=0)
+            depth = max(model.heads) + 1
+            expected = torch.stack(hidden[1 : depth + 1])[:, 0, -number:]
+            # A layer with a state goes on token by token where the stock forward goes on in chunks of 64.
+            to = {'atol': 1e-3, 'rtol': 1e-4} if model_type == 'qwen3_5' else {'atol': 1e-4, 'rtol': 1e-5}
+            torch.testing.assert_close(next(states), expected, **to)
+
+
+def on_grid(maps, layout):
+    """[C, N] of tokens, each spread evenly over its cells: [C, h, w]."""
+    dense = torch.zeros(len(maps), *layout.grid_size)
+    for index, (top, left, size) in enumerate(layout.tokens.tolist()):
+        dense[:, top : top + size, left : left + size] = maps[:, index, None, None] / size**2
+    return dense
+
+
+def eager_outputs(model_type, sample, phrase):
+    """Attention [1, heads, S, S] by layer, where it has some, and hidden states of prompt and one phrase."""
+    eager, inputs = eager_model(model_type), stock_inputs(model_type, sample, phrase=phrase)
+    kept = {'output_attentions': True, 'output_hidden_states': True}
+    with torch.no_grad():
+        if sample.layout.is_dense:
+            outputs = eager(**inputs, **kept)
+        else:
+            pixels, grid = inputs.pop('pixel_values'), inputs['image_grid_thw']
+            features = image_features(eager.model, pixels, grid, [sample.layout])
+            positions, _ = position_ids(eager.model, **inputs, layouts=[sample.layout])
+            outputs = eager.model(
+                input_ids=inputs['input_ids'],
+                position_ids=positions,
+                mm_encoder_outputs={'image': features},
+                **kept,
+            )
+    layers = getattr(eager.config.get_text_config(), 'layer_types', None)
+    with_maps = [i for i, kind in enumerate(layers or [None, None]) if kind in (None, 'full_attention')]
+    maps = [attention for attention in outputs.attentions if attention is not None]
+    return dict(zip(with_maps, maps, strict=True)), outputs.hidden_states
+
+
+@families
+@pytest.mark.parametrize('chosen', CHOICES, ids=str)
+def test_independent_phrases_are_read_as_each_by_itself(model_type, chosen):
+    """With several images, and several samples of one of them, in a batch."""
+    wrapper, samples = build_wrapper(model_type), make_batch(model_type)
+    samples.insert(1, make_sample(wrapper, ['on the left', 'a'], image=samples[2].image))
+    assert all(sample.independent for sample in samples)
+    assert_read_as_alone(build_grounder(model_type, **chosen), model_type, samples)
+
+
+@pytest.mark.parametrize('model_type', PRUNED)
+@pytest.mark.parametrize('chosen', CHOICES[:2], ids=str)
+def test_independent_phrases_behind_any_layout_are_read_as_each_by_itself(model_type, chosen):
+    wrapper = build_wrapper(model_type)
+    cases = [(['a', 'some blue circle'], (160, 256)), (['red', 'b'], (90, 90)), (['cat'], (300, 128))]
+    dense = [make_sample(wrapper, phrases, size=size, seed=seed) for seed, (phrases, size) in enumerate(cases)]
+    samples = [
+        pruned(dense[0], random_layout(dense[0].grid_size, seed=3)),
+        dense[1],
+        pruned(dense[0], random_layout(dense[0].grid_size, seed=4)),  # the same image, read otherwise
+        pruned(dense[2], random_layout(dense[2].grid_size, seed=5)),
+    ]
+    assert sum(not sample.layout.is_dense for sample in samples) == 3
+    assert_read_as_alone(build_grounder(model_type, **chosen), model_type, samples)
+
+
+@pytest.mark.parametrize('model_type', PRUNED)
+def test_phrases_behind_patches_of_a_budget_are_read_as_each_by_itself(model_type):
+    wrapper = build_wrapper(model_type, patch_selection_method='budget', alpha=0.4)
+    samples = [
+        make_sample(wrapper, ['a', 'some blue circle'], image=half_smooth_image((240, 320), seed=1)),
+        make_sample(wrapper, ['red'], image=half_smooth_image((300, 200), seed=2)),
+    ]
+    assert not any(sample.layout.is_dense for sample in samples)
+    assert_read_as_alone(build_grounder(model_type), model_type, samples)
+
+
+@families
+def test_what_goes_together_changes_nothing_and_is_counted(model_type, monkeypatch):
+    wrapper, samples = build_wrapper(model_type), make_batch(model_type)
+    samples.append(make_sample(wrapper, ['on the left', 'a'], image=samples[0].image))
+    model = build_grounder(model_type)
+    images, passes = [], []
+    features = model.image_features
+    monkeypatch.setattr(model, 'image_features', lambda them: images.append(len(them)) or features(them))
+    # What is behind an image or a text is called with keywords; a prompt has its images in its embeddings.
+    model.lmm.model.language_model.register_forward_pre_hook(
+        lambda module, args, kwargs: passes.append('text' if kwargs.get('inputs_embeds') is None else 'prompt'),
+        with_kwargs=True,
+    )
+    expected = model.encode(samples)
+    carries = model_type == 'qwen3_5'  # layers that carry a state read one prompt, and one text, at a time
+    assert images == ([1] * 3 if carries else [3])
+    assert sorted(passes) == ['prompt'] * len(images) + ['text'] * (8 if carries else 1)
+
+    def assert_same(features):
+        for found, own in zip(features, expected, strict=True):
+            torch.testing.assert_close(found.attentions, own.attentions, atol=1e-5, rtol=0)
+            torch.testing.assert_close(found.hidden_states, own.hidden_states, atol=1e-4, rtol=1e-5)
+
+    monkeypatch.setattr(frozen_lmm, 'MAX_FORWARD_TOKENS', 1)  # a prompt at a time
+    images.clear()
+    passes.clear()
+    assert_same(model.encode(samples))
+    assert images == [1] * 3
+    assert passes.count('prompt') == 3
+
+    monkeypatch.setattr(phrase_pass, 'MAX_PACKED_TOKENS', 8)
+    passes.clear()
+    assert_same(model.encode(samples))
+    packed = 0  # the texts of an image by themselves, the first two samples' texts are of one
+    for group in ([samples[0], samples[3]], [samples[1]], [samples[2]]):
+        left = 0
+        for length in (length for sample in group for length in sample.tokens_per_mask):
+            if carries or left < length:
+                packed, left = packed + 1, 8
+            left -= length
+    assert passes.count('text') == packed > 4
+
+
+@families
+def test_the_image_and_its_prompt_are_read_once_however_many_phrases_follow(model_type, monkeypatch):
+    model, wrapper = build_grounder(model_type), build_wrapper(model_type)
+    phrases = [f'thing {number}' for number in range(60)]
+    images, prompts = [], []
+    features = model.image_features
+    monkeypatch.setattr(model, 'image_features', lambda them: images.append(len(them)) or features(them))
+    model.lmm.model.register_forward_hook(lambda module, args, output: prompts.append(1))
+    together = make_sample(wrapper, phrases)
+    apart = make_sample(wrapper, phrases, image=together.image, concat=False)
+    (found,) = model.encode([together])
+    assert (images, prompts) == ([1], [1])
+    for index, each in enumerate(model.encode(apart)):
+        torch.testing.assert_close(each.attentions[0], found.attentions[index], atol=1e-5, rtol=0)
+    assert (images, prompts) == ([1, 1], [1, 1])
+
+
+@families
+def test_masks_of_phrases_are_those_of_each_alone_in_any_order(model_type):
+    model, wrapper = build_grounder(model_type).eval(), build_wrapper(model_type)
+    phrases, order = ['a', 'some blue circle', 'red', 'the other one'], [2, 0, 3, 1]
+    sample = make_sample(wrapper, phrases)
+    mixed = make_sample(wrapper, [phrases[i] for i in order], image=sample.image)
+    apart = make_sample(wrapper, phrases, image=sample.image, concat=False)
+    shared = make_sample(wrapper, phrases, image=sample.image, independent=False)
+    alone = [make_sample(wrapper, [phrase], image=sample.image) for phrase in phrases]
+    found, turned, in_one_text = (model([each], mode='predict')[0] for each in (sample, mixed, shared))
+    split = model(apart, mode='predict')
+    for index, each in enumerate(alone):
+        (own,) = model([each], mode='predict')
+        for name in ('pred_masks', 'sam_pred_masks'):
+            expected = getattr(own, name)[0]
+            torch.testing.assert_close(getattr(found, name)[index], expected, atol=1e-4, rtol=0)
+            torch.testing.assert_close(getattr(turned, name)[order.index(index)], expected, atol=1e-4, rtol=0)
+            torch.testing.assert_close(getattr(split[index], name)[0], expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(found.sam_scores[index], own.sam_scores[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(in_one_text.mask_attentions[0], found.mask_attentions[0], atol=1e-5, rtol=0)
+    assert (in_one_text.mask_attentions[1:] - found.mask_attentions[1:]).abs().amax(dim=(1, 2, 3)).min() > 1e-4
+
+
 @families
 def test_a_batch_equals_its_samples_one_by_one(model_type):
     model, samples = build_grounder(model_type).eval(), make_batch(model_type)
@@ -53,12 +247,12 @@ def test_a_batch_equals_its_samples_one_by_one(model_type):
 
 
 def embeddings(model, sample):
-    """[S, hidden], what the language model is given."""
+    """[P, hidden], what the language model is given of image and prompt."""
     seen = []
     hook = model.lmm.model.language_model.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs['inputs_embeds'][0]), with_kwargs=True
     )
-    model.run_lmm([sample])
+    model.read_image(sample)
     hook.remove()
     return seen[0]
 

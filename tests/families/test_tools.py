@@ -17,7 +17,7 @@ from same_run import assert_same_run, load
 from tiny_refcoco import REFS, REPOSITORY, run_script, run_tool, train, write_cached_config, write_workspace
 
 from flmm.families import FAMILIES
-from flmm.inference import PhraseGrounder
+from flmm.grounder import Grounder
 from flmm.models.build import build_model
 from flmm.registry import DATASETS, MODELS
 
@@ -62,7 +62,7 @@ def family(request, tmp_path_factory, _one_thread, _in_the_repository):
 
 @pytest.fixture(scope='module')
 def grounder(family):
-    return PhraseGrounder.from_config(family.config, checkpoint=family.checkpoint)
+    return Grounder.from_config(family.config, checkpoint=family.checkpoint)
 
 
 def test_a_run_that_is_resumed_after_an_epoch_is_the_one_that_went_through(family, tmp_path):
@@ -83,12 +83,11 @@ def test_the_test_sets_are_scored_as_the_masks_say_that_inference_gives(family, 
     assert all(0 <= value <= 100 for value in metrics.values())
     name = 'shapes_val_first_sentence'
     records = [record for record in predictions if record['test_set'] == name]
-    together = PhraseGrounder(model=grounder.model, to_sample=grounder.to_sample, group_size=2)
-    found = together(records[0]['image'], [record['phrase'] for record in records])
+    found = grounder(records[0]['image'], [record['phrase'] for record in records])
     truths = {line['phrase']: line['mask'] for line in read_lines(tmp_path / 'predictions.truth.jsonl')}
-    for source, masks in (('coarse', found.pred_masks), ('refined', found.sam_pred_masks)):
+    for source, masks in (('coarse', found.coarse_masks), ('refined', found.masks)):
         ious = []
-        for record, mask in zip(records, masks > 0, strict=True):
+        for record, mask in zip(records, masks, strict=True):
             predicted = np.zeros(mask.shape) if record[source] is None else coco_mask.decode(record[source])
             assert np.array_equal(predicted, mask.numpy())
             truth = coco_mask.decode(truths[record['phrase']]).astype(bool)
@@ -99,12 +98,16 @@ def test_the_test_sets_are_scored_as_the_masks_say_that_inference_gives(family, 
 def test_a_phrase_is_grounded_whatever_stands_beside_it(grounder):
     pixels = np.random.default_rng(3).integers(0, 256, (70, 110, 3), dtype=np.uint8)
     phrases = ['the cat', 'a very red dog', 'x']
-    found = grounder(Image.fromarray(pixels), phrases)
+    read = grounder.read(Image.fromarray(pixels))
+    (found,) = grounder.model([read.sample(phrases)], mode='predict')
     channels = grounder.model.num_views * sum(map(len, grounder.model.heads.values()))
     assert found.mask_attentions.shape == (3, channels, *found.grid_size)
     assert [len(embeds) for embeds in found.text_embeds] == found.tokens_per_mask
+    grounding = read.ground(phrases)
+    assert torch.equal(grounding.coarse.in_image(), found.pred_masks)
+    assert torch.equal(grounding.refined.in_image(), found.sam_pred_masks)
     for index, phrase in enumerate(phrases):
-        alone = grounder(pixels, [phrase])
+        (alone,) = grounder.model([grounder.read(pixels).sample([phrase])], mode='predict')
         assert torch.equal(found.input_ids[found.mask_ids == index], alone.input_ids[alone.mask_ids == 0])
         for name in ('mask_attentions', 'pred_masks', 'sam_pred_masks'):
             torch.testing.assert_close(getattr(found, name)[index], getattr(alone, name)[0], atol=1e-5, rtol=1e-5)
@@ -115,7 +118,7 @@ def test_a_checkpoint_is_refused_over_the_lmm_of_another_family(family, tmp_path
     other = next(name for name in FAMILIES if FAMILIES[name].model != model)
     config = make_workspace(other, tmp_path)
     with pytest.raises(ValueError, match=r'the checkpoint was trained over another LMM .* than the model has'):
-        PhraseGrounder.from_config(config, checkpoint=family.checkpoint)
+        Grounder.from_config(config, checkpoint=family.checkpoint)
     settings = Config.fromfile(config)
     settings.model.type = family.settings.model.type
     own, others = (FAMILIES[name].model.rpartition('.')[2] for name in (family.model_type, other))
@@ -135,8 +138,8 @@ def test_stored_features_train_as_the_model_does(family):
         assert len(losses[0]) == 4
         assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert found['meta']['frozen_parts'] == expected['meta']['frozen_parts']
-    grounder = PhraseGrounder.from_config(config, checkpoint=config.with_name('trained_cached') / 'epoch_2.pth')
-    assert grounder(np.zeros((60, 80, 3), dtype=np.uint8), ['cat']).sam_pred_masks.shape == (1, 60, 80)
+    grounder = Grounder.from_config(config, checkpoint=config.with_name('trained_cached') / 'epoch_2.pth')
+    assert grounder(np.zeros((60, 80, 3), dtype=np.uint8), ['cat']).masks.shape == (1, 60, 80)
 
 
 def best_iou(attention, covered):

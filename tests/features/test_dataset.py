@@ -188,7 +188,7 @@ def test_changed_files_are_noticed(config, workspace, file, message):
 
 def test_another_version_is_refused(config, monkeypatch):
     monkeypatch.setattr('flmm.features.made_with.FEATURES_VERSION', 99)
-    with pytest.raises(ValueError, match=r'another versions\.features \(5, not 99\)'):
+    with pytest.raises(ValueError, match=r'another versions\.features \(6, not 99\)'):
         DATASETS.build(config.val_dataloader.dataset)
 
 

@@ -9,11 +9,11 @@ from flmm.features.records import PLAIN_FIELDS, TENSOR_FIELDS, StoredSample, fro
 from flmm.registry import DATASETS
 from flmm.structures import GroundingSample, PhraseInfo
 
-NOT_READ = {'lmm_inputs', 'image'}
+NOT_READ = {'lmm_inputs', 'image', 'reading'}
 """What the frozen parts alone read."""
 OTHERWISE = {'masks', 'gt_masks', 'ignore_masks', 'phrase_infos', 'features', 'views'}
 """Stored in another form."""
-PREDICTED = {'mask_attentions', 'text_embeds', 'pred_masks', 'sam_pred_masks', 'existence', 'exists'}
+PREDICTED = {'mask_attentions', 'text_embeds', 'coarse', 'refined', 'sam_scores', 'existence', 'exists'}
 
 
 def test_every_field_of_a_sample_is_known():
@@ -51,3 +51,15 @@ def test_what_is_said_of_phrases_and_ignored_comes_back(config):
         found = from_record({**json.loads(json.dumps(record)), 'number': 0}, tensors.__getitem__)
         assert found.phrase_infos == stored.phrase_infos
         assert found.ignore_masks is None if mask is None else torch.equal(found.ignore_masks, mask)
+
+
+def test_how_phrases_are_read_comes_back(config):
+    sample = DATASETS.build(config.val_dataloader.dataset)[0]
+    assert sample.independent
+    one_text = replace(sample, independent=False)
+    longer = replace(one_text, prompt_length=sample.prompt_length - 1)
+    for stored in (sample, one_text, longer):
+        (record,), tensors = to_records([StoredSample(item=0, draw=0, is_list=False, sample=stored)], dtype='float32')
+        found = from_record({**json.loads(json.dumps(record)), 'number': 0}, tensors.__getitem__)
+        assert (found.prompt_length, found.independent) == (stored.prompt_length, stored.independent)
+        assert [text.tolist() for text in found.texts] == [text.tolist() for text in stored.texts]

@@ -104,7 +104,7 @@ def test_two_images_in_a_chat_are_the_stock_models_own(family):
     # What a random model says may depend on little; what it keeps does not.
     with torch.no_grad():
         kept = lmm(**inputs, use_cache=True).past_key_values
-    prefix = closer.answer.prefix
+    prefix = closer.answer.read.image_prefix
     for layer, keys in enumerate(prefix.keys):
         if keys is not None:
             length = len(prefix.input_ids)
@@ -258,6 +258,36 @@ def test_nothing_is_found_or_named(monkeypatch):
 def test_settings_that_cannot_be(settings, message):
     with pytest.raises(ValueError, match=message):
         read_image().chat_closer('What?', **settings)
+
+
+def test_a_conversation_goes_on_with_both_images_before_it():
+    read = read_image()
+    closer = read.chat_closer('What?', box=BOX, how='image_and_crop', max_new_tokens=4)
+    both = closer.answer.read
+    assert torch.equal(both.chat('What?', max_new_tokens=4).token_ids, closer.answer.token_ids)
+    next_answer = closer.answer.chat('Why?', max_new_tokens=8)
+    start = len(closer.answer.prompt_ids) + len(closer.answer.token_ids)
+    assert torch.equal(next_answer.prompt_ids[:start], torch.cat([closer.answer.prompt_ids, closer.answer.token_ids]))
+    # The image itself stays as it was read: alone in its own conversations.
+    image_token = read.grounder.model.lmm.config.image_token_id
+    (view,) = read.processed.views
+    assert int((read.chat('What?', max_new_tokens=1).prompt_ids == image_token).sum()) == len(view.columns)
+    assert torch.equal(both.ground(['a cat']).masks, read.ground(['a cat']).masks)
+
+
+def test_a_template_that_begins_otherwise_with_two_images_is_refused(monkeypatch):
+    read = read_image()
+    processor = read.grounder.to_sample.image_processor
+    chat = processor._chat_template
+
+    def numbered(*, num_images=1):
+        before, after = chat(num_images=num_images)
+        return f'{num_images} pictures: {before}', after
+
+    monkeypatch.setattr(processor, '_chat_template', numbered)
+    message = r"the chat of 2 images begins otherwise than the \d+ tokens .* show 'image, \(40"
+    with pytest.raises(ValueError, match=message):
+        read.chat_closer('What?', box=BOX, how='image_and_crop')
 
 
 def test_a_template_of_one_image_has_no_second():

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from flmm.config import read_config
-from flmm.inference import PhraseGrounder
+from flmm.grounder import Grounder
 from flmm.models import FrozenLMM
 from flmm.registry import MODELS, TRANSFORMS
 from flmm.shapes import DIFFICULTY, generate_sample
@@ -81,7 +81,8 @@ def golden_outputs() -> tuple[dict[str, Tensor], dict[str, list[int]]]:
         config = read_config(ROOT / path)
         with DefaultScope.overwrite_default_scope('flmm'):
             model = MODELS.build(config.model).eval()
-            to_sample = TRANSFORMS.build(config.test_dataloader.dataset.pipeline[-1])
+            # In one sequence, as these numbers were stored.
+            to_sample = TRANSFORMS.build({**config.test_dataloader.dataset.pipeline[-1], 'independent': False})
         set_by_formula(model)
         # In float32 the order of sums, another with each number of threads, moves coarse logits by 3e-5.
         for part in (model.lmm, model.mask_head):
@@ -100,15 +101,15 @@ def golden_outputs() -> tuple[dict[str, Tensor], dict[str, list[int]]]:
 
 def checkpoint_outputs() -> dict[str, Tensor]:
     """Logits and IoUs on three scenes of val, by the checkpoint of assets/ and the way that users go."""
-    ground = PhraseGrounder.from_config(ROOT / CONFIGS[0], checkpoint=ROOT / 'assets' / 'demo_checkpoint.pth')
+    ground = Grounder.from_config(ROOT / CONFIGS[0], checkpoint=ROOT / 'assets' / 'model.safetensors')
     outputs = {}
     for number in range(3):
         scene = generate_sample(number, seed=0, split='val', config=DIFFICULTY['medium'])
-        sample = ground(scene.image, [reference.sentences[0].text for reference in scene.references])
+        found = ground(scene.image, [reference.sentences[0].text for reference in scene.references])
         truth = torch.from_numpy(
             scene.masks[[index for reference in scene.references for index in reference.shape_indices]]
         )
-        for name, logits in (('coarse', sample.pred_masks), ('refined', sample.sam_pred_masks)):
+        for name, logits in (('coarse', found.coarse.in_image()), ('refined', found.refined.in_image())):
             outputs[f'{number}.{name}'] = logits[:, ::16, ::16].contiguous()
             masks = logits > 0
             outputs[f'{number}.{name}.iou'] = (masks & truth).sum(dim=(1, 2)) / (masks | truth).sum(dim=(1, 2))

@@ -22,6 +22,7 @@ def golden_losses(folder: Path) -> dict[str, list[float]]:
         folder / 'run',
         f'train_dataloader.dataset.data_root={folder}/shapes/',
         'train_dataloader.batch_size=1',
+        '+train_dataloader.dataset.pipeline.2.independent=False',  # as the curve was stored
         f'train_cfg.max_epochs={NUM_EPOCHS}',
         'default_hooks.logger.interval=1',
         'default_hooks.checkpoint.interval=-1',

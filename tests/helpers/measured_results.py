@@ -161,6 +161,38 @@ def write_benchmarks(work: Path) -> None:
         for size in ('644x476', '1176x812')
     }
     write_json(work / 'benchmark' / 'pruning.json', {'results': results})
+    write_json(work / 'questions' / 'questions.json', {'results': questions()})
+
+
+def questions() -> dict[str, Any]:
+    """Three rounds of each time, of which the second is the median."""
+
+    def rounds(*key: object) -> list[float]:
+        return [figure(*key) * factor for factor in (0.5, 1, 30)]
+
+    counts = ('1', '2', '4', '8', '32', '100')
+    ways = ('read_once_s', 'one_by_one_s', 'times_faster')
+    footprints = {
+        'photograph': ('4000x3000', 100, ('read', 'ground', 'to_rle', 'masks')),
+        'batch': ('640x480', 120, ('predict',)),
+    }
+    return {
+        'sizes': {
+            '644x476': {
+                'phrases': {count: {way: rounds(count, way) for way in ways} for count in counts},
+                **{way: rounds(way) for way in ('reading_s', 'one_more_s', 'one_more_share')},
+                'prefix': {'tokens': 421, 'measured_bytes': 5 * MIB, 'formula_bytes': 4 * MIB},
+            }
+        },
+        **{
+            name: {
+                'image': image,
+                'phrases': count,
+                'stages': {step: {'seconds': figure(step), 'peak_bytes': MIB * figure(step, 'peak')} for step in steps},
+            }
+            for name, (image, count, steps) in footprints.items()
+        },
+    }
 
 
 def step(size: str, count: int, way: str) -> dict[str, Any]:
@@ -190,7 +222,7 @@ def write_logs(folder: Path, name: str) -> None:
 
 VARIANTS = [
     'default', 'detached', 'scale_factor', 'near_zero', 'coarse_nearest', 'refined_resized', 'box_one_past', 'padding',
-    'last_dot', 'bfloat16',
+    'one_text', 'bfloat16',
 ]  # fmt: skip
 MEASURES = [
     f'{measure}{blur}'

@@ -71,14 +71,14 @@ def build_wrapper(model_type: str, **settings: Any) -> Any:
     )
 
 
-def build_grounder(model_type: str, *, layers: int = 2, seed: int = 0, **settings: Any) -> FrozenLMM:
+def build_grounder(model_type: str, *, num_layers: int = 2, seed: int = 0, **settings: Any) -> FrozenLMM:
     """The family's FrozenLMM over its tiny LMM; ``settings`` are FrozenLMM's."""
     torch.manual_seed(seed)
     kind = FAMILIES[model_type].model.rpartition('.')[2]
     return MODELS.build(
         {
             'type': f'flmm.{kind}',
-            'lmm': TINY[model_type].lmm(model_type, layers=layers),
+            'lmm': TINY[model_type].lmm(model_type, layers=num_layers),
             'mask_head': {'type': 'flmm.UNetHead', 'base_channels': 4, 'upsample_input': 16},
             'sam': SAMWrapper(sam=tiny_sam()),
             **LOSSES,
@@ -94,8 +94,12 @@ def make_sample(
     size: tuple[int, int] = (100, 160),
     seed: int = 0,
     image: Image.Image | None = None,
-) -> GroundingSample:
-    """A sample of a random image, or of ``image``; every phrase has a random rectangle for its mask."""
+    **settings: Any,
+) -> Any:
+    """A sample of a random image, or of ``image``; every phrase has a random rectangle for its mask.
+
+    ``settings`` are RefCOCO2PNG's; with ``concat=False`` it is a list of samples.
+    """
     rng = np.random.default_rng(seed)
     image = image or Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8))
     height, width = image.height, image.width
@@ -109,20 +113,29 @@ def make_sample(
         'text': phrases,
         'gt_masks': BitmapMasks(masks, height, width),
     }
-    return RefCOCO2PNG(image_processor=wrapper, prompt='What is it?').transform(item)
+    return RefCOCO2PNG(image_processor=wrapper, **{'prompt': 'What is it?', **settings}).transform(item)
 
 
-def make_batch(model_type: str) -> list[GroundingSample]:
+def make_batch(model_type: str, *, independent: bool = True) -> list[GroundingSample]:
     """Three samples that differ in image size, number of phrases and sequence length."""
     wrapper = build_wrapper(model_type)
     return [
-        make_sample(wrapper, ['a', 'some blue circle'], size=(100, 160), seed=1),
-        make_sample(wrapper, ['red', 'the other one', 'b'], size=(90, 90), seed=2),
-        make_sample(wrapper, ['cat'], size=(300, 60), seed=3),
+        make_sample(wrapper, phrases, size=size, seed=seed, independent=independent)
+        for seed, (phrases, size) in enumerate(
+            [
+                (['a', 'some blue circle'], (100, 160)),
+                (['red', 'the other one', 'b'], (90, 90)),
+                (['cat'], (300, 60)),
+            ],
+            start=1,
+        )
     ]
 
 
-def stock_inputs(model_type: str, sample: GroundingSample) -> dict[str, Tensor]:
-    """What the stock model is called with for one sample."""
-    types = {'mm_token_type_ids': is_image(sample).int()[None]} if TINY[model_type].needs_token_types else {}
-    return {'input_ids': sample.input_ids[None], **sample.lmm_inputs, **types}
+def stock_inputs(model_type: str, sample: GroundingSample, *, phrase: int | None = None) -> dict[str, Tensor]:
+    """What the stock model is called with for one sample, or for its prompt and one phrase as if it were alone."""
+    kept = torch.ones_like(sample.mask_ids, dtype=torch.bool)
+    if phrase is not None:
+        kept = (sample.mask_ids < 0) | (sample.mask_ids == phrase)
+    types = {'mm_token_type_ids': is_image(sample)[kept].int()[None]} if TINY[model_type].needs_token_types else {}
+    return {'input_ids': sample.input_ids[kept][None], **sample.lmm_inputs, **types}

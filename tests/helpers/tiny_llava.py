@@ -136,12 +136,13 @@ def llava_sample(
     *,
     size: tuple[int, int],
     image: Image.Image | None = None,
+    independent: bool = True,
 ) -> GroundingSample:
     """A sample of an image of ``size`` (height, width); the mask of each phrase is a rectangle."""
     masks = np.zeros((len(phrases), *size), dtype=np.uint8)
     for index, mask in enumerate(masks):
         mask[size[0] // (4 + index) : size[0] // 2, size[1] // 4 : size[1] // 2 + index] = 1
-    return RefCOCO2PNG(image_processor=wrapper, prompt='What is it?').transform(
+    return RefCOCO2PNG(image_processor=wrapper, prompt='What is it?', independent=independent).transform(
         {
             'img_path': f'random_{size[0]}_{size[1]}.jpg',
             'image': random_image(*size) if image is None else image,

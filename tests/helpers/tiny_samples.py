@@ -15,7 +15,12 @@ from flmm.structures import GroundingSample
 
 
 def tiny_sample(
-    phrases: list[str], *, size: tuple[int, int] = (100, 160), family: str = 'qwen2_5_vl', seed: int = 0
+    phrases: list[str],
+    *,
+    size: tuple[int, int] = (100, 160),
+    family: str = 'qwen2_5_vl',
+    seed: int = 0,
+    independent: bool = True,
 ) -> GroundingSample:
     """A sample of an image of ``size`` (height, width) in which every phrase has a random rectangle for its mask."""
     rng = np.random.default_rng(seed)
@@ -27,6 +32,7 @@ def tiny_sample(
     transform = RefCOCO2PNG(
         image_processor=QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor(family)),
         prompt='What is it?',
+        independent=independent,
     )
     return transform.transform(
         {
@@ -38,7 +44,7 @@ def tiny_sample(
     )
 
 
-def tiny_batch(family: str = 'qwen2_5_vl') -> list[GroundingSample]:
+def tiny_batch(family: str = 'qwen2_5_vl', *, independent: bool = True) -> list[GroundingSample]:
     """Three samples that differ in image size, number of phrases and sequence length; grids are those of any family."""
     batch = [
         (['a', 'some blue circle'], (100, 160)),
@@ -47,7 +53,13 @@ def tiny_batch(family: str = 'qwen2_5_vl') -> list[GroundingSample]:
     ]
     patch = PATCH_SIZES[family]
     return [
-        tiny_sample(phrases, size=(height * patch // 14, width * patch // 14), family=family, seed=seed)
+        tiny_sample(
+            phrases,
+            size=(height * patch // 14, width * patch // 14),
+            family=family,
+            seed=seed,
+            independent=independent,
+        )
         for seed, (phrases, (height, width)) in enumerate(batch, start=1)
     ]
 
@@ -74,6 +86,11 @@ def with_inputs(sample: GroundingSample, **lmm_inputs: torch.Tensor) -> Groundin
     return replace(sample, lmm_inputs={**sample.lmm_inputs, **lmm_inputs})
 
 
+def with_coarse(sample: GroundingSample, logits: torch.Tensor) -> GroundingSample:
+    """The same predicted sample with other coarse logits on the mask head's grid."""
+    return sample.with_outputs(coarse=replace(sample.coarse, small=logits))
+
+
 def pruned(sample: GroundingSample, layout: TokenLayout) -> GroundingSample:
     """The same sample read by ``layout``: written plainly from the dense one, token by token, without flmm's code."""
     image, patch = processed_image(sample), patch_size(sample)
@@ -92,6 +109,7 @@ def pruned(sample: GroundingSample, layout: TokenLayout) -> GroundingSample:
         sample,
         input_ids=sample.input_ids[keep],
         mask_ids=sample.mask_ids[keep],
+        prompt_length=int(keep[: sample.prompt_length].sum()),
         lmm_inputs={**sample.lmm_inputs, 'pixel_values': torch.stack(rows)},
         views=[replace(view, columns=view.columns[: len(layout)], layout=layout)],
     )

@@ -1,7 +1,9 @@
 import copy
+import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny_grounder import tiny_grounder
 from tiny_models import tiny_lmm
 from tiny_samples import tiny_batch
@@ -20,6 +22,21 @@ def test_the_trained_part_comes_back(tmp_path):
     load_trained(target, saved(tmp_path / 'trained.pth', source))
     for key, value in source.state_dict().items():
         assert torch.equal(target.state_dict()[key], value), key
+
+
+def test_the_trained_part_of_a_saved_grounder_is_a_checkpoint(tmp_path):
+    source, target, path = tiny_grounder(seed=3), tiny_grounder(seed=0), tmp_path / 'model.safetensors'
+    save_file(source.state_dict(), path, metadata={'frozen_parts': json.dumps(source.frozen_parts())})
+    assert read_checkpoint(path)['meta'] == {'frozen_parts': source.frozen_parts()}
+    load_trained(target, path)
+    for key, value in source.state_dict().items():
+        assert torch.equal(target.state_dict()[key], value), key
+    with pytest.raises(ValueError, match=r'trained over another merge of tokens \(mean\) than the model has \(max\)'):
+        load_trained(tiny_grounder(merge='max'), path)
+    for parts, message in (('[1]', r'its frozen_parts are \[1\], expected an object of texts'), ('{', 'is not JSON')):
+        save_file(source.state_dict(), path, metadata={'frozen_parts': parts})
+        with pytest.raises(ValueError, match=rf"model\.safetensors' cannot be read as plain data.*{message}"):
+            read_checkpoint(path)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from PIL import Image
 from tiny_families import build_grounder, make_batch
 from tiny_grounder import tiny_grounder
 from tiny_models import tiny_processor, tiny_sam
-from tiny_samples import tiny_sample
+from tiny_samples import tiny_sample, with_coarse
 
-from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
-from flmm.inference import PhraseGrounder
+from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG, unlabelled_item
+from flmm.grounder import Grounder, read_image
 from flmm.models import ExistenceHead, SAMWrapper
 from flmm.models.grounding_model import UNMOVED
 from flmm.models.trainable_state import trainable_keys
@@ -162,16 +162,15 @@ def test_masks_of_absent_phrases_take_no_part():
     model, sample = tiny_grounder(existence=EXISTENCE), tiny_sample(['a', 'the cat'])
     (features,) = model.encode([sample])
     with_both = model([with_absent(sample, 1)], mode='loss')
-    grounded, coarse = model._ground([with_absent(sample, 1)], [features])
-    changed = [logits.clone() for logits in coarse]
-    changed[0][1] += 7.0  # of the absent phrase: no loss looks at it
-    losses = model._losses(grounded, changed)
+    (grounded,) = model._ground([with_absent(sample, 1)], [features])
+    changed = grounded.coarse.small.clone()
+    changed[1] += 7.0  # of the absent phrase: no loss looks at it
+    losses = model._losses([with_coarse(grounded, changed)])
     for name in ('loss_mask', 'loss_dice'):
         assert losses[name].item() == pytest.approx(with_both[name].item(), abs=1e-6)
-    changed[0][0] += 7.0
-    assert float(model._losses(grounded, changed)['loss_mask']) != pytest.approx(
-        float(with_both['loss_mask']), abs=1e-3
-    )
+    changed[0] += 7.0
+    moved = model._losses([with_coarse(grounded, changed)])
+    assert float(moved['loss_mask']) != pytest.approx(float(with_both['loss_mask']), abs=1e-3)
 
 
 def test_a_batch_of_absent_phrases_alone_still_learns():
@@ -216,22 +215,37 @@ def test_a_step_moves_the_whole_head_and_nothing_that_is_frozen():
             assert torch.equal(parameter, before[name]) == (name not in trained), name
 
 
-@pytest.mark.parametrize('group_size', [1, 2, 3])
-@pytest.mark.parametrize('batch_size', [1, 2, 8])
-def test_existence_keeps_the_order_of_the_phrases_however_they_are_grouped(group_size, batch_size):
-    model = tiny_grounder(existence=EXISTENCE).eval()
-    wrapper = QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor('qwen2_5_vl'))
-    to_sample = RefCOCO2PNG(image_processor=wrapper, prompt='What is it?')
+@pytest.mark.parametrize('at_once', [1, 2, 3, 8])
+def test_existence_keeps_the_order_of_the_phrases_however_many_go_together(at_once, monkeypatch):
+    monkeypatch.setattr(read_image, 'PHRASES_AT_ONCE', at_once)
+    model = tiny_grounder(existence=EXISTENCE)
+    grounder = Grounder(model=model, to_sample=to_sample())
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (100, 160, 3), dtype=np.uint8))
     phrases = ['a', 'the cat', 'dog', 'red', 'a']
-    ground = PhraseGrounder(model=model, to_sample=to_sample, group_size=group_size, batch_size=batch_size)
-    found = ground(image, phrases)
-    groups = [phrases[i : i + group_size] for i in range(0, len(phrases), group_size)]
-    alone = PhraseGrounder(model=model, to_sample=to_sample, group_size=group_size, batch_size=1)
-    expected = torch.cat([alone(image, group).existence for group in groups])
+    found = grounder(image, phrases)
+    expected = torch.cat([grounder(image, [phrase]).existence for phrase in phrases])
+    assert len(expected.unique()) >= 4
     torch.testing.assert_close(found.existence, expected, rtol=0, atol=1e-5)
     model.existence_head.threshold.fill_(float(expected.sort().values[2]) - 1e-4)
-    verdict = ground(image, phrases)
+    verdict = grounder(image, phrases)
     assert verdict.exists.tolist() == (expected >= model.existence_head.threshold).tolist()
-    assert not verdict.refined_masks[~verdict.exists].any()
-    assert torch.equal(verdict.refined_masks[verdict.exists], verdict.sam_pred_masks[verdict.exists] > 0)
+    assert not verdict.masks[~verdict.exists].any()
+    assert torch.equal(verdict.masks[verdict.exists], verdict.refined.in_image()[verdict.exists] > 0)
+
+
+def test_existence_in_one_sequence_is_that_of_the_model_s_own_sample():
+    model = tiny_grounder(existence=EXISTENCE)
+    grounder = Grounder(model=model, to_sample=to_sample(independent=False))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (100, 160, 3), dtype=np.uint8))
+    phrases = ['a', 'the cat', 'dog']
+    found = grounder(image, phrases).existence
+    (expected,) = model.judge([grounder.to_sample.transform(unlabelled_item(image, phrases))])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    alone = Grounder(model=model, to_sample=to_sample())(image, phrases).existence
+    assert abs(float(alone[0] - found[0])) < 1e-5  # the first sees no other either way
+    assert (alone[1:] - found[1:]).abs().max() > 1e-4
+
+
+def to_sample(**settings):
+    wrapper = QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor('qwen2_5_vl'))
+    return RefCOCO2PNG(image_processor=wrapper, prompt='What is it?', **settings)

@@ -81,7 +81,8 @@ def assert_equals_the_eager_model(model, lmm, sample, **kwargs):
     ],
 )
 def test_maps_and_hidden_states_equal_the_eager_model(model_type, text, size, side):
-    sample = llava_sample(tiny_wrapper(model_type, side=side), ['some blue circle', 'cat'], size=size)
+    phrases = ['some blue circle', 'cat']
+    sample = llava_sample(tiny_wrapper(model_type, side=side), phrases, size=size, independent=False)
     model, lmm = (make(model_type, text=text, side=side) for make in (tiny_grounder, tiny_lmm))
     assert_equals_the_eager_model(model, lmm, sample)
 
@@ -133,7 +134,8 @@ def test_one_view_is_given_to_the_mask_head_twice():
 
 
 def test_the_coarse_view_alone_reads_as_it_does_beside_the_fine_one():
-    sample = llava_sample(tiny_wrapper('llava_next', side=SIDE), ['cat', 'a'], size=(95, 120))
+    wrapper = tiny_wrapper('llava_next', side=SIDE)
+    sample = llava_sample(wrapper, ['cat', 'a'], size=(95, 120), independent=False)
     base = sample.views[0]
     alone = replace(sample, views=[base], masks=image_to_processed(sample.gt_masks, base.meta_data))
     model, lmm = (make('llava_next', side=SIDE) for make in (tiny_grounder, tiny_lmm))

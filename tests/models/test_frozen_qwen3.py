@@ -47,7 +47,8 @@ def test_what_is_added_behind_a_layer_goes_to_the_column_of_its_token(layer):
         changed[1][1 + layer] = changed[1][1 + layer] + number * change
         model.image_features = lambda samples, changed=changed: changed
         model.run_lmm(samples)
-    difference = (seen[1] - seen[0]).abs().sum(-1)
+    prompts = seen[::2]  # what follows each are the phrases
+    difference = (prompts[1] - prompts[0]).abs().sum(-1)
     expected = torch.zeros_like(difference)
     expected[1, samples[1].views[0].columns[7]] = 32  # 1 in each of the 32 numbers of that token
     torch.testing.assert_close(difference, expected, atol=1e-4, rtol=0)
@@ -64,8 +65,8 @@ def test_maps_of_the_layers_behind_follow_what_was_added():
 
 
 def test_channels_are_those_of_the_layers_with_attention():
-    sample = tiny_sample(['a', 'some blue circle'], family='qwen3_5')
-    model = build_grounder('qwen3_5', layers=5)
+    sample = tiny_sample(['a', 'some blue circle'], family='qwen3_5', independent=False)
+    model = build_grounder('qwen3_5', num_layers=5)
     assert (model.heads, model.depth, model.num_layers) == ({1: [0, 1, 2, 3], 3: [0, 1, 2, 3]}, 4, 5)
     (found,) = model.encode([sample])
     eager = tiny_lmm('qwen3_5', layers=5)
@@ -79,7 +80,7 @@ def test_channels_are_those_of_the_layers_with_attention():
     hidden = torch.stack(outputs.hidden_states[1:5])[:, 0, sample.mask_ids >= 0]
     assert hidden.abs().max() > 20  # not normed before the last layer
     torch.testing.assert_close(found.hidden_states, hidden, atol=2e-3, rtol=0)
-    (some,) = build_grounder('qwen3_5', layers=5, heads=[(3, 2), (1, 1)]).encode([sample])
+    (some,) = build_grounder('qwen3_5', num_layers=5, heads=[(3, 2), (1, 1)]).encode([sample])
     torch.testing.assert_close(some.attentions, found.attentions[:, [1, 6]], atol=1e-6, rtol=0)
 
 
@@ -104,7 +105,7 @@ def test_what_stands_behind_changes_nothing_before_it(length, behind):
 
 
 def test_a_short_sample_beside_a_long_one_is_read_as_alone():
-    model = build_grounder('qwen3_5', layers=4)
+    model = build_grounder('qwen3_5', num_layers=4)
     short = tiny_sample(['a'], size=(64, 64), family='qwen3_5')
     long = tiny_sample(['some blue circle', 'b'], size=(400, 500), family='qwen3_5', seed=1)
     assert len(long.input_ids) > len(short.input_ids) + 128  # more than two chunks of 64 tokens

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tiny_families import build_grounder, build_wrapper, make_sample
+from tiny_samples import with_coarse
 
 from flmm.geometry import processed_to_image
 
@@ -14,8 +15,8 @@ def grounded(**settings):
     head = {'type': 'flmm.UNetHead', 'base_channels': 4, 'upsample_input': 64}
     model = build_grounder('llava', mask_head=head, **settings)
     sample = make_sample(build_wrapper('llava'), ['a', 'the cat'], size=SIZE)
-    (found,), (logits,) = model._ground([sample], model.encode([sample]))
-    return model, found, logits
+    (found,) = model._ground([sample], model.encode([sample]))
+    return model, found, found.coarse.small
 
 
 def test_whole_cells_are_laid_over_the_image():
@@ -35,11 +36,11 @@ def test_the_coarse_loss_of_whole_cells_is_that_of_the_image_laid_over_them():
     model, found, logits = grounded(padding_cut='whole_cells')
     target = F.interpolate(found.gt_masks[None].float(), size=(43, 64), mode='area')[0]
     expected = F.binary_cross_entropy_with_logits(logits[:, 10:53], target)
-    losses = model._losses([found], [logits])
+    losses = model._losses([found])
     torch.testing.assert_close(losses['loss_mask'], expected)
     changed = logits.clone()
     changed[:, :10], changed[:, 53:] = 9.0, 9.0  # padding counts for nothing
-    torch.testing.assert_close(model._losses([found], [changed]), losses)
+    torch.testing.assert_close(model._losses([with_coarse(found, changed)]), losses)
 
 
 def test_another_cut_is_refused():

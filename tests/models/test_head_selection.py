@@ -60,7 +60,7 @@ def test_chosen_heads_are_those_of_all(family, chosen, channels, depth):
 
     found = model.encode(samples)
 
-    assert ran == list(range(depth))
+    assert ran == 2 * list(range(depth))  # for the prompts, then for the phrases
     assert model.lmm.model.language_model.layers is layers
     assert model.mask_head.state_dict()['encoder.0.0.convs.0.conv.weight'].shape[1] == len(channels)
     assert model.text_layer_weights.shape == (depth,)
@@ -73,7 +73,7 @@ def test_chosen_heads_are_those_of_all(family, chosen, channels, depth):
 
 
 def test_hidden_states_before_the_last_layer_are_not_normed():
-    (sample, *_) = tiny_batch()
+    (sample, *_) = tiny_batch(independent=False)
     (found,) = tiny_grounder(layers=[0]).encode([sample])
     with torch.no_grad():
         hidden = tiny_lmm()(**stock_inputs(sample), output_hidden_states=True).hidden_states[1]

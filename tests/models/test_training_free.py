@@ -9,6 +9,7 @@ from tiny_models import tiny_sam
 
 from flmm.geometry import image_cells, processed_to_image
 from flmm.models import SAMWrapper
+from flmm.models.phrase_decoder import PhraseDecoder
 
 HEAD = {'type': 'flmm.AttentionThreshold'}
 
@@ -42,8 +43,9 @@ def test_attention_to_padding_does_not_reach_the_masks():
     assert rows.stop - rows.start < sample.grid_size[0]
     moved = torch.full_like(features.attentions, 0.9)
     moved[..., rows, columns] = features.attentions[..., rows, columns]
-    (before,) = model._mask_logits([sample], [features.attentions])
-    (after,) = model._mask_logits([sample], [moved])
+    decoder = PhraseDecoder(mask_head=model.mask_head, sam=model.sam, padding_cut=model.padding_cut)
+    (before,) = decoder.coarse_logits([sample], [features.attentions])
+    (after,) = decoder.coarse_logits([sample], [moved])
     assert torch.equal(before, after)
 
 

@@ -11,7 +11,7 @@ from tiny_models import tiny_sam
 from tiny_refcoco import REFS, REPOSITORY, run_tool, write_family_workspace
 
 from flmm.config import read_config
-from flmm.inference import PhraseGrounder
+from flmm.grounder import Grounder
 from flmm.models.build import build_model
 from flmm.models.checkpoints import load_trained
 
@@ -51,13 +51,14 @@ def test_a_published_file_becomes_a_checkpoint(config, tmp_path, capsys, frequen
     assert document['keys'][1]['reason'].startswith("of SAM's frozen image encoder")
 
     assert torch.load(out, weights_only=True)['meta'] == {'converted_from': 'published.pth'}
-    ground = PhraseGrounder.from_config(config, checkpoint=out)
+    ground = Grounder.from_config(config, checkpoint=out)
     state = ground.model.state_dict()
     assert state.keys() == published.keys() - {FREQUENCIES}
     for key, value in state.items():
         torch.testing.assert_close(value, published[key].float(), rtol=0, atol=0, msg=key)
-    sample = ground(np.zeros((40, 60, 3), dtype=np.uint8), ['the cat'])
-    assert sample.sam_pred_masks.shape == (1, 40, 60)
+    found = ground(np.zeros((40, 60, 3), dtype=np.uint8), ['the cat'])
+    assert found.masks.shape == (1, 40, 60)
+    assert found.refined.in_image().isfinite().all()
 
 
 def test_it_is_tested_like_any_other(config, tmp_path, frequencies):
@@ -85,7 +86,7 @@ def test_every_published_model_is_converted_loaded_and_tested(name, tmp_path_fac
     run_tool('convert_checkpoint', config, tmp_path / 'published.pth', out)
     assert '193 mapped, 0 dropped, 0 missing, 0 refused' in capsys.readouterr().out
 
-    ground = PhraseGrounder.from_config(config, checkpoint=out)
+    ground = Grounder.from_config(config, checkpoint=out)
     loaded = build_model(read_config(config), checkpoint=None)
     load_trained(loaded, out)
     for model in (ground.model, loaded):
@@ -94,8 +95,9 @@ def test_every_published_model_is_converted_loaded_and_tested(name, tmp_path_fac
         for key, value in state.items():
             assert torch.equal(value, published[key]), key
     assert ground.model.mask_head.upsample_by == 'scale_factor'
-    sample = ground(np.zeros((40, 60, 3), dtype=np.uint8), ['the cat', 'a dog'])
-    assert sample.sam_pred_masks.shape == (2, 40, 60)
+    found = ground(np.zeros((40, 60, 3), dtype=np.uint8), ['the cat', 'a dog'])
+    assert found.masks.shape == (2, 40, 60)
+    assert found.refined.in_image().isfinite().all()
 
     work_dir = tmp_path / 'tested'
     run_tool('test', config, out, '--work-dir', work_dir, '--out', work_dir / 'predictions.jsonl')
@@ -110,7 +112,7 @@ def test_constants_of_another_sam_are_found_when_it_is_loaded(config, tmp_path, 
     torch.save(tiny_published(frequencies=frequencies + 1), tmp_path / 'published.pth')
     run_tool('convert_checkpoint', config, tmp_path / 'published.pth', tmp_path / 'converted.pth')
     with pytest.raises(ValueError, match=f'1 unexpected: {FREQUENCIES}'):
-        PhraseGrounder.from_config(config, checkpoint=tmp_path / 'converted.pth')
+        Grounder.from_config(config, checkpoint=tmp_path / 'converted.pth')
 
 
 def test_what_does_not_fit_is_reported_and_not_written(config, tmp_path, capsys, frequencies):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from flmm.apt.layout import TokenLayout
 from flmm.apt.patch_selection import PatchSelection
+from flmm.qwen import resize_image
 from flmm.visualization import rebuild_image
 
 
@@ -38,7 +39,7 @@ def test_pixels_are_those_of_the_stock_processor(size, bounds, merge_size):
     processor = visualize_patches.build_image_processor(
         merge_size=merge_size, min_pixels=bounds[0], max_pixels=bounds[1]
     )
-    pixels = visualize_patches.resize_image(image, processor=processor, name='photo.jpg')
+    pixels = resize_image(image, processor=processor, size=processor.size, name='photo.jpg')
 
     stock = processor(images=image, do_rescale=False, do_normalize=False, return_tensors='pt')
     _, rows, columns = stock['image_grid_thw'][0].tolist()

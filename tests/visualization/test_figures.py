@@ -131,7 +131,8 @@ def test_max_rows():
 def test_predictions_with_gradient_can_be_drawn():
     sample = random_sample(1)
     sample.mask_attentions.requires_grad_()
-    sample.sam_pred_masks.requires_grad_()
+    sample.refined.small.requires_grad_()
+    assert sample.sam_pred_masks.requires_grad
     assert len(draw_phrases([sample]).axes) == len(COLUMNS)
 
 
@@ -140,7 +141,7 @@ def test_nothing_to_draw():
         draw_phrases([])
 
 
-@pytest.mark.parametrize('field', ['mask_attentions', 'pred_masks', 'sam_pred_masks'])
+@pytest.mark.parametrize('field', ['mask_attentions', 'coarse', 'refined'])
 def test_sample_without_predictions(field):
     sample = random_sample(1)
     setattr(sample, field, None)

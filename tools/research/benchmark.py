@@ -4,6 +4,7 @@
     python tools/research/benchmark.py pruning --preset small --image photo.jpg
     python tools/research/benchmark.py frozen --preset 7b --device cuda
     python tools/research/benchmark.py training --preset small
+    python tools/research/benchmark.py questions --preset small
 
 Writes <work dir>/<benchmark>.json, with every single time and what it was measured on, and prints a table. Numbers of
 two machines, or of two runs beside other work, do not compare; ratios within a run do.
@@ -19,6 +20,7 @@ BENCHMARKS = {
     'pruning': 'the frozen part, from the image to attention maps, with adaptive patches against all image tokens',
     'frozen': 'the frozen LMM alone: flmm against a plain forward that gives no maps, and against eager attention',
     'training': 'a training step, from the image to the gradients, stage by stage: flmm against the reference',
+    'questions': 'phrases of an image that is read once, against one that is read for each; memory of large images',
 }
 LMMS = Path(__file__).parents[2] / 'configs' / '_base_' / 'lmms'
 PRESETS = ('demo', 'small', '3b', '7b', *sorted(path.stem for path in LMMS.glob('*.py') if path.stem != 'demo'))
@@ -44,7 +46,12 @@ def parse_args() -> argparse.Namespace:
         command.add_argument('--repeats', type=int, default=5, help='rounds that count')
         command.add_argument('--work-dir', type=Path, default=Path('work_dirs/benchmark'))
     commands['importance'].add_argument('--size', type=image_size, default=SIZES[1], help='width x height in px')
-    for name, sizes in (('pruning', SIZES), ('frozen', SIZES + LARGE_SIZES), ('training', SIZES)):
+    for name, sizes in (
+        ('pruning', SIZES),
+        ('frozen', SIZES + LARGE_SIZES),
+        ('training', SIZES),
+        ('questions', SIZES[:1]),
+    ):
         commands[name].add_argument(
             '--preset', choices=PRESETS, default='small', help='which LMM; all but demo and small are for a GPU'
         )
@@ -52,7 +59,8 @@ def parse_args() -> argparse.Namespace:
             '--sizes', type=image_size, nargs='+', default=list(sizes), help='width x height in px'
         )
     commands['frozen'].add_argument('--num-phrases', type=int, default=3)
-    commands['training'].add_argument('--num-phrases', type=int, nargs='+', default=[1, 3, 8])
+    for name, counts in (('training', [1, 3, 8]), ('questions', [1, 2, 4, 8, 32, 100])):
+        commands[name].add_argument('--num-phrases', type=int, nargs='+', default=counts)
     for name in ('frozen', 'training'):
         commands[name].add_argument('--batch-size', type=int, default=4)
     args = parser.parse_args()
@@ -65,14 +73,14 @@ def main() -> None:
     args = parse_args()
     # Not above: --help answers at once.
     import torch
-    from benchmarks import frozen, importance, pruning, training
+    from benchmarks import frozen, importance, pruning, questions, training
     from benchmarks.measure import environment
 
     from flmm.evaluation import align_rows
 
     args.device = torch.device(args.device)
-    modules = {'importance': importance, 'pruning': pruning, 'frozen': frozen, 'training': training}
-    benchmark = modules[args.benchmark]
+    modules = (importance, pruning, frozen, training, questions)
+    benchmark = dict(zip(BENCHMARKS, modules, strict=True))[args.benchmark]
     results = benchmark.run(args)
     document = {
         'benchmark': args.benchmark,

@@ -23,7 +23,7 @@ VARIANTS = {
     'refined_resized': 'refined target from the resized mask',
     'box_one_past': 'box ends one pixel past the mask',
     'padding': 'mask prompt padded with the lowest logit of all masks',
-    'last_dot': "'.' behind the last phrase, too",
+    'one_text': "all phrases in one text, '.' behind each",
     'bfloat16': 'the LMM in bfloat16',
 }
 """Name -> how F-LMM does it: by the config (below), or by a patch of this package (f_lmm_ways.PATCHES)."""

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flmm.datasets import RefCOCO2PNG
+from flmm.datasets.text_tokenizer import Piece
 from flmm.geometry import masks_to_boxes, resize_logits
 from flmm.models import FrozenLMM, UNetHead, losses
 from flmm.models.mask_head import mask_refiner
@@ -29,24 +30,23 @@ def nearest_coverage(_: Callable) -> Callable:
 
 
 def losses_on_resized_truth(model_losses: Callable) -> Callable:
-    def changed(self: FrozenLMM, grounded: list[GroundingSample], coarse: list[Tensor]) -> dict[str, Tensor]:
+    def changed(self: FrozenLMM, grounded: list[GroundingSample]) -> dict[str, Tensor]:
         resized = [
             replace(sample, gt_masks=F.interpolate(sample.masks[None].float(), size=sample.gt_masks.shape[-2:])[0] > 0)
             for sample in grounded
         ]
-        return model_losses(self, resized, coarse)
+        return model_losses(self, resized)
 
     return changed
 
 
-def with_last_separator(sample: Callable) -> Callable:
-    def changed(self: RefCOCO2PNG, *args: Any) -> GroundingSample:
-        made, dot = sample(self, *args), torch.tensor(self.text_tokenizer.separator_ids)
-        return replace(
-            made,
-            input_ids=torch.cat([made.input_ids, dot]),
-            mask_ids=torch.cat([made.mask_ids, torch.full_like(dot, -1)]),
-        )
+def in_one_text(sample: Callable) -> Callable:
+    def changed(
+        self: RefCOCO2PNG, results: dict, processed: Any, group: list[int], pieces: list[Piece], masks: Any, **_: bool
+    ) -> GroundingSample:
+        dot = (self.text_tokenizer.separator_ids, -1)
+        pieces = [piece for phrase in pieces for piece in (phrase, dot)]
+        return sample(self, results, processed, group, pieces, masks, independent=False)
 
     return changed
 
@@ -79,6 +79,6 @@ PATCHES = {
     'refined_resized': patched(FrozenLMM, '_losses', losses_on_resized_truth),
     'box_one_past': patched(mask_refiner, 'masks_to_boxes', boxes_one_past),
     'padding': patched(SamFrame, 'logits_from_image', padded_with_lowest_of_all),
-    'last_dot': patched(RefCOCO2PNG, '_sample', with_last_separator),
+    'one_text': patched(RefCOCO2PNG, '_sample', in_one_text),
 }
 """Name of a variant of f_lmm_variants.py -> makes what puts F-LMM's way in place of this package's."""

@@ -126,8 +126,10 @@ def test_images_together_equal_images_one_by_one(uses):
     together = wrapper.refine(embeddings, sizes, coarse, texts)
 
     for arguments, found in zip(zip(embeddings, sizes, coarse, texts, strict=True), together, strict=True):
-        torch.testing.assert_close(found, wrapper(*arguments), rtol=0, atol=1e-5)
-    assert [len(found) for found in together] == counts
+        (alone,) = wrapper.refine(*([argument] for argument in arguments))
+        torch.testing.assert_close(found.logits.in_image(), wrapper(*arguments), rtol=0, atol=1e-5)
+        torch.testing.assert_close(found.scores, alone.scores, rtol=0, atol=1e-5)
+    assert [len(found.logits) for found in together] == [len(found.scores) for found in together] == counts
 
 
 def test_equal_token_counts_share_one_decoder_call():

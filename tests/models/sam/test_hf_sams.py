@@ -157,10 +157,10 @@ def test_images_together_equal_images_one_by_one(kind, multimask_output):
 
     together = wrapper.refine(wrapper.encode_images(images), sizes, coarse, texts)
 
-    assert [len(found) for found in together] == counts
+    assert [len(found.logits) for found in together] == counts
     for image, size, logits, words, found in zip(images, sizes, coarse, texts, together, strict=True):
         alone = wrapper(wrapper.encode_images([image])[0], size, logits, words)
-        torch.testing.assert_close(found, alone, rtol=0, atol=1e-5)
+        torch.testing.assert_close(found.logits.in_image(), alone, rtol=0, atol=1e-5)
 
 
 NOT_USED = {  # what no box, mask or text goes through, nor the first mask comes from

@@ -2,20 +2,21 @@
 
 import json
 import sys
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 import tiny_families
 import torch
-from benchmarks import reference
+from benchmarks import one_by_one, questions, reference
 from benchmarks.images import benchmark_image
 from benchmarks.importance import one_hot_entropy, oracle_entropy
-from benchmarks.measure import peak_memory, time_in_turn
+from benchmarks.measure import in_new_process, kept_memory, memory_now, most_memory, peak_memory, time_in_turn
 from benchmarks.presets import build_grounder, build_image_processor
 from benchmarks.samples import SampleMaker, num_image_tokens
 from benchmarks.stages import StageTimer
-from benchmarks.training import vision_towers
+from benchmarks.training import vision_towers, watched
 from full_sizes import lmms
 from PIL import Image
 
@@ -128,6 +129,7 @@ def test_training(run, capsys):
     assert set(case.pop('reference')['stages']) == trained | frozen
     assert set(case.pop('stock forward')['stages']) == {'image processing', 'vision tower', 'LLM'}
     for way, result in case.items():
+        assert min(result['stages'].values()) > 0, way
         expected = trained | ({'reading'} if 'stored' in way else {*frozen, 'capture'})
         assert set(result['stages']) == expected, way
         assert result['median_s'] == pytest.approx(sum(result['stages'].values()))
@@ -135,10 +137,72 @@ def test_training(run, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 1 + 2 * 8
 
 
+def test_the_stages_see_both_passes_through_the_lmm():
+    model = build_grounder('demo', device=CPU, whole=True)
+    image = benchmark_image(None, size=(168, 140))
+    sample = SampleMaker(image, num_phrases=2, image_processor=build_image_processor('demo', image))()
+    timer = StageTimer(CPU)
+    with watched(model, timer), mock.patch.object(timer, '_running', entered := EnteredStages()):
+        sum(model([sample], mode='loss').values())
+        model([sample], mode='predict')
+    once = {'vision tower': 1, 'LLM': 2, 'capture': 4, 'SAM encoder': 1, 'mask head': 1, 'SAM decoder': 1}
+    # image and prompt, then the texts; attention is captured in each of 4 layers
+    assert entered.counts == {stage: 2 * count for stage, count in once.items()} | {'losses': 1}
+    assert entered == []
+
+
+class EnteredStages(list):
+    """A list of running stages that counts how often each was entered."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = {}
+
+    def append(self, stage):
+        self.counts[stage] = self.counts.get(stage, 0) + 1
+        super().append(stage)
+
+
+def test_questions(run, capsys, monkeypatch):
+    monkeypatch.setattr(questions, 'in_new_process', lambda call, *args: call(*args))  # what is patched is not there
+    monkeypatch.setattr(questions, 'PHOTOGRAPH', (280, 224))
+    monkeypatch.setattr(questions, 'PHOTOGRAPH_PHRASES', 3)
+    monkeypatch.setattr(questions, 'BATCH_IMAGE', (112, 84))
+    monkeypatch.setattr(questions, 'BATCH_SENTENCES', 13)
+    document = run('questions', '--preset', 'demo', '--sizes', '112x140', '--num-phrases', '1', '9', '--repeats', '2')
+
+    results = document['results']
+    (case,) = results['sizes'].values()
+    assert case['image_tokens'] == 20
+    assert list(case['phrases']) == ['1', '9']
+    for found, rounds in zip(case['phrases'].values(), (2, 1), strict=True):
+        ratios = [apart / once for apart, once in zip(found['one_by_one_s'], found['read_once_s'], strict=True)]
+        assert found['times_faster'] == ratios
+        assert len(ratios) == rounds
+        assert min(*found['one_by_one_s'], *found['read_once_s']) > 0
+    pair = case['one_more_s'], case['reading_s']
+    assert case['one_more_share'] == [more / read for more, read in zip(*pair, strict=True)]
+    # key and value in float32, 144 wide in 4 layers
+    prefix = case['prefix']
+    assert prefix['formula_bytes'] == 2 * 4 * 144 * 4 * prefix['tokens']
+    assert prefix['tokens'] > 20
+    assert prefix['measured_bytes'] == pytest.approx(prefix['formula_bytes'], abs=1000)
+    assert list(results['photograph']['stages']) == ['read', 'ground', 'to_rle', 'masks']
+    assert (results['photograph']['image'], results['photograph']['phrases']) == ('280x224', 3)
+    assert (results['batch']['image'], results['batch']['phrases']) == ('112x84', 13)
+    for measured in (*results['photograph']['stages'].values(), *results['batch']['stages'].values()):
+        assert measured['seconds'] > 0
+        assert measured['peak_bytes'] > 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 2 + 2 + 4 + 1
+    assert lines[2].startswith('112x140, 9 phrases, read once')
+
+
 def test_the_reference_computes_what_flmm_does():
     model = build_grounder('demo', device=CPU, whole=True)
     image = benchmark_image(None, size=(168, 140))
-    sample = SampleMaker(image, num_phrases=3, image_processor=build_image_processor('demo', image))()
+    image_processor = build_image_processor('demo', image)
+    sample = SampleMaker(image, num_phrases=3, image_processor=image_processor, independent=False)()
     (features,) = model.encode([sample])
 
     maps, states = reference.read_phrases(model, sample)
@@ -193,6 +257,9 @@ def test_rounds_alternate_and_the_first_does_not_count():
         'a': {'first': 2, 'second': 2},
         'b': {'only': 2},
     }
+    calls.clear()
+    time_in_turn(ways, repeats=1, device=CPU, warm_up=False)
+    assert calls == back
 
 
 def test_peak_memory_is_that_of_the_moment_with_most():
@@ -202,6 +269,25 @@ def test_peak_memory_is_that_of_the_moment_with_most():
         return torch.ones(1500, dtype=torch.float64) + 1  # two of them at a time
 
     assert peak_memory(call, device=CPU) == pytest.approx(2 * 1500 * 8, abs=200)
+
+
+def test_kept_memory_is_that_of_what_is_returned():
+    def call():
+        torch.ones(10_000, dtype=torch.float64)
+        return torch.ones(1500, dtype=torch.float64) + 1
+
+    assert kept_memory(call, device=CPU) == pytest.approx(1500 * 8, abs=200)
+
+
+@pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='Linux counts it')
+def test_the_memory_of_a_process_is_its_own():
+    before = memory_now(CPU)
+    held = np.ones(600_000_000, dtype=np.uint8)
+    assert memory_now(CPU) - before == pytest.approx(len(held), rel=0.1)
+    there = in_new_process(most_memory, CPU)
+    del held
+    assert 50e6 < there < most_memory(CPU) - 400e6  # what was held here does not count there
+    assert most_memory(CPU) >= memory_now(CPU) + 400e6
 
 
 def test_the_scene_is_drawn_at_the_size_asked_for():
@@ -239,12 +325,25 @@ def test_a_published_lmm_of_another_family(run, monkeypatch):
 @pytest.mark.parametrize('model_type', FAMILIES)
 def test_the_reference_reads_what_flmm_reads_of_every_family(model_type):
     model = tiny_families.build_grounder(model_type)
-    sample = tiny_families.make_sample(tiny_families.build_wrapper(model_type), ['a', 'some blue circle'])
+    wrapper = tiny_families.build_wrapper(model_type)
+    sample = tiny_families.make_sample(wrapper, ['a', 'some blue circle'], independent=False)
     ((found,), (states,)) = model.run_lmm([sample])
     maps, expected = reference.read_phrases(model, sample)
     torch.testing.assert_close(torch.stack(maps), found, rtol=0, atol=1e-5)
     torch.testing.assert_close(expected, states, rtol=1e-5, atol=1e-4)
     assert reference.stock_forward(model, sample).shape == (1, len(sample.input_ids), model.hidden_size)
+
+
+@pytest.mark.parametrize('model_type', FAMILIES)
+def test_phrases_one_by_one_are_what_flmm_reads_at_once(model_type, monkeypatch):
+    model = tiny_families.build_grounder(model_type)
+    wrapper = tiny_families.build_wrapper(model_type)
+    sample = tiny_families.make_sample(wrapper, ['a', 'some blue circle', 'red'])
+    ((found,), (states,)) = model.run_lmm([sample])
+    monkeypatch.setattr(one_by_one, 'MAX_FORWARD_TOKENS', 2 * (len(sample.input_ids) + 1))  # two forwards
+    maps, expected = one_by_one.read_one_by_one(model, sample)
+    torch.testing.assert_close(torch.stack(maps), found, rtol=0, atol=1e-5)
+    torch.testing.assert_close(expected, states, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import f_lmm_variants
 import pytest
+import tiny_families
 import torch
 from f_lmm_ways import PATCHES
 
@@ -39,3 +40,37 @@ def test_a_patch_holds_while_the_variant_runs():
         assert losses.area_coverage(masks, (2, 2)).tolist() == [[[0, 0], [0, 1]]]
     assert torch.equal(mask_refiner.masks_to_boxes(masks), boxes)
     assert torch.equal(losses.area_coverage(masks, (2, 2)), coverage)
+
+
+def test_one_text_has_every_phrase_with_a_dot_behind_it():
+    wrapper, phrases = tiny_families.build_wrapper('qwen2_vl'), ['a', 'some blue circle']
+    own, shared = (
+        tiny_families.make_sample(wrapper, phrases, independent=independent) for independent in (True, False)
+    )
+    with PATCHES['one_text']():
+        made = tiny_families.make_sample(wrapper, phrases)
+    assert own.independent
+    assert not made.independent
+    assert torch.equal(made.input_ids[:-1], shared.input_ids)
+    assert torch.equal(made.mask_ids[:-1], shared.mask_ids)
+    between = (shared.mask_ids[shared.prompt_length :] < 0).nonzero() + shared.prompt_length
+    assert made.input_ids[-1] == made.input_ids[between]
+    assert made.mask_ids[-1] == -1
+    assert tiny_families.make_sample(wrapper, phrases).independent
+
+
+@pytest.mark.parametrize(
+    ('name', 'changed'),
+    [
+        ('coarse_nearest', ['loss_mask', 'loss_dice']),
+        ('refined_resized', ['sam_loss_mask', 'sam_loss_dice']),
+        ('box_one_past', ['sam_loss_mask', 'sam_loss_dice']),
+    ],
+)
+def test_a_patch_changes_the_losses_that_it_is_about(name, changed):
+    model = tiny_families.build_grounder('qwen2_vl')
+    sample = tiny_families.make_sample(tiny_families.build_wrapper('qwen2_vl'), ['a', 'some blue circle'])
+    own = model([sample], mode='loss')
+    with PATCHES[name]():
+        other = model([sample], mode='loss')
+    assert [key for key in own if not torch.equal(own[key], other[key])] == changed

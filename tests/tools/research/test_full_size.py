@@ -3,14 +3,15 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from full_sizes import lmms, measure
-from full_sizes.checks import CheckError, check_gradients, check_maps, watched_maps
+from full_sizes.checks import CheckError, check_gradients, check_maps, one_minus_text, watched_maps
 from full_sizes.lmms import published_lmm, random_lmm
-from full_sizes.memory import estimated_gb, peak_gb
+from full_sizes.memory import estimated_gb, peak_gb, prefix_bytes
 from full_sizes.processors import IMAGE_TOKEN, published_processor
 from tiny_families import build_grounder, build_wrapper, make_sample
 
@@ -176,10 +177,11 @@ def seen():
     return model, sample, found
 
 
+@pytest.mark.parametrize('independent', [True, False])
 @pytest.mark.parametrize('model_type', FAMILIES)
-def test_maps_of_every_family(model_type):
+def test_maps_of_every_family(model_type, independent):
     model = build_grounder(model_type).eval()
-    sample = make_sample(build_wrapper(model_type), ['a', 'some blue circle'])
+    sample = make_sample(build_wrapper(model_type), ['a', 'some blue circle'], independent=independent)
     with watched_maps(model) as found:
         model([sample], mode='predict')
     sums = check_maps(model, sample, found)
@@ -208,12 +210,32 @@ def test_maps_that_are_not_those_of_the_queries_and_keys(seen):
         check_maps(model, sample, found)
 
 
+def test_what_a_phrase_may_see_follows_from_the_sample(seen):
+    model, sample, found = seen
+    heads = model.heads[0]
+    alone, behind = (one_minus_text(each, found, heads) for each in (sample, replace(sample, independent=False)))
+    shares = found.maps[0][:, : len(heads)].sum(dim=-1).double()
+    torch.testing.assert_close(shares, alone, rtol=0, atol=1e-6)
+    assert torch.equal(behind[0], alone[0])  # nothing is before the first phrase
+    assert (behind[1] < alone[1] - 1e-5).all()  # the second would have seen it
+
+
 def test_a_layout_that_loses_attention(seen, monkeypatch):
     model, sample, found = seen
     whole = type(sample.layout).to_dense
     monkeypatch.setattr(type(sample.layout), 'to_dense', lambda layout, values: whole(layout, values)[..., 1:])
     with pytest.raises(CheckError, match=r'attention laid onto a grid sums to .* more or less than before'):
         check_maps(model, sample, found)
+
+
+@pytest.mark.parametrize('model_type', FAMILIES)
+def test_what_is_kept_of_image_and_prompt_is_counted_by_the_formula(model_type):
+    model = build_grounder(model_type, layers=8)
+    sample = make_sample(build_wrapper(model_type), ['a'])
+    prefix = model.read_image(sample).prefix
+    # Key and value in float32, of 2 key heads in 8 layers, 8 wide; Qwen3.5: in the 4 with attention, 16 wide
+    assert prefix.num_bytes == 2 * 4 * 2 * 8 * 8 * sample.prompt_length
+    assert prefix_bytes(model, sample.prompt_length) == prefix.num_bytes
 
 
 def test_the_estimate_counts_weights_and_what_training_adds():
@@ -227,7 +249,12 @@ def test_the_estimate_counts_weights_and_what_training_adds():
     assert parts['training'] == pytest.approx(12 * trained / 1e9)
     # M = 1, C = 2 layers of 4 heads, 16 x 16 cells; SAM's embedding is 16 x 8 x 8
     assert parts['activations'] == pytest.approx(
-        max(4 * (2 * 8 * 16**2 + 36 * 16 * 8**2), 4 * 64 * 22 * 16, 2 * len(sample.input_ids) * (4 * 32 + 3 * 48)) / 1e9
+        max(
+            4 * (2 * 8 * 16**2 + 36 * 16 * 8**2),
+            4 * 64 * 22 * 16,
+            prefix_bytes(model, sample.prompt_length) + 2 * len(sample.input_ids) * (4 * 32 + 3 * 48),
+        )
+        / 1e9
     )
     assert parts['all'] == pytest.approx(sum(value for name, value in parts.items() if name != 'all'))
 

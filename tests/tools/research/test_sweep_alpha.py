@@ -51,6 +51,7 @@ def assert_same_sample(left, right):
     assert torch.equal(left.layout.tokens, right.layout.tokens)
     assert torch.equal(left.views[0].columns, right.views[0].columns)
     assert (left.meta_data, left.grid_size) == (right.meta_data, right.grid_size)
+    assert (left.prompt_length, left.independent) == (right.prompt_length, right.independent)
     torch.testing.assert_close(left.lmm_inputs, right.lmm_inputs, rtol=0, atol=1e-5)
 
 
@@ -84,6 +85,7 @@ def _official(dense, processed):
         'mask_ids': torch.cat([torch.full_like(prompt, -1), dense.mask_ids[-is_phrases:]]),
         'lmm_inputs': processed.lmm_inputs,
         'views': processed.views,
+        'prompt_length': len(prompt),
     }
 
 

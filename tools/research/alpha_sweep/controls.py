@@ -167,6 +167,7 @@ def _with_layout(
         sample,
         input_ids=sample.input_ids[kept],
         mask_ids=sample.mask_ids[kept],
+        prompt_length=int(kept[: sample.prompt_length].sum()),
         lmm_inputs=lmm_inputs,
         views=[view],
         **changes,

@@ -23,7 +23,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for width, height in args.sizes:
         image = benchmark_image(args.image, size=(width, height))
         make_sample = SampleMaker(
-            image, num_phrases=args.num_phrases, image_processor=build_image_processor(args.preset, image)
+            image,
+            num_phrases=args.num_phrases,
+            image_processor=build_image_processor(args.preset, image),
+            independent=False,  # as the reference reads
         )
         batch = [make_sample(number).to(args.device) for number in range(args.batch_size)]
         ways: dict[str, tuple[Callable[[], object], int]] = {

@@ -7,8 +7,10 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import transformers
@@ -17,23 +19,29 @@ from torch.profiler import ProfilerActivity, profile
 import flmm
 
 Stages = Mapping[str, Callable[[Any], Any]]
+Result = TypeVar('Result')
 
 
-def in_turn(ways: Iterable[str], *, repeats: int) -> Iterator[tuple[str, bool]]:
+def in_turn(ways: Iterable[str], *, repeats: int, warm_up: bool = True) -> Iterator[tuple[str, bool]]:
     """Order ways to do the same thing so that what else the machine does hits all of them alike.
 
     Yields:
-        A way, and whether this round of it counts. The first round does not; each goes through all ways, in the
-        opposite order of the one before.
+        A way, and whether this round of it counts. The first round does not, if it is to warm up; each goes through all
+        ways, in the opposite order of the one before.
     """
     names = list(ways)
-    for round_number in range(repeats + 1):
+    for round_number in range(0 if warm_up else 1, repeats + 1):
         for way in names[:: -1 if round_number % 2 else 1]:
             yield way, round_number > 0
 
 
 def time_in_turn(
-    ways: Mapping[str, Stages], *, repeats: int, device: torch.device
+    ways: Mapping[str, Stages],
+    *,
+    repeats: int,
+    device: torch.device,
+    clock: Callable[[], float] = time.perf_counter,
+    warm_up: bool = True,
 ) -> dict[str, dict[str, list[float]]]:
     """Time ways to do the same thing, :func:`in_turn`.
 
@@ -41,21 +49,32 @@ def time_in_turn(
         ways: for each way its stages by name; a stage is given what the one before it returned, the first one None.
         repeats: rounds that count.
         device: which device to wait for before the clock is read.
+        clock: tells seconds.
+        warm_up: run a round before those that count.
 
     Returns:
         For each way and stage the seconds of every round.
     """
     seconds: dict[str, dict[str, list[float]]] = {way: {stage: [] for stage in ways[way]} for way in ways}
-    for way, counts in in_turn(ways, repeats=repeats):
+    for way, counts in in_turn(ways, repeats=repeats, warm_up=warm_up):
         result = None
         for stage, call in ways[way].items():
             synchronize(device)
-            start = time.perf_counter()
+            start = clock()
             result = call(result)
             synchronize(device)
             if counts:
-                seconds[way][stage].append(time.perf_counter() - start)
+                seconds[way][stage].append(clock() - start)
     return seconds
+
+
+def own_clock(device: torch.device) -> Callable[[], float]:
+    """The clock that other work on the machine disturbs least.
+
+    On a CPU it counts the processor's time of this process, all threads together: with one thread that is what a clock
+    on the wall says where nothing else runs. On a GPU it is the clock on the wall.
+    """
+    return time.process_time if device.type == 'cpu' else time.perf_counter
 
 
 def median_total(stages: Mapping[str, list[float]]) -> float:
@@ -72,13 +91,51 @@ def peak_memory(call: Callable[[], object], *, device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device) - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         call()
-    # Every allocation and every release is an event, the temporary tensors within operators included.
+    return max(_held(profiled))
+
+
+def kept_memory(call: Callable[[], object], *, device: torch.device) -> int:
+    """The bytes of tensors that are there after ``call``, and were not before, while what it returns is kept."""
+    if device.type == 'cuda':
+        before = torch.cuda.memory_allocated(device)
+        kept = call()
+        return torch.cuda.memory_allocated(device) - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        kept = call()  # noqa: F841
+    return _held(profiled)[-1]
+
+
+def _held(profiled: profile) -> list[int]:
+    """The bytes that were held from one moment to the next: 0, then after each allocation and each release.
+
+    Each is an event, those of temporary tensors within operators included.
+    """
     events = [event for event in profiled.profiler.kineto_results.events() if event.name() == '[memory]']
-    held = peak = 0
+    held = [0]
     for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
-    return peak
+        held.append(held[-1] + event.nbytes())
+    return held
+
+
+def memory_now(device: torch.device) -> int:
+    """Bytes that are held now: by tensors on a GPU, or else by this process, resident; on Linux only."""
+    return torch.cuda.memory_allocated(device) if device.type == 'cuda' else _status('VmRSS')
+
+
+def most_memory(device: torch.device) -> int:
+    """The most bytes that were held at a time since this process began; otherwise as :func:`memory_now`."""
+    return torch.cuda.max_memory_allocated(device) if device.type == 'cuda' else _status('VmHWM')
+
+
+def _status(name: str) -> int:
+    """Bytes that Linux counts for this process. Unlike ``ru_maxrss`` they leave out the process that started it."""
+    return int(re.search(rf'{name}:\s+(\d+) kB', Path('/proc/self/status').read_text())[1]) * 1024
+
+
+def in_new_process(call: Callable[..., Result], *args: object) -> Result:
+    """Return what ``call`` returns in a new interpreter, so that memory that was held before does not count."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context('spawn')) as pool:
+        return pool.submit(call, *args).result()
 
 
 def environment(device: torch.device) -> dict[str, str | int]:

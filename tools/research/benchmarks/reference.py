@@ -2,12 +2,13 @@
 
 Eager attention in the whole LMM with the weights of all layers kept, hidden states of all tokens, logits over the
 vocabulary; one sample after the other, one mask after the other; SAM with segment_anything's own attention. It gives
-what flmm gives, to rounding.
+what flmm gives of samples whose phrases are one text (``independent=False``), to rounding.
 """
 
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from unittest import mock
 
 import torch
@@ -16,6 +17,7 @@ from segment_anything.modeling.image_encoder import Attention
 from torch import Tensor
 
 from flmm.geometry import processed_to_image
+from flmm.mask_logits import MaskLogits
 from flmm.models import FrozenLMM
 from flmm.structures import GroundingSample
 
@@ -55,24 +57,24 @@ def read_phrases(model: FrozenLMM, sample: GroundingSample) -> tuple[list[Tensor
     inputs = stock_inputs(model, sample)
     with attention(model, 'eager'):
         output = model.lmm(**inputs, output_attentions=True, output_hidden_states=True, use_cache=False)
-    weights = [layer for layer in output.attentions if layer is not None]
-    maps = []
-    for mask_id in range(sample.num_masks):
-        rows = sample.mask_ids == mask_id
-        merged = [
-            torch.cat([layer[0, :, rows][..., view.columns].mean(dim=1) for layer in weights])
-            .float()
-            .unflatten(1, view.layout.grid_size)[None]  # [1, C, rows, columns]
-            for view in sample.views
-        ]
-        last = sample.views[-1]
-        resampled = [
-            model.to_last_view(part, view, last) for part, view in zip(merged[:-1], sample.views[:-1], strict=True)
-        ]
-        missing = model.num_views - len(merged)
-        maps.append(torch.cat([*resampled, *merged[-1:] * (missing + 1)], dim=1)[0])
+    weights = [layer[0] for layer in output.attentions if layer is not None]
+    phrases = [sample.mask_ids == mask_id for mask_id in range(sample.num_masks)]
+    merged = [torch.cat([layer[:, rows].mean(dim=1) for layer in weights]) for rows in phrases]  # each [C, S]
+    maps = [on_last_grid(model, sample, each) for each in merged]
     states = torch.stack(output.hidden_states[1:])[:, 0]
     return maps, states[:, sample.mask_ids >= 0]
+
+
+def on_last_grid(model: FrozenLMM, sample: GroundingSample, attention: Tensor) -> Tensor:
+    """Lay the attention of a phrase, [C of a view, tokens], onto the grid of the last view: [C, h, w]."""
+    dense = [
+        attention[:, view.columns].float().unflatten(1, view.layout.grid_size)[None]  # [1, C, rows, columns]
+        for view in sample.views
+    ]
+    last = sample.views[-1]
+    resampled = [model.to_last_view(part, view, last) for part, view in zip(dense[:-1], sample.views[:-1], strict=True)]
+    missing = model.num_views - len(dense)
+    return torch.cat([*resampled, *dense[-1:] * (missing + 1)], dim=1)[0]
 
 
 def stock_encoder(model: FrozenLMM) -> ImageEncoderViT:
@@ -94,11 +96,13 @@ def losses(
 ) -> Tensor:
     """The sum of all losses of a sample, mask by mask."""
     texts = model._text_embeds(sample, states)
+    to_image = partial(processed_to_image, meta_data=sample.meta_data)
     coarse, refined = [], []
     for attention, text in zip(maps, texts, strict=True):
         coarse.append(model.mask_head(attention[None]))
-        in_image = processed_to_image(coarse[-1], sample.meta_data)
-        refined.append(model.sam(embedding, sample.image_size, in_image, [text]))
-    grounded = copy.copy(sample)
-    grounded.sam_pred_masks = torch.cat(refined)
-    return sum(model._losses([grounded], [torch.cat(coarse)]).values())
+        refined.append(model.sam(embedding, sample.image_size, to_image(coarse[-1]), [text]))
+    grounded = sample.with_outputs(
+        coarse=MaskLogits(small=torch.cat(coarse), image_size=sample.image_size, to_image=to_image),
+        refined=MaskLogits.from_image(torch.cat(refined)),
+    )
+    return sum(model._losses([grounded]).values())

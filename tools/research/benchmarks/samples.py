@@ -21,10 +21,18 @@ class SampleMaker:
         image: read by the image processor.
         num_phrases: of the phrases above, again and again; half of the image is the mask of each.
         image_processor: the LMM's.
+        independent: whether each phrase is read by itself; False makes one text of all, which is what F-LMM reads.
     """
 
-    def __init__(self, image: Image.Image, *, num_phrases: int, image_processor: ImageProcessorWrapper) -> None:
-        self.transform = RefCOCO2PNG(image_processor=image_processor, prompt=PROMPT)
+    def __init__(
+        self,
+        image: Image.Image,
+        *,
+        num_phrases: int,
+        image_processor: ImageProcessorWrapper,
+        independent: bool = True,
+    ) -> None:
+        self.transform = RefCOCO2PNG(image_processor=image_processor, prompt=PROMPT, independent=independent)
         self.image = image
         self.num_phrases = num_phrases
 

@@ -96,7 +96,10 @@ def _sample_makers(preset: str, image: Image.Image, num_phrases: int) -> dict[fl
         settings |= {alpha: {'patch_selection_method': 'budget', 'alpha': alpha, **EDGES} for alpha in (0.5, 0.3)}
     return {
         alpha: SampleMaker(
-            image, num_phrases=num_phrases, image_processor=build_image_processor(preset, image, **selection)
+            image,
+            num_phrases=num_phrases,
+            image_processor=build_image_processor(preset, image, **selection),
+            independent=False,  # as the reference reads
         )
         for alpha, selection in settings.items()
     }

@@ -14,6 +14,7 @@ import torch
 from closer_look.conditions import MARGIN, MAX_NEW_TOKENS, MIN_SIDE, Condition, conditions, random_box
 from closer_look.questions import ORDINARY, PLAIN_SIDE, SMALL, AskedScene, Question, draw_scene
 from flmm.grounder import CloserAnswer, Grounder, ReadImage
+from flmm.grounder.prepared_image import PreparedImage
 from flmm.grounder.region import WHICH_OBJECT, region_around
 
 EVALUATION_SEED = 1_000_003
@@ -79,7 +80,7 @@ def read_at(grounder: Grounder, scene: AskedScene, side: float) -> ReadImage:
     processed = processor.lay_out(
         *processor.read_image(scene.image, num_pixels=round(side**2)), prompt=to_sample.prompt
     )
-    return grounder.read_processed(scene.image, processed, name='scene')
+    return grounder.read(PreparedImage(image=scene.image, name='scene', processed=processed))
 
 
 def ask(

@@ -1,7 +1,7 @@
 """What must hold after a step and a prediction, whatever the weights: gradients, and sums of attention.
 
-Letters: M phrases, C heads of all layers, A query heads and K key heads of a layer, S tokens, D head dim, N image
-tokens of all views.
+Letters: M phrases, C heads of all layers, A query heads and K key heads of a layer, P tokens of image and prompt,
+T tokens of texts that are read together behind them, D head dim, N image tokens of all views.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,11 @@ from typing import Any
 from unittest import mock
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from flmm.models import FrozenLMM
-from flmm.models.attention_capture import AttentionCapture
+from flmm.models.attention_capture import AttentionCapture, PackedTexts
 from flmm.models.grounding_model import UNMOVED
 from flmm.structures import GroundingSample
 
@@ -28,21 +29,32 @@ class CheckError(ValueError):
     """Something that must hold does not."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SeenLayer:
+    """What a layer made of texts that were read together.
+
+    Args:
+        query: [A, T, D].
+        key: [K, P + T, D].
+        scaling: of the logits.
+    """
+
+    query: Tensor
+    key: Tensor
+    scaling: float
+
+
 @dataclass
 class SeenMaps:
     """What passed through the model while it was watched; everything of one sample.
 
     Args:
         maps: [M, C, N], attention to the tokens of all views, before they are laid onto a grid.
-        query: [A, S, D] of the first layer that is read.
-        key: [K, S, D] of that layer.
-        scaling: of its logits.
+        first_layer: the first layer that is read, of all texts, in their order.
     """
 
     maps: list[Tensor] = field(default_factory=list)
-    query: Tensor | None = None
-    key: Tensor | None = None
-    scaling: float = 0.0
+    first_layer: list[SeenLayer] = field(default_factory=list)
 
 
 @contextmanager
@@ -51,10 +63,12 @@ def watched_maps(model: FrozenLMM) -> Iterator[SeenMaps]:
     seen = SeenMaps()
     record, on_grid = AttentionCapture.record, model._on_grid
 
-    def recording(capture: AttentionCapture, layer: int, query: Tensor, key: Tensor, scaling: float) -> None:
-        if seen.query is None and layer in capture.heads:
-            seen.query, seen.key, seen.scaling = query[0], key[0], scaling
-        record(capture, layer, query, key, scaling)
+    def recording(
+        capture: AttentionCapture, layer: int, query: Tensor, key: Tensor, scaling: float, group: PackedTexts
+    ) -> Tensor:
+        if layer == min(capture.heads):
+            seen.first_layer.append(SeenLayer(query=query, key=key, scaling=scaling))
+        return record(capture, layer, query, key, scaling, group)
 
     def laying(sample: GroundingSample, maps: Tensor) -> Tensor:
         seen.maps.append(maps)
@@ -121,15 +135,24 @@ def check_maps(model: FrozenLMM, sample: GroundingSample, seen: SeenMaps) -> dic
 
 def one_minus_text(sample: GroundingSample, seen: SeenMaps, heads: list[int]) -> Tensor:
     """1 minus the attention of each phrase to text, in double precision from a layer's queries and keys: [M, heads]."""
-    query, key = seen.query.double(), seen.key.double()
-    key = key.repeat_interleave(len(query) // len(key), dim=0)  # [A, S, D]
-    is_text = torch.ones(key.shape[1], dtype=torch.bool)
-    is_text[torch.cat([view.columns for view in sample.views])] = False
-    shares = []
-    for phrase in range(sample.num_masks):
-        tokens = [
-            (query[heads, row, None] @ key[heads, : row + 1].transpose(1, 2) * seen.scaling).softmax(dim=-1)[:, 0]
-            for row in (sample.mask_ids == phrase).nonzero().squeeze(1).tolist()
-        ]  # each [heads, row + 1]
-        shares.append(1 - torch.stack([token[:, is_text[: token.shape[1]]].sum(dim=1) for token in tokens]).mean(dim=0))
-    return torch.stack(shares)
+    prompt = torch.ones(sample.prompt_length, dtype=torch.bool)
+    prompt[torch.cat([view.columns for view in sample.views])] = False  # [P], where it is text
+    texts = iter(sample.texts)
+    shares: list[list[Tensor]] = [[] for _ in sample.phrases]  # of each token [heads]
+    for layer in seen.first_layer:
+        query, key = layer.query.double(), layer.key.double()
+        key = key.repeat_interleave(len(query) // len(key), dim=0)  # [A, P + T, D]
+        of_prompt, of_texts = key[heads].split([len(prompt), query.shape[1]], dim=1)
+        start = 0
+        while start < query.shape[1]:
+            mask_ids = sample.mask_ids[next(texts)].tolist()
+            for token, phrase in enumerate(mask_ids):
+                if phrase < 0:
+                    continue
+                # What a token may see: image and prompt, and its own text up to itself.
+                visible = torch.cat([of_prompt, of_texts[:, start : start + token + 1]], dim=1)
+                logits = query[heads, start + token, None] @ visible.transpose(1, 2) * layer.scaling
+                is_text = F.pad(prompt, (0, token + 1), value=True)
+                shares[phrase].append(1 - logits.softmax(dim=-1)[:, 0, is_text].sum(dim=1))
+            start += len(mask_ids)
+    return torch.stack([torch.stack(tokens).mean(dim=0) for tokens in shares])

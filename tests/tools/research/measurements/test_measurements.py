@@ -170,6 +170,19 @@ def test_benchmarks(results):
     assert made(results, 'padding.share')[2] == ['8', '8.2 %', '8.6 %']
 
 
+def test_questions(results):
+    rows = made(results, 'questions.phrases')
+    assert [row[0] for row in rows[1:]] == ['1', '2', '4', '8', '32', '100']
+    times = [f'{1000 * figure("8", way):,.0f}' for way in ('read_once_s', 'one_by_one_s')]
+    assert rows[4] == ['8', *times, f'{figure("8", "times_faster"):.2f}']
+    times = [f'{1000 * figure(way):,.0f}' for way in ('reading_s', 'one_more_s')]
+    less = f'{1 / figure("one_more_share"):.1f}'
+    assert made(results, 'questions.kept')[1] == ['421', *times, less, '5.00', '4.00']
+    rows = made(results, 'questions.memory')
+    assert rows[2] == ['', 'ground', f'{figure("ground"):.1f}', f'{figure("ground", "peak"):,.0f}']
+    assert rows[5][:2] == ['640x480, 120', 'predict']
+
+
 def test_models(results):
     quality = [f'{figure("demo_heads_4", mask):.1f}' for mask in ('coarse', 'refined')]
     assert made(results, 'heads.quality')[4] == ['4 best', *quality, '0.70']

@@ -1,0 +1,78 @@
+"""The files that ``flmm ground`` writes for an image."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flmm.files import prepare_output
+
+if TYPE_CHECKING:
+    from flmm.grounder import Grounding
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFiles:
+    """Where the results of one image go.
+
+    Args:
+        folder: of all results.
+        stem: what their names begin with.
+    """
+
+    folder: Path
+    stem: str
+
+    @property
+    def json(self) -> Path:
+        """What was found, as :meth:`flmm.grounder.Grounding.to_dict` has it, and the ``mask_file`` of each phrase."""
+        return self.folder / f'{self.stem}.json'
+
+    @property
+    def overlay(self) -> Path:
+        """The picture."""
+        return self.folder / f'{self.stem}_overlay.png'
+
+    @property
+    def masks(self) -> Path:
+        """The folder of masks."""
+        return self.folder / f'{self.stem}_masks'
+
+    def write(self, found: 'Grounding', *, with_overlay: bool, said: dict[str, Any]) -> dict[str, Any]:
+        """Replace what is there by what was found, the JSON file last, and return what that has.
+
+        Args:
+            found: what was found.
+            with_overlay: whether to draw a picture.
+            said: what else the JSON file has, such as the answer that the phrases are parts of.
+        """
+        for path in (self.json, self.overlay):
+            path.unlink(missing_ok=True)  # nothing of an earlier run may stand beside what is new
+        document = {**found.to_dict(), **said}
+        mask_files = found.save_png(self.masks, overwrite=True)
+        for row, path in zip(document['phrases'], mask_files, strict=True):
+            row['mask_file'] = path.relative_to(self.folder).as_posix()
+        if with_overlay:
+            found.overlay().save(self.overlay)
+        self.json.write_text(json.dumps(document, indent=1, allow_nan=False) + '\n', encoding='utf-8')
+        return document
+
+
+def output_files(images: Sequence[Path], folder: Path, *, overwrite: bool) -> list[OutputFiles]:
+    """Name the files of each image, before work that would be lost if they could not be written.
+
+    They are called after the image without its suffix, or with it where two of the images differ in that alone.
+
+    Raises:
+        ValueError: a file is there already, without ``overwrite``, or the folder cannot be made or written to.
+    """
+    stems = [image.stem for image in images]
+    if len({stem.casefold() for stem in stems}) < len(stems):
+        stems = [image.name for image in images]
+    found = [OutputFiles(folder=folder, stem=stem) for stem in stems]
+    prepare_output(found[0].json, setting='--out')
+    there = [path for files in found for path in (files.json, files.overlay, files.masks) if path.exists()]
+    if there and not overwrite:
+        raise ValueError(f'{str(there[0])!r} exists; name another folder by --out, or add --overwrite')
+    return found

@@ -1,0 +1,158 @@
+"""An image with masks over it, each in its colour, and a legend of what they are.
+
+Letters: (IH, IW) the image, (PH, PW) its picture in px.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.transforms import IdentityTransform
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor
+
+from flmm.visualization.figures import shrunk_mask
+from flmm.visualization.text import DPI, TextFigure, fit_text, text_style
+
+Colour = tuple[int, int, int]
+
+PALETTE: tuple[Colour, ...] = (
+    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
+)  # fmt: skip
+"""Okabe and Ito's colours, which colour-blind people can tell apart (Wong, Nature Methods 8, 2011). The eighth mask has
+the first again; its number tells it from the first.
+"""
+OPACITY = 0.5
+"""Of the colour inside a mask."""
+LONGEST_SIDE = 1600
+"""Of the picture in px, without the legend."""
+NARROWEST = 360
+"""Of picture and legend in px, so that the legend can be read."""
+MAX_ROWS = 200
+"""Of the legend; a line says how many phrases are left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegendRow:
+    """What the legend says of one phrase.
+
+    Args:
+        number: counted from 1.
+        colour: RGB; None where the phrase is not there.
+        phrase: as it was given.
+        place: (row, column) of the number in the picture; None where the mask is empty.
+    """
+
+    number: int
+    colour: Colour | None
+    phrase: str
+    place: tuple[int, int] | None
+
+
+def draw_overlay(
+    image: Image.Image,
+    *,
+    masks: Iterable[Tensor],
+    phrases: Sequence[str],
+    exists: Sequence[bool] | None = None,
+) -> Image.Image:
+    """Draw masks over their image, and below it a legend of numbers and phrases.
+
+    Inside a mask, half of a pixel's colour is the mask's; where masks overlap, half is the mean of theirs. Outlines
+    have the full colour, with a white line inside. Phrases that are not there are listed as such.
+
+    Args:
+        image: RGB, size (IW, IH).
+        masks: [IH, IW] bool for each phrase, taken one after the other, so that they need not fit into memory.
+        phrases: what the masks are of.
+        exists: which phrases are there; None takes those whose masks have a pixel.
+
+    Returns:
+        An RGB picture: the image at the top left, shrunk if a side is longer than :data:`LONGEST_SIDE`, and the legend.
+    """
+    image = image.copy()
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    size = (image.height, image.width)
+    line = max(1, round(max(size) / 400))  # thickness in px
+    colours, counts = np.zeros((*size, 3), dtype=np.float32), np.zeros((*size, 1), dtype=np.float32)
+    outlines, is_outline = np.zeros((*size, 3), dtype=np.float32), np.zeros((*size, 1), dtype=bool)
+    rows: list[LegendRow] = []
+    for index, (mask, phrase) in enumerate(zip(masks, phrases, strict=True)):
+        shrunk, place = shrunk_mask(mask, size), None
+        colour = PALETTE[index % len(PALETTE)]
+        if shrunk.any():
+            (box,) = ndimage.find_objects(shrunk.astype(np.uint8))
+            depth = ndimage.distance_transform_cdt(np.pad(shrunk[box], 1))[1:-1, 1:-1, None]  # px from the edge, >= 1
+            colours[box] += np.where(depth > 0, colour, 0)
+            counts[box] += depth > 0
+            is_line = (depth > 0) & (depth <= 2 * line)
+            is_outline[box] |= is_line
+            outlines[box] = np.where(is_line, np.where(depth <= line, colour, 255), outlines[box])
+            place = _roomy_place(depth[..., 0], box, taken=[row.place for row in rows if row.place])
+        is_there = place is not None if exists is None else exists[index]
+        rows.append(LegendRow(number=index + 1, colour=colour if is_there else None, phrase=phrase, place=place))
+    pixels = np.asarray(image, dtype=np.float32)
+    tinted = (1 - OPACITY) * pixels + OPACITY * colours / counts.clip(min=1)
+    pixels = np.where(is_outline, outlines, np.where(counts > 0, tinted, pixels))
+    return _with_legend(pixels.round().astype(np.uint8), rows)
+
+
+def _roomy_place(depth: np.ndarray, box: tuple[slice, slice], *, taken: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Find where a mask has most room for its number: far from its edge, and from the numbers of other masks.
+
+    Args:
+        depth: [h, w], how many px lie between a pixel of ``box`` and the edge of the mask.
+        box: rows and columns of the picture.
+        taken: (row, column) of other numbers.
+    """
+    rows, columns = np.ogrid[box]
+    for row, column in taken:
+        depth = np.minimum(depth, np.hypot(rows - row, columns - column))
+    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    return box[0].start + int(row), box[1].start + int(column)
+
+
+def _with_legend(pixels: np.ndarray, rows: list[LegendRow]) -> Image.Image:
+    """Write the numbers on a picture [PH, PW, 3], and the legend below it."""
+    height, width = pixels.shape[0], max(pixels.shape[1], NARROWEST)
+    letter = min(max(round(max(pixels.shape[:2]) / 50), 12), 32)  # height of letters in px
+    fontsize = letter * 72 / DPI  # in points
+    left, right = 3 * letter, width - letter // 2
+    room = (right - left - 5 * letter) / DPI  # in inches; 'not there' takes the rest
+    texts = [fit_text(row.phrase, width=room, fontsize=fontsize, max_lines=2) for row in rows[:MAX_ROWS]]
+    if len(rows) > MAX_ROWS:
+        texts.append(f'{len(rows) - MAX_ROWS} more not listed')
+    heights = [round(letter * (0.9 + 1.3 * (1 + text.count('\n')))) for text in texts]
+    total = height + sum(heights) + letter
+    # The hundredth keeps what is divided from being rounded down to a pixel less.
+    figure = TextFigure(figsize=((width + 0.01) / DPI, (total + 0.01) / DPI), dpi=DPI, facecolor='white')
+    figure.figimage(pixels, 0, total - height, origin='upper')
+
+    def write(x: float, y: float, text: str, **style: object) -> None:
+        style = {'fontsize': fontsize, 'color': 'black', 'va': 'center', **text_style(text), **style}
+        figure.text(x, total - y, text, transform=IdentityTransform(), **style)
+
+    def write_number(x: float, y: float, row: LegendRow) -> None:
+        face, is_dark = row.colour, row.colour is not None and np.dot(row.colour, (0.299, 0.587, 0.114)) < 110
+        circle = {'boxstyle': 'circle,pad=0.2', 'linewidth': letter / 12, 'edgecolor': 'black'}
+        circle['facecolor'] = 'white' if face is None else np.divide(face, 255)
+        colour = 'white' if is_dark else 'black'
+        write(x, y, str(row.number), ha='center', fontsize=0.8 * fontsize, color=colour, bbox=circle)
+
+    for row in rows:
+        if row.place:
+            write_number(row.place[1] + 0.5, row.place[0] + 0.5, row)
+    y = height + letter / 2
+    for index, (text, row_height) in enumerate(zip(texts, heights, strict=True)):
+        middle = y + row_height / 2
+        write(left, middle, text)
+        if index < MAX_ROWS:
+            write_number(1.5 * letter, middle, rows[index])
+            if rows[index].colour is None:
+                write(right, middle, 'not there', ha='right')
+        y += row_height
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())

@@ -1,0 +1,118 @@
+"""What the page answers, without the page: each function gets what a visitor sent, and returns text and HTML."""
+
+import base64
+import io
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from flmm.grounder import Grounder, Grounding, ReadImage
+from flmm.images import read_rgb
+from flmm.web.attention_view import attention_view
+from flmm.web.limits import Limits, checked_text, selected_words
+from flmm.web.patches_view import patches_view
+from flmm.web.pictures import overlay, shrunk
+from flmm.web.session import Visit, Visits
+from flmm.web.talk_view import talk_view
+from flmm.web.views import coarse_view, masks_view, span_view, stage
+
+LONGEST_NAME = 60
+"""Characters of a file's name in messages."""
+
+
+class Page:
+    """Answers visitors. Several threads may use it.
+
+    Args:
+        grounder: the model.
+        limits: what visitors may ask for.
+
+    Every method raises a ValueError, whose text is for the visitor, where something is wrong with what was sent.
+    """
+
+    def __init__(self, *, grounder: Grounder, limits: Limits) -> None:
+        self.grounder = grounder
+        self.limits = limits
+        self.visits = Visits(most=limits.visitors)
+
+    def read_file(self, path: str | os.PathLike, *, visitor: str) -> ReadImage:
+        """Read an uploaded file once, and keep it as the visitor's image."""
+        # Names of others hold anything, such as marks that turn the direction of the text behind them.
+        name = ''.join(letter if letter.isprintable() else '?' for letter in Path(path).name)[-LONGEST_NAME:]
+        try:
+            image = read_rgb(path, name=name, orientation='apply', max_pixels=self.limits.max_pixels)
+        except ValueError as error:
+            text = re.sub(', or raise .*', '', str(error))  # what a visitor cannot do
+            raise ValueError(text) from error
+        return self.read(image, name=name, visitor=visitor)
+
+    def read(self, image: Image.Image, *, name: str, visitor: str) -> ReadImage:
+        """Read an image once, and keep it as the visitor's."""
+        try:
+            read = self.grounder.read(image)
+        except ValueError as error:
+            raise ValueError(str(error).replace("image 'image'", f'image {name!r}')) from error
+        read.name = name
+        self.visits.keep(visitor, Visit(read=read))
+        return read
+
+    def picture(self, visitor: str) -> str:
+        """Show the visitor's image, nothing found yet."""
+        return stage(shrunk(self.visits.of(visitor).read.image))
+
+    def find(self, text: str, *, visitor: str) -> tuple[str, str, str]:
+        """Ground the phrases of a text box: masks, coarse masks beside refined ones, and a line that says how long."""
+        visit = self.visits.of(visitor)
+        phrases = self.limits.phrases_of(text)
+        start = time.monotonic()
+        visit.found = found = visit.read.ground(phrases)
+        seconds = time.monotonic() - start
+        plural = 's' if len(found) > 1 else ''
+        return masks_view(found), coarse_view(found), f'{len(found)} phrase{plural} in {seconds:.2f} s'
+
+    def span(self, text: str, start: int, end: int, *, visitor: str) -> str:
+        """Ground the words that were selected in a text box, by themselves; '' where there are none."""
+        words = selected_words(checked_text(text), start, end)
+        return span_view(self.visits.of(visitor).read.ground([words])) if words else ''
+
+    def attention(self, words: str, *, visitor: str) -> str:
+        """Show what words attend to in each head."""
+        return attention_view(self.visits.of(visitor).read, _some(words, 'words'))
+
+    def patches(self, *, visitor: str, **settings: object) -> str:
+        """Show the patches of a selection, by the fields of :class:`flmm.apt.PatchSelection`."""
+        return patches_view(self.visits.of(visitor).read, **settings)
+
+    def talk(self, question: str, *, visitor: str) -> str:
+        """Answer a question, the noun phrases of the answer in the colours of their masks."""
+        read, question = self.visits.of(visitor).read, _some(question, 'question')
+        return talk_view(read, question)
+
+    def rle(self, visitor: str) -> str:
+        """Return the masks in the image frame as JSON: phrases, and COCO's compressed RLE of each."""
+        found = self._found(visitor)
+        masks = [{'phrase': phrase, **rle} for phrase, rle in zip(found.phrases, found.to_rle(), strict=True)]
+        return json.dumps(masks, ensure_ascii=False)
+
+    def png(self, visitor: str) -> str:
+        """Return the image with all masks over it as the data URL of a PNG, sides up to 2,048 px."""
+        file = io.BytesIO()
+        overlay(self._found(visitor)).save(file, 'PNG')
+        return f'data:image/png;base64,{base64.b64encode(file.getvalue()).decode("ascii")}'
+
+    def _found(self, visitor: str) -> Grounding:
+        found = self.visits.of(visitor).found
+        if found is None:
+            raise ValueError('nothing was looked for in this image yet; find some phrases first')
+        return found
+
+
+def _some(text: str, what: str) -> str:
+    text = checked_text(text).strip()
+    if not text:
+        raise ValueError(f'there is no text in the box {what!r}; write some')
+    return text
