@@ -80,8 +80,12 @@ class ImageReading:
     image: Image.Image
     layouts: list[TokenLayout]
 
-    def check_begins(self, sample: 'GroundingSample') -> None:
+    def check_begins(self, sample: 'GroundingSample', *, depth: int) -> None:
         """Refuse a sample of another image, or one that begins otherwise than what was read.
+
+        Args:
+            sample: that is to go on from here.
+            depth: the number of layers that will run.
 
         Raises:
             ValueError: naming the image.
@@ -94,6 +98,11 @@ class ImageReading:
             raise ValueError(
                 f'image {sample.image_path!r} is not the image that was read, or it is read by other tokens; '
                 'read it by itself'
+            )
+        if len(self.prefix.keys) < depth:
+            raise ValueError(
+                f'image {sample.image_path!r} was read through {len(self.prefix.keys)} layers, {depth} are run; '
+                'read it with the model that is asked'
             )
         length = len(self.prefix.input_ids)
         if not torch.equal(sample.input_ids[:length].cpu(), self.prefix.input_ids.cpu()):

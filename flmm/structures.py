@@ -325,8 +325,13 @@ class GroundingSample:
         )
 
     def to(self, device: torch.device | str) -> 'GroundingSample':
-        """Return a copy whose tensors lie on ``device``, those in lists, dicts and views included."""
-        return _moved(self, device)
+        """Return a copy whose tensors lie on ``device``, those in lists, dicts and views included.
+
+        Where the image was read before, ``lmm_inputs`` stay where they are: nothing reads the pixels again.
+        """
+        if self.reading is None:
+            return _moved(self, device)
+        return _moved(self.with_outputs(lmm_inputs=None), device).with_outputs(lmm_inputs=self.lmm_inputs)
 
 
 Item = TypeVar('Item')

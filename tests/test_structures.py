@@ -397,9 +397,27 @@ def test_to_moves_small_logits_and_their_way_stays():
 )
 def test_a_reading_of_something_else_is_refused(changes, message):
     read = reading()
-    read.check_begins(GroundingSample(**fields(image=read.image)))
+    depth = len(read.prefix.keys)
+    read.check_begins(GroundingSample(**fields(image=read.image)), depth=depth)
     with pytest.raises(ValueError, match=r"image 'folder/cats\.jpg'.*" + re.escape(message)):
-        read.check_begins(GroundingSample(**fields(**{'image': read.image, **changes})))
+        read.check_begins(GroundingSample(**fields(**{'image': read.image, **changes})), depth=depth)
+
+
+def test_a_reading_through_too_few_layers_is_refused():
+    read = reading()
+    depth = len(read.prefix.keys) + 1
+    message = rf"image 'folder/cats\.jpg' was read through {depth - 1} layers, {depth} are run; read it with the model"
+    with pytest.raises(ValueError, match=message):
+        read.check_begins(GroundingSample(**fields(image=read.image)), depth=depth)
+
+
+def test_what_was_read_stays_where_it_is():
+    read = reading()
+    sample = GroundingSample(**fields(image=read.image, reading=read))
+    moved = sample.to('meta')
+    assert moved.input_ids.device.type == moved.views[0].columns.device.type == 'meta'
+    assert moved.reading is read
+    assert moved.lmm_inputs['pixel_values'] is sample.lmm_inputs['pixel_values']  # nothing reads them again
 
 
 def test_the_memory_of_a_prefix_is_that_of_keys_and_values():

@@ -237,7 +237,7 @@ class ReadImage:
         """Return what the model takes of phrases of this image."""
         item = unlabelled_item(self.image, phrases, path=self.name)
         sample = self.grounder.to_sample.lay_out(item, self.processed)
-        return sample.to(self.grounder.device).with_outputs(reading=self.reading)
+        return sample.with_outputs(reading=self.reading).to(self.grounder.device)
 
     def _prompt_ids(self, question: str) -> Tensor:
         """The conversation up to where the answer to a first question starts: [S] long."""

@@ -232,7 +232,7 @@ class FrozenLMM(GroundingModel):
         """Return the prefix of each sample: that of its reading, or else read now."""
         for sample in samples:
             if sample.reading is not None:
-                sample.reading.check_begins(sample)
+                sample.reading.check_begins(sample, depth=self.depth)
         unread = [sample for sample in samples if sample.reading is None]
         read = iter(read_prompts(self, unread, depth=self.depth)) if unread else iter(())
         return [next(read) if sample.reading is None else sample.reading.prefix for sample in samples]

@@ -34,7 +34,8 @@ def site(tmp_path):
         ('demo.md', '../docs/images/demo.jpg', 'images/demo.jpg'),
         ('assets/README.md', '../docs/demo.md#figures', '../demo.md#figures'),
         ('CONTRIBUTING.md', 'docs/walkthrough.md', 'walkthrough.md'),
-        ('demo.md', '../README.md', '../README.md'),  # not in the navigation: left to mkdocs, which warns
+        ('demo.md', '../README.md', 'README.md'),
+        ('demo.md', '../NOWHERE.md', '../NOWHERE.md'),  # not in the navigation: left to mkdocs, which warns
         ('demo.md', '../nowhere.py', '../nowhere.py'),
         ('demo.md', '#figures', '#figures'),
         ('demo.md', 'https://example.org/a.md', 'https://example.org/a.md'),

@@ -10,7 +10,7 @@ from tiny_chat import BLANK_FIRST, Talker, spoken, stock_prompt
 
 from flmm.families import FAMILIES
 
-FIRST_LAYERS = {'layers': 4, 'heads': [(1, 0), (1, 3)]}
+FIRST_LAYERS = {'num_layers': 4, 'heads': [(1, 0), (1, 3)]}
 """The phrases' pass ends at layer 1 of 4: the conversation needs layers that the reading has left out."""
 TALKERS = {
     **{name: Talker(model_type=name) for name in FAMILIES},
@@ -224,7 +224,7 @@ def test_names_of_special_tokens_in_a_question_stay_text(model_type):
 
 @pytest.mark.parametrize('model_type', ['qwen2_5_vl', 'qwen3_5'])
 def test_threads_may_talk_to_grounders_that_share_an_lmm(model_type):
-    talkers = [TALKERS[f'{model_type}, first layers'], Talker(model_type=model_type, model={'layers': 4})]
+    talkers = [TALKERS[f'{model_type}, first layers'], Talker(model_type=model_type, model={'num_layers': 4})]
     first = talkers[0].grounder()
     grounders = [first, talkers[1].grounder(lmm=first.model.lmm)]
     settings = {'max_new_tokens': 6} | spoken(model_type, first.to_sample.image_processor)

@@ -159,6 +159,7 @@ def test_what_goes_together_changes_nothing_and_is_counted(model_type, monkeypat
     wrapper, samples = build_wrapper(model_type), make_batch(model_type)
     samples.append(make_sample(wrapper, ['on the left', 'a'], image=samples[0].image))
     model = build_grounder(model_type)
+    monkeypatch.setattr(frozen_lmm, 'MAX_FORWARD_TOKENS', 100_000)  # all prompts go together
     images, passes = [], []
     features = model.image_features
     monkeypatch.setattr(model, 'image_features', lambda them: images.append(len(them)) or features(them))

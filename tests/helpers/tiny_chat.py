@@ -30,7 +30,7 @@ class Talker:
     Args:
         model_type: the family.
         processor: settings of its ImageProcessorWrapper.
-        model: settings of its FrozenLMM, ``layers`` of the LMM among them.
+        model: settings of its FrozenLMM, ``num_layers`` of the LMM among them.
     """
 
     model_type: str
@@ -50,7 +50,7 @@ class Talker:
 
     def stock_lmm(self) -> PreTrainedModel:
         """The LMM with the same weights, as whoever does not know this package would load it; attention is eager."""
-        sizes = {'layers': self.model['layers']} if 'layers' in self.model else {}
+        sizes = {'layers': self.model['num_layers']} if 'num_layers' in self.model else {}
         lmm = TINY[self.model_type].lmm(self.model_type, **sizes)
         if self.processor:
             adaptive = tiny_adaptive.MODELS[self.model_type](lmm.config).eval()

@@ -13,7 +13,7 @@ from tiny_samples import tiny_sample
 
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
 from flmm.grounder import Grounder
-from flmm.models import FrozenQwenSAM, SAMWrapper
+from flmm.models import FrozenQwenSAM, SAMWrapper, frozen_lmm
 
 some_families = pytest.mark.parametrize('model_type', ['qwen2_5_vl', 'qwen3_vl', 'qwen3_5', 'llava_next'])
 
@@ -33,7 +33,8 @@ def assert_same(found, expected, *, hidden_to=1e-4):
 
 @some_families
 @pytest.mark.parametrize('independent', [True, False])
-def test_what_was_read_can_be_used_later(model_type, independent):
+def test_what_was_read_can_be_used_later(model_type, independent, monkeypatch):
+    monkeypatch.setattr(frozen_lmm, 'MAX_FORWARD_TOKENS', 100_000)  # all prompts go together
     model, wrapper = build_grounder(model_type), build_wrapper(model_type)
     settings = {'size': (120, 90), 'independent': independent}
     image = make_sample(wrapper, ['x'], **settings).image

@@ -15,7 +15,7 @@ DEPTHS = [1, 2, 3]
 def read(request):
     """The samples, the model, and for each sample the stock model's cache behind the prompt and its next position."""
     model_type = request.param
-    samples, model = make_batch(model_type), build_grounder(model_type, layers=3 + (model_type == 'qwen3_5'))
+    samples, model = make_batch(model_type), build_grounder(model_type, num_layers=3 + (model_type == 'qwen3_5'))
     stock, expected = TINY[model_type].lmm(model_type, layers=model.num_layers), []
     for sample in samples:
         alone = sample.with_outputs(

@@ -159,10 +159,23 @@ def test_figures_are_those_that_validation_logged_to_the_last_digit(figures, tra
     assert {key: logged[key] for key in tested} == tested
 
 
-def test_protocols_differ_in_what_a_phrase_sees(results):
-    """Alone in its forward, a second phrase gets other maps than behind the first one."""
-    predictions, _ = results
-    masks = {record['test_set']: record['coarse']['counts'] for record in predictions if record['phrase'] == 'dog'}
+def coarse_masks_of_dog(predictions):
+    return {record['test_set']: record['coarse']['counts'] for record in predictions if record['phrase'] == 'dog'}
+
+
+def test_a_phrase_has_the_same_mask_under_both_protocols(results):
+    masks = coarse_masks_of_dog(results[0])
+    assert masks['shapes_val_every_sentence'] == masks['shapes_val_first_sentence']
+
+
+def test_in_one_sequence_a_phrase_sees_those_before_it(trained, tmp_path):
+    """So the protocols differ: alone in its forward, a second phrase gets other maps than behind the first one."""
+    run_tool(
+        'test', trained.config, trained.work_dir / 'epoch_2.pth', '--work-dir', tmp_path,
+        '--out', tmp_path / 'found.jsonl', '--cfg-options', 'test_dataloader.dataset.splits=(val,)',
+        '+test_dataloader.dataset.pipeline.2.independent=False',
+    )  # fmt: skip
+    masks = coarse_masks_of_dog(map(json.loads, (tmp_path / 'found.jsonl').read_text().splitlines()))
     assert masks['shapes_val_every_sentence'] != masks['shapes_val_first_sentence']
 
 

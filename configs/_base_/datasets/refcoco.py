@@ -7,7 +7,7 @@ refcoco = dict(
     split_file='refcoco/refs(unc).p',
 )
 loading = [dict(type='PILLoadImageFromFile'), dict(type='LoadMasks')]
-to_sample = dict(type='RefCOCO2PNG', prompt='Please give me a description of the image.')
+to_sample = dict(type='RefCOCO2PNG', prompt='Please give me a description of the image.', independent=True)
 train_dataloader = dict(
     batch_size=1,
     num_workers=4,

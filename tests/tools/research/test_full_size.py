@@ -230,7 +230,7 @@ def test_a_layout_that_loses_attention(seen, monkeypatch):
 
 @pytest.mark.parametrize('model_type', FAMILIES)
 def test_what_is_kept_of_image_and_prompt_is_counted_by_the_formula(model_type):
-    model = build_grounder(model_type, layers=8)
+    model = build_grounder(model_type, num_layers=8)
     sample = make_sample(build_wrapper(model_type), ['a'])
     prefix = model.read_image(sample).prefix
     # Key and value in float32, of 2 key heads in 8 layers, 8 wide; Qwen3.5: in the 4 with attention, 16 wide
