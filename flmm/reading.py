@@ -25,8 +25,8 @@ class Prefix:
 
     Args:
         input_ids: [P] long.
-        keys: for each layer [1, K, P, D], after norm and rotary embedding; None for layers without attention.
-        values: for each layer [1, K, P, D]; None for layers without attention.
+        keys: L tensors [1, K, P, D], after norm and rotary embedding; None for layers without attention.
+        values: L tensors [1, K, P, D]; None for layers without attention.
         states: what each layer without attention carries on, as transformers' cache holds it; None for the others.
         next_position: the rotary position of the token that follows.
     """

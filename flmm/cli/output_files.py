@@ -17,7 +17,7 @@ class OutputFiles:
     """Where the results of one image go.
 
     Args:
-        folder: of all results.
+        folder: where all results go.
         stem: what their names begin with.
     """
 

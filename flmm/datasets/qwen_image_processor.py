@@ -116,7 +116,7 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
         """Resize, normalize and cut into patches; see :class:`flmm.datasets.image_processor.ImageProcessorWrapper`.
 
         Args:
-            image: as RGB.
+            image: the image as RGB.
             num_pixels: read it by the whole units next to this area in px, whatever the bounds of the settings.
 
         Returns:
@@ -137,7 +137,7 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
         """Read a region of an image by single units, and the rest by larger tokens the farther they are from it.
 
         Args:
-            image: as RGB.
+            image: the image as RGB.
             box: left, top, right and bottom of the region in px of the image.
             num_pixels: the area in px next to which the whole image is read.
             num_tokens: how many tokens to read it by, or as many as the region needs (:func:`flmm.apt.region_layout`).

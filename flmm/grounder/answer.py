@@ -86,7 +86,7 @@ class Answer:
         """Find parts of the answer in the image, each as it stands: behind all that was said before it.
 
         Args:
-            spans: of :attr:`text`, in any order; they may overlap. None takes :attr:`spans`.
+            spans: parts of :attr:`text`, in any order; they may overlap. None takes :attr:`spans`.
 
         Raises:
             ValueError: no span, one that is none, lies outside the text or has no word in it, or an answer whose noun

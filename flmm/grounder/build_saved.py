@@ -85,7 +85,7 @@ def check_frozen_parts(saved: Mapping[str, str], model: FrozenLMM, path: Path) -
     Args:
         saved: what ``config.json`` says of them.
         model: what was built.
-        path: of that file, for the message.
+        path: where that file lies, for the message.
 
     Raises:
         ValueError: naming the part that differs.

@@ -25,7 +25,7 @@ class Grounding:
     """The masks of M phrases, kept small: those of a hundred phrases of a large photograph would fill the memory.
 
     Args:
-        image: as RGB, size (IW, IH).
+        image: the image as RGB, size (IW, IH).
         phrases: M strings, as they were given.
         coarse: logits of the coarse masks, before SAM.
         refined: logits of the refined masks.
@@ -158,7 +158,7 @@ def joined(samples: Sequence[GroundingSample], *, image: Image.Image, order: Seq
 
     Args:
         samples: with all fields of the model, of the same image.
-        image: as RGB.
+        image: the image as RGB.
         order: which phrase comes first, second, ..., counted over all samples. None: as they come.
     """
     phrases = [phrase for sample in samples for phrase in sample.phrases]

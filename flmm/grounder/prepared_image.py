@@ -15,7 +15,7 @@ class PreparedImage:
     """What reading an image begins with. Any process can make it, such as a worker of a data loader.
 
     Args:
-        image: as RGB.
+        image: the image as RGB.
         name: what messages call it.
         processed: what the LMM reads of it, with the prompt.
     """
@@ -29,7 +29,7 @@ def prepare_image(image: AnyImage, *, to_sample: RefCOCO2PNG, name: str | None =
     """Decode an image and process it for the LMM.
 
     Args:
-        image: as :meth:`flmm.grounder.Grounder.read` takes it.
+        image: anything that :meth:`flmm.grounder.Grounder.read` takes.
         to_sample: whose processor and prompt are used.
         name: what messages call the image; None takes the path of a file, and 'image' for others.
 

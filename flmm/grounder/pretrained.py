@@ -80,7 +80,7 @@ class PretrainedGrounder:
             The address of the commit.
 
         Raises:
-            ValueError: as :meth:`save_pretrained`; then nothing is made on the hub.
+            ValueError: whatever :meth:`save_pretrained` refuses; then nothing is made on the hub.
         """
         saved = SavedGrounder(grounder=self, title=repo_id, metrics=metrics, include_frozen=include_frozen)
         return saved.push_to_hub(repo_id, **hub)

@@ -47,7 +47,7 @@ class ReadImage:
 
     Args:
         grounder: what reads phrases.
-        image: as RGB.
+        image: the image as RGB.
         name: what messages call it.
         processed: what the LMM reads of it, with the prompt.
         reading: what LMM and SAM keep of it.
@@ -220,11 +220,11 @@ class ReadImage:
         """Return what the words attend to, averaged over their tokens, in each head that the mask head reads.
 
         Args:
-            words: of any number of tokens.
-            all_heads: in every head of the layers that are run, read by the mask head or not.
+            words: what to follow, any number of tokens.
+            all_heads: whether to return every head of the layers that are run, read by the mask head or not.
 
         Raises:
-            ValueError: as :meth:`ground`.
+            ValueError: words that :meth:`ground` refuses.
         """
         model = self.grounder.model
         chosen = model.run_heads if all_heads else model.heads

@@ -49,8 +49,8 @@ def find_region(
         about: words for the object; None asks the LMM, and takes what it marks in its answer, or else the first noun
             phrase.
         which: how the LMM is asked, with ``{question}``.
-        margin: see :func:`region_around`.
-        min_side: see there.
+        margin: what is added on each side of the mask's box, as a share of its longer side.
+        min_side: px that the region's sides have at least.
 
     Raises:
         ValueError: a ``which`` without question; the LMM names nothing; or the mask is empty, also where the model
@@ -139,7 +139,7 @@ def in_whole_image(found: Grounding, *, box: Box, image: Image.Image) -> Groundi
     """Bring what was found in a crop to the image that it was cut out of: there is nothing outside of the crop.
 
     Args:
-        found: in the crop, whose px are the image's.
+        found: what was found in the crop, whose px are the image's.
         box: the crop, in px of the image.
         image: the image.
     """

@@ -61,7 +61,7 @@ class PhraseDecoder:
         Args:
             samples: the batch.
             features: what the frozen parts say of each sample.
-            text_embeds: of each sample M tensors [tokens, sam_dim]; None where SAM reads no text.
+            text_embeds: for each sample M tensors [tokens, sam_dim], or None where SAM reads no text.
             budget: so many numbers of maps and of masks in the image frame are worked on together; None: all.
         """
         found: list[list[DecodedMasks]] = [[] for _ in samples]

@@ -115,8 +115,8 @@ def cache_of(prefix: Prefix, config: Any, *, num_rows: int = 1) -> DynamicCache:
     """Return a cache of transformers for a pass that goes on behind a prefix, which stays as it is.
 
     Args:
-        prefix: as all layers see it.
-        config: of the language model.
+        prefix: a beginning as all layers see it.
+        config: what describes the language model.
         num_rows: so many sequences go on from it, such as the beams of a search.
     """
     cache = DynamicCache(config=config)
@@ -136,7 +136,8 @@ def _prefix_from_cache(
     """Take one sequence out of the cache of a right-padded batch.
 
     Args:
-        cache: of the batch. Layers without attention have read one sequence only, without padding.
+        cache: what a forward over the batch has left. Layers without attention have read one sequence only, without
+            padding.
         row: which sequence of the batch.
         input_ids: [P], the sequence.
         next_position: the rotary position of the token that follows.

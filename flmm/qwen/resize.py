@@ -15,7 +15,7 @@ def resize_image(
     """Bring an image to its processed size, [1, 3, H, W] uint8.
 
     Args:
-        image: as RGB.
+        image: the image as RGB.
         processor: the stock image processor, or its subclass with adaptive patches.
         size: ``shortest_edge`` and ``longest_edge``, the fewest and most px of the whole image.
         name: what the error calls the image.
