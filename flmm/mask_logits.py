@@ -58,9 +58,22 @@ class MaskLogits:
             exists: [M] bool; the mask of a phrase that does not exist is empty. None: all do.
         """
         found = torch.empty(len(self), *self.image_size, dtype=torch.bool, device=self.small.device)
+        for which, masks in self.mask_chunks(exists):
+            found[which] = masks
+        return found
+
+    def mask_chunks(self, exists: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the masks a few at a time, so that those of a large image need not all be in memory.
+
+        Args:
+            exists: [M] bool; the mask of a phrase that does not exist is empty. None: all do.
+
+        Yields:
+            Which masks, and they themselves, [m, IH, IW] bool: logits above 0.
+        """
         for which in self.chunks():
-            found[which] = self.in_image(which) > 0
-        return found if exists is None else found.logical_and_(exists[:, None, None])
+            masks = self.in_image(which) > 0
+            yield which, masks if exists is None else masks & exists[which, None, None]
 
     def chunks(self) -> Iterator[slice]:
         """Say which masks to look at together so that memory stays bounded: all of them, in order."""

@@ -69,8 +69,8 @@ class ImageReading:
     """What the frozen parts have read of an image and the prompt behind it, before any phrase.
 
     Args:
-        prefix: of the LMM.
-        image_embedding: of SAM, as in :class:`flmm.structures.FrozenFeatures`.
+        prefix: the keys and values that the LMM keeps.
+        image_embedding: what SAM keeps, as in :class:`flmm.structures.FrozenFeatures`.
         image: what was read.
         layouts: by which tokens, a layout for each view.
     """

@@ -235,9 +235,7 @@ class GroundingSample:
             Which phrases, and their masks, [m, IH, IW] bool, as in :attr:`coarse_masks` and :attr:`refined_masks`.
         """
         logits: MaskLogits = getattr(self, source)
-        for which in logits.chunks():
-            masks = logits.in_image(which) > 0
-            yield which, masks if self.exists is None else masks & self.exists[which, None, None]
+        return logits.mask_chunks(self.exists)
 
     def _check_fields(self) -> None:
         if not self.phrases:

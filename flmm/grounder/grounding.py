@@ -69,9 +69,8 @@ class Grounding:
             source: 'refined' or 'coarse'.
         """
         logits: MaskLogits = getattr(self, source)
-        for which in logits.chunks():
-            masks = logits.in_image(which) > 0
-            yield masks if self.exists is None else masks & self.exists[which, None, None]
+        for _, masks in logits.mask_chunks(self.exists):
+            yield masks
 
     @property
     def boxes(self) -> Tensor:

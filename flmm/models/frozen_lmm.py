@@ -244,7 +244,8 @@ class FrozenLMM(GroundingModel):
         texts, counts = [], []
         for sample, prefix in zip(samples, prefixes, strict=True):
             columns = torch.cat([view.columns for view in sample.views])
-            for places in sample.texts:
+            own = sample.texts
+            for places in own:
                 mask_ids = sample.mask_ids[places]
                 if sample.independent:
                     mask_ids = torch.zeros_like(mask_ids)
@@ -253,7 +254,7 @@ class FrozenLMM(GroundingModel):
                         prefix=prefix, image_columns=columns, input_ids=sample.input_ids[places], mask_ids=mask_ids
                     )
                 )
-            counts.append(len(sample.texts))
+            counts.append(len(own))
         read = iter(read_texts(self.lmm.model.language_model, texts, merge=self.merge, heads=heads))
         found = []
         for sample, count in zip(samples, counts, strict=True):

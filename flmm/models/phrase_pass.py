@@ -8,6 +8,7 @@ import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -37,6 +38,11 @@ class PhraseText:
     image_columns: Tensor
     input_ids: Tensor
     mask_ids: Tensor
+
+    @cached_property
+    def num_masks(self) -> int:
+        """The number of its phrases, m."""
+        return int(self.mask_ids.max()) + 1
 
 
 def read_texts(
@@ -92,7 +98,7 @@ def _read_row(
     )
     found = []
     for texts, maps, seen in zip(members, capture.maps(), states, strict=True):
-        num_phrases = [int(text.mask_ids.max()) + 1 for text in texts]
+        num_phrases = [text.num_masks for text in texts]
         num_tokens = [int((text.mask_ids >= 0).sum()) for text in texts]
         found += zip(maps.split(num_phrases), torch.stack(seen).split(num_tokens, dim=1), strict=True)
     return found
@@ -102,7 +108,7 @@ def _pack(texts: list[PhraseText]) -> PackedTexts:
     mask_ids, num_masks = [], 0
     for text in texts:
         mask_ids.append(torch.where(text.mask_ids >= 0, text.mask_ids + num_masks, -1))
-        num_masks += int(text.mask_ids.max()) + 1
+        num_masks += text.num_masks
     return PackedTexts(
         prefix=texts[0].prefix,
         image_columns=texts[0].image_columns,

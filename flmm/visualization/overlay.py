@@ -41,7 +41,7 @@ class LegendRow:
     Args:
         number: counted from 1.
         colour: RGB; None where the phrase is not there.
-        phrase: as it was given.
+        phrase: the words as they were given.
         place: (row, column) of the number in the picture; None where the mask is empty.
     """
 

@@ -22,7 +22,7 @@ def attention_view(read: ReadImage, words: str) -> str:
     """Draw the attention of words in every head that is run; those that the mask head reads are marked.
 
     Raises:
-        ValueError: as :meth:`flmm.grounder.ReadImage.ground`.
+        ValueError: words that :meth:`flmm.grounder.ReadImage.ground` refuses.
     """
     attention = read.attention(words, all_heads=True)
     chosen = {(layer, head) for layer, heads in read.grounder.model.heads.items() for head in heads}

@@ -32,7 +32,7 @@ class Guard:
 
     Args:
         app: the server behind it.
-        max_bytes: of the body of a request.
+        max_bytes: the largest body of a request.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:

@@ -22,7 +22,7 @@ class Patches:
     """The tokens of an image.
 
     Args:
-        layout: of the image at the size at which the model reads it.
+        layout: which square each token covers, at the size at which the model reads it.
         tokens: picture of them over the image.
         rebuilt: picture of what the model reads.
     """

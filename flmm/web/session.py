@@ -13,7 +13,7 @@ class Visit:
 
     Args:
         read: the image, with what LMM and SAM keep of it: a Qwen2.5-VL-7B 57 KB for each of its tokens.
-        found: of the last phrases; None before the first.
+        found: the masks of the last phrases; None before the first.
     """
 
     read: ReadImage

@@ -26,7 +26,7 @@ def stage(image: Image.Image, layers: Sequence[str] = (), words: str = '') -> st
     """An image with layers over it, and words below.
 
     Args:
-        image: as it is in the page.
+        image: the picture that the page shows.
         layers: URLs of pictures of its size.
         words: HTML; what has the attribute ``data-layer="i"`` shows layer i alone while the mouse is over it.
     """

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from saved_grounders import build, saved_config, write_frozen
+from saved_grounders import build, saved_config
 from threads import one_thread
 from tiny_families import TINY
 
@@ -20,11 +20,6 @@ CONFIG = 'config.json'
 def _one_thread():
     with one_thread():
         yield
-
-
-@pytest.fixture(scope='module')
-def frozen(tmp_path_factory):
-    return write_frozen(tmp_path_factory.mktemp('frozen'))
 
 
 @pytest.fixture(scope='module')

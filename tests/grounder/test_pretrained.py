@@ -28,11 +28,6 @@ def _one_thread():
         yield
 
 
-@pytest.fixture(scope='module')
-def frozen(tmp_path_factory):
-    return write_frozen(tmp_path_factory.mktemp('frozen'))
-
-
 def logits(grounder):
     found = grounder(photo(), PHRASES)
     return found.coarse.small, found.refined.small

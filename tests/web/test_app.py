@@ -27,12 +27,6 @@ def page(demo_grounder):
     return Page(grounder=demo_grounder, limits=LIMITS)
 
 
-@pytest.fixture(scope='module')
-def address(page):
-    with served(page, model='demo model', note='A note.', examples=examples()) as address:
-        yield address
-
-
 @pytest.fixture
 def client(address):
     return PageClient(address)

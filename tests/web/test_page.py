@@ -35,12 +35,6 @@ def page(demo_grounder):
 
 
 @pytest.fixture(scope='module')
-def address(page):
-    with served(page, model='demo model', note='A note.', examples=examples()) as address:
-        yield address
-
-
-@pytest.fixture(scope='module')
 def browser():
     with chromium() as browser:
         yield browser
