@@ -6,7 +6,8 @@ docs/coming_from_f_lmm.md has all that a published checkpoint meets otherwise he
 """
 
 _base_ = './f_lmm.py'
-# Their mask heads learned from maps that were enlarged so, and from truth that lay over the logits so.
-model = dict(mask_head=dict(upsample_by='scale_factor'), padding_cut='whole_cells')
+# Their mask heads learned from maps that were enlarged so, and from truth that lay over the logits so; SAM's scores were
+# not trained.
+model = dict(mask_head=dict(upsample_by='scale_factor'), padding_cut='whole_cells', loss_iou=None)
 # All configs have F-LMM's batch size, rate and schedule; its bfloat16 only these.
 optim_wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16')

@@ -66,7 +66,7 @@ MODEL = {
     'padding_cut': str,
     'decode_budget': int,
 }
-NOT_STORED = ('loss_mask', 'loss_dice', 'compiled', 'trained_masks', 'data_preprocessor')
+NOT_STORED = ('loss_mask', 'loss_dice', 'loss_iou', 'compiled', 'trained_masks', 'data_preprocessor')
 """Of the settings of a model those that are about training or speed: masks do not depend on them."""
 OPTIONAL = ('existence',)
 """Parts that a model may lack."""

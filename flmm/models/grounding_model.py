@@ -27,8 +27,8 @@ COMPILED = ('mask_head', 'sam.model.image_encoder', 'sam.model.mask_decoder')
 FROZEN = ('lmm', 'sam.model.image_encoder')
 """Modules that are never trained, nor saved with the others."""
 UNMOVED = re.compile(
-    # SAM's parts for points, an absent mask and its own estimate of IoU never reach the loss. The bias of a key adds
-    # the same to all logits of a softmax.
+    # SAM's parts for points and an absent mask never reach the loss, its estimate of IoU only ``loss_iou``. The bias of
+    # a key adds the same to all logits of a softmax.
     r'sam\.model\.(prompt_encoder\.(point_embeddings\.[01]|not_a_point_embed|no_mask_embed)\.'
     r'|mask_decoder\.(iou_prediction_head|output_hypernetworks_mlps\.[1-3])\.|.*\.k_proj\.bias$)'
 )
@@ -62,6 +62,9 @@ class GroundingModel(BaseModel):
         sam: the SAMWrapper, or its config.
         loss_mask: config of the per-pixel loss, of coarse and of refined masks.
         loss_dice: config of the region loss, of coarse and of refined masks.
+        loss_iou: config of the loss of SAM's scores, by which they learn the IoU of the refined masks (squared error in
+            SAM's paper, appendix A). It trains SAM's head for them alone, and masks stay as they are. None, as F-LMM
+            has it, leaves the scores as the SAM says them, of masks that its decoder no longer makes.
         padding_cut: where the padding that the LMM reads around the image is cut off the coarse logits: 'exact', at the
             border of the image; 'whole_cells', as F-LMM does (:func:`flmm.geometry.whole_cells`), for mask heads that
             its code trained.
@@ -97,6 +100,7 @@ class GroundingModel(BaseModel):
         sam: nn.Module | dict,
         loss_mask: dict,
         loss_dice: dict,
+        loss_iou: dict | None = None,
         padding_cut: str = 'exact',
         decode_budget: int = 2**26,
         compiled: dict[str, dict[str, Any]] | None = None,
@@ -116,6 +120,7 @@ class GroundingModel(BaseModel):
         self.text_layer_weights = nn.Parameter(torch.zeros(depth)) if self.sam.use_text else None
         self.loss_mask = MODELS.build(loss_mask)
         self.loss_dice = MODELS.build(loss_dice)
+        self.loss_iou = MODELS.build(loss_iou) if loss_iou is not None else None
         self.padding_cut, self.decode_budget = padding_cut, decode_budget
         self._compile(compiled or {})
         if not self.is_trained:
@@ -356,4 +361,10 @@ class GroundingModel(BaseModel):
         return [each.sigmoid() for each in logits]
 
     def _losses(self, grounded: list[GroundingSample]) -> dict[str, Tensor]:
-        return mask_losses(grounded, loss_mask=self.loss_mask, loss_dice=self.loss_dice, padding_cut=self.padding_cut)
+        return mask_losses(
+            grounded,
+            loss_mask=self.loss_mask,
+            loss_dice=self.loss_dice,
+            loss_iou=self.loss_iou,
+            padding_cut=self.padding_cut,
+        )

@@ -1,4 +1,4 @@
-"""What training minimizes: losses of coarse masks, refined masks and existence, averaged over the phrases of a batch.
+"""What training minimizes: losses of masks, SAM's scores and existence, averaged over the phrases of a batch.
 
 In a distributed run sums are divided by the mean number of phrases of a process: gradients, which are averaged over
 processes, then weigh each phrase of the whole batch alike, however images are spread.
@@ -41,35 +41,39 @@ def mask_losses(
     *,
     loss_mask: nn.Module,
     loss_dice: nn.Module,
+    loss_iou: nn.Module | None,
     padding_cut: str,
 ) -> dict[str, Tensor]:
-    """Compare coarse masks with the truth on the mask head's grid, refined ones in the image frame.
+    """Compare coarse masks with the truth on the mask head's grid, refined ones and their scores in the image frame.
 
     Masks of phrases without a target take no part: that they are empty is what the existence head says.
     Where the LMM reads padding around the image, the coarse loss leaves it out, as F-LMM does.
 
     Args:
-        grounded: samples with truth, ``coarse`` and ``refined``.
+        grounded: samples with truth, ``coarse``, ``refined`` and ``sam_scores``.
         loss_mask: The loss of each pixel.
         loss_dice: The loss of the region.
+        loss_iou: The loss of the IoU that SAM expects of a refined mask; None leaves it untrained.
         padding_cut: 'exact' or 'whole_cells', see :class:`flmm.models.GroundingModel`.
 
     Returns:
-        'loss_mask' and 'loss_dice' of coarse masks, 'sam_loss_mask' and 'sam_loss_dice' of refined ones.
+        'loss_mask' and 'loss_dice' of coarse masks, 'sam_loss_mask' and 'sam_loss_dice' of refined ones, and with
+        ``loss_iou`` 'sam_loss_iou'.
     """
     present = [sample.has_target for sample in grounded]
     num_masks = torch.cat(present).sum().to(grounded[0].coarse.small.device, torch.float32)
     all_reduce(num_masks, op='mean')
     num_masks = num_masks.clamp(min=1e-6)  # 0 only where there is no mask at all, and no loss of one
 
-    def means(logits: list[Tensor], targets: list[Tensor]) -> tuple[Tensor, Tensor]:
-        pairs = [(x[there], y[there]) for x, y, there in zip(logits, targets, present, strict=True) if there.any()]
+    def means(predictions: list[Tensor], targets: list[Tensor], *losses: nn.Module) -> list[Tensor]:
+        pairs = [
+            (x[there].flatten(1), y[there].flatten(1))
+            for x, y, there in zip(predictions, targets, present, strict=True)
+            if there.any()
+        ]
         if not pairs:
-            nothing = sum(x.sum() for x in logits) * 0  # a sum that still reaches every parameter
-            return nothing, nothing
-        mask = sum(loss_mask(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
-        dice = sum(loss_dice(x.flatten(1), y.flatten(1)) * len(x) for x, y in pairs) / num_masks
-        return mask, dice
+            return [sum(x.sum() for x in predictions) * 0] * len(losses)  # a sum that still reaches every parameter
+        return [sum(loss(x, y) * len(x) for x, y in pairs) / num_masks for loss in losses]
 
     inside, coarse_targets = [], []
     for sample in grounded:
@@ -82,16 +86,26 @@ def mask_losses(
             rows, columns = whole_cells(sample.meta_data, logits.shape[-2:])
             inside.append(logits[:, rows, columns])
             coarse_targets.append(area_coverage(sample.gt_masks, inside[-1].shape[-2:]))
-    coarse_mask, coarse_dice = means(inside, coarse_targets)
-    refined_mask, refined_dice = means(
-        [sample.sam_pred_masks for sample in grounded], [sample.gt_masks.float() for sample in grounded]
-    )
-    return {
+    refined, truth = [sample.sam_pred_masks for sample in grounded], [sample.gt_masks for sample in grounded]
+    coarse_mask, coarse_dice = means(inside, coarse_targets, loss_mask, loss_dice)
+    refined_mask, refined_dice = means(refined, [masks.float() for masks in truth], loss_mask, loss_dice)
+    losses = {
         'loss_mask': coarse_mask,
         'loss_dice': coarse_dice,
         'sam_loss_mask': refined_mask,
         'sam_loss_dice': refined_dice,
     }
+    if loss_iou is not None:
+        scores = [sample.sam_scores[:, None] for sample in grounded]  # [M, 1]
+        ious = [_ious(logits > 0, masks)[:, None] for logits, masks in zip(refined, truth, strict=True)]
+        (losses['sam_loss_iou'],) = means(scores, ious, loss_iou)
+    return losses
+
+
+def _ious(masks: Tensor, truth: Tensor) -> Tensor:
+    """[M, IH, IW] bool each -> [M] float32 in 0..1; 0 where both are empty."""
+    both = (masks & truth).sum(dim=(1, 2))
+    return both / (masks | truth).sum(dim=(1, 2)).clamp(min=1)
 
 
 def existence_loss(samples: Sequence[GroundingSample], logits: Sequence[Tensor]) -> Tensor:

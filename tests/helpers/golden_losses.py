@@ -22,7 +22,8 @@ def golden_losses(folder: Path) -> dict[str, list[float]]:
         folder / 'run',
         f'train_dataloader.dataset.data_root={folder}/shapes/',
         'train_dataloader.batch_size=1',
-        '+train_dataloader.dataset.pipeline.2.independent=False',  # as the curve was stored
+        '+train_dataloader.dataset.pipeline.2.independent=False',  # this and the next as the curve was stored
+        'model.loss_iou=None',
         f'train_cfg.max_epochs={NUM_EPOCHS}',
         'default_hooks.logger.interval=1',
         'default_hooks.checkpoint.interval=-1',

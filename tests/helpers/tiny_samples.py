@@ -1,5 +1,6 @@
 """Grounding samples of random pixels, made by the real pipeline, for tests."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -129,3 +130,11 @@ def processed_image(sample: GroundingSample) -> torch.Tensor:
 def patch_size(sample: GroundingSample) -> int:
     """Side in px of the patches of a sample: a row holds one of three colours in two frames."""
     return math.isqrt(sample.lmm_inputs['pixel_values'].shape[1] // 6)
+
+
+def with_absent(sample: GroundingSample, *indices: int) -> GroundingSample:
+    """Say that phrases have no target."""
+    sample = copy.copy(sample)
+    sample.masks, sample.gt_masks = sample.masks.clone(), sample.gt_masks.clone()
+    sample.masks[list(indices)], sample.gt_masks[list(indices)] = False, False
+    return sample

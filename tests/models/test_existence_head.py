@@ -10,7 +10,7 @@ from PIL import Image
 from tiny_families import build_grounder, make_batch
 from tiny_grounder import tiny_grounder
 from tiny_models import tiny_processor, tiny_sam
-from tiny_samples import tiny_sample, with_coarse
+from tiny_samples import tiny_sample, with_absent, with_coarse
 
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG, unlabelled_item
 from flmm.grounder import Grounder, read_image
@@ -116,14 +116,6 @@ def test_where_sam_reads_no_text_existence_is_judged_all_the_same():
 
 def test_attention_of_zero_is_finite(head):
     assert head(torch.zeros(1, 3, 2, 2), torch.randn(2, 1, 6), [1]).isfinite().all()
-
-
-def with_absent(sample, *indices):
-    """Say that phrases have no target."""
-    sample = copy.copy(sample)
-    sample.masks, sample.gt_masks = sample.masks.clone(), sample.gt_masks.clone()
-    sample.masks[list(indices)], sample.gt_masks[list(indices)] = False, False
-    return sample
 
 
 def test_a_model_without_the_head_is_as_before():

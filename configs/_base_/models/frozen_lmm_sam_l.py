@@ -16,4 +16,5 @@ model = dict(
         eps=1.0,
         loss_weight=1.0,
     ),
+    loss_iou=dict(type='mmdet.MSELoss', reduction='mean', loss_weight=1.0),
 )

@@ -26,8 +26,8 @@ class RefinedMasks:
 
     Args:
         logits: on SAM's grid of 4e cells a side.
-        scores: [M] float32, the IoU with the truth that SAM expects of each mask, without gradient. Mostly 0 to 1; SAM
-            does not bound it.
+        scores: [M] float32, the IoU with the truth that SAM expects of each mask. Mostly 0 to 1; SAM does not bound
+            it. Differentiable in SAM's head for it alone: what the scores learn leaves the masks as they are.
     """
 
     logits: MaskLogits
@@ -86,6 +86,7 @@ class SAMWrapper(nn.Module):
         self.detach_mask_prompt = detach_mask_prompt
         self.multimask_output = multimask_output
         self.model.image_encoder.requires_grad_(requires_grad=False)
+        self.model.mask_decoder.iou_prediction_head.register_forward_pre_hook(_detach)
         self.train(self.training)
 
     @property
@@ -239,7 +240,7 @@ class SAMWrapper(nn.Module):
         every = torch.arange(num_masks, device=chosen.device)
         return RefinedMasks(
             logits=MaskLogits(small=low_res[every, chosen], image_size=image_size, to_image=to_image),
-            scores=iou_scores[every, chosen].detach(),
+            scores=iou_scores[every, chosen],
         )
 
     def _check(
@@ -273,3 +274,7 @@ class SAMWrapper(nn.Module):
                     f'text_embeds[{index}] must be [tokens, {self.text_dim}], got {tuple(embed.shape)}; '
                     'project the hidden states to text_dim'
                 )
+
+
+def _detach(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(tensor.detach() for tensor in inputs)

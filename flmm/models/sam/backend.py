@@ -20,7 +20,7 @@ class SamBackend(nn.Module):
     Attributes:
         image_encoder: frozen by SAMWrapper; all weights that an embedding depends on lie in it.
         prompt_encoder: trained.
-        mask_decoder: trained.
+        mask_decoder: trained; its ``iou_prediction_head`` is what makes the scores.
         frame: how an image lies in the square that is read.
         text_dim: C.
         embedding_shapes: the shapes of an image's embedding, by name.
