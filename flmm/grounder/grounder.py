@@ -43,7 +43,7 @@ class Grounder(PretrainedGrounder):
     Raises:
         ValueError: ``to_sample`` with ``concat=False``.
 
-    >>> grounder = Grounder.from_config('configs/shapes/demo.py', checkpoint='assets/model.safetensors')
+    >>> grounder = Grounder.from_config('configs/shapes/demo_no_target.py', checkpoint='assets/model.safetensors')
     >>> read = grounder.read('photo.jpg')
     >>> masks = read.ground(['the red triangle on the left', 'the star']).masks  # [2, height, width]
     """

@@ -216,7 +216,7 @@ def test_the_demo_finds_drawn_shapes(monkeypatch, tmp_path):
     sample = generate_sample(0, seed=5, split='val', config=DIFFICULTY['easy'])
     Image.fromarray(sample.image).save('scene.png')
     sentences = {reference.sentences[0].text: reference for reference in sample.references}
-    weights = ['--config', f'{REPOSITORY}/configs/shapes/demo.py']
+    weights = ['--config', f'{REPOSITORY}/configs/shapes/demo_no_target.py']
     weights += ['--checkpoint', f'{REPOSITORY}/assets/model.safetensors']
     assert main(['ground', 'scene.png', *sentences, *weights, '--device', 'cpu']) == 0
     document = json.loads((tmp_path / 'grounded' / 'scene.json').read_text())

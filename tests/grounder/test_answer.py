@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_refcoco import REPOSITORY
 
 from flmm.chat import Span, noun_phrases
-from flmm.grounder import Answer, Grounder, read_image
+from flmm.grounder import Answer, Grounder, demo_folder, read_image
 
 QUESTION = 'What is there?'
 TEXT = 'A red circle is left of the blue star.'
@@ -17,9 +16,7 @@ TEXT = 'A red circle is left of the blue star.'
 
 @pytest.fixture(scope='module')
 def read():
-    grounder = Grounder.from_config(
-        REPOSITORY / 'configs' / 'shapes' / 'demo.py', checkpoint=REPOSITORY / 'assets' / 'model.safetensors'
-    )
+    grounder = Grounder.from_pretrained(demo_folder())
     return grounder.read(Image.fromarray(np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)))
 
 

@@ -152,7 +152,7 @@ def test_averaged_weights_are_those_that_are_saved(tmp_path):
 def test_the_demo_is_that_of_its_config(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     of_config = Grounder.from_config(
-        REPOSITORY / 'configs/shapes/demo.py', checkpoint=REPOSITORY / 'assets/model.safetensors'
+        REPOSITORY / 'configs/shapes/demo_no_target.py', checkpoint=REPOSITORY / 'assets/model.safetensors'
     )
     assert_equal(of_config, Grounder.from_pretrained(demo_folder()), ['the red circle', 'the star'])
     of_config.save_pretrained(tmp_path / 'saved', include_frozen=True)

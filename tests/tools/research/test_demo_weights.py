@@ -34,3 +34,10 @@ def test_sam(tmp_path, capsys):
     expected = 100 * np.mean([(guess & truth).sum() / (guess | truth).sum() for guess, truth in pairs])
     assert found['medium']['coarse'] == pytest.approx(expected, abs=1e-4)
     assert found['medium']['true box'] > 80  # 91 over 200 scenes
+
+
+def test_the_demo_grounder_is_saved_as_it_is_in_assets(tmp_path):
+    assets = REPOSITORY / 'assets'
+    run_tool('research/save_demo_grounder', assets / 'model.safetensors', '--output', tmp_path)
+    for name in ('config.json', 'model.safetensors'):
+        assert (tmp_path / name).read_bytes() == (assets / name).read_bytes(), name

@@ -30,7 +30,7 @@ from flmm.datasets import RefCOCO2PNG, unlabelled_item
 from flmm.models import FrozenLMM
 from flmm.structures import GroundingSample
 
-CONFIG, CHECKPOINT = ROOT / 'configs/shapes/demo.py', ROOT / 'assets/model.safetensors'
+CONFIG, CHECKPOINT = ROOT / 'configs/shapes/demo_no_target.py', ROOT / 'assets/model.safetensors'
 PHOTOGRAPH, PHOTOGRAPH_PHRASES = (4000, 3000), 100
 BATCH_IMAGE, BATCH_SENTENCES = (640, 480), 120
 FEW_PHRASES = 8

@@ -1,0 +1,54 @@
+"""Save a trained demo as the grounder that comes with the package: config.json and model.safetensors of assets/.
+
+    python tools/research/save_demo_grounder.py work_dirs/demo_existence/epoch_10.pth --output assets
+
+Weights are rounded to half precision. LMM and SAM are named as the folders beside the two files.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+CONFIG = 'configs/shapes/demo_no_target.py'
+LMM, SAM = {'folder': 'demo_lmm'}, {'folder': 'demo_sam/model.safetensors'}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('checkpoint', help=f'the trained part of {CONFIG}')
+    parser.add_argument('--output', type=Path, required=True, help='a folder that has demo_lmm and demo_sam')
+    return parser.parse_args()
+
+
+def save_demo_grounder(checkpoint: str, output: Path) -> None:
+    """Write ``config.json`` and ``model.safetensors``."""
+    # Not above: --help answers at once.
+    import torch
+
+    from flmm import Grounder
+
+    grounder = Grounder.from_config(CONFIG, checkpoint=checkpoint)
+    model = grounder.model
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            tensor.copy_(tensor.half())
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder, 'demo')
+        grounder.save_pretrained(saved)
+        config = json.loads((saved / 'config.json').read_text(encoding='utf-8'))
+        config['model']['lmm']['name_or_path'] = LMM
+        config['to_sample']['image_processor']['pretrained_model_name_or_path'] = LMM
+        config['model']['sam']['sam']['checkpoint'] = SAM
+        (output / 'config.json').write_text(json.dumps(config, indent=2) + '\n', encoding='utf-8')
+        shutil.copyfile(saved / 'model.safetensors', output / 'model.safetensors')
+
+
+def main() -> None:
+    args = parse_args()
+    save_demo_grounder(args.checkpoint, args.output)
+
+
+if __name__ == '__main__':
+    main()
