@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from flmm.models.prefix_cache import CACHE, cache_of
 from flmm.models.private_modules import private_module
-from flmm.models.prompt_pass import cache_of
 from flmm.reading import Prefix
 
 GREEDY = {'do_sample': False, 'temperature': None, 'top_p': None, 'top_k': None}
@@ -50,7 +50,7 @@ def generate(lmm: PreTrainedModel, prefix: Prefix, input_ids: Tensor, **settings
         made = own.generate(
             input_ids=input_ids[None],
             attention_mask=torch.ones_like(input_ids)[None],
-            past_key_values=cache_of(prefix, lmm.config.get_text_config(), num_rows=settings.get('num_beams', 1)),
+            **{CACHE: cache_of(prefix, lmm.config.get_text_config(), num_rows=settings.get('num_beams', 1))},
             **{'num_beams': 1, **settings, **drawn},
         )
     return made[0, len(input_ids) :]

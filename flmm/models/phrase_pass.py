@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from flmm.models.attention_capture import AttentionCapture, PackedTexts
+from flmm.models.prefix_cache import CACHE
 from flmm.models.private_modules import first_layers
 from flmm.reading import Prefix
 
@@ -125,4 +126,4 @@ def _carried(config: Any, prefix: Prefix) -> dict[str, Any]:
     for layer, state in enumerate(prefix.states):
         if state is not None:
             cache.layers[layer] = copy.deepcopy(state)
-    return {'past_key_values': cache, 'use_cache': True}
+    return {CACHE: cache, 'use_cache': True}

@@ -1,16 +1,14 @@
 """The first pass through the LMM: images and prompts, whose keys and values are kept."""
 
-import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import DynamicCache
-from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
+from flmm.models.prefix_cache import CACHE, cache_of, prefix_from_cache
 from flmm.models.private_modules import first_layers, private_module
 from flmm.reading import Prefix
 from flmm.structures import GroundingSample, distinct
@@ -46,9 +44,9 @@ def read_prompts(model: 'FrozenLMM', samples: Sequence[GroundingSample], *, dept
         use_cache=True,
         # Without the token that follows.
         **{name: value[..., :-1] for name, value in inputs.items()},
-    ).past_key_values
+    )[CACHE]
     return [
-        _prefix_from_cache(
+        prefix_from_cache(
             cache,
             row=i,
             input_ids=sample.input_ids[: sample.prompt_length],
@@ -89,12 +87,12 @@ def read_further_image(
     cache = private_module(model.lmm.model)(
         input_ids=ids[:, start:length],
         mm_encoder_outputs={'image': model.image_outputs(list(features))},
-        past_key_values=cache_of(prefix, model.lmm.config.get_text_config()),
         use_cache=True,
+        **{CACHE: cache_of(prefix, model.lmm.config.get_text_config())},
         **{name: value[..., start:length] for name, value in inputs.items()},
-    ).past_key_values
+    )[CACHE]
     following = int(inputs['position_ids'][..., 0, length].flatten()[0]) if 'position_ids' in inputs else length
-    return _prefix_from_cache(
+    return prefix_from_cache(
         cache, row=0, input_ids=input_ids[:length], next_position=following, num_layers=len(prefix.keys)
     )
 
@@ -109,45 +107,3 @@ def _padded_prompts(samples: Sequence[GroundingSample], *, image_token_id: int) 
         'input_ids': input_ids,
         'attention_mask': (torch.arange(input_ids.shape[1], device=input_ids.device) < lengths[:, None]).long(),
     }
-
-
-def cache_of(prefix: Prefix, config: Any, *, num_rows: int = 1) -> DynamicCache:
-    """Return a cache of transformers for a pass that goes on behind a prefix, which stays as it is.
-
-    Args:
-        prefix: a beginning as all layers see it.
-        config: what describes the language model.
-        num_rows: so many sequences go on from it, such as the beams of a search.
-    """
-    cache = DynamicCache(config=config)
-    for layer, state in enumerate(prefix.states):
-        if state is not None:  # the pass that follows changes it
-            cache.layers[layer] = copy.deepcopy(state)
-        else:
-            cache.update(prefix.keys[layer], prefix.values[layer], layer)
-    if num_rows > 1:
-        cache.reorder_cache(torch.zeros(num_rows, dtype=torch.long))
-    return cache
-
-
-def _prefix_from_cache(
-    cache: DynamicCache, *, row: int, input_ids: Tensor, next_position: int, num_layers: int
-) -> Prefix:
-    """Take one sequence out of the cache of a right-padded batch.
-
-    Args:
-        cache: what a forward over the batch has left. Layers without attention have read one sequence only, without
-            padding.
-        row: which sequence of the batch.
-        input_ids: [P], the sequence.
-        next_position: the rotary position of the token that follows.
-        num_layers: how many layers were run.
-    """
-    length = len(input_ids)
-    keys, values, states = [], [], []
-    for layer in cache.layers[:num_layers]:
-        carries = isinstance(layer, LinearAttentionCacheLayerMixin)
-        keys.append(None if carries else layer.keys[row : row + 1, :, :length])
-        values.append(None if carries else layer.values[row : row + 1, :, :length])
-        states.append(layer if carries else None)
-    return Prefix(input_ids=input_ids, keys=keys, values=values, states=states, next_position=next_position)

@@ -17,7 +17,6 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
     Qwen3VLModel,
 )
-from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling
 
 from flmm.apt.layout import TokenLayout
@@ -35,7 +34,6 @@ class _AdaptiveModel(StockCheckpoint):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
         pixel_values: Tensor | None = None,
         pixel_values_videos: Tensor | None = None,
         image_grid_thw: Tensor | None = None,
@@ -57,7 +55,9 @@ class _AdaptiveModel(StockCheckpoint):
                     )
                 pixel_values = pixel_values_videos = None
             # Later tokens of a cached sequence are placed by rope_deltas alone.
-            starts = self.rope_deltas is None or past_key_values is None or past_key_values.get_seq_length() == 0
+            # transformers 5.24 named the cache so and takes the name from before, too.
+            cache = kwargs.get('cache', kwargs.get('past_key_values'))
+            starts = self.rope_deltas is None or cache is None or cache.get_seq_length() == 0
             if position_ids is None and starts:
                 position_ids, self.rope_deltas = self.get_rope_index(
                     input_ids,
@@ -73,7 +73,6 @@ class _AdaptiveModel(StockCheckpoint):
             input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             pixel_values=pixel_values,
             pixel_values_videos=pixel_values_videos,
             image_grid_thw=image_grid_thw,

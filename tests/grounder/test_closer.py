@@ -15,6 +15,7 @@ from flmm import Grounder
 from flmm.datasets import RefCOCO2PNG
 from flmm.grounder.closer import WAYS
 from flmm.grounder.region import WHICH_OBJECT, in_whole_image, region_around
+from flmm.models.prefix_cache import CACHE
 
 BOX = (40, 30, 96, 100)
 SETTINGS = {'min_pixels': 56 * 56, 'max_pixels': 168 * 168}
@@ -103,7 +104,7 @@ def test_two_images_in_a_chat_are_the_stock_models_own(family):
     assert torch.equal(closer.answer.token_ids, expected[0, ids.shape[1] :])
     # What a random model says may depend on little; what it keeps does not.
     with torch.no_grad():
-        kept = lmm(**inputs, use_cache=True).past_key_values
+        kept = lmm(**inputs, use_cache=True)[CACHE]
     prefix = closer.answer.read.image_prefix
     for layer, keys in enumerate(prefix.keys):
         if keys is not None:

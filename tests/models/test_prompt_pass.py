@@ -6,6 +6,7 @@ from tiny_families import TINY, build_grounder, make_batch, stock_inputs
 from transformers import DynamicCache
 
 from flmm.families import FAMILIES
+from flmm.models.prefix_cache import CACHE
 from flmm.models.prompt_pass import read_prompts
 
 DEPTHS = [1, 2, 3]
@@ -23,7 +24,7 @@ def read(request):
         )
         cache = DynamicCache(config=stock.config.get_text_config())
         with torch.no_grad():
-            stock(**stock_inputs(model_type, alone), past_key_values=cache, use_cache=True)
+            stock(**stock_inputs(model_type, alone), use_cache=True, **{CACHE: cache})
         deltas = getattr(stock.model, 'rope_deltas', None)
         expected.append((cache, sample.prompt_length + (0 if deltas is None else int(deltas))))
     return model_type, samples, model, expected

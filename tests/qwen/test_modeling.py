@@ -7,6 +7,7 @@ from tiny_adaptive import COARSE, DENSE, MODELS, adaptive_lmm, layout_inputs, la
 from tiny_models import FAMILIES, tiny_lmm
 
 from flmm.apt.layout import TokenLayout
+from flmm.models.prefix_cache import CACHE
 from flmm.qwen.layout_inputs import image_features
 
 # Random weights may well write the placeholder of a video, which the next full pass would look for.
@@ -82,7 +83,7 @@ def test_a_cache_built_by_hand_gives_the_logits_of_the_full_pass(family):
         prompt = model(**inputs | {name: inputs[name][:, :length] for name in text}, use_cache=True)
         rest = {name: inputs[name][:, length:] for name in text}
         layout = {name: inputs[name] for name in ('image_grid_thw', 'image_layout', 'image_num_tokens')}
-        following = model(**rest, **layout, past_key_values=prompt.past_key_values).logits
+        following = model(**rest, **layout, **{CACHE: prompt[CACHE]}).logits
     torch.testing.assert_close(torch.cat([prompt.logits, following], dim=1), expected, atol=1e-4, rtol=1e-4)
 
 

@@ -102,7 +102,9 @@ def test_an_output_is_a_tuple_where_asked_for(case):
                 run(**inputs, return_dict=return_dict, output_hidden_states=True) for return_dict in (True, False)
             )
             assert isinstance(as_tuple, tuple)
-            assert len(as_tuple) == len(as_dict.to_tuple()) == 3
+            images = as_dict.get('image_outputs')  # transformers gives them since 5.24
+            assert len(as_tuple) == len(as_dict.to_tuple()) == 3 + (images is not None)
+            assert images is None or torch.equal(as_tuple[3][0], images[0])
             assert torch.equal(as_tuple[0], as_dict[0])
             assert all(map(torch.equal, as_tuple[2], as_dict.hidden_states))
 
