@@ -29,6 +29,22 @@ def messages() -> Iterator[None]:
         raise gr.Error(text, print_exception=False) from error
 
 
+def visitor_of(request: gr.Request) -> str:
+    """Return what names the visitor: each tab of a browser is one, until it is reloaded.
+
+    Raises:
+        ValueError: the call names none.
+    """
+    if not request.session_hash:
+        raise ValueError('the call is of no session; reload the page')
+    return request.session_hash
+
+
+def sent_with(event: gr.EventData, *names: str) -> list[Any]:
+    """Return what the script of the page has sent with an event; None for what is missing."""
+    return [getattr(event, name, None) for name in names]
+
+
 class LocalBlocks(gr.Blocks):
     """Blocks that fetch nothing: Gradio would download a file whose path is an address, whichever input names it."""
 
