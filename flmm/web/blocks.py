@@ -1,6 +1,7 @@
 """Gradio, so that nothing is fetched, what is wrong becomes a message, and few calls run at once."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -23,7 +24,8 @@ def messages() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise gr.Error(escape(str(error)), print_exception=False) from error
+        text = re.sub(', or raise .*', '', str(error), flags=re.DOTALL)  # that a visitor cannot do
+        raise gr.Error(escape(text), print_exception=False) from error
     except (MemoryError, torch.OutOfMemoryError) as error:
         text = 'there is not enough memory for that; take a smaller image or fewer phrases'
         raise gr.Error(text, print_exception=False) from error

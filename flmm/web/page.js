@@ -29,10 +29,18 @@ window.flmm = (() => {
     document.addEventListener(leave, event => wordAt(event) && show(groupOf(wordAt(event))));
   }
 
+  // Browsers let no selection begin at the edge of what takes the focus; a click gives it all the same.
+  document.addEventListener('mousedown', event => {
+    const word = wordAt(event);
+    if (!word?.hasAttribute('tabindex')) return;
+    word.removeAttribute('tabindex');
+    setTimeout(() => { word.tabIndex = 0; });
+  });
   document.addEventListener('click', event => {
     const word = wordAt(event), group = word && load(word);
     if (group && getSelection().isCollapsed) { // else the mouse has selected some of the words
       const layer = word.dataset.layer;
+      word.focus();
       if (group.dataset.pinned === layer) delete group.dataset.pinned;
       else group.dataset.pinned = layer;
       show(group, group.dataset.pinned);

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import time
 import uuid
 from pathlib import Path
@@ -44,11 +43,7 @@ class Page:
         """Read an uploaded file once, and keep it as the visitor's image."""
         # Names of others hold anything, such as marks that turn the direction of the text behind them.
         name = ''.join(letter if letter.isprintable() else '?' for letter in Path(path).name)[-LONGEST_NAME:]
-        try:
-            image = read_rgb(path, name=name, orientation='apply', max_pixels=self.limits.max_pixels)
-        except ValueError as error:
-            text = re.sub(', or raise .*', '', str(error))  # what a visitor cannot do
-            raise ValueError(text) from error
+        image = read_rgb(path, name=name, orientation='apply', max_pixels=self.limits.max_pixels)
         return self.read(image, name=name, visitor=visitor)
 
     def read(self, image: Image.Image, *, name: str, visitor: str) -> ReadImage:
@@ -119,7 +114,7 @@ class Page:
         return json.dumps(masks, ensure_ascii=False)
 
     def png(self, visitor: str) -> str:
-        """Return the data URL of a PNG: the image with all masks, and a legend (:meth:`flmm.grounder.Grounding.overlay`)."""
+        """Return the data URL of a PNG: the image with all masks and a legend, as ``Grounding.overlay`` draws it."""
         return data_url(self._found(visitor).overlay(), 'PNG')
 
     def _read(self, image: Image.Image, *, name: str) -> ReadImage:
