@@ -16,6 +16,7 @@ from transformers import ProcessorMixin
 from flmm.families import check_processor
 from flmm.pretrained import load_processor
 from flmm.structures import ImageView
+from flmm.text import check_text
 
 # Takes the user's place while the chat template is rendered, so that the template alone decides what is special.
 PROMPT_SENTINEL = '\u241f'
@@ -102,8 +103,10 @@ class ImageProcessorWrapper(ABC):
         """Tokenize ``text`` as plain text: no special token is added, and none is read out of it.
 
         Raises:
-            ValueError: the text holds the placeholder of an image, and the tokenizer does not know that it is special.
+            ValueError: the text holds half of a character (a lone surrogate), or the placeholder of an image, and the
+                tokenizer does not know that it is special.
         """
+        check_text(text, what='text')
         ids = self.plain_tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
         if self.image_token_id in ids:
             raise ValueError(
@@ -245,4 +248,5 @@ def _words(prompt: str) -> str:
     """The user's words without placeholders of an image, for which the template has a place already."""
     if not isinstance(prompt, str):
         raise ValueError(f'prompt is {prompt!r}, expected a string')
+    check_text(prompt, what='prompt')
     return prompt.replace('<image>', '').strip()

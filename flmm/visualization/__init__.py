@@ -3,6 +3,7 @@
 from flmm.visualization.compared import compared_page
 from flmm.visualization.figures import PhrasePage, attention_map, draw_page, draw_phrases, phrase_page, spotlight_mask
 from flmm.visualization.heads_figure import draw_heads
+from flmm.visualization.mask_layer import colour_of, mask_layer
 from flmm.visualization.overlay import draw_overlay
 from flmm.visualization.patch_grid import draw_tokens, rebuild_image
 from flmm.visualization.save import save_figure
@@ -11,6 +12,7 @@ from flmm.visualization.selection_figure import draw_selection
 __all__ = [
     'PhrasePage',
     'attention_map',
+    'colour_of',
     'compared_page',
     'draw_heads',
     'draw_overlay',
@@ -18,6 +20,7 @@ __all__ = [
     'draw_phrases',
     'draw_selection',
     'draw_tokens',
+    'mask_layer',
     'phrase_page',
     'rebuild_image',
     'save_figure',

@@ -168,8 +168,7 @@ def _rows(sample: GroundingSample) -> Iterator[PhraseRow]:
         raise ValueError(f"sample of {sample.image_path!r} holds no predictions; draw what mode='tensor' returns")
     if sample.image is None:
         raise ValueError(f'sample of {sample.image_path!r} holds no image, as samples of stored features do not')
-    image = sample.image.copy()
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    image = shrunk_image(sample.image, LONGEST_SIDE)
     size = (image.height, image.width)
     masks = {
         source: [shrunk_mask(mask, size) for _, chunk in sample.mask_chunks(source) for mask in chunk]
@@ -191,6 +190,13 @@ def _rows(sample: GroundingSample) -> Iterator[PhraseRow]:
             ious={score.source: score.iou for score in scores[index :: sample.num_masks] if score.has_target},
             absent=frozenset(absent),
         )
+
+
+def shrunk_image(image: Image.Image, longest: int) -> Image.Image:
+    """Return the image with sides of at most ``longest`` px; a small one as it is."""
+    image = image.copy()
+    image.thumbnail((longest, longest))
+    return image
 
 
 def shrunk_mask(mask: Tensor, size: tuple[int, int]) -> np.ndarray:

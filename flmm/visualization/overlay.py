@@ -10,22 +10,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import IdentityTransform
 from PIL import Image
-from scipy import ndimage
 from torch import Tensor
 
-from flmm.visualization.figures import shrunk_mask
+from flmm.visualization.figures import shrunk_image, shrunk_mask
+from flmm.visualization.mask_layer import Colour, colour_of, edge_distance, mask_layer
 from flmm.visualization.text import DPI, TextFigure, fit_text, text_style
 
-Colour = tuple[int, int, int]
-
-PALETTE: tuple[Colour, ...] = (
-    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
-)  # fmt: skip
-"""Okabe and Ito's colours, which colour-blind people can tell apart (Wong, Nature Methods 8, 2011). The eighth mask has
-the first again; its number tells it from the first.
-"""
-OPACITY = 0.5
-"""Of the colour inside a mask."""
 LONGEST_SIDE = 1600
 """Of the picture in px, without the legend."""
 NARROWEST = 360
@@ -60,8 +50,8 @@ def draw_overlay(
 ) -> Image.Image:
     """Draw masks over their image, and below it a legend of numbers and phrases.
 
-    Inside a mask, half of a pixel's colour is the mask's; where masks overlap, half is the mean of theirs. Outlines
-    have the full colour, with a white line inside. Phrases that are not there are listed as such.
+    Each mask is a :func:`~flmm.visualization.mask_layer.mask_layer` over those before it. Phrases that are not there
+    are listed as such.
 
     Args:
         image: RGB, size (IW, IH).
@@ -72,46 +62,31 @@ def draw_overlay(
     Returns:
         An RGB picture: the image at the top left, shrunk if a side is longer than :data:`LONGEST_SIDE`, and the legend.
     """
-    image = image.copy()
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    size = (image.height, image.width)
-    line = max(1, round(max(size) / 400))  # thickness in px
-    colours, counts = np.zeros((*size, 3), dtype=np.float32), np.zeros((*size, 1), dtype=np.float32)
-    outlines, is_outline = np.zeros((*size, 3), dtype=np.float32), np.zeros((*size, 1), dtype=bool)
+    picture = shrunk_image(image, LONGEST_SIDE).convert('RGBA')
     rows: list[LegendRow] = []
     for index, (mask, phrase) in enumerate(zip(masks, phrases, strict=True)):
-        shrunk, place = shrunk_mask(mask, size), None
-        colour = PALETTE[index % len(PALETTE)]
+        shrunk, colour, place = shrunk_mask(mask, (picture.height, picture.width)), colour_of(index), None
         if shrunk.any():
-            (box,) = ndimage.find_objects(shrunk.astype(np.uint8))
-            depth = ndimage.distance_transform_cdt(np.pad(shrunk[box], 1))[1:-1, 1:-1, None]  # px from the edge, >= 1
-            colours[box] += np.where(depth > 0, colour, 0)
-            counts[box] += depth > 0
-            is_line = (depth > 0) & (depth <= 2 * line)
-            is_outline[box] |= is_line
-            outlines[box] = np.where(is_line, np.where(depth <= line, colour, 255), outlines[box])
-            place = _roomy_place(depth[..., 0], box, taken=[row.place for row in rows if row.place])
+            picture.alpha_composite(mask_layer(shrunk, colour).convert('RGBA'))
+            place = _roomy_place(shrunk, taken=[row.place for row in rows if row.place])
         is_there = place is not None if exists is None else exists[index]
         rows.append(LegendRow(number=index + 1, colour=colour if is_there else None, phrase=phrase, place=place))
-    pixels = np.asarray(image, dtype=np.float32)
-    tinted = (1 - OPACITY) * pixels + OPACITY * colours / counts.clip(min=1)
-    pixels = np.where(is_outline, outlines, np.where(counts > 0, tinted, pixels))
-    return _with_legend(pixels.round().astype(np.uint8), rows)
+    return _with_legend(np.asarray(picture.convert('RGB')), rows)
 
 
-def _roomy_place(depth: np.ndarray, box: tuple[slice, slice], *, taken: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Find where a mask has most room for its number: far from its edge, and from the numbers of other masks.
+def _roomy_place(mask: np.ndarray, *, taken: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Find where a mask [PH, PW] has most room for its number: far from its edge, and from the numbers of other masks.
 
     Args:
-        depth: [h, w], how many px lie between a pixel of ``box`` and the edge of the mask.
-        box: rows and columns of the picture.
+        mask: with at least one pixel.
         taken: (row, column) of other numbers.
     """
-    rows, columns = np.ogrid[box]
+    rows, columns = np.nonzero(mask)
+    room = edge_distance(mask)[rows, columns]
     for row, column in taken:
-        depth = np.minimum(depth, np.hypot(rows - row, columns - column))
-    row, column = np.unravel_index(depth.argmax(), depth.shape)
-    return box[0].start + int(row), box[1].start + int(column)
+        room = np.minimum(room, np.hypot(rows - row, columns - column))
+    roomiest = room.argmax()
+    return int(rows[roomiest]), int(columns[roomiest])
 
 
 def _with_legend(pixels: np.ndarray, rows: list[LegendRow]) -> Image.Image:

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from flmm.web.blocks import DRAW, MODEL, LocalBlocks, messages
+from flmm.web.blocks import DRAW, MODEL, LocalBlocks, messages, sent_with, visitor_of
 from flmm.web.controls import example_chooser, patch_settings
 from flmm.web.examples import Example
 from flmm.web.page import Page
@@ -17,6 +17,11 @@ FILES = Path(__file__).parent
 # System fonts: Gradio's usual ones come from a server of Google's.
 THEME = gr.themes.Default(primary_hue='blue', font=['system-ui', 'sans-serif'], font_mono=['ui-monospace', 'monospace'])
 CSS, SCRIPT = FILES / 'page.css', FILES / 'page.js'
+SELECTS = "element.addEventListener('flmm-select', event => trigger('select', event.detail));"
+UNSEEN = empty('The patches of the new image will be here.').replace('>', ' data-unseen>', 1)
+ASKS = "watch('value', () => element.querySelector('[data-unseen]')?.offsetParent && trigger('load'));"
+"""An image's patches are drawn when the tab is opened, or at once where it is open."""
+HINT = '<div class="flmm-selected">Select any words of the answer to see their mask.</div>'
 KEPT_FOR = (60, 600)
 """Every minute, files that were uploaded more than ten minutes ago are deleted: a call may have waited in the queue."""
 
@@ -60,22 +65,25 @@ def build_app(page: Page, *, model: str, note: str, examples: list[Example]) -> 
                     attention = gr.HTML(empty('What the words attend to will be here.'), elem_id='attention')
                 with gr.Tab('Patches', visible=selects_patches(page.grounder.to_sample.image_processor)) as patches_tab:
                     settings = patch_settings()
-                    patches = gr.HTML(empty('The patches of your image will be here.'), elem_id='patches')
+                    patches = gr.HTML(
+                        empty('The patches of your image will be here.'), elem_id='patches', js_on_load=ASKS
+                    )
                 with gr.Tab('Talk'):
                     question = gr.Textbox(
                         label='Question', elem_id='question', placeholder='What is in the picture?', submit_btn='Ask'
                     )
-                    answer = gr.HTML(elem_id='answer')
+                    answer = gr.HTML(elem_id='answer', js_on_load=SELECTS)
+                    said = gr.HTML(elem_id='said')
         carried = gr.Textbox(visible='hidden')
 
-        views = [masks, span, coarse, attention, status]
+        views = [masks, span, coarse, attention, patches, answer, said, status]
 
-        def fresh(picture: str, line: str) -> list[str]:
-            nothing = empty('Find some phrases first.')
-            return [picture, '', nothing, nothing, f'<p>{escape(line)}</p>']
+        def of_new_image(masks: str, coarse: str, line: str) -> list[str]:
+            """Nothing of the last image may stay."""
+            return [masks, '', coarse, empty('Press Show.'), UNSEEN, '', '', f'<p>{escape(line)}</p>']
 
         def take_file(path: str | None, request: gr.Request) -> list[Any]:
-            visitor = _visitor(request)
+            visitor = visitor_of(request)
             try:
                 with messages():
                     read = page.read_file(path, visitor=visitor)
@@ -83,37 +91,43 @@ def build_app(page: Page, *, model: str, note: str, examples: list[Example]) -> 
                 line = f'<p class="flmm-error" role="alert">{error.message}</p>'
                 return [None, *[gr.skip()] * (len(views) - 1), line]
             line = f'{read.name}, {read.image.width} x {read.image.height} px, is read. Now write what to find.'
-            return [None, *fresh(page.picture(visitor), line)]
+            return [None, *of_new_image(page.picture(visitor), empty('Find some phrases first.'), line)]
 
         @messages()
         def take_example(event: gr.EventData, request: gr.Request) -> list[str]:
-            example = examples[_index(event, len(examples))]
-            visitor = _visitor(request)
-            page.read(example.image, name='example', visitor=visitor)
-            text = '\n'.join(example.phrases)
-            found, compared, line = page.find(text, visitor=visitor)
-            return [found, '', compared, empty('Press Show.'), f'<p>{line}</p>', text, example.phrases[0]]
+            (index,) = sent_with(event, 'index')
+            if type(index) is not int or not 0 <= index < len(examples):
+                raise ValueError(f'there is no example {index!r}; there are {len(examples)}')
+            example = examples[index]
+            found = of_new_image(*page.example(example, visitor=visitor_of(request)))
+            return [*found, '\n'.join(example.phrases), example.phrases[0]]
 
         @messages()
         def find_phrases(text: str, request: gr.Request) -> list[str]:
-            found, compared, line = page.find(text, visitor=_visitor(request))
+            found, compared, line = page.find(text, visitor=visitor_of(request))
             first = page.limits.phrases_of(text)[0]
             return [found, '', compared, f'<p>{line}</p>', first]
 
         @messages()
-        def find_span(event: gr.SelectData, text: str, request: gr.Request) -> str:
-            start, end = event.index
-            return page.span(text, int(start), int(end), visitor=_visitor(request))
+        def find_span(event: gr.EventData, text: str, request: gr.Request) -> str:
+            (bounds,) = sent_with(event, 'index')
+            if not isinstance(bounds, list) or len(bounds) != 2:
+                raise ValueError(f'the selection {bounds!r} has no start and end')
+            return page.span(text, *bounds, visitor=visitor_of(request))
+
+        @messages()
+        def find_said(event: gr.EventData, request: gr.Request) -> str:
+            return page.said(*sent_with(event, 'answer', 'start', 'end'), visitor=visitor_of(request))
 
         @messages()
         def show_attention(text: str, request: gr.Request) -> str:
-            return page.attention(text, visitor=_visitor(request))
+            return page.attention(text, visitor=visitor_of(request))
 
         @messages()
         def show_patches(
             how: str, alpha: float, method: str, aggregate: str, blur: int, largest: int, request: gr.Request
         ) -> str:
-            visitor = _visitor(request)
+            visitor = visitor_of(request)
             if visitor not in page.visits:  # who only looks at the tab has done nothing wrong
                 return empty('There is no image of yours here; upload one, or upload it again.')
             if how == 'budget':  # the slider comes from 'v2', where it goes further, and is on its way back
@@ -122,50 +136,39 @@ def build_app(page: Page, *, model: str, note: str, examples: list[Example]) -> 
             return page.patches(visitor=visitor, **chosen)
 
         @messages()
-        def talk(text: str, request: gr.Request) -> str:
-            return page.talk(text, visitor=_visitor(request))
+        def talk(text: str, request: gr.Request) -> list[str]:
+            return [page.talk(text, visitor=visitor_of(request)), HINT]
 
         @messages()
         def rle(request: gr.Request) -> str:
-            return page.rle(_visitor(request))
+            return page.rle(visitor_of(request))
 
         @messages()
         def png(request: gr.Request) -> str:
-            return page.png(_visitor(request))
+            return page.png(visitor_of(request))
 
         # The place of the file is emptied, for the next one.
-        drop.upload(take_file, drop, [drop, *views], show_progress_on=status, **MODEL)
-        chooser.click(take_example, None, [*views, phrases, words], show_progress_on=masks, **MODEL)
+        last = {'trigger_mode': 'always_last', **MODEL}
+        drop.upload(take_file, drop, [drop, *views], show_progress_on=status, **last)
+        chooser.click(take_example, None, [*views, phrases, words], show_progress_on=masks, **last)
         found = [masks, span, coarse, status, words]
-        find.click(find_phrases, phrases, found, show_progress_on=masks, **MODEL)
-        phrases.submit(find_phrases, phrases, found, show_progress_on=masks, **MODEL)
-        phrases.select(find_span, phrases, span, trigger_mode='always_last', show_progress='hidden', **MODEL)
+        gr.on([find.click, phrases.submit], find_phrases, phrases, found, show_progress_on=masks, **last)
+        phrases.select(find_span, phrases, span, show_progress='hidden', **last)
+        answer.select(find_said, None, said, show_progress='hidden', **last)
         words.submit(show_attention, words, attention, **MODEL)
         changed = [setting.change for setting in settings.values()]
         gr.on(
-            [patches_tab.select, *changed], show_patches, list(settings.values()), patches,
+            [patches_tab.select, patches.load, *changed], show_patches, list(settings.values()), patches,
             trigger_mode='always_last', show_progress='hidden', **DRAW,
         )  # fmt: skip
-        question.submit(talk, question, answer, **MODEL)
+        question.submit(talk, question, [answer, said], show_progress_on=answer, **MODEL)
         copy.click(rle, None, carried, **DRAW).success(None, carried, js='text => flmm.copy(text)')
         download.click(png, None, carried, **DRAW).success(None, carried, js='url => flmm.download(url)')
-        span.change(None, js='() => flmm.showSpan()')
+        span.change(None, js='() => flmm.showSpan("#span", "#masks")')
+        said.change(None, js='() => flmm.showSpan("#said", "#answer")')
 
         @app.unload
         def forget(request: gr.Request) -> None:
-            page.visits.drop(_visitor(request))
+            page.visits.drop(visitor_of(request))
 
     return app
-
-
-def _visitor(request: gr.Request) -> str:
-    if not request.session_hash:
-        raise ValueError('the call is of no session; reload the page')
-    return request.session_hash
-
-
-def _index(event: gr.EventData, count: int) -> int:
-    index = event.index
-    if not isinstance(index, int) or not 0 <= index < count:
-        raise ValueError(f'there is no example {index!r}; there are {count}')
-    return index

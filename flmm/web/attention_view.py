@@ -11,7 +11,7 @@ from PIL import Image
 
 from flmm.grounder import AttentionMaps, ReadImage
 from flmm.visualization import attention_map
-from flmm.web.pictures import data_url, shrunk
+from flmm.web.pictures import data_url, shown
 
 MAP_SIDE = 64
 """Longest side of a map in px."""
@@ -29,9 +29,9 @@ def attention_view(read: ReadImage, words: str) -> str:
     views = 1 + max(view for view, _, _ in attention.channels)
     rows = sorted({channel[:2] for channel in attention.channels})
     heads = sorted({head for _, _, head in attention.channels})
-    picture = shrunk(read.image)
+    picture = shown(read.image)
     grey = picture.convert('L').convert('RGB')
-    sprite = data_url(sprite_of(attention, read, rows=rows, heads=heads))
+    sprite = data_url(sprite_of(attention, read, rows=rows, heads=heads), 'PNG')
     lines = []
     for y, (view, layer) in enumerate(rows):
         name = f'layer {layer}' if views == 1 else f'view {view}, layer {layer}'

@@ -1,6 +1,7 @@
 """Gradio, so that nothing is fetched, what is wrong becomes a message, and few calls run at once."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -23,10 +24,27 @@ def messages() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise gr.Error(escape(str(error)), print_exception=False) from error
+        text = re.sub(', or raise .*', '', str(error), flags=re.DOTALL)  # that a visitor cannot do
+        raise gr.Error(escape(text), print_exception=False) from error
     except (MemoryError, torch.OutOfMemoryError) as error:
         text = 'there is not enough memory for that; take a smaller image or fewer phrases'
         raise gr.Error(text, print_exception=False) from error
+
+
+def visitor_of(request: gr.Request) -> str:
+    """Return what names the visitor: each tab of a browser is one, until it is reloaded.
+
+    Raises:
+        ValueError: the call names none.
+    """
+    if not request.session_hash:
+        raise ValueError('the call is of no session; reload the page')
+    return request.session_hash
+
+
+def sent_with(event: gr.EventData, *names: str) -> list[Any]:
+    """Return what the script of the page has sent with an event; None for what is missing."""
+    return [getattr(event, name, None) for name in names]
 
 
 class LocalBlocks(gr.Blocks):

@@ -5,9 +5,10 @@ from html import escape
 import gradio as gr
 
 from flmm.apt.patch_selection import SELECTION_METHODS, SETTINGS
+from flmm.visualization.figures import shrunk_image
 from flmm.web.blocks import DRAW
 from flmm.web.examples import Example
-from flmm.web.pictures import data_url, shrunk
+from flmm.web.pictures import data_url
 
 MEASURES = ('laplacian', 'entropy', 'upsample_mse')
 
@@ -16,7 +17,7 @@ def example_chooser(examples: list[Example], note: str) -> gr.HTML:
     """Pictures of the examples; its click event has the ``index`` of the one that was chosen."""
     pictures = ''.join(
         f'<button type="button" data-example="{index}" title="{escape(", ".join(example.phrases))}">'
-        f'<img src="{data_url(shrunk(example.image, 160))}" alt="example {index + 1}"></button>'
+        f'<img src="{data_url(shrunk_image(example.image, 160))}" alt="example {index + 1}"></button>'
         for index, example in enumerate(examples)
     )
     return gr.HTML(
@@ -33,10 +34,10 @@ def patch_settings() -> dict[str, gr.components.Component]:
         how = gr.Radio(list(SELECTION_METHODS), value='budget', label='Selection', elem_id='how')
         alpha = gr.Slider(0.05, 1, value=0.4, step=0.05, label='alpha: share of tokens to keep', elem_id='alpha')
     with gr.Row():
-        method = gr.Dropdown(list(MEASURES), value='laplacian', label='Importance by', min_width=120)
-        aggregate = gr.Dropdown(['mean', 'max', 'std'], value='mean', label='Laplacian by', min_width=100)
-        blur = gr.Dropdown([1, 3, 5, 7], value=1, label='Blur, px', min_width=80)
-        largest = gr.Dropdown([1, 2, 4], value=4, label='Largest token, units', min_width=100)
+        method = gr.Dropdown(list(MEASURES), value='laplacian', label='Importance by', min_width=140)
+        aggregate = gr.Dropdown(['mean', 'max', 'std'], value='mean', label='Laplacian by', min_width=140)
+        blur = gr.Dropdown([1, 3, 5, 7], value=1, label='Blur, px', min_width=140)
+        largest = gr.Dropdown([1, 2, 4], value=4, label='Largest token, units', min_width=140)
 
     def range_of(chosen: str, value: float) -> dict:
         if chosen == 'v2':

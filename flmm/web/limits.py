@@ -61,29 +61,3 @@ def checked_text(text: str) -> str:
     if len(text) > LONGEST_TEXT:
         raise ValueError(f'the text has {len(text):,} characters; shorten it to {LONGEST_TEXT:,}')
     return text
-
-
-def selected_words(text: str, start: int, end: int) -> str:
-    """Return the whole words that a selection touches, in the line where it begins; '' where it touches none.
-
-    Args:
-        text: the text of a box.
-        start: where the selection begins, in UTF-16 code units, as browsers count.
-        end: where it ends.
-
-    >>> selected_words('the red circle', 5, 9)
-    'red circle'
-    """
-    units = text.encode('utf-16-le', 'surrogatepass')
-    start, end = (len(units[: 2 * place].decode('utf-16-le', 'ignore')) for place in (start, end))
-    selected = text[start:end]
-    start += len(selected) - len(selected.lstrip())
-    selected = selected.strip().partition('\n')[0].rstrip()
-    if not selected:
-        return ''
-    end = start + len(selected)
-    while start > 0 and not text[start - 1].isspace():
-        start -= 1
-    while end < len(text) and not text[end].isspace():
-        end += 1
-    return text[start:end]

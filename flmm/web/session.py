@@ -2,22 +2,28 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from flmm.grounder import Grounding, ReadImage
+from flmm.grounder import Answer, Grounding, ReadImage
 
 
 @dataclass(kw_only=True)
 class Visit:
-    """A visitor's image, and what was found in it last.
+    """A visitor's image, what was found in it last, and what the LMM said of it last.
 
     Args:
         read: the image, with what LMM and SAM keep of it: a Qwen2.5-VL-7B 57 KB for each of its tokens.
         found: the masks of the last phrases; None before the first.
+        answer: the last answer; None before the first.
+        answer_key: names that answer, since a visitor may still see an earlier one.
     """
 
     read: ReadImage
     found: Grounding | None = None
+    answer: Answer | None = None
+    answer_key: str = ''
 
 
 class Visits:
@@ -60,6 +66,18 @@ class Visits:
                 )
             self._visits.move_to_end(visitor)
             return self._visits[visitor]
+
+    @contextmanager
+    def asked(self, visitor: str) -> Iterator[Visit]:
+        """Yield the visitor's visit, for a question that takes a while.
+
+        Raises:
+            ValueError: there was none, or at the end another image has come in its place: nobody asked about that.
+        """
+        visit = self.of(visitor)
+        yield visit
+        if self._visits.get(visitor, visit) is not visit:
+            raise ValueError('another image came while this one was asked about; ask again about that')
 
     def drop(self, visitor: str) -> None:
         """Forget a visitor, known or not."""

@@ -2,35 +2,36 @@
 
 from html import escape
 
-from flmm.grounder import Answer, ReadImage
-from flmm.web.pictures import color_of, data_url, mask_layer, masks_for, shrunk
-from flmm.web.views import stage, words
+from flmm.grounder import Answer
+from flmm.visualization import colour_of
+from flmm.web.pictures import layer_url, masks_on, shown
+from flmm.web.views import as_text, stage, words
 
 
-def talk_view(read: ReadImage, question: str) -> str:
-    """Ask the LMM, and ground what it has marked itself in its answer, or else the noun phrases.
+def talk_view(answer: Answer, *, key: str) -> str:
+    """Ground what the LMM has marked itself in its answer, or else the noun phrases, and colour it.
 
     Where these cannot be told, such as in Chinese, a line says so below the answer.
 
-    Raises:
-        ValueError: a question that the LMM's tokenizer refuses.
+    Args:
+        answer: what the LMM said. The element of class ``flmm-answer`` holds its text, character by character.
+        key: names the answer: what is selected of it comes with that (:func:`flmm.web.views.span_view`).
     """
-    answer = read.chat(question)
-    picture = shrunk(read.image)
+    picture = shown(answer.read.image)
     layers, parts, end = [], [], 0
     try:
         spans, note = sorted(answer.spans), _how(answer)
     except ValueError as error:
         spans, note = [], str(error)
     if spans:
-        masks = masks_for(answer.ground(spans), (picture.height, picture.width))
-        layers = [data_url(mask_layer(mask, color_of(index))) for index, mask in enumerate(masks)]
+        masks = masks_on(picture, answer.ground(spans))
+        layers = [layer_url(mask, colour_of(index)) for index, mask in enumerate(masks)]
     for index, span in enumerate(spans):
-        parts += [escape(answer.text[end : span.start]), words(span.of(answer.text), index, color=color_of(index))]
+        parts += [as_text(answer.text[end : span.start]), words(span.of(answer.text), index, colour=colour_of(index))]
         end = span.end
-    parts.append(escape(answer.text[end:]))
-    said = f'<p class="flmm-answer">{"".join(parts)}</p><p class="flmm-note">{escape(note)}</p>'
-    return stage(picture, layers, said)
+    parts.append(as_text(answer.text[end:]))
+    said = f'<p class="flmm-answer" dir="auto">{"".join(parts)}</p><p class="flmm-note">{escape(note)}</p>'
+    return stage(picture, layers, said, key=key)
 
 
 def _how(answer: Answer) -> str:

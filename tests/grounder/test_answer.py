@@ -187,6 +187,15 @@ def test_a_question_is_a_string(read, question):
             ask(question)
 
 
+def test_half_a_character_is_neither_asked_nor_answered(read):
+    """No tokenizer reads it; a browser can send it."""
+    for ask in (read.chat, read.given_answer(QUESTION, 'x').chat):
+        with pytest.raises(ValueError, match=r"prompt 'a \\ud83d' holds the lone surrogate '\\ud83d'; write the whole"):
+            ask('a \ud83d')
+    with pytest.raises(ValueError, match=r"text 'a \\ud83d' holds the lone surrogate '\\ud83d'; write the whole"):
+        read.given_answer(QUESTION, 'a \ud83d')
+
+
 def test_an_answer_ends_where_its_turn_does(read, monkeypatch):
     end = read.grounder.to_sample.image_processor.tokenizer.eos_token_id
     settings = []

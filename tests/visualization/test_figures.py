@@ -11,7 +11,7 @@ from predicted_samples import predicted_sample, random_masks
 
 from flmm.geometry import frame_meta_data
 from flmm.visualization import draw_heads, draw_phrases, phrase_page, save_figure
-from flmm.visualization.figures import attention_map, spotlight_mask
+from flmm.visualization.figures import attention_map, shrunk_image, spotlight_mask
 
 COLUMNS = ('image', 'attention', 'coarse', 'refined', 'truth')
 WHOLE = frame_meta_data((1, 1), (1, 1))
@@ -267,3 +267,11 @@ def test_what_is_not_there_is_said_and_has_no_iou():
         ['coarse, IoU 0.00, not there', 'refined, IoU 0.00, not there', 'truth'],
         ['coarse, not there', 'refined, not there', 'truth, not there'],
     ]
+
+
+def test_images_are_shrunk_never_enlarged():
+    image = Image.new('RGB', (3000, 1500))
+    assert shrunk_image(image, 1000).size == (1000, 500)
+    assert image.size == (3000, 1500)
+    assert shrunk_image(Image.new('RGB', (30, 15)), 1000).size == (30, 15)
+    assert shrunk_image(Image.new('RGB', (5000, 1)), 1000).size == (1000, 1)

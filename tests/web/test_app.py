@@ -13,6 +13,7 @@ pytest.importorskip('gradio', reason='the page needs the extra web: pip install 
 from bad_uploads import bad_uploads, picture, written
 from page_client import PageClient, Refused
 
+from flmm.grounder import ReadImage
 from flmm.web.examples import examples
 from flmm.web.limits import Limits
 from flmm.web.page import Page
@@ -55,12 +56,13 @@ def test_an_upload_ends_in_a_message_or_is_read(client, page, name, content, is_
     else:
         assert status(answer).startswith('image &#x27;')
         assert 'Traceback' not in answer[-1]
+        assert 'or raise' not in answer[-1]
         with pytest.raises(Refused, match='there is no image of yours here'):
             client.call('find', 'click', 'the red thing')
 
 
 def test_an_example_is_read_and_found(client):
-    masks, _, coarse, _, line, phrases, words = client.call('examples', 'click', event_data={'index': 0})
+    masks, _, coarse, *_, line, phrases, words = client.call('examples', 'click', event_data={'index': 0})
     assert phrases.splitlines() == examples()[0].phrases
     assert words == examples()[0].phrases[0]
     assert masks.count('class="flmm-word"') == coarse.count('class="flmm-row"') == len(examples()[0].phrases)
@@ -75,8 +77,50 @@ def test_an_example_that_is_not_there_is_a_message(client, index):
 
 def test_a_question_is_answered(client, monkeypatch):
     client.read('a.png', written(picture(), 'PNG'))
-    monkeypatch.setattr('flmm.web.page.talk_view', lambda read, question: f'{read.name}: {question}')
-    assert client.call('question', 'submit', ' What is it? ') == ['a.png: What is it?']
+    monkeypatch.setattr(ReadImage, 'chat', lambda read, question: read.given_answer(question, f'{question} A star.'))
+    answer, said = client.call('question', 'submit', ' What is it? ')
+    assert re.search('<p class="flmm-answer".*?</p>', answer)[0].count('star') == 1
+    assert 'Select any words of the answer' in said
+    key = re.search(r'data-key="(\w+)"', answer)[1]
+    (said,) = client.call('answer', 'select', event_data={'answer': key, 'start': 14, 'end': 16})
+    assert '<bdi>star</bdi>' in said
+
+
+@pytest.mark.parametrize(
+    ('sent', 'message'),
+    [
+        ({}, 'these words are of an answer that is gone'),
+        ({'answer': 'another', 'start': 0, 'end': 3}, 'these words are of an answer that is gone'),
+        ({'start': 0, 'end': 99}, r'the selection \(0, 99\) ends outside of the answer, which is 9 long'),
+        ({'start': 2, 'end': 2}, 'there are no words in the selection; select some of the answer'),
+        ({'start': 1, 'end': 2}, 'there are no words in the selection; select some of the answer'),
+        ({'start': 8, 'end': 9}, 'has no letter or digit'),
+        ({'start': None, 'end': [3]}, 'is not made of two whole numbers from 0 on'),
+        ({'start': -4, 'end': 9}, 'is not made of two whole numbers from 0 on'),
+    ],
+)
+def test_what_is_wrong_with_a_selection_is_a_message(client, page, monkeypatch, sent, message):
+    client.read('a.png', written(picture(), 'PNG'))
+    monkeypatch.setattr(ReadImage, 'chat', lambda read, question: read.given_answer(question, 'I see it.'))
+    client.call('question', 'submit', 'What is it?')
+    key = page.visits.of(client.session).answer_key
+    if 'start' in sent:
+        sent = {'answer': key, **sent}
+    with pytest.raises(Refused, match=message):
+        client.call('answer', 'select', event_data=sent)
+
+
+@pytest.mark.parametrize('index', [None, 3, [1], [0, 1, 2], ['0', '1'], [-5, 3]])
+def test_a_selection_of_the_phrases_that_is_none_is_a_message(client, index):
+    client.read('a.png', written(picture(), 'PNG'))
+    with pytest.raises(Refused, match=r'the selection .* (has no start and end|is not made of two whole numbers)'):
+        client.call('phrases', 'select', 'the red thing', event_data={'index': index, 'value': 'x'})
+
+
+def test_a_message_has_no_advice_that_a_visitor_cannot_follow(client):
+    client.read('a.png', written(picture(), 'PNG'))
+    with pytest.raises(Refused, match=r'has 1559 tokens, max_phrase_tokens is 256; shorten it$'):
+        client.call('find', 'click', 'word ' * 390)
 
 
 @pytest.mark.parametrize('path', ['/etc/passwd', 'assets/model.safetensors', '../../etc/passwd'])

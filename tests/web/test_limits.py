@@ -1,6 +1,6 @@
 import pytest
 
-from flmm.web.limits import LONGEST_TEXT, Limits, checked_text, selected_words
+from flmm.web.limits import LONGEST_TEXT, Limits, checked_text
 
 
 @pytest.mark.parametrize('name', ['max_upload_mb', 'max_pixels', 'queue_size', 'visitors', 'phrases'])
@@ -32,31 +32,3 @@ def test_a_text_that_is_refused(text, message):
 
 def test_the_longest_text_is_taken():
     assert checked_text('x' * LONGEST_TEXT) == 'x' * LONGEST_TEXT
-
-
-@pytest.mark.parametrize(
-    ('text', 'selected', 'words'),
-    [
-        ('the red circle', 'red', 'red'),
-        ('the red circle', 'ed ci', 'red circle'),
-        ('the red circle', 'e', 'the'),
-        ('the red circle', ' red ', 'red'),
-        ('the red circle', ' ', ''),
-        ('the red circle', '', ''),
-        ('the red circle\na star', 'circle\na', 'circle'),
-        ('the red circle\na star', '\na st', 'a star'),
-        ('\U0001f600\U0001f600 a star \U0001f600', 'sta', 'star'),
-        ('\U0001f600 x', '\U0001f600', '\U0001f600'),
-        ('die größte Kugel', 'ß', 'größte'),
-    ],
-)
-def test_a_selection_grows_to_whole_words_of_its_line(text, selected, words):
-    """Browsers count UTF-16 code units: two for an emoji."""
-    start = len(text[: text.index(selected)].encode('utf-16-le')) // 2
-    end = start + len(selected.encode('utf-16-le')) // 2
-    assert selected_words(text, start, end) == words
-
-
-@pytest.mark.parametrize(('start', 'end'), [(5, 3), (100, 200), (0, 0)])
-def test_a_selection_of_nothing_selects_nothing(start, end):
-    assert selected_words('the red circle', start, end) == ''

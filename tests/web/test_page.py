@@ -14,8 +14,8 @@ import pytest
 pytest.importorskip('gradio', reason='the page needs the extra web: pip install flmm[web]')
 
 from bad_uploads import bad_uploads, picture, written
-from chromium import chromium
 from page_client import PageClient
+from page_tab import find, opaque, shown, status, toast, upload
 
 from flmm.rle import decode_masks
 from flmm.web.examples import examples
@@ -32,83 +32,6 @@ TAKEN = [upload for upload in bad_uploads(max_upload_mb=LIMITS.max_upload_mb) if
 @pytest.fixture(scope='module')
 def page(demo_grounder):
     return Page(grounder=demo_grounder, limits=LIMITS)
-
-
-@pytest.fixture(scope='module')
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def open_page(browser, address):
-    """Open the page as another visitor; nothing may be loaded from elsewhere, and no script may fail."""
-    contexts, elsewhere, errors = [], [], []
-
-    def opened():
-        context = browser.new_context(viewport={'width': 1280, 'height': 900}, accept_downloads=True)
-        context.grant_permissions(['clipboard-read', 'clipboard-write'])
-        contexts.append(context)
-        tab = context.new_page()
-        tab.set_default_timeout(20_000)
-        tab.on('request', lambda request: elsewhere.append(request.url))
-        tab.on('pageerror', lambda error: errors.append(str(error)))
-        tab.on('dialog', lambda dialog: errors.append(dialog.message))
-        tab.goto(address)
-        tab.wait_for_selector('#drop input[type=file]', state='attached')
-        tab.wait_for_selector('#examples button')
-        return tab
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert [url for url in elsewhere if not url.startswith((address, 'data:', 'blob:'))] == []
-    assert errors == []
-
-
-def upload(tab, name, content):
-    file = {'name': name, 'mimeType': 'image/png', 'buffer': content}
-    tab.set_input_files('#drop input[type=file]', files=file)
-
-
-def status(tab, text):
-    tab.wait_for_function('text => document.querySelector("#status").innerText.includes(text)', arg=text)
-
-
-def toast(tab):
-    """The text of a message in the corner; it is then closed."""
-    message = tab.wait_for_selector('.toast-body').inner_text()
-    tab.click('.toast-close')
-    tab.wait_for_selector('.toast-body', state='detached')
-    return message
-
-
-def find(tab, text):
-    tab.fill('#phrases textarea', text)
-    tab.click('#find')
-
-
-def shown(tab):
-    """The layers that are to be seen, by the names of their words."""
-    time.sleep(0.3)  # they fade
-    return tab.eval_on_selector_all(
-        '#masks .flmm-layer',
-        'all => all.filter(each => getComputedStyle(each).opacity === "1" && each.src).map(each => each.dataset.of)',
-    )
-
-
-def opaque(tab, layer):
-    """How many px of a layer are not transparent, as the browser decodes it."""
-    return tab.eval_on_selector(
-        f'#masks .flmm-layer[data-of="{layer}"]',
-        """async image => {
-            await image.decode();
-            const [width, height] = [image.naturalWidth, image.naturalHeight];
-            const canvas = new OffscreenCanvas(width, height).getContext('2d');
-            canvas.drawImage(image, 0, 0);
-            return canvas.getImageData(0, 0, width, height).data.filter((value, i) => i % 4 === 3 && value > 0).length;
-        }""",
-    )
 
 
 def test_words_show_their_masks(open_page, demo_grounder):

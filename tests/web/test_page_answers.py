@@ -12,11 +12,14 @@ from PIL import Image
 from transformers import Qwen2VLImageProcessor
 
 from flmm.apt import PatchSelection, PatchTokenizer
+from flmm.grounder import ReadImage
 from flmm.rle import decode_masks
 from flmm.shapes import DIFFICULTY, generate_sample
+from flmm.web import page as page_module
 from flmm.web.examples import SCENES, SEED, examples
 from flmm.web.limits import Limits
 from flmm.web.page import Page
+from flmm.web.views import as_text
 
 BUDGET = {
     'patch_selection_method': 'budget', 'alpha': 0.3, 'method': 'laplacian', 'laplacian_aggregate': 'mean', 'blur': 1,
@@ -34,6 +37,10 @@ def page(demo_grounder, example):
     page = Page(grounder=demo_grounder, limits=Limits(max_pixels=1_000_000, visitors=2, phrases=5))
     page.read(example.image, name='example', visitor='a')
     return page
+
+
+def opened(layer):
+    return Image.open(io.BytesIO(base64.b64decode(layer)))
 
 
 def saved(image, path):
@@ -64,9 +71,9 @@ def test_layers_are_the_masks_in_the_order_of_the_words(page, example):
     assert [int(number) for number, _ in layers] == list(range(len(example.phrases)))
     masks = page.visits.of('a').found.masks.numpy()
     for (_, layer), mask in zip(layers, masks, strict=True):
-        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(layer))).convert('RGBA'))
+        pixels = np.asarray(opened(layer).convert('RGBA'))
         np.testing.assert_array_equal(pixels[..., 3] > 0, mask)
-    words = re.findall(r'data-layer="(\d)"[^>]*>([^<]+)<', html)
+    words = re.findall(r'data-layer="(\d)"[^>]*><bdi>([^<]+)<', html)
     assert [word for _, word in words] == example.phrases
     assert line.startswith(f'{len(example.phrases)} phrases in ')
 
@@ -83,7 +90,7 @@ def test_selected_words_have_the_mask_they_have_by_themselves(page, example):
     text = 'the yellow heart is there'
     html = page.span(text, 5, 12, visitor='a')
     (layer,) = re.findall(r'data-src="data:image/png;base64,([^"]+)"', html)
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(layer))).convert('RGBA'))
+    pixels = np.asarray(opened(layer).convert('RGBA'))
     mask = page.grounder(example.image, ['yellow heart']).masks[0].numpy()
     np.testing.assert_array_equal(pixels[..., 3] > 0, mask)
     assert '>yellow heart<' in html
@@ -122,10 +129,113 @@ def test_the_tokens_are_those_of_the_patch_tokenizer(page, example, settings):
     assert by_size == [int((layout.tokens[:, 2] == size).sum()) for size in (1, 2, 4)]
 
 
-def test_the_png_has_the_size_of_the_image(page, example):
-    page.find('the yellow heart', visitor='a')
-    file = io.BytesIO(base64.b64decode(page.png('a').removeprefix('data:image/png;base64,')))
-    assert Image.open(file).size == example.image.size
+def test_the_png_is_the_overlay_of_what_was_found(page, example):
+    page.find('the yellow heart\nthe purple square', visitor='a')
+    picture = opened(page.png('a').removeprefix('data:image/png;base64,'))
+    expected = page.grounder(example.image, ['the yellow heart', 'the purple square']).overlay()
+    assert picture.size[0] == example.image.size[0]
+    np.testing.assert_array_equal(np.asarray(picture), np.asarray(expected))
+
+
+ANSWER = '\U0001f600 狗: the yellow heart and\r\n<b>the purple cross</b>. The heart!'
+
+
+@pytest.fixture
+def said(page, monkeypatch):
+    """Has the page answer a question by :data:`ANSWER`; gives what it shows of words that are selected in it."""
+    monkeypatch.setattr(ReadImage, 'chat', lambda read, question: read.given_answer(question, ANSWER))
+    key = re.search(r'data-key="(\w+)"', page.talk('What is there?', visitor='a'))[1]
+
+    def select(words, *, key=key, from_behind=False):
+        start = (ANSWER.rindex if from_behind else ANSWER.index)(words)
+        start = len(ANSWER[:start].encode('utf-16-le')) // 2
+        return page.said(key, start, start + len(words.encode('utf-16-le')) // 2, visitor='a')
+
+    return select
+
+
+@pytest.mark.parametrize(
+    ('words', 'from_behind', 'span'),
+    [
+        ('狗', False, (2, 3)),
+        ('ellow hea', False, (9, 21)),
+        ('heart', False, (16, 21)),
+        ('heart', True, (56, 61)),
+        ('and\r\n<b>the purple', False, (22, 40)),
+    ],
+)
+def test_words_selected_in_an_answer_have_their_mask_where_they_stand(page, example, said, words, from_behind, span):
+    html = said(words, from_behind=from_behind)
+    answer = page.grounder.read(example.image).given_answer('What is there?', ANSWER)
+    found = answer.ground([span])
+    (layer,) = re.findall(r'data-src="data:image/png;base64,([^"]+)"', html)
+    np.testing.assert_array_equal(np.asarray(opened(layer).convert('RGBA'))[..., 3] > 0, found.masks[0].numpy())
+    assert f'<bdi>{as_text(found.phrases[0])}</bdi>' in html
+    assert words.strip() in found.phrases[0]
+
+
+def test_the_same_word_at_two_places_is_read_behind_what_is_said_before_it(said):
+    assert said('heart') != said('heart', from_behind=True)
+
+
+def test_words_without_a_letter_or_of_another_answer_are_an_error(page, example, said):
+    with pytest.raises(ValueError, match='has no letter or digit'):
+        said('\U0001f600')
+    with pytest.raises(ValueError, match='there are no words in the selection'):
+        said(' ')
+    gone = 'these words are of an answer that is gone; ask again, then select some'
+    with pytest.raises(ValueError, match=gone):
+        said('heart', key='')
+    page.talk('Once more?', visitor='a')
+    with pytest.raises(ValueError, match=gone):
+        said('heart')
+    page.read(example.image, name='again', visitor='a')
+    with pytest.raises(ValueError, match=gone):
+        said('heart', key='')
+    page.visits.drop('a')
+    with pytest.raises(ValueError, match='there is no image of yours here'):
+        said('heart')
+
+
+@pytest.mark.parametrize(
+    'call',
+    [
+        lambda page: page.find('the heart', visitor='a'),
+        lambda page: page.span('the heart', 0, 3, visitor='a'),
+        lambda page: page.attention('the heart', visitor='a'),
+        lambda page: page.patches(visitor='a', **BUDGET),
+        lambda page: page.talk('What is there?', visitor='a'),
+    ],
+)
+def test_what_was_asked_about_an_image_is_not_shown_with_another(page, monkeypatch, call):
+    """Another image comes while the model works: its masks are not mixed with those of the one before."""
+
+    def show(*_, **__):
+        page.read(examples()[1].image, name='other', visitor='a')
+        return 'shown'
+
+    for name in ('masks_view', 'span_view', 'attention_view', 'patches_view', 'talk_view'):
+        monkeypatch.setattr(page_module, name, show)
+    monkeypatch.setattr(ReadImage, 'chat', lambda read, question: read.given_answer(question, 'A heart.'))
+    with pytest.raises(ValueError, match='another image came while this one was asked about; ask again about that'):
+        call(page)
+    visit = page.visits.of('a')
+    assert (visit.read.name, visit.found, visit.answer) == ('other', None, None)
+
+
+def test_what_is_found_while_an_example_is_read_is_of_the_image_before(page, example, monkeypatch):
+    """Of two calls that overlap, the one that ends last is what the page shows, and what RLE and PNG are of."""
+    drawn = page_module.masks_view
+
+    def draw(found):
+        if found.phrases == examples()[1].phrases:
+            page.find('the yellow heart', visitor='a')  # somebody presses Find meanwhile
+            assert page.visits.of('a').found.image.size == example.image.size
+        return drawn(found)
+
+    monkeypatch.setattr(page_module, 'masks_view', draw)
+    page.example(examples()[1], visitor='a')
+    assert [rle['phrase'] for rle in json.loads(page.rle('a'))] == examples()[1].phrases
 
 
 def test_text_of_visitors_is_text(page):
@@ -163,6 +273,9 @@ def test_of_each_visitor_the_last_image_is_asked(page, example):
         (lambda page: page.attention('x' * 3000, visitor='a'), 'the text has 3,000 characters'),
         (lambda page: page.patches(visitor='a', **BUDGET | {'alpha': 3}), 'alpha is 3, expected a share'),
         (lambda page: page.patches(visitor='a', **BUDGET | {'blur': 2}), 'blur is 2'),
+        (lambda page: page.span('a star', -3, 2, visitor='a'), 'is not made of two whole numbers from 0 on'),
+        (lambda page: page.talk('a \ud83d', visitor='a'), 'holds the lone surrogate'),
+        (lambda page: page.find('a \ud83d', visitor='a'), 'holds the lone surrogate'),
         (lambda page: page.talk('', visitor='a'), "there is no text in the box 'question'"),
         (lambda page: page.rle('a'), 'nothing was looked for'),
         (lambda page: page.png('stranger'), 'there is no image of yours here'),
@@ -176,7 +289,7 @@ def test_what_is_wrong_is_said(page, call, message):
 
 def test_a_large_image_is_refused_by_its_header(page, tmp_path):
     path = saved(Image.new('1', (1001, 1000)), tmp_path / 'large.png')
-    with pytest.raises(ValueError, match=r"^image 'large\.png' has 1001 x 1000 px, more than .*; make it smaller$"):
+    with pytest.raises(ValueError, match=r"^image 'large\.png' has 1001 x 1000 px, more than .*; make it smaller"):
         page.read_file(path, visitor='a')
 
 

@@ -1,37 +1,39 @@
 """What an answer speaks of in its colours; the words are put into the LMM's mouth."""
 
+import html
 import re
 
 import pytest
 
-from flmm.grounder import ReadImage
+from flmm.visualization import colour_of
 from flmm.web.examples import examples
-from flmm.web.pictures import color_of
 from flmm.web.talk_view import talk_view
+from flmm.web.views import as_text
 
 
 @pytest.fixture
-def view(demo_grounder, monkeypatch):
+def view(demo_grounder):
     """The page's HTML for a question that is answered with the given words."""
 
     def show(text):
-        monkeypatch.setattr(ReadImage, 'chat', lambda read, question: read.given_answer(question, text))
-        return talk_view(demo_grounder.read(examples()[0].image), 'What <is> there?')
+        return talk_view(demo_grounder.read(examples()[0].image).given_answer('What is there?', text), key='k')
 
     return show
 
 
-def answer_line(html):
-    return html.partition('<p class="flmm-answer">')[2].partition('</p>')[0]
+def answer_line(page):
+    return page.partition('<p class="flmm-answer" dir="auto">')[2].partition('</p>')[0]
 
 
-def note(html):
-    return html.partition('<p class="flmm-note">')[2].partition('</p>')[0]
+def note(page):
+    return page.partition('<p class="flmm-note">')[2].partition('</p>')[0]
 
 
 def colored(html):
-    words = re.findall(r'data-layer="(\d)" style="--mask:([\d,]+)">([^<]+)<', answer_line(html))
-    assert [tuple(map(int, rgb.split(','))) for _, rgb, _ in words] == [color_of(i) for i in range(len(words))]
+    words = re.findall(
+        r'style="--mask:([\d,]+)" role="button" tabindex="0" data-layer="(\d)"><bdi>([^<]+)<', answer_line(html)
+    )
+    assert [tuple(map(int, rgb.split(','))) for rgb, _, _ in words] == [colour_of(i) for i in range(len(words))]
     assert len(re.findall(r'class="flmm-layer" data-of="\d"', html)) == len(words)
     return [text for _, _, text in words]
 
@@ -66,3 +68,15 @@ def test_an_answer_whose_noun_phrases_cannot_be_told_says_so(view):
     html = view('\u56fe\u4e2d\u6709\u4e00\u53ea\u732b\u3002')
     assert colored(html) == []
     assert note(html)
+
+
+def test_an_answer_with_html_in_it_is_text(view):
+    text = 'See <script>alert("heart")</script> & <img src=x onerror=alert(1)> the &lt;b&gt; star.'
+    line = answer_line(view(text))
+    assert set(re.findall('<([a-z]+)', line)) == {'span', 'bdi'}
+    assert html.unescape(re.sub('<[^>]+>', '', line)) == text
+
+
+def test_a_browser_counts_the_same_characters():
+    """HTML makes one line end of two characters, and leaves NUL out."""
+    assert as_text('a\r\nb\0<') == 'a&#13;\nb\ufffd&lt;'
