@@ -307,6 +307,7 @@ class GroundingSample:
             self.reading is other.reading
             and torch.equal(self.input_ids[: self.prompt_length], other.input_ids[: other.prompt_length])
             and self.shows_the_same(other)
+            and all(torch.equal(own.columns, view.columns) for own, view in zip(self.views, other.views, strict=True))
         )
 
     def shows_the_same(self, other: 'GroundingSample') -> bool:

@@ -343,6 +343,7 @@ def test_two_samples_begin_alike():
     assert not sample.begins_like(GroundingSample(**{**others, 'prompt_length': 7, 'independent': False}))
     assert not sample.begins_like(GroundingSample(**{**others, 'image': sample.image.copy()}))
     assert not sample.begins_like(GroundingSample(**{**others, 'reading': reading()}))
+    assert not sample.begins_like(GroundingSample(**{**others, 'views': [view(columns=torch.arange(6, 0, -1))]}))
 
 
 def reading():
@@ -358,6 +359,7 @@ def reading():
         image_embedding={'image': torch.zeros(4, 2, 2)},
         image=Image.new('RGB', (IMAGE_WIDTH, IMAGE_HEIGHT)),
         layouts=[TokenLayout.dense(GRID)],
+        made_by={'LMM': 'a', 'image encoder of SAM': 'b'},
     )
 
 
@@ -392,6 +394,14 @@ def test_to_moves_small_logits_and_their_way_stays():
         (
             {'input_ids': torch.tensor([1, *[IMAGE_TOKEN] * 6, 3, 3, 4, 5, 6])},
             'begins otherwise than the 8 tokens that were read; read the image again with its own prompt',
+        ),
+        (
+            {'prompt_length': 7},
+            'has 7 tokens, 8 were read; read the image again with its own prompt',
+        ),
+        (
+            {'prompt_length': 9, 'mask_ids': torch.tensor([-1] * 9 + [0, 0, 1])},
+            'has 9 tokens, 8 were read; read the image again with its own prompt',
         ),
     ],
 )

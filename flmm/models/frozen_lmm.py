@@ -104,8 +104,8 @@ class FrozenLMM(GroundingModel):
         return {layer: list(range(self.num_heads)) for layer in layers if layer < self.depth}
 
     @property
-    def reading(self) -> dict[str, str]:
-        """How attention is read, for checkpoints: another way would fit the mask head, too."""
+    def attention_settings(self) -> dict[str, str]:
+        """How maps are taken from attention, for checkpoints: another way would fit the mask head, too."""
         return {'choice of attention heads': str(self.heads), 'merge of tokens': self.merge}
 
     def image_features(self, samples: list[GroundingSample]) -> Sequence[Any]:
@@ -157,11 +157,14 @@ class FrozenLMM(GroundingModel):
         found: list[tuple[Tensor, Tensor] | None] = [None] * len(samples)
         with torch.autocast(device_type=samples[0].input_ids.device.type, enabled=False):
             for chunk in self._chunks([sample.prompt_length for sample in beginnings]):
-                prefixes = dict(zip(chunk, self._prefixes([beginnings[i] for i in chunk]), strict=True))
+                first = [beginnings[i] for i in chunk]
+                prefixes = dict(zip(chunk, self._prefixes(first), strict=True))
+                columns = {i: torch.cat([view.columns for view in beginnings[i].views]) for i in chunk}
                 members = [n for i in chunk for n in range(len(samples)) if index[n] == i]
                 read = self._read_phrases(
                     [samples[n] for n in members],
                     [prefixes[index[n]] for n in members],
+                    [columns[index[n]] for n in members],
                     heads=self.heads if heads is None else heads,
                 )
                 for n, each in zip(members, read, strict=True):
@@ -187,6 +190,7 @@ class FrozenLMM(GroundingModel):
             image_embedding=image_embedding,
             image=sample.image,
             layouts=[view.layout for view in sample.views],
+            made_by=dict(self.fingerprints),
         )
 
     @torch.no_grad()
@@ -202,8 +206,9 @@ class FrozenLMM(GroundingModel):
         if kept is not None and self.depth == self.num_layers and not kept.carries:
             return kept.cropped(length)
         self.check_sample(sample)
+        unread = _with_pixels(sample).with_outputs(prompt_length=length)
         with torch.autocast(device_type=sample.input_ids.device.type, enabled=False):
-            (prefix,) = read_prompts(self, [sample.with_outputs(prompt_length=length)], depth=self.num_layers)
+            (prefix,) = read_prompts(self, [unread], depth=self.num_layers)
         return prefix
 
     @torch.no_grad()
@@ -211,7 +216,7 @@ class FrozenLMM(GroundingModel):
         """Read one more image behind others, in the same turn; see :func:`read_further_image`."""
         self.check_sample(images[-1])
         with torch.autocast(device_type=input_ids.device.type, enabled=False):
-            return read_further_image(self, prefix, images, input_ids)
+            return read_further_image(self, prefix, [_with_pixels(sample) for sample in images], input_ids)
 
     def _chunks(self, lengths: list[int]) -> Iterator[list[int]]:
         """Split prompts into runs of at most ``MAX_FORWARD_TOKENS``, padding included, or of one.
@@ -232,18 +237,23 @@ class FrozenLMM(GroundingModel):
         """Return the prefix of each sample: that of its reading, or else read now."""
         for sample in samples:
             if sample.reading is not None:
+                self.check_made_by(f'the reading of image {sample.image_path!r} was', sample.reading.made_by)
                 sample.reading.check_begins(sample, depth=self.depth)
         unread = [sample for sample in samples if sample.reading is None]
         read = iter(read_prompts(self, unread, depth=self.depth)) if unread else iter(())
         return [next(read) if sample.reading is None else sample.reading.prefix for sample in samples]
 
     def _read_phrases(
-        self, samples: list[GroundingSample], prefixes: list[Prefix], *, heads: dict[int, list[int]]
+        self,
+        samples: list[GroundingSample],
+        prefixes: list[Prefix],
+        image_columns: list[Tensor],
+        *,
+        heads: dict[int, list[int]],
     ) -> list[tuple[Tensor, Tensor]]:
         """Read what stands behind the prompts: [M, V * C, h, w] attention and hidden states of each sample."""
         texts, counts = [], []
-        for sample, prefix in zip(samples, prefixes, strict=True):
-            columns = torch.cat([view.columns for view in sample.views])
+        for sample, prefix, columns in zip(samples, prefixes, image_columns, strict=True):
             own = sample.texts
             for places in own:
                 mask_ids = sample.mask_ids[places]
@@ -306,11 +316,16 @@ class FrozenLMM(GroundingModel):
         return torch.cat([*resampled, *[dense[-1]] * (missing + 1)], dim=1)
 
 
+def _with_pixels(sample: GroundingSample) -> GroundingSample:
+    """Return an unread copy: what was read before leaves its pixels behind (:meth:`GroundingSample.to`)."""
+    return sample.with_outputs(reading=None).to(sample.input_ids.device)
+
+
 def attention_layers(text_config: Any) -> list[int]:
     """Tell which layers of a language model have attention whose maps can be read.
 
     Raises:
-        ValueError: attention is within sliding windows, which the capture does not know.
+        ValueError: attention is within sliding windows, or of another kind that the capture does not know.
     """
     types = getattr(text_config, 'layer_types', None) or ['full_attention'] * text_config.num_hidden_layers
     windowed = getattr(text_config, 'sliding_window', None) is not None and 'layer_types' not in text_config.to_dict()
@@ -319,4 +334,7 @@ def attention_layers(text_config: Any) -> list[int]:
             'lmm uses sliding-window attention; in its text_config set sliding_window to None (Mistral) or '
             'use_sliding_window to False (Qwen)'
         )
+    unknown = sorted(set(types) - {'full_attention', 'linear_attention'})
+    if unknown:
+        raise ValueError(f'lmm has layers of {unknown}, which cannot be read; give an LMM of full or linear attention')
     return [layer for layer, kind in enumerate(types) if kind == 'full_attention']

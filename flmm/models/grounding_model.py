@@ -47,11 +47,11 @@ class GroundingDataPreprocessor(BaseDataPreprocessor):
 class GroundingModel(BaseModel):
     """From what the frozen parts say of an image and its phrases to masks and losses; what of F-LMM is trained.
 
-    Nothing here knows how the LMM is read: a subclass says that (:meth:`run_lmm`, :attr:`reading`). Frozen are ``lmm``
-    and SAM's image encoder. Trained are ``mask_head``, ``text_proj`` and ``text_layer_weights`` (None where SAM reads
-    no text), ``existence_head`` if there is one, and what ``sam`` leaves trainable, and only those are in the state
-    dict. A mask head without parameters makes a model in which nothing is trained, SAM neither (:attr:`is_trained`),
-    and the state dict is empty.
+    Nothing here knows how the LMM is read: a subclass says that (:meth:`run_lmm`, :attr:`attention_settings`). Frozen
+    are ``lmm`` and SAM's image encoder. Trained are ``mask_head``, ``text_proj`` and ``text_layer_weights`` (None where
+    SAM reads no text), ``existence_head`` if there is one, and what ``sam`` leaves trainable, and only those are in the
+    state dict. A mask head without parameters makes a model in which nothing is trained, SAM neither
+    (:attr:`is_trained`), and the state dict is empty.
 
     Args:
         lmm: the LMM.
@@ -161,8 +161,8 @@ class GroundingModel(BaseModel):
         raise NotImplementedError
 
     @property
-    def reading(self) -> dict[str, str]:
-        """How :meth:`run_lmm` reads the LMM, for checkpoints: another way would fit the mask head, too."""
+    def attention_settings(self) -> dict[str, str]:
+        """How :meth:`run_lmm` takes maps from the LMM, for checkpoints: another way would fit the mask head, too."""
         raise NotImplementedError
 
     def _compile(self, options: dict[str, dict[str, Any]]) -> None:
@@ -192,20 +192,29 @@ class GroundingModel(BaseModel):
         Returns:
             Fingerprints of the weights (None where unknown: an LMM without weights), and how attention is read.
         """
-        return {**self._fingerprints, **self.reading}
+        return {**self.fingerprints, **self.attention_settings}
 
     @cached_property
-    def _fingerprints(self) -> dict[str, str | None]:
+    def fingerprints(self) -> dict[str, str | None]:
+        """What tells the weights of the frozen parts from others; None of a part without weights."""
         encoder = self.sam.model.image_encoder
         return {'LMM': weights_fingerprint(self.lmm), 'image encoder of SAM': weights_fingerprint(encoder)}
 
-    def _check_made_by(self, image: str, made_by: dict[str, str | None]) -> None:
+    def check_made_by(self, what: str, made_by: dict[str, str | None]) -> None:
+        """Refuse what other frozen parts have made.
+
+        Args:
+            what: begins the message, such as "the reading of image 'a.jpg' was".
+            made_by: which parts made it, as :meth:`frozen_parts` says it, or some of them.
+
+        Raises:
+            ValueError: naming what differs.
+        """
         own = self.frozen_parts()
         name = different_part(made_by, own)
         if name is not None:
             raise ValueError(
-                f'features of image {image!r} were made by another {name} ({made_by[name]}) than the model has '
-                f'({own[name]}); make them again'
+                f'{what} made by another {name} ({made_by[name]}) than the model has ({own[name]}); make that again'
             )
         self.stand_for(made_by)
 
@@ -215,9 +224,7 @@ class GroundingModel(BaseModel):
         Args:
             parts: what made the features, or what the checkpoint was trained over, as :meth:`frozen_parts` says it.
         """
-        self._fingerprints.update(
-            {name: parts.get(name) for name, value in self._fingerprints.items() if value is None}
-        )
+        self.fingerprints.update({name: parts.get(name) for name, value in self.fingerprints.items() if value is None})
 
     def init_weights(self) -> None:
         """Do nothing: every part comes initialised or loaded, and the frozen ones must stay as they are."""
@@ -233,7 +240,7 @@ class GroundingModel(BaseModel):
         """
         for sample in samples:
             if sample.features is not None and sample.features.made_by is not None:
-                self._check_made_by(sample.image_path, sample.features.made_by)
+                self.check_made_by(f'the features of image {sample.image_path!r} were', sample.features.made_by)
         unknown = [sample for sample in samples if sample.features is None]
         computed = iter(self._frozen_features(unknown, for_masks=for_masks)) if unknown else iter(())
         return [next(computed) if sample.features is None else sample.features for sample in samples]
