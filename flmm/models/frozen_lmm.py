@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from flmm.alike import begin_alike, distinct
 from flmm.families import check_lmm
 from flmm.geometry import resample_view
 from flmm.models.attention_capture import CAPTURING_SDPA
@@ -22,7 +23,7 @@ from flmm.models.phrase_pass import PhraseText, read_texts
 from flmm.models.prompt_pass import read_further_image, read_prompts
 from flmm.reading import ImageReading, Prefix
 from flmm.registry import MODELS
-from flmm.structures import GroundingSample, ImageView, distinct
+from flmm.structures import GroundingSample, ImageView
 
 MAX_FORWARD_TOKENS = 4_096
 """So many tokens of images and prompts, padding included, go through the LMM together, or one prompt. Their keys and
@@ -153,7 +154,7 @@ class FrozenLMM(GroundingModel):
         """
         for sample in samples:
             self.check_sample(sample)
-        beginnings, index = distinct(samples, same=GroundingSample.begins_like)
+        beginnings, index = distinct(samples, same=begin_alike)
         found: list[tuple[Tensor, Tensor] | None] = [None] * len(samples)
         with torch.autocast(device_type=samples[0].input_ids.device.type, enabled=False):
             for chunk in self._chunks([sample.prompt_length for sample in beginnings]):

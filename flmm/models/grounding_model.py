@@ -13,6 +13,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
+from flmm.alike import distinct
 from flmm.models.checkpoints import load_trained
 from flmm.models.fingerprints import different_part, weights_fingerprint
 from flmm.models.finite import check_predictions
@@ -20,7 +21,7 @@ from flmm.models.losses import check_truth, existence_loss, mask_losses
 from flmm.models.phrase_decoder import PhraseDecoder
 from flmm.models.trainable_state import keep_trainable_state
 from flmm.registry import MODELS
-from flmm.structures import FrozenFeatures, GroundingSample, distinct
+from flmm.structures import FrozenFeatures, GroundingSample
 
 COMPILED = ('mask_head', 'sam.model.image_encoder', 'sam.model.mask_decoder')
 """Modules that may be compiled."""
