@@ -15,8 +15,8 @@ from tiny_samples import tiny_sample
 
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
 from flmm.grounder import Grounder
-from flmm.models import FrozenQwenSAM, SAMWrapper, frozen_lmm
-from flmm.models.frozen_lmm import attention_layers
+from flmm.models import FrozenQwenSAM, SAMWrapper, two_passes
+from flmm.models.head_selection import attention_layers
 
 some_families = pytest.mark.parametrize('model_type', ['qwen2_5_vl', 'qwen3_vl', 'qwen3_5', 'llava_next'])
 
@@ -37,7 +37,7 @@ def assert_same(found, expected, *, hidden_to=1e-4):
 @some_families
 @pytest.mark.parametrize('independent', [True, False])
 def test_what_was_read_can_be_used_later(model_type, independent, monkeypatch):
-    monkeypatch.setattr(frozen_lmm, 'MAX_FORWARD_TOKENS', 100_000)  # all prompts go together
+    monkeypatch.setattr(two_passes, 'MAX_FORWARD_TOKENS', 100_000)  # all prompts go together
     model, wrapper = build_grounder(model_type), build_wrapper(model_type)
     settings = {'size': (120, 90), 'independent': independent}
     image = make_sample(wrapper, ['x'], **settings).image
