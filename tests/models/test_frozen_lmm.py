@@ -1,7 +1,6 @@
 """What was read of an image can be kept and used later, and nothing of the LMM changes, however many threads run it."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -16,7 +15,6 @@ from tiny_samples import tiny_sample
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
 from flmm.grounder import Grounder
 from flmm.models import FrozenQwenSAM, SAMWrapper, two_passes
-from flmm.models.head_selection import attention_layers
 
 some_families = pytest.mark.parametrize('model_type', ['qwen2_5_vl', 'qwen3_vl', 'qwen3_5', 'llava_next'])
 
@@ -117,20 +115,6 @@ def test_a_reading_of_another_model_is_refused(other):
     assert torch.equal(features.attentions, tiny_grounder(layers=[0]).encode([sample])[0].attentions)
 
 
-@pytest.mark.parametrize('kept', [False, True])
-def test_samples_whose_image_lies_elsewhere_in_the_same_tokens_are_told_apart(kept):
-    """Columns are in the order of the layout; these lay the picture out from its last unit to its first."""
-    model, sample = tiny_grounder(), tiny_sample(['a', 'the cat'])
-    (view,) = sample.views
-    turned = replace(sample, views=[replace(view, columns=view.columns.flip(0))])
-    reading = model.read_image(sample) if kept else None
-    given = [each.with_outputs(reading=reading) for each in (sample, turned)]
-    found, found_turned = model.encode(given)
-    torch.testing.assert_close(found_turned.attentions, found.attentions.flip(2, 3), atol=1e-6, rtol=0)
-    (expected,) = model.encode([sample])
-    torch.testing.assert_close(found.attentions, expected.attentions, atol=1e-6, rtol=0)
-
-
 class Noticed(torch.Tensor):
     """A tensor that writes down where it is moved."""
 
@@ -159,15 +143,6 @@ def test_pixels_that_stayed_behind_come_along_where_the_image_is_read_again():
     assert Noticed.places == [sample.input_ids.device] * len(sample.lmm_inputs)
     own = model.further_image_prefix(prefix, [sample, sample], input_ids)
     assert torch.equal(further.keys[1], own.keys[1])
-
-
-@pytest.mark.parametrize('kind', ['chunked_attention', 'conv'])
-def test_layers_of_an_unknown_kind_are_refused(kind):
-    lmm = tiny_lmm('qwen2_5_vl')
-    lmm.config.get_text_config().layer_types = ['full_attention', kind]
-    message = rf"lmm has layers of \['{kind}'\], which cannot be read; give an LMM of full or linear attention"
-    with pytest.raises(ValueError, match=message):
-        attention_layers(lmm.config.get_text_config())
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
