@@ -77,7 +77,8 @@ class FrozenParts(BaseModel):
         name = different_part(made_by, own)
         if name is not None:
             raise ValueError(
-                f'{what} made by another {name} ({made_by[name]}) than the model has ({own[name]}); make that again'
+                f'{what} made by another {name} ({made_by[name]}) than the model has ({own[name]}); '
+                'read the image with this model'
             )
         self.stand_for(made_by)
 
