@@ -108,8 +108,8 @@ class FrozenLMM(LMMFamily, GroundingModel):
             For each sample the ``attentions`` and the ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`.
 
         Raises:
-            ValueError: the LMM has no weights, a sample was processed for another one, or it does not begin as what its
-                ``reading`` was made of.
+            ValueError: the LMM has no weights, a sample was processed for another one, it does not begin as what its
+                ``reading`` was made of, or another LMM or SAM has made that.
         """
         for sample in samples:
             self.check_sample(sample)
