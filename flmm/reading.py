@@ -73,12 +73,14 @@ class ImageReading:
         image_embedding: what SAM keeps, as in :class:`flmm.structures.FrozenFeatures`.
         image: what was read.
         layouts: by which tokens, a layout for each view.
+        made_by: fingerprints of LMM and SAM, as ``GroundingModel.fingerprints`` says them.
     """
 
     prefix: Prefix
     image_embedding: dict[str, Tensor]
     image: Image.Image
     layouts: list[TokenLayout]
+    made_by: dict[str, str | None]
 
     def check_begins(self, sample: 'GroundingSample', *, depth: int) -> None:
         """Refuse a sample of another image, or one that begins otherwise than what was read.
@@ -109,4 +111,9 @@ class ImageReading:
             raise ValueError(
                 f'the sequence of image {sample.image_path!r} begins otherwise than the {length} tokens that were '
                 'read; read the image again with its own prompt'
+            )
+        if sample.prompt_length != length:  # tokens between would be left out, or read twice
+            raise ValueError(
+                f'the prompt of image {sample.image_path!r} has {sample.prompt_length} tokens, {length} were read; '
+                'read the image again with its own prompt'
             )

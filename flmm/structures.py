@@ -5,52 +5,25 @@ frame of the last view in px, (h, w) the same frame in cells of its grid, (IH, I
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from flmm.alike import distinct
 from flmm.apt.layout import TokenLayout
+from flmm.frozen_features import FrozenFeatures
 from flmm.geometry import FrameMetaData
+from flmm.image_view import ImageView
 from flmm.mask_logits import MaskLogits
 from flmm.phrase_info import PhraseInfo
 from flmm.reading import ImageReading
+from flmm.sample_checks import check_sample
 
-
-@dataclass(kw_only=True)
-class ImageView:
-    """One rendering of the image that the LMM reads, and where its tokens lie in the sequence.
-
-    Args:
-        columns: [N] long, the position in the sequence of each token, in the order of the layout.
-        layout: which square of the view's grid each token covers.
-        meta_data: how the frame that the grid covers lies over the image; padding belongs to the frame.
-    """
-
-    columns: Tensor
-    layout: TokenLayout
-    meta_data: FrameMetaData
-
-
-@dataclass(kw_only=True)
-class FrozenFeatures:
-    """What the frozen parts say of one sample: all that the trained ones read of its image and text.
-
-    Args:
-        attentions: [M, C, h, w] float32, attention of each phrase to the image, by view, by layer, then by head.
-        hidden_states: [layers, R, hidden], of the R phrase tokens, phrase by phrase.
-        image_embedding: what SAM's image encoder makes of the image: 'image' [sam_dim, e, e], and what else SAM's
-            decoder reads of it, by name (:attr:`flmm.models.sam.SamBackend.embedding_shapes`).
-        made_by: which frozen parts made them, as ``FrozenLMM.frozen_parts`` says it; None where a model's own did.
-    """
-
-    attentions: Tensor
-    hidden_states: Tensor
-    image_embedding: dict[str, Tensor]
-    made_by: dict[str, str | None] | None = None
+__all__ = ['FrozenFeatures', 'GroundingSample', 'ImageView', 'PhraseInfo', 'distinct']
 
 
 @dataclass(kw_only=True)
@@ -128,28 +101,7 @@ class GroundingSample:
             self.phrase_infos = [PhraseInfo()] * len(self.phrases)
         if self.prompt_length is None:
             self.prompt_length = int((self.mask_ids < 0).int().cumprod(0).sum())
-        self._check_fields()
-        for number, view in enumerate(self.views):
-            self._check_view(number, view)
-        columns, counts = torch.cat([view.columns for view in self.views]).unique(return_counts=True)
-        if int(counts.max()) > 1:
-            raise ValueError(
-                f'image {self.image_path!r}: token {int(columns[counts.argmax()])} of the sequence is in the columns '
-                f'of its views {int(counts.max())} times; a token shows one place in one view'
-            )
-        self._check_prompt(last_image_column=int(columns.max()))
-
-    def _check_prompt(self, *, last_image_column: int) -> None:
-        if last_image_column >= self.prompt_length or bool((self.mask_ids[: self.prompt_length] >= 0).any()):
-            raise ValueError(
-                f'image {self.image_path!r}: its prompt is the first {self.prompt_length} tokens, its image ends at '
-                f'token {last_image_column}; expected all of the image in the prompt, and phrases only behind it'
-            )
-        if self.independent and bool((self.mask_ids[self.prompt_length :] < 0).any()):
-            raise ValueError(
-                f'image {self.image_path!r} has independent phrases, and text behind the prompt that belongs to none; '
-                'leave it out, or set independent=False'
-            )
+        check_sample(self)
 
     @property
     def num_masks(self) -> int:
@@ -237,90 +189,12 @@ class GroundingSample:
         logits: MaskLogits = getattr(self, source)
         return logits.mask_chunks(self.exists)
 
-    def _check_fields(self) -> None:
-        if not self.phrases:
-            raise ValueError(f'image {self.image_path!r} has no phrase; leave it out of the dataset')
-        if not self.views:
-            raise ValueError(f'image {self.image_path!r} has no view; give at least one, with its tokens')
-        if self.features is None and (self.image is None or self.lmm_inputs is None):
-            raise ValueError(
-                f'image {self.image_path!r}: image and lmm_inputs may be absent only where features are known'
-            )
-        if (self.masks is None) != (self.gt_masks is None):
-            given, absent = ('gt_masks', 'masks') if self.masks is None else ('masks', 'gt_masks')
-            raise ValueError(
-                f'image {self.image_path!r} has {given} but {absent} is None; give both, or None for both where no '
-                'truth is known'
-            )
-        mask_ids = self.mask_ids[self.mask_ids != -1].unique().tolist()
-        image_size = self.image_size if self.image is None else (self.image.height, self.image.width)
-        facts = [
-            ('mask_ids has shape', tuple(self.mask_ids.shape), tuple(self.input_ids.shape), 'one id for each token'),
-            ('its phrases have mask ids', mask_ids, list(range(self.num_masks)), 'each phrase needs tokens of its own'),
-            ('image has size', image_size, self.image_size, 'the original shape of its views'),
-            ('phrase_infos number', len(self.phrase_infos), self.num_masks, 'one for each phrase, or None'),
-        ]
-        frame = self.meta_data['padded_shape']
-        for name, truth, size, where in (
-            ('masks has shape', self.masks, (frame['height'], frame['width']), 'a mask each, frame of the last view'),
-            ('gt_masks has shape', self.gt_masks, image_size, 'a mask each, image frame'),
-            ('ignore_masks has shape', self.ignore_masks, image_size, 'a mask each, image frame'),
-        ):
-            if truth is not None:
-                facts.append((name, tuple(truth.shape), (self.num_masks, *size), where))
-        self._refuse(facts)
-
-    def _check_view(self, number: int, view: ImageView) -> None:
-        try:
-            view.layout.check()
-        except ValueError as error:
-            raise ValueError(f'image {self.image_path!r}: {error}') from error
-        original = self.meta_data['original_shape']
-        self._refuse(
-            [
-                (f'view {number} has columns', tuple(view.columns.shape), (len(view.layout),), 'one for each token'),
-                (f'view {number} is of an image', view.meta_data['original_shape'], original, 'as the last view'),
-            ]
-        )
-        inside = (view.columns >= 0) & (view.columns < len(self.input_ids))
-        if not bool(inside.all()) or bool((self.mask_ids[view.columns] >= 0).any()):
-            raise ValueError(
-                f'image {self.image_path!r}: view {number} has columns outside of the {len(self.input_ids)} tokens of '
-                'the sequence, or at tokens of phrases; expected those of its image tokens'
-            )
-
-    def _refuse(self, facts: list[tuple[str, Any, Any, str]]) -> None:
-        for name, found, expected, why in facts:
-            if found != expected:
-                raise ValueError(f'image {self.image_path!r}: {name} {found}, expected {expected} ({why})')
-
     def with_outputs(self, **outputs: Any) -> 'GroundingSample':
         """Return a copy with fields of the model filled in; the others were checked when the sample was made."""
         made = copy.copy(self)
         for name, value in outputs.items():
             setattr(made, name, value)
         return made
-
-    def begins_like(self, other: 'GroundingSample') -> bool:
-        """Say whether the LMM reads the same before any phrase in ``other``: the same image and prompt."""
-        return (
-            self.reading is other.reading
-            and torch.equal(self.input_ids[: self.prompt_length], other.input_ids[: other.prompt_length])
-            and self.shows_the_same(other)
-        )
-
-    def shows_the_same(self, other: 'GroundingSample') -> bool:
-        """Say whether the LMM reads the same picture in ``other``: the same image by the same layouts."""
-        return (
-            self.image is other.image
-            and self.lmm_inputs.keys() == other.lmm_inputs.keys()
-            and all(torch.equal(value, other.lmm_inputs[name]) for name, value in self.lmm_inputs.items())
-            and len(self.views) == len(other.views)
-            and all(
-                torch.equal(own.layout.tokens, view.layout.tokens)
-                for own, view in zip(self.views, other.views, strict=True)
-            )
-        )
 
     def to(self, device: torch.device | str) -> 'GroundingSample':
         """Return a copy whose tensors lie on ``device``, those in lists, dicts and views included.
@@ -330,21 +204,6 @@ class GroundingSample:
         if self.reading is None:
             return _moved(self, device)
         return _moved(self.with_outputs(lmm_inputs=None), device).with_outputs(lmm_inputs=self.lmm_inputs)
-
-
-Item = TypeVar('Item')
-
-
-def distinct(items: Sequence[Item], *, same: Callable[[Item, Item], bool]) -> tuple[list[Item], list[int]]:
-    """Return the first of each kind of ``items``, and for every item the index of its kind."""
-    found: list[Item] = []
-    index = []
-    for item in items:
-        known = next((i for i, other in enumerate(found) if same(item, other)), len(found))
-        if known == len(found):
-            found.append(item)
-        index.append(known)
-    return found, index
 
 
 def _moved(value: Any, device: torch.device | str) -> Any:

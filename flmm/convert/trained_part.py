@@ -10,7 +10,7 @@ from torch import nn
 
 from flmm.config import mappings_in
 from flmm.models import FrozenLMM, LMMWithoutWeights
-from flmm.models.grounding_model import FROZEN
+from flmm.models.frozen_parts import FROZEN
 from flmm.registry import MODELS
 
 

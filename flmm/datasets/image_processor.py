@@ -1,25 +1,19 @@
 """An image and a user's turn -> what an LMM reads. Every family has a wrapper of its processor with this contract."""
 
-import copy
 import os
-import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 from PIL import Image
 from torch import Tensor
 from transformers import ProcessorMixin
 
+from flmm.datasets.chat_tokenizer import ChatTokenizer
 from flmm.families import check_processor
 from flmm.pretrained import load_processor
 from flmm.structures import ImageView
-from flmm.text import check_text
-
-# Takes the user's place while the chat template is rendered, so that the template alone decides what is special.
-PROMPT_SENTINEL = '\u241f'
 
 
 @dataclass(kw_only=True)
@@ -69,10 +63,6 @@ class ImageProcessorWrapper(ABC):
         self.processor = pretrained_model_name_or_path
         check_processor(self.processor, wrapper=type(self))
         self.tokenizer = self.processor.tokenizer
-        # Whether special tokens are split is a state of a fast tokenizer, which each call sets. Threads that share one
-        # would read special tokens out of plain text, or change it while another uses it ('Already borrowed').
-        self.plain_tokenizer = copy.deepcopy(self.tokenizer)
-        self.plain_tokenizer('', add_special_tokens=False, split_special_tokens=True)
         self.image_token_id: int = self.processor.image_token_id
         image_token = self.processor.image_token
         # Where it is missing, processors take the id of an unknown token, or of a piece of its name.
@@ -80,8 +70,7 @@ class ImageProcessorWrapper(ABC):
             raise ValueError(
                 f"the tokenizer lacks the processor's image token {image_token!r}; add it, or name another"
             )
-        self.prompt_template = prompt_template
-        self.chat = self._chat_template() if prompt_template is None else self._given_template(prompt_template)
+        self.chat_tokenizer = ChatTokenizer(processor=self.processor, prompt_template=prompt_template)
 
     @abstractmethod
     def read_image(self, image: Image.Image) -> tuple[dict[str, Tensor], int, list[ImageView]]:
@@ -100,20 +89,12 @@ class ImageProcessorWrapper(ABC):
         """How many tokens an image of this size in px has, at most."""
 
     def encode_text(self, text: str) -> list[int]:
-        """Tokenize ``text`` as plain text: no special token is added, and none is read out of it.
+        """Tokenize plain text; see :meth:`flmm.datasets.chat_tokenizer.ChatTokenizer.encode_text`."""
+        return self.chat_tokenizer.encode_text(text)
 
-        Raises:
-            ValueError: the text holds half of a character (a lone surrogate), or the placeholder of an image, and the
-                tokenizer does not know that it is special.
-        """
-        check_text(text, what='text')
-        ids = self.plain_tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
-        if self.image_token_id in ids:
-            raise ValueError(
-                f'the tokenizer would read an image out of the text {reprlib.repr(text)}; leave '
-                f"{self.processor.image_token!r} out of it, or mark that token as special in the checkpoint's tokenizer"
-            )
-        return ids
+    def follow_up_ids(self, question: str) -> list[int]:
+        """Tokenize a user's next turn; see :meth:`flmm.datasets.chat_tokenizer.ChatTokenizer.follow_up_ids`."""
+        return self.chat_tokenizer.follow_up_ids(question)
 
     def preprocess(self, image: Image.Image, *, prompt: str) -> ProcessedImage:
         """Prepare an image with the user's words about it.
@@ -148,105 +129,10 @@ class ImageProcessorWrapper(ABC):
         counts = [int((image.input_ids == self.image_token_id).sum()) for image in images]
         return self._chat_ids(prompt, num_placeholders=counts)
 
-    def follow_up_ids(self, question: str) -> list[int]:
-        """Tokenize what stands between an answer and the next: the user's next turn, as plain text.
-
-        Raises:
-            ValueError: the chat is a given ``prompt_template``, the chat template does not go on behind an answer, or a
-                question that :meth:`encode_text` refuses.
-        """
-        before, after = self._follow_up
-        # Behind a word, as it stands behind an answer: there are tokenizers that put a blank before a text.
-        word = self.tokenizer('a', add_special_tokens=False)['input_ids']
-        ids = self._turn_ids(f'a{before}', _words(question), after, add_special_tokens=False)
-        if ids[: len(word)] != word:
-            raise ValueError(
-                f'the tokenizer joins an answer with what the chat template writes behind it, {before!r}, so the '
-                'conversation cannot go on; ask about the image anew'
-            )
-        return ids[len(word) :]
-
-    @cached_property
-    def _follow_up(self) -> tuple[str, str]:
-        """What the chat template writes behind an answer before the user's next words, and behind those."""
-        if self.prompt_template is not None:
-            raise ValueError(
-                'the image processor has a prompt_template, which says nothing of a second question; ask about the '
-                "image anew, or leave prompt_template out to take the checkpoint's chat template"
-            )
-        turns = [
-            {'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': PROMPT_SENTINEL}]},
-            {'role': 'assistant', 'content': [{'type': 'text', 'text': PROMPT_SENTINEL}]},
-            {'role': 'user', 'content': [{'type': 'text', 'text': PROMPT_SENTINEL}]},
-        ]
-        rendered = self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        parts = rendered.split(PROMPT_SENTINEL)
-        # A template may write 'ASSISTANT: ' before an answer, and leave it to the LMM to begin with the blank.
-        before, after = self.chat
-        if len(parts) != 4 or (parts[0], parts[1].rstrip()) != (before, after.rstrip()):
-            raise ValueError(
-                'the chat template writes a first turn otherwise when others follow, so it cannot go on; ask about the '
-                f'image anew: {rendered!r}'
-            )
-        return parts[2], parts[3]
-
     def _chat_ids(self, prompt: str, *, num_placeholders: Sequence[int]) -> Tensor:
         """Tokenize the chat about one or several images, each with its placeholders."""
         ids: list[int] = []
         counts = iter(num_placeholders)
-        for token in self._prompt_ids(_words(prompt), num_images=len(num_placeholders)):
+        for token in self.chat_tokenizer.first_turn_ids(prompt, num_images=len(num_placeholders)):
             ids += [token] * (next(counts) if token == self.image_token_id else 1)
         return torch.tensor(ids)
-
-    def _prompt_ids(self, prompt: str, *, num_images: int = 1) -> list[int]:
-        """Tokenize the chat with one placeholder for each image."""
-        if num_images > 1 and self.prompt_template is not None:
-            raise ValueError(
-                f'the image processor has a prompt_template, which shows one image, not {num_images}; leave '
-                "prompt_template out to take the checkpoint's chat template"
-            )
-        before, after = self.chat if num_images == 1 else self._chat_template(num_images=num_images)
-        # As apply_chat_template does: a template may write the token that begins a text, or leave it to the tokenizer.
-        starts = not (self.tokenizer.bos_token and before.startswith(self.tokenizer.bos_token))
-        return self._turn_ids(before, prompt, after, add_special_tokens=starts)
-
-    def _turn_ids(self, before: str, words: str, after: str, *, add_special_tokens: bool) -> list[int]:
-        """Tokenize what the template writes around the user's words, and those as plain text."""
-        if not any(token in words for token in self.tokenizer.get_added_vocab()):
-            # In one piece: there are tokenizers that treat a text's first word otherwise than the words within it.
-            return self.tokenizer(before + words + after, add_special_tokens=add_special_tokens)['input_ids']
-        ids = self.tokenizer(before, add_special_tokens=add_special_tokens)['input_ids']
-        return [*ids, *self.encode_text(words), *self.tokenizer(after, add_special_tokens=False)['input_ids']]
-
-    def _chat_template(self, *, num_images: int = 1) -> tuple[str, str]:
-        user_turn = [*[{'type': 'image'}] * num_images, {'type': 'text', 'text': PROMPT_SENTINEL}]
-        rendered = self.processor.apply_chat_template(
-            [{'role': 'user', 'content': user_turn}], tokenize=False, add_generation_prompt=True
-        )
-        before, found, after = rendered.partition(PROMPT_SENTINEL)
-        image_token = self.processor.image_token
-        if not found or before.count(image_token) != num_images or image_token in after:
-            images = 'one image' if num_images == 1 else f'{num_images} images'
-            raise ValueError(
-                f'the chat template does not render {images} and one text once each, in this order; expected a '
-                f"template like Qwen2-VL's, got {rendered!r}"
-            )
-        return before, after
-
-    def _given_template(self, template: str) -> tuple[str, str]:
-        image_token = self.processor.image_token  # a template may write it out, or else '<image>'
-        before, found, after = template.replace('<image>', image_token).partition('{prompt}')
-        if not found or '{prompt}' in after or before.count(image_token) != 1 or image_token in after:
-            raise ValueError(
-                f"prompt_template is {template!r}, expected one '<image>' and, behind it, one '{{prompt}}', such as "
-                "'USER: <image>\\n{prompt} ASSISTANT:'"
-            )
-        return before, after
-
-
-def _words(prompt: str) -> str:
-    """The user's words without placeholders of an image, for which the template has a place already."""
-    if not isinstance(prompt, str):
-        raise ValueError(f'prompt is {prompt!r}, expected a string')
-    check_text(prompt, what='prompt')
-    return prompt.replace('<image>', '').strip()

@@ -1,41 +1,33 @@
 """The frozen LMM of F-LMM: what its attention and its hidden states say of phrases, whatever its family.
 
-Letters: S tokens (padded), M masks (= phrases) of a sample, R their tokens, V views of an image, N tokens of a view,
-C chosen attention heads, (h, w) the grid of the last view.
+Letters: M masks (= phrases) of a sample, V views of an image, N tokens of a view, C chosen attention heads, (h, w) the
+grid of the last view.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from flmm.families import check_lmm
-from flmm.geometry import resample_view
 from flmm.models.attention_capture import CAPTURING_SDPA
 from flmm.models.grounding_model import GroundingModel
-from flmm.models.head_selection import choose_heads
+from flmm.models.head_selection import attention_layers, choose_heads
+from flmm.models.lmm_family import LMMFamily
 from flmm.models.lmm_loading import LMMWithoutWeights
-from flmm.models.phrase_pass import PhraseText, read_texts
 from flmm.models.prompt_pass import read_further_image, read_prompts
+from flmm.models.two_passes import read_samples
 from flmm.reading import ImageReading, Prefix
 from flmm.registry import MODELS
-from flmm.structures import GroundingSample, ImageView, distinct
-
-MAX_FORWARD_TOKENS = 4_096
-"""So many tokens of images and prompts, padding included, go through the LMM together, or one prompt. Their keys and
-values are in memory until their phrases are read: 2 GB of them in LLaVA-1.5-7B, whose heads share none.
-"""
+from flmm.structures import GroundingSample
 
 
-class FrozenLMM(GroundingModel):
+class FrozenLMM(LMMFamily, GroundingModel):
     """A frozen LMM of transformers, and what is trained on it.
 
-    A family says what it reads (``input_names``, ``num_views``), how images are encoded (:meth:`image_features`), and
-    what its forward takes beside the text (:meth:`text_inputs`). The LMM runs without gradient, in eval mode and in its
-    own dtype, up to the last layer that is read.
+    What differs between families of LMMs, a subclass says (:class:`LMMFamily`). The LMM runs without gradient, in eval
+    mode and in its own dtype, up to the last layer that is read.
 
     Args:
         lmm: the LMM, or the config of a function that loads it.
@@ -54,12 +46,6 @@ class FrozenLMM(GroundingModel):
     Raises:
         ValueError: an LMM of another family, an unknown setting, or heads that are not there.
     """
-
-    num_views: ClassVar[int] = 1
-    """How many views of an image the mask head reads; where a sample has fewer, its last stands for the others."""
-    input_names: Sequence[str]
-    """What the family's image processor gives for ``lmm_inputs``; a sample with others was made for another LMM."""
-    lmm: PreTrainedModel | LMMWithoutWeights
 
     def __init__(
         self,
@@ -104,35 +90,9 @@ class FrozenLMM(GroundingModel):
         return {layer: list(range(self.num_heads)) for layer in layers if layer < self.depth}
 
     @property
-    def reading(self) -> dict[str, str]:
-        """How attention is read, for checkpoints: another way would fit the mask head, too."""
+    def attention_settings(self) -> dict[str, str]:
+        """How maps are taken from attention, for checkpoints: another way would fit the mask head, too."""
         return {'choice of attention heads': str(self.heads), 'merge of tokens': self.merge}
-
-    def image_features(self, samples: list[GroundingSample]) -> Sequence[Any]:
-        """Run the vision part on the images of ``samples``: for each what :meth:`image_outputs` takes."""
-        raise NotImplementedError
-
-    def image_outputs(self, features: list[Any]) -> BaseModelOutputWithPooling:
-        """Put the features of the images of a batch together, as the inner model takes them from its encoder."""
-        return BaseModelOutputWithPooling(pooler_output=tuple(features))
-
-    def text_inputs(self, samples: list[GroundingSample], text: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Say what the inner model takes beside ``input_ids``, such as positions.
-
-        Args:
-            samples: the batch.
-            text: ``input_ids`` and ``attention_mask``, [B, S] each: the prompts, each with a token of text behind it,
-                padded on the right.
-
-        Returns:
-            Tensors of the forward by name, whose last dimension is S. Where ``position_ids`` is among them, text behind
-            the prompt goes on counting from the position of its first token.
-        """
-        return {}
-
-    def to_last_view(self, maps: Tensor, view: ImageView, last: ImageView) -> Tensor:
-        """Bring maps from the grid of a view to that of the last, each cell to its place in the image."""
-        return resample_view(maps, view.meta_data, last.meta_data, last.layout.grid_size)
 
     @torch.no_grad()
     def run_lmm(
@@ -148,25 +108,14 @@ class FrozenLMM(GroundingModel):
             For each sample the ``attentions`` and the ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`.
 
         Raises:
-            ValueError: the LMM has no weights, a sample was processed for another one, or it does not begin as what its
-                ``reading`` was made of.
+            ValueError: the LMM has no weights, a sample was processed for another one, it does not begin as what its
+                ``reading`` was made of, or another LMM or SAM has made that.
         """
         for sample in samples:
             self.check_sample(sample)
-        beginnings, index = distinct(samples, same=GroundingSample.begins_like)
-        found: list[tuple[Tensor, Tensor] | None] = [None] * len(samples)
         with torch.autocast(device_type=samples[0].input_ids.device.type, enabled=False):
-            for chunk in self._chunks([sample.prompt_length for sample in beginnings]):
-                prefixes = dict(zip(chunk, self._prefixes([beginnings[i] for i in chunk]), strict=True))
-                members = [n for i in chunk for n in range(len(samples)) if index[n] == i]
-                read = self._read_phrases(
-                    [samples[n] for n in members],
-                    [prefixes[index[n]] for n in members],
-                    heads=self.heads if heads is None else heads,
-                )
-                for n, each in zip(members, read, strict=True):
-                    found[n] = each
-        attentions, hidden_states = zip(*found, strict=True)
+            read = read_samples(self, samples, heads=self.heads if heads is None else heads)
+        attentions, hidden_states = zip(*read, strict=True)
         return list(attentions), list(hidden_states)
 
     @torch.no_grad()
@@ -187,6 +136,7 @@ class FrozenLMM(GroundingModel):
             image_embedding=image_embedding,
             image=sample.image,
             layouts=[view.layout for view in sample.views],
+            made_by=dict(self.fingerprints),
         )
 
     @torch.no_grad()
@@ -202,8 +152,9 @@ class FrozenLMM(GroundingModel):
         if kept is not None and self.depth == self.num_layers and not kept.carries:
             return kept.cropped(length)
         self.check_sample(sample)
+        unread = _with_pixels(sample).with_outputs(prompt_length=length)
         with torch.autocast(device_type=sample.input_ids.device.type, enabled=False):
-            (prefix,) = read_prompts(self, [sample.with_outputs(prompt_length=length)], depth=self.num_layers)
+            (prefix,) = read_prompts(self, [unread], depth=self.num_layers)
         return prefix
 
     @torch.no_grad()
@@ -211,87 +162,9 @@ class FrozenLMM(GroundingModel):
         """Read one more image behind others, in the same turn; see :func:`read_further_image`."""
         self.check_sample(images[-1])
         with torch.autocast(device_type=input_ids.device.type, enabled=False):
-            return read_further_image(self, prefix, images, input_ids)
+            return read_further_image(self, prefix, [_with_pixels(sample) for sample in images], input_ids)
 
-    def _chunks(self, lengths: list[int]) -> Iterator[list[int]]:
-        """Split prompts into runs of at most ``MAX_FORWARD_TOKENS``, padding included, or of one.
-
-        A layer without attention would carry padding on in its state: with such layers, each prompt is a run.
-        """
-        alone = len(attention_layers(self.lmm.config.get_text_config())) < self.num_layers
-        chunk: list[int] = []
-        for i, length in enumerate(lengths):
-            longest = max(length, *(lengths[j] for j in chunk)) if chunk else length
-            if chunk and (alone or longest * (len(chunk) + 1) > MAX_FORWARD_TOKENS):
-                yield chunk
-                chunk = []
-            chunk.append(i)
-        yield chunk
-
-    def _prefixes(self, samples: list[GroundingSample]) -> list[Prefix]:
-        """Return the prefix of each sample: that of its reading, or else read now."""
-        for sample in samples:
-            if sample.reading is not None:
-                sample.reading.check_begins(sample, depth=self.depth)
-        unread = [sample for sample in samples if sample.reading is None]
-        read = iter(read_prompts(self, unread, depth=self.depth)) if unread else iter(())
-        return [next(read) if sample.reading is None else sample.reading.prefix for sample in samples]
-
-    def _read_phrases(
-        self, samples: list[GroundingSample], prefixes: list[Prefix], *, heads: dict[int, list[int]]
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Read what stands behind the prompts: [M, V * C, h, w] attention and hidden states of each sample."""
-        texts, counts = [], []
-        for sample, prefix in zip(samples, prefixes, strict=True):
-            columns = torch.cat([view.columns for view in sample.views])
-            own = sample.texts
-            for places in own:
-                mask_ids = sample.mask_ids[places]
-                if sample.independent:
-                    mask_ids = torch.zeros_like(mask_ids)
-                texts.append(
-                    PhraseText(
-                        prefix=prefix, image_columns=columns, input_ids=sample.input_ids[places], mask_ids=mask_ids
-                    )
-                )
-            counts.append(len(own))
-        read = iter(read_texts(self.lmm.model.language_model, texts, merge=self.merge, heads=heads))
-        found = []
-        for sample, count in zip(samples, counts, strict=True):
-            maps, states = zip(*(next(read) for _ in range(count)), strict=True)
-            found.append((self._on_grid(sample, torch.cat(maps)), torch.cat(states, dim=1)))
-        return found
-
-    def check_sample(self, sample: GroundingSample) -> None:
-        """Refuse what was processed for another LMM.
-
-        Raises:
-            ValueError: naming the image and what does not fit, or that the LMM has no weights.
-        """
-        if isinstance(self.lmm, LMMWithoutWeights):
-            raise ValueError(
-                f'the sample of {sample.image_path!r} carries no features, and the LMM was built without weights; '
-                'read stored features (CachedFeatures), or load the LMM'
-            )
-        if sample.lmm_inputs.keys() != set(self.input_names):
-            raise ValueError(
-                f'image {sample.image_path!r} was processed to {sorted(sample.lmm_inputs)}, the model reads '
-                f"{sorted(self.input_names)}; use the model's own processor"
-            )
-        if len(sample.views) > self.num_views:
-            raise ValueError(
-                f'image {sample.image_path!r} has {len(sample.views)} views, the model reads {self.num_views} '
-                "(num_views); use the model's own processor"
-            )
-        expected = self.lmm.config.image_token_id
-        found = set(sample.input_ids[torch.cat([view.columns for view in sample.views])].tolist())
-        if found != {expected}:
-            raise ValueError(
-                f'image {sample.image_path!r} was processed with image tokens {sorted(found)}, the model has '
-                f"{expected}; use the model's own processor"
-            )
-
-    def _on_grid(self, sample: GroundingSample, maps: Tensor) -> Tensor:
+    def on_grid(self, sample: GroundingSample, maps: Tensor) -> Tensor:
         """Lay attention to the tokens of all views onto the grid of the last: [M, C, sum of N] -> [M, V * C, h, w]."""
         counts = [len(view.columns) for view in sample.views]
         dense = [
@@ -306,17 +179,6 @@ class FrozenLMM(GroundingModel):
         return torch.cat([*resampled, *[dense[-1]] * (missing + 1)], dim=1)
 
 
-def attention_layers(text_config: Any) -> list[int]:
-    """Tell which layers of a language model have attention whose maps can be read.
-
-    Raises:
-        ValueError: attention is within sliding windows, which the capture does not know.
-    """
-    types = getattr(text_config, 'layer_types', None) or ['full_attention'] * text_config.num_hidden_layers
-    windowed = getattr(text_config, 'sliding_window', None) is not None and 'layer_types' not in text_config.to_dict()
-    if windowed or 'sliding_attention' in types:
-        raise ValueError(
-            'lmm uses sliding-window attention; in its text_config set sliding_window to None (Mistral) or '
-            'use_sliding_window to False (Qwen)'
-        )
-    return [layer for layer, kind in enumerate(types) if kind == 'full_attention']
+def _with_pixels(sample: GroundingSample) -> GroundingSample:
+    """Return an unread copy: what was read before leaves its pixels behind (:meth:`GroundingSample.to`)."""
+    return sample.with_outputs(reading=None).to(sample.input_ids.device)

@@ -3,29 +3,23 @@
 Letters: M masks (= phrases) of a sample, C attention maps of each, (h, w) their grid, (IH, IW) the image in px.
 """
 
-import copy
-import operator
 import re
-from functools import cached_property
 from typing import Any
 
 import torch
-from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
 from flmm.models.checkpoints import load_trained
-from flmm.models.fingerprints import different_part, weights_fingerprint
 from flmm.models.finite import check_predictions
+from flmm.models.frozen_parts import FROZEN, FrozenParts
 from flmm.models.losses import check_truth, existence_loss, mask_losses
 from flmm.models.phrase_decoder import PhraseDecoder
 from flmm.models.trainable_state import keep_trainable_state
 from flmm.registry import MODELS
-from flmm.structures import FrozenFeatures, GroundingSample, distinct
+from flmm.structures import FrozenFeatures, GroundingSample
 
 COMPILED = ('mask_head', 'sam.model.image_encoder', 'sam.model.mask_decoder')
 """Modules that may be compiled."""
-FROZEN = ('lmm', 'sam.model.image_encoder')
-"""Modules that are never trained, nor saved with the others."""
 UNMOVED = re.compile(
     # SAM's parts for points and an absent mask never reach the loss, its estimate of IoU only ``loss_iou``. The bias of
     # a key adds the same to all logits of a softmax.
@@ -35,23 +29,14 @@ UNMOVED = re.compile(
 """Names of parameters outside of the frozen modules that training does not move, with segment_anything's SAM."""
 
 
-@MODELS.register_module()
-class GroundingDataPreprocessor(BaseDataPreprocessor):
-    """Moves samples to the model's device."""
-
-    def cast_data(self, data: Any) -> Any:
-        """Move ``data``, where samples may lie in the lists and dicts that mmengine knows."""
-        return data.to(self.device) if isinstance(data, GroundingSample) else super().cast_data(data)
-
-
-class GroundingModel(BaseModel):
+class GroundingModel(FrozenParts):
     """From what the frozen parts say of an image and its phrases to masks and losses; what of F-LMM is trained.
 
-    Nothing here knows how the LMM is read: a subclass says that (:meth:`run_lmm`, :attr:`reading`). Frozen are ``lmm``
-    and SAM's image encoder. Trained are ``mask_head``, ``text_proj`` and ``text_layer_weights`` (None where SAM reads
-    no text), ``existence_head`` if there is one, and what ``sam`` leaves trainable, and only those are in the state
-    dict. A mask head without parameters makes a model in which nothing is trained, SAM neither (:attr:`is_trained`),
-    and the state dict is empty.
+    Nothing here knows how the LMM is read: a subclass says that. Frozen are ``lmm`` and SAM's image encoder
+    (:class:`flmm.models.frozen_parts.FrozenParts`). Trained are ``mask_head``, ``text_proj`` and ``text_layer_weights``
+    (None where SAM reads no text), ``existence_head`` if there is one, and what ``sam`` leaves trainable, and only
+    those are in the state dict. A mask head without parameters makes a model in which nothing is trained, SAM neither
+    (:attr:`is_trained`), and the state dict is empty.
 
     Args:
         lmm: the LMM.
@@ -161,104 +146,11 @@ class GroundingModel(BaseModel):
         """Whether the model has a trained part: whether its mask head has parameters."""
         return any(True for _ in self.mask_head.parameters())
 
-    def run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return for each sample ``attentions`` and ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`."""
-        raise NotImplementedError
-
-    @property
-    def reading(self) -> dict[str, str]:
-        """How :meth:`run_lmm` reads the LMM, for checkpoints: another way would fit the mask head, too."""
-        raise NotImplementedError
-
     def _compile(self, options: dict[str, dict[str, Any]]) -> None:
         for name, setting in options.items():
             if name not in COMPILED:
                 raise ValueError(f'compiled names {name!r}, expected some of {COMPILED}')
             self.get_submodule(name).compile(**setting)  # in place: names in checkpoints stay
-
-    def train(self, mode: bool = True) -> 'GroundingModel':  # noqa: FBT001, FBT002 (torch's signature)
-        """Set the trainable part to training or evaluation; the LMM stays in evaluation."""
-        super().train(mode)
-        self.lmm.eval()
-        return self
-
-    def __deepcopy__(self, memo: dict) -> 'GroundingModel':
-        """Copy all but the frozen modules, which the copy shares: an average of weights (EMA) needs no second LMM."""
-        for name in FROZEN:
-            module = self.get_submodule(name)
-            memo[id(module)] = module
-        made = memo[id(self)] = type(self).__new__(type(self))
-        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return made
-
-    def frozen_parts(self) -> dict[str, str | None]:
-        """Say what the trained part reads, for its checkpoints: what would fit another model of the same shape.
-
-        Returns:
-            Fingerprints of the weights (None where unknown: an LMM without weights), and how attention is read.
-        """
-        return {**self._fingerprints, **self.reading}
-
-    @cached_property
-    def _fingerprints(self) -> dict[str, str | None]:
-        encoder = self.sam.model.image_encoder
-        return {'LMM': weights_fingerprint(self.lmm), 'image encoder of SAM': weights_fingerprint(encoder)}
-
-    def _check_made_by(self, image: str, made_by: dict[str, str | None]) -> None:
-        own = self.frozen_parts()
-        name = different_part(made_by, own)
-        if name is not None:
-            raise ValueError(
-                f'features of image {image!r} were made by another {name} ({made_by[name]}) than the model has '
-                f'({own[name]}); make them again'
-            )
-        self.stand_for(made_by)
-
-    def stand_for(self, parts: dict[str, str | None]) -> None:
-        """Take parts that are here without weights for those of features or of a checkpoint.
-
-        Args:
-            parts: what made the features, or what the checkpoint was trained over, as :meth:`frozen_parts` says it.
-        """
-        self._fingerprints.update(
-            {name: parts.get(name) for name, value in self._fingerprints.items() if value is None}
-        )
-
-    def init_weights(self) -> None:
-        """Do nothing: every part comes initialised or loaded, and the frozen ones must stay as they are."""
-
-    @torch.no_grad()
-    def encode(self, samples: list[GroundingSample], *, for_masks: bool = True) -> list[FrozenFeatures]:
-        """Return what the frozen parts say of each sample: what it carries already, or else computed.
-
-        Args:
-            samples: the samples.
-            for_masks: whether SAM's image encoder is run, too; without it ``image_embedding`` of what is computed is
-                empty, and no mask can be made.
-        """
-        for sample in samples:
-            if sample.features is not None and sample.features.made_by is not None:
-                self._check_made_by(sample.image_path, sample.features.made_by)
-        unknown = [sample for sample in samples if sample.features is None]
-        computed = iter(self._frozen_features(unknown, for_masks=for_masks)) if unknown else iter(())
-        return [next(computed) if sample.features is None else sample.features for sample in samples]
-
-    def _frozen_features(self, samples: list[GroundingSample], *, for_masks: bool) -> list[FrozenFeatures]:
-        attentions, hidden_states = self.run_lmm(samples)
-        embeddings = self._image_embeddings(samples) if for_masks else [{}] * len(samples)
-        return [
-            FrozenFeatures(attentions=maps, hidden_states=states, image_embedding=embedding)
-            for maps, states, embedding in zip(attentions, hidden_states, embeddings, strict=True)
-        ]
-
-    def _image_embeddings(self, samples: list[GroundingSample]) -> list[dict[str, Tensor]]:
-        """Return SAM's embedding of each image: that of the sample's reading, or else computed."""
-        # One image in several samples (a phrase each) is the same object, and SAM's encoder is what costs most.
-        unread = [sample.image for sample in samples if sample.reading is None]
-        images, index = distinct(unread, same=operator.is_)
-        encoded = self.sam.encode_images(images) if images else []
-        computed = (encoded[i] for i in index)
-        return [next(computed) if sample.reading is None else sample.reading.image_embedding for sample in samples]
 
     def forward(
         self, data_samples: list[GroundingSample], mode: str = 'tensor'

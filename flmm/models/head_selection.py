@@ -1,6 +1,7 @@
 """Which attention heads of the LMM the mask head reads."""
 
 from collections.abc import Sequence
+from typing import Any
 
 
 def choose_heads(
@@ -43,3 +44,22 @@ def choose_heads(
     for layer, head in sorted(pairs):
         chosen.setdefault(layer, []).append(head)
     return chosen
+
+
+def attention_layers(text_config: Any) -> list[int]:
+    """Tell which layers of a language model have attention whose maps can be read.
+
+    Raises:
+        ValueError: attention is within sliding windows, or of another kind that the capture does not know.
+    """
+    types = getattr(text_config, 'layer_types', None) or ['full_attention'] * text_config.num_hidden_layers
+    windowed = getattr(text_config, 'sliding_window', None) is not None and 'layer_types' not in text_config.to_dict()
+    if windowed or 'sliding_attention' in types:
+        raise ValueError(
+            'lmm uses sliding-window attention; in its text_config set sliding_window to None (Mistral) or '
+            'use_sliding_window to False (Qwen)'
+        )
+    unknown = sorted(set(types) - {'full_attention', 'linear_attention'})
+    if unknown:
+        raise ValueError(f'lmm has layers of {unknown}, which cannot be read; give an LMM of full or linear attention')
+    return [layer for layer, kind in enumerate(types) if kind == 'full_attention']

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from flmm.models.attention_capture import AttentionCapture, PackedTexts
+from flmm.models.attention_capture import CAPTURING_SDPA, AttentionCapture, PackedTexts
 from flmm.models.prefix_cache import CACHE
 from flmm.models.private_modules import first_layers
 from flmm.reading import Prefix
@@ -30,7 +30,8 @@ class PhraseText:
 
     Args:
         prefix: image and prompt.
-        image_columns: [N] long, positions of the image tokens in the prefix, view after view.
+        image_columns: [N] long, positions of the image tokens in the prefix, view after view. Texts behind the same
+            image share this tensor.
         input_ids: [t] long.
         mask_ids: [t] long, 0..m-1 where a token is of a phrase, else -1.
     """
@@ -52,16 +53,24 @@ def read_texts(
     """Read texts, each as if it were the only one.
 
     Args:
-        decoder: the language model of transformers, whose attention is
-            :data:`flmm.models.attention_capture.CAPTURING_SDPA`.
-        texts: those of one prefix stand together.
+        decoder: the language model of transformers.
+        texts: those behind the same image stand together.
         merge: how the tokens of a phrase become one map: 'mean' or 'max'.
         heads: the heads to read of each layer; layers behind the last one do not run.
 
     Returns:
         For each text [m, C, N] float32 attention, channels by layer, then by head; and [L, r, hidden], the hidden
         states of its phrase tokens, phrase by phrase.
+
+    Raises:
+        ValueError: the attention of the decoder is not :data:`flmm.models.attention_capture.CAPTURING_SDPA`.
     """
+    attention = decoder.config._attn_implementation
+    if attention != CAPTURING_SDPA:
+        raise ValueError(
+            f"the LMM's attention was set to {attention!r}, which keeps no maps; set it back: "
+            f"lmm.set_attn_implementation({{'text_config': {CAPTURING_SDPA!r}}})"
+        )
     return [found for row in _rows(texts) for found in _read_row(decoder, row, merge=merge, heads=heads)]
 
 
@@ -81,7 +90,7 @@ def _rows(texts: Sequence[PhraseText]) -> Iterator[list[PhraseText]]:
 def _read_row(
     decoder: nn.Module, row: list[PhraseText], *, merge: str, heads: dict[int, list[int]]
 ) -> list[tuple[Tensor, Tensor]]:
-    members = [list(texts) for _, texts in itertools.groupby(row, key=lambda text: id(text.prefix))]
+    members = [list(texts) for _, texts in itertools.groupby(row, key=_behind)]
     groups = [_pack(texts) for texts in members]
     sizes = [len(group.mask_ids) for group in groups]
     capture = AttentionCapture(groups=groups, merge=merge, heads=heads)
@@ -103,6 +112,11 @@ def _read_row(
         num_tokens = [int((text.mask_ids >= 0).sum()) for text in texts]
         found += zip(maps.split(num_phrases), torch.stack(seen).split(num_tokens, dim=1), strict=True)
     return found
+
+
+def _behind(text: PhraseText) -> tuple[int, int]:
+    """Tell what a text stands behind: the prefix alone does not say which of its tokens are the image."""
+    return id(text.prefix), id(text.image_columns)
 
 
 def _pack(texts: list[PhraseText]) -> PackedTexts:

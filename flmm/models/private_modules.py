@@ -27,8 +27,8 @@ def private_module(module: nn.Module) -> nn.Module:
     """
     if 'forward' in vars(module):
         raise ValueError(
-            f'the forward of a {type(module).__name__} was replaced, as device_map does; load the LMM without it and '
-            'move it to one device'
+            f'the forward of a {type(module).__name__} was replaced, as device_map and torch.compile(module) do; load '
+            'the LMM without them and move it to one device'
         )
     made = copy.copy(module)
     for name in ('_modules', *HOOKS):

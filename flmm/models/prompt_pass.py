@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from flmm.alike import distinct, show_the_same
 from flmm.models.prefix_cache import CACHE, cache_of, prefix_from_cache
 from flmm.models.private_modules import first_layers, private_module
 from flmm.reading import Prefix
-from flmm.structures import GroundingSample, distinct
+from flmm.structures import GroundingSample
 
 if TYPE_CHECKING:
     from flmm.models.frozen_lmm import FrozenLMM
@@ -31,7 +32,7 @@ def read_prompts(model: 'FrozenLMM', samples: Sequence[GroundingSample], *, dept
     following = lengths
     if 'position_ids' in inputs:  # [..., B, S]
         following = [int(inputs['position_ids'][..., i, length].flatten()[0]) for i, length in enumerate(lengths)]
-    images, index = distinct(samples, same=GroundingSample.shows_the_same)
+    images, index = distinct(samples, same=show_the_same)
     features = model.image_features(images)
     # The inner model: logits over the vocabulary are not needed, so lm_head does not run.
     # Nor is a mask of the padding: it is behind everything that is read. Without one SDPA takes its causal

@@ -7,7 +7,7 @@ from torch import nn
 
 from flmm.convert import TrainedPart, converted_weights, match_keys
 from flmm.models import SAMWrapper, UNetHead
-from flmm.models.grounding_model import FROZEN
+from flmm.models.frozen_parts import FROZEN
 from flmm.models.sam import build_sam
 from flmm.models.trainable_state import keep_trainable_state
 

@@ -162,7 +162,7 @@ def test_special_tokens_in_prompt_and_phrases_stay_text(family, name):
 
 def test_the_chat_template_of_the_checkpoint_is_the_default():
     wrapper = DeepseekVLImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor())
-    assert wrapper.chat == (f'User: {IMAGE_TOKEN}', '\n\nAssistant:')
+    assert wrapper.chat_tokenizer.chat == (f'User: {IMAGE_TOKEN}', '\n\nAssistant:')
 
 
 @pytest.mark.parametrize('family', DEEPSEEK_VL_FAMILIES)

@@ -12,7 +12,7 @@ from transformers import CLIPImageProcessor, LlavaProcessor, Qwen2VLImageProcess
 
 from flmm.apt.layout import TokenLayout
 from flmm.datasets import QwenImageProcessorWrapper
-from flmm.datasets.image_processor import PROMPT_SENTINEL
+from flmm.datasets.chat_tokenizer import PROMPT_SENTINEL
 from flmm.geometry import frame_meta_data
 
 

@@ -16,7 +16,7 @@ from tiny_samples import pruned
 
 from flmm.families import FAMILIES
 from flmm.geometry import image_to_processed, processed_to_image
-from flmm.models import frozen_lmm, phrase_pass
+from flmm.models import phrase_pass, two_passes
 from flmm.models.grounding_model import UNMOVED
 from flmm.models.trainable_state import trainable_keys
 from flmm.qwen.layout_inputs import image_features, position_ids
@@ -182,7 +182,7 @@ def test_what_goes_together_changes_nothing_and_is_counted(model_type, monkeypat
     wrapper, samples = build_wrapper(model_type), make_batch(model_type)
     samples.append(make_sample(wrapper, ['on the left', 'a'], image=samples[0].image))
     model = build_grounder(model_type)
-    monkeypatch.setattr(frozen_lmm, 'MAX_FORWARD_TOKENS', 100_000)  # all prompts go together
+    monkeypatch.setattr(two_passes, 'MAX_FORWARD_TOKENS', 100_000)  # all prompts go together
     images, passes = [], []
     features = model.image_features
     monkeypatch.setattr(model, 'image_features', lambda them: images.append(len(them)) or features(them))
@@ -201,7 +201,7 @@ def test_what_goes_together_changes_nothing_and_is_counted(model_type, monkeypat
             torch.testing.assert_close(found.attentions, own.attentions, atol=1e-5, rtol=0)
             torch.testing.assert_close(found.hidden_states, own.hidden_states, atol=1e-4, rtol=1e-5)
 
-    monkeypatch.setattr(frozen_lmm, 'MAX_FORWARD_TOKENS', 1)  # a prompt at a time
+    monkeypatch.setattr(two_passes, 'MAX_FORWARD_TOKENS', 1)  # a prompt at a time
     images.clear()
     passes.clear()
     assert_same(model.encode(samples))

@@ -1,19 +1,20 @@
 """What was read of an image can be kept and used later, and nothing of the LMM changes, however many threads run it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import pytest
 import torch
 from threads import one_thread
 from tiny_families import build_grounder, build_wrapper, make_sample
 from tiny_grounder import LOSSES, tiny_grounder
-from tiny_models import tiny_processor, tiny_sam
+from tiny_models import tiny_lmm, tiny_processor, tiny_sam
 from tiny_reading import photo
 from tiny_samples import tiny_sample
 
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
 from flmm.grounder import Grounder
-from flmm.models import FrozenQwenSAM, SAMWrapper, frozen_lmm
+from flmm.models import FrozenQwenSAM, SAMWrapper, two_passes
 
 some_families = pytest.mark.parametrize('model_type', ['qwen2_5_vl', 'qwen3_vl', 'qwen3_5', 'llava_next'])
 
@@ -34,7 +35,7 @@ def assert_same(found, expected, *, hidden_to=1e-4):
 @some_families
 @pytest.mark.parametrize('independent', [True, False])
 def test_what_was_read_can_be_used_later(model_type, independent, monkeypatch):
-    monkeypatch.setattr(frozen_lmm, 'MAX_FORWARD_TOKENS', 100_000)  # all prompts go together
+    monkeypatch.setattr(two_passes, 'MAX_FORWARD_TOKENS', 100_000)  # all prompts go together
     model, wrapper = build_grounder(model_type), build_wrapper(model_type)
     settings = {'size': (120, 90), 'independent': independent}
     image = make_sample(wrapper, ['x'], **settings).image
@@ -78,6 +79,70 @@ def test_a_reading_of_another_prompt_or_image_is_refused():
         ValueError, match=r"image 'random_3\.jpg' is not the image that was read, or it is read by other"
     ):
         model.encode([sample, same_size.with_outputs(reading=reading)])
+
+
+@pytest.mark.parametrize(('read', 'asked'), [('What', 'What is it'), ('What is it', 'What')])
+def test_a_reading_of_a_longer_or_shorter_prompt_is_refused(read, asked):
+    """Behind a template that ends with the prompt, one may begin as the other does."""
+    model, wrapper = build_grounder('llava'), build_wrapper('llava', prompt_template='<image>{prompt}')
+    first = make_sample(wrapper, ['a'], prompt=read)
+    second = make_sample(wrapper, ['is it there'], image=first.image, prompt=asked)
+    shorter = min(first.prompt_length, second.prompt_length)
+    assert torch.equal(first.input_ids[:shorter], second.input_ids[:shorter])
+    message = (
+        rf"the prompt of image 'random_0\.jpg' has {second.prompt_length} tokens, {first.prompt_length} were read; "
+        'read the image again with its own prompt'
+    )
+    with pytest.raises(ValueError, match=message):
+        model.encode([second.with_outputs(reading=model.read_image(first))])
+
+
+@pytest.mark.parametrize('other', ['LMM', 'image encoder of SAM'])
+def test_a_reading_of_another_model_is_refused(other):
+    model, sample = tiny_grounder(), tiny_sample(['a'])
+    of_another = FrozenQwenSAM(
+        lmm=tiny_lmm(seed=5 if other == 'LMM' else 0),
+        sam=SAMWrapper(sam=tiny_sam(seed=0 if other == 'LMM' else 5)),
+        mask_head={'type': 'flmm.UNetHead', 'base_channels': 4, 'upsample_input': 16},
+        **LOSSES,
+    )
+    reading = of_another.read_image(sample)
+    message = rf"the reading of image 'random_0\.jpg' was made by another {other} \(.*\) than the model has \("
+    for run in (model.encode, model.run_lmm):
+        with pytest.raises(ValueError, match=message):
+            run([sample.with_outputs(reading=reading)])
+    (features,) = tiny_grounder(layers=[0]).encode([sample.with_outputs(reading=model.read_image(sample))])
+    assert torch.equal(features.attentions, tiny_grounder(layers=[0]).encode([sample])[0].attentions)
+
+
+class Noticed(torch.Tensor):
+    """A tensor that writes down where it is moved."""
+
+    places: ClassVar[list] = []
+
+    def to(self, device):
+        self.places.append(device)
+        return self.as_subclass(torch.Tensor)
+
+
+def test_pixels_that_stayed_behind_come_along_where_the_image_is_read_again():
+    """Samples of a reading move without their pixels; a conversation needs the layers that were left out."""
+    model, sample = tiny_grounder(layers=[0]), tiny_sample(['a'])
+    expected = model.image_prefix(sample)
+    read = sample.with_outputs(
+        reading=model.read_image(sample),
+        lmm_inputs={name: value.as_subclass(Noticed) for name, value in sample.lmm_inputs.items()},
+    )
+    prefix = model.image_prefix(read)
+    assert Noticed.places == [sample.input_ids.device] * len(sample.lmm_inputs)
+    for part, own in zip((*prefix.keys, *prefix.values), (*expected.keys, *expected.values), strict=True):
+        assert torch.equal(part, own)
+    Noticed.places.clear()
+    input_ids = torch.cat([expected.input_ids, expected.input_ids[1:], sample.input_ids[-1:]])
+    further = model.further_image_prefix(prefix, [read, sample], input_ids)
+    assert Noticed.places == [sample.input_ids.device] * len(sample.lmm_inputs)
+    own = model.further_image_prefix(prefix, [sample, sample], input_ids)
+    assert torch.equal(further.keys[1], own.keys[1])
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])

@@ -13,7 +13,7 @@ from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from flmm.geometry import processed_to_image
-from flmm.models import FrozenQwenSAM, SAMWrapper, frozen_lmm
+from flmm.models import FrozenQwenSAM, SAMWrapper
 from flmm.qwen.layout_inputs import image_features, position_ids
 
 TRAINED = ('mask_head.', 'text_proj.', 'text_layer_weights', 'sam.model.prompt_encoder.', 'sam.model.mask_decoder.')
@@ -355,28 +355,3 @@ def test_an_image_in_several_samples_is_encoded_once(family):
         (alone,) = model([one], mode='predict')
         torch.testing.assert_close(together.mask_attentions, alone.mask_attentions, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(together.sam_pred_masks, alone.sam_pred_masks, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize(('limit', 'calls'), [(1, [1, 1, 1]), (10**6, [3])])
-def test_a_large_batch_goes_through_the_lmm_in_parts(monkeypatch, limit, calls):
-    model, samples = tiny_grounder().eval(), tiny_batch()
-    expected = model(samples, mode='predict')
-    sizes = []
-    model.lmm.model.register_forward_hook(lambda module, args, output: sizes.append(len(output.last_hidden_state)))
-    monkeypatch.setattr(frozen_lmm, 'MAX_FORWARD_TOKENS', limit)
-    for found, whole in zip(model(samples, mode='predict'), expected, strict=True):
-        torch.testing.assert_close(found.mask_attentions, whole.mask_attentions, atol=1e-6, rtol=1e-5)
-        torch.testing.assert_close(found.sam_pred_masks, whole.sam_pred_masks, atol=3e-5, rtol=1e-5)
-    assert sizes == calls
-
-
-def test_parts_are_as_large_as_the_limit_allows(monkeypatch):
-    model, samples = tiny_grounder(), tiny_batch()
-    lengths = [sample.prompt_length for sample in samples]
-    monkeypatch.setattr(frozen_lmm, 'MAX_FORWARD_TOKENS', 2 * max(lengths[:2]))
-    shapes = []
-    model.lmm.model.register_forward_hook(
-        lambda module, args, output: shapes.append(tuple(output.last_hidden_state.shape[:2]))
-    )
-    model.run_lmm(samples)
-    assert shapes == [(2, max(lengths[:2])), (1, lengths[2])]

@@ -8,7 +8,7 @@ from tiny_grounder import tiny_grounder
 from tiny_models import FAMILIES, tiny_lmm
 from tiny_samples import stock_inputs, tiny_batch
 
-from flmm.models.head_selection import choose_heads
+from flmm.models.head_selection import attention_layers, choose_heads
 
 
 def test_choose_heads():
@@ -86,3 +86,12 @@ def test_all_layers_are_back_after_an_error():
     with pytest.raises(ZeroDivisionError):
         model.encode(tiny_batch()[:1])
     assert len(model.lmm.model.language_model.layers) == 2
+
+
+@pytest.mark.parametrize('kind', ['chunked_attention', 'conv'])
+def test_layers_of_an_unknown_kind_are_refused(kind):
+    lmm = tiny_lmm('qwen2_5_vl')
+    lmm.config.get_text_config().layer_types = ['full_attention', kind]
+    message = rf"lmm has layers of \['{kind}'\], which cannot be read; give an LMM of full or linear attention"
+    with pytest.raises(ValueError, match=message):
+        attention_layers(lmm.config.get_text_config())

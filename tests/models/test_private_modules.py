@@ -59,8 +59,20 @@ def test_a_copy_has_the_hooks_of_its_origin_and_keeps_new_ones_to_itself(registe
 def test_a_forward_that_was_replaced_is_refused():
     module = nn.Linear(2, 2)
     module.forward = module.forward
-    with pytest.raises(ValueError, match=r'^the forward of a Linear was replaced, as device_map does; load the LMM'):
-        private_module(module)
+    for replaced, name in ((module, 'Linear'), (torch.compile(nn.Linear(2, 2), backend='eager'), 'OptimizedModule')):
+        message = rf'^the forward of a {name} was replaced, as device_map and torch\.compile\(module\) do; load'
+        with pytest.raises(ValueError, match=message):
+            private_module(replaced)
+
+
+def test_a_copy_of_a_module_that_was_compiled_in_place_is_its_own():
+    """What was compiled is the forward of the original, with its submodules."""
+    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    module.compile(backend='eager')
+    made = private_module(module)
+    made[1] = nn.Identity()
+    x = torch.ones(1, 2)
+    assert torch.equal(made(x), module[0](x))
 
 
 def num_hooks(decoder):

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from tiny_refcoco import REPOSITORY
 from transformers import AutoModelForImageTextToText
 
-from flmm.models.frozen_lmm import attention_layers
+from flmm.models.head_selection import attention_layers
 from flmm.models.published_lmms import PUBLISHED, published_config
 
 PARAMETERS = {  # 1e9, a lm_head that is tied counted once

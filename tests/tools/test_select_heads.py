@@ -92,9 +92,9 @@ def test_the_mass_of_several_views_is_what_goes_to_the_image_tokens(tmp_path, mo
         'select_heads', config, '--work-dir', tmp_path, '--by', 'localization', '--skip-layers', '0',
         '--num-images', '2', '--top', '1', '--cfg-options', 'train_dataloader.num_workers=0',
     )  # fmt: skip
-    seen, on_grid = [], FrozenLlavaNextSAM._on_grid
+    seen, on_grid = [], FrozenLlavaNextSAM.on_grid
     monkeypatch.setattr(
-        FrozenLlavaNextSAM, '_on_grid', lambda self, sample, maps: seen.append(maps) or on_grid(self, sample, maps)
+        FrozenLlavaNextSAM, 'on_grid', lambda self, sample, maps: seen.append(maps) or on_grid(self, sample, maps)
     )
     features(config, num_images=2, seed=0)
     expected = torch.cat([maps.sum(dim=2) for maps in seen]).mean(dim=0)  # [heads], before anything is resampled

@@ -44,7 +44,8 @@ def main() -> None:
                     ious.append(phrase.iou)
     expected, ious = torch.tensor(expected), torch.tensor(ious)
     print(f'{len(ious)} phrases: mean score {expected.mean():.3f}, mean IoU {ious.mean():.3f}')
-    print(f'mean distance {(expected - ious).abs().mean():.3f}, of a constant {(ious - ious.median()).abs().mean():.3f}')
+    constant = (ious - ious.median()).abs().mean()
+    print(f'mean distance {(expected - ious).abs().mean():.3f}, of a constant {constant:.3f}')
     print(f'rank correlation {spearmanr(expected, ious).statistic:.2f}')
 
 

@@ -17,7 +17,7 @@ from transformers.masking_utils import sdpa_mask
 
 from benchmarks.reference import attention, on_last_grid
 from flmm.models import FrozenLMM
-from flmm.models.frozen_lmm import MAX_FORWARD_TOKENS
+from flmm.models.two_passes import MAX_FORWARD_TOKENS
 from flmm.structures import GroundingSample
 
 KEEPING_SDPA = 'benchmark_keeping_sdpa'

@@ -61,7 +61,7 @@ class SeenMaps:
 def watched_maps(model: FrozenLMM) -> Iterator[SeenMaps]:
     """Keep what the model reads of one sample."""
     seen = SeenMaps()
-    record, on_grid = AttentionCapture.record, model._on_grid
+    record, on_grid = AttentionCapture.record, model.on_grid
 
     def recording(
         capture: AttentionCapture, layer: int, query: Tensor, key: Tensor, scaling: float, group: PackedTexts
@@ -74,7 +74,7 @@ def watched_maps(model: FrozenLMM) -> Iterator[SeenMaps]:
         seen.maps.append(maps)
         return on_grid(sample, maps)
 
-    with mock.patch.object(AttentionCapture, 'record', recording), mock.patch.object(model, '_on_grid', laying):
+    with mock.patch.object(AttentionCapture, 'record', recording), mock.patch.object(model, 'on_grid', laying):
         yield seen
 
 

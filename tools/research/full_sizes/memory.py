@@ -5,7 +5,7 @@ import resource
 import sys
 
 from flmm.models import FrozenLMM
-from flmm.models.frozen_lmm import attention_layers
+from flmm.models.head_selection import attention_layers
 from flmm.structures import GroundingSample
 
 GB = 1e9
