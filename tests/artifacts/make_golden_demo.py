@@ -3,7 +3,7 @@
     PYTHONPATH=. python tests/artifacts/make_golden_demo.py
 
 They were made on 2026-11-26 (torch 2.15, transformers 5.23) with the code of commit 14de73b, before families of LMMs
-had a contract. golden_checkpoint.safetensors holds what assets/model.safetensors gave on the day that it was trained
+had a contract. golden_checkpoint.safetensors holds what the grounder of assets/ gave on the day that it was trained
 (assets/README.md). To make them again is to say that numbers were meant to change.
 """
 
