@@ -9,7 +9,7 @@ from PIL import Image
 from tiny_refcoco import REPOSITORY
 
 from flmm.chat import Span, noun_phrases
-from flmm.grounder import Answer, Grounder, read_image
+from flmm.grounder import Answer, Grounder, conversation
 
 QUESTION = 'What is there?'
 TEXT = 'A red circle is left of the blue star.'
@@ -198,7 +198,7 @@ def test_an_answer_ends_where_its_turn_does(read, monkeypatch):
         settings.append(given)
         return torch.tensor([40, 41, end, 42])
 
-    monkeypatch.setattr(read_image, 'generate', made)
+    monkeypatch.setattr(conversation, 'generate', made)
     answer = read.chat(QUESTION)
     assert answer.token_ids.tolist() == [40, 41]
     follow = answer.chat('And?', max_new_tokens=7, do_sample=True)
