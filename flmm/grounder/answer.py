@@ -89,8 +89,8 @@ class Answer:
             spans: parts of :attr:`text`, in any order; they may overlap. None takes :attr:`spans`.
 
         Raises:
-            ValueError: no list, no span in it, one that is none, lies outside the text or has no word in it, or an answer whose noun
-                phrases cannot be told.
+            ValueError: no list, no span in it, one that is none, lies outside the text or has no word in it, or an
+                answer whose noun phrases cannot be told.
         """
         if not isinstance(spans, Iterable | None):
             raise ValueError(f'spans is {spans!r}; give a list of (start, end), in characters of the text')
@@ -99,7 +99,9 @@ class Answer:
             raise ValueError(f'the answer {self.text!r} has nothing to ground; name a span of it')
         tokens = [span_tokens(self.offsets, span, self.text) for span in spans]
         groups = _disjoint(tokens)
-        samples = (self._sample([spans[i].of(self.text) for i in group], [tokens[i] for i in group]) for group in groups)
+        samples = (
+            self._sample([spans[i].of(self.text) for i in group], [tokens[i] for i in group]) for group in groups
+        )
         order = torch.tensor([i for group in groups for i in group]).argsort().tolist()
         return self.read.found_of(samples, order=order)
 
