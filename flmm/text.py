@@ -15,19 +15,23 @@ class WordlessPhraseError(ValueError):
     """A phrase has no letter and no digit: nothing in it can be grounded."""
 
 
-def check_text(text: Any) -> None:
+def check_text(text: Any, *, what: str = 'phrase') -> None:
     """Refuse what no tokenizer reads.
+
+    Args:
+        text: what is to be tokenized.
+        what: names it in messages.
 
     Raises:
         ValueError: the text is no string, or holds half of a character (a lone surrogate).
     """
     if not isinstance(text, str):
-        raise ValueError(f'phrase {reprlib.repr(text)} is of type {type(text).__name__}, expected a string')
+        raise ValueError(f'{what} {reprlib.repr(text)} is of type {type(text).__name__}, expected a string')
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f'phrase {reprlib.repr(text)} holds the lone surrogate {text[error.start]!r}; write the whole character'
+            f'{what} {reprlib.repr(text)} holds the lone surrogate {text[error.start]!r}; write the whole character'
         ) from error
 
 

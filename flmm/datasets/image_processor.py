@@ -16,6 +16,7 @@ from transformers import ProcessorMixin
 from flmm.families import check_processor
 from flmm.pretrained import load_processor
 from flmm.structures import ImageView
+from flmm.text import check_text
 
 # Takes the user's place while the chat template is rendered, so that the template alone decides what is special.
 PROMPT_SENTINEL = '\u241f'
@@ -102,8 +103,10 @@ class ImageProcessorWrapper(ABC):
         """Tokenize ``text`` as plain text: no special token is added, and none is read out of it.
 
         Raises:
-            ValueError: the text holds the placeholder of an image, and the tokenizer does not know that it is special.
+            ValueError: no string, one with a lone surrogate, or with the placeholder of an image where the tokenizer
+                does not know that it is special.
         """
+        check_text(text, what='text')
         ids = self.plain_tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
         if self.image_token_id in ids:
             raise ValueError(
@@ -231,6 +234,7 @@ class ImageProcessorWrapper(ABC):
         return before, after
 
     def _given_template(self, template: str) -> tuple[str, str]:
+        check_text(template, what='prompt_template')
         image_token = self.processor.image_token  # a template may write it out, or else '<image>'
         before, found, after = template.replace('<image>', image_token).partition('{prompt}')
         if not found or '{prompt}' in after or before.count(image_token) != 1 or image_token in after:
@@ -243,6 +247,5 @@ class ImageProcessorWrapper(ABC):
 
 def _words(prompt: str) -> str:
     """The user's words without placeholders of an image, for which the template has a place already."""
-    if not isinstance(prompt, str):
-        raise ValueError(f'prompt is {prompt!r}, expected a string')
+    check_text(prompt, what='prompt')
     return prompt.replace('<image>', '').strip()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from flmm.config import mappings_in, read_config
 from flmm.datasets import RefCOCO2PNG
+from flmm.device import check_device
 from flmm.features import cached_features_in
 from flmm.grounder.any_image import AnyImage
 from flmm.grounder.grounding import Grounding
@@ -76,9 +77,10 @@ class Grounder(PretrainedGrounder):
                 call into one sequence.
 
         Raises:
-            ValueError: no checkpoint for a model that is trained; no loader of the config makes samples by RefCOCO2PNG,
-                or none names the LMM that made the features; or a file is absent or does not fit.
+            ValueError: no such device; no checkpoint for a model that is trained; no loader of the config makes samples
+                by RefCOCO2PNG, or none names the LMM that made the features; or a file is absent or does not fit.
         """
+        check_device(device)
         settings = read_config(config)
         loaders = [settings.get(name) for name in LOADERS]
         if is_type(settings.model.lmm, LMMWithoutWeights):

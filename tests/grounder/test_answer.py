@@ -9,7 +9,7 @@ from PIL import Image
 from tiny_refcoco import REPOSITORY
 
 from flmm.chat import Span, noun_phrases
-from flmm.grounder import Answer, Grounder, conversation
+from flmm.grounder import Answer, Grounder, conversation, read_image
 
 QUESTION = 'What is there?'
 TEXT = 'A red circle is left of the blue star.'
@@ -160,6 +160,8 @@ def test_malformed_marks_stay_text_and_are_named(read, raw, message):
         ((0, 5), 'span 0 is no pair; give a list of (start, end)'),
         (['red'], "span 'red' is no pair; give a list of (start, end)"),
         ('red', "span 'r' is no pair; give a list of (start, end)"),
+        (Span(0, 5), 'spans is Span(start=0, end=5); give a list of (start, end), in characters of the text'),
+        (5, 'spans is 5; give a list of (start, end), in characters of the text'),
     ],
 )
 def test_spans_that_do_not_do_are_named(read, spans, message):
@@ -186,8 +188,18 @@ def test_a_given_answer_that_the_tokenizer_reads_otherwise_is_refused(read):
 @pytest.mark.parametrize('question', [None, 3, b'what'])
 def test_a_question_is_a_string(read, question):
     for ask in (read.chat, lambda asked: read.given_answer(asked, 'x'), read.given_answer(QUESTION, 'x').chat):
-        with pytest.raises(ValueError, match=re.escape(f'prompt is {question!r}, expected a string')):
+        with pytest.raises(ValueError, match=f'prompt {question!r} is of type .*, expected a string'):
             ask(question)
+
+
+def test_half_a_character_is_no_question_and_no_answer(read):
+    """No tokenizer reads one; what it would say names neither."""
+    with pytest.raises(ValueError, match=r"prompt 'a \\ud83d' holds the lone surrogate '\\ud83d'; write the whole"):
+        read.chat('a \ud83d')
+    with pytest.raises(ValueError, match=r"text 'a \\ud83d' holds the lone surrogate '\\ud83d'; write the whole"):
+        read.given_answer(QUESTION, 'a \ud83d')
+    with pytest.raises(ValueError, match='text 5 is of type int, expected a string'):
+        read.given_answer(QUESTION, 5)
 
 
 def test_an_answer_ends_where_its_turn_does(read, monkeypatch):
@@ -222,3 +234,12 @@ def test_the_demo_speaks_and_its_words_are_grounded(read):
     assert answer.text
     assert answer.token_ids.tolist() == read.chat('What is there?', max_new_tokens=40).token_ids.tolist()
     assert answer.ground().phrases == [span.of(answer.text) for span in answer.noun_phrases().spans]
+
+
+def test_attention_maps_of_many_spans_are_not_kept(read, monkeypatch):
+    """They are what takes memory: 4 MB a span in a large LMM."""
+    kept = []
+    join = read_image.joined
+    monkeypatch.setattr(read_image, 'joined', lambda samples, **given: kept.extend(samples) or join(samples, **given))
+    assert len(read.given_answer(QUESTION, TEXT).ground([(0, 5), (2, 12), (28, 37)])) == 3
+    assert [sample.mask_attentions for sample in kept] == [None, None]  # a group for each run of spans that overlap
