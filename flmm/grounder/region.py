@@ -125,9 +125,13 @@ def check_box(box: Box, image: Image.Image) -> Box:
     Raises:
         ValueError: it is no box of whole px within the image.
     """
-    numbers = tuple(int(number) for number in box)
+    message = f'box is {box!r}, expected left, top, right and bottom in whole px'
+    try:
+        numbers = tuple(int(number) for number in box)
+    except (OverflowError, TypeError, ValueError) as error:  # infinity, no list, letters or NaN
+        raise ValueError(message) from error
     if len(numbers) != 4 or numbers != tuple(box):
-        raise ValueError(f'box is {box!r}, expected left, top, right and bottom in whole px')
+        raise ValueError(message)
     left, top, right, bottom = numbers
     if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
         raise ValueError(
