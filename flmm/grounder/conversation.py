@@ -46,7 +46,8 @@ class Conversation:
                 every time.
 
         Raises:
-            ValueError: a question that is no string, or settings that :func:`flmm.models.generation.generate` refuses.
+            ValueError: a question that is no string, or longer than what the LMM was made for; or settings that
+                :func:`flmm.models.generation.generate` refuses.
         """
         return self.answer_to(
             question, prompt_ids=self._prompt_ids(question), max_new_tokens=max_new_tokens, **settings
@@ -136,8 +137,20 @@ class Conversation:
             question: its last question.
             prompt_ids: [S] long, the whole of it, up to where the answer starts.
             **settings: what :func:`flmm.models.generation.generate` takes.
+
+        Raises:
+            ValueError: it is longer than what the LMM was made for, or settings that ``generate`` refuses.
         """
-        made = generate(self.grounder.model.lmm, self.image_prefix, prompt_ids, **settings)
+        lmm, prefix = self.grounder.model.lmm, self.image_prefix
+        # Positions and not tokens: those of an image may share some.
+        length = prefix.next_position + len(prompt_ids) - len(prefix.input_ids)
+        longest = lmm.config.get_text_config().max_position_embeddings
+        if length >= longest:
+            raise ValueError(
+                f'the conversation about image {self.prepared.name!r} takes {length} positions, the LMM was made for '
+                f'{longest}; ask a shorter question, or ask about the image anew'
+            )
+        made = generate(lmm, prefix, prompt_ids, **settings)
         ends = self.grounder.ends_of_turn
         length = next((i for i, token in enumerate(made.tolist()) if token in ends), len(made))
         return Answer(read=self, question=question, prompt_ids=prompt_ids, token_ids=made[:length])

@@ -192,6 +192,24 @@ def test_a_question_is_a_string(read, question):
             ask(question)
 
 
+def test_a_conversation_longer_than_the_lmm_was_made_for_is_refused(read):
+    """It would answer all the same, and what it says means nothing."""
+    longest = read.grounder.model.lmm.config.get_text_config().max_position_embeddings
+    assert longest == 4096
+    message = (
+        r"about image 'image' takes \d+ positions, the LMM was made for 4096; ask a shorter question, or ask about"
+    )
+    with pytest.raises(ValueError, match=message):
+        read.chat('x ' * longest)
+    prompt_ids = read.given_answer(QUESTION, '').prompt_ids
+    before = read.image_prefix.next_position - len(read.image_prefix.input_ids)
+    room = longest - before - len(prompt_ids)
+    last = prompt_ids.new_full((room - 1,), int(prompt_ids[-1]))
+    assert len(read.answer_to('?', prompt_ids=torch.cat([prompt_ids, last]), max_new_tokens=1).token_ids) <= 1
+    with pytest.raises(ValueError, match='takes 4096 positions'):
+        read.answer_to('?', prompt_ids=torch.cat([prompt_ids, last, last[:1]]), max_new_tokens=1)
+
+
 def test_half_a_character_is_no_question_and_no_answer(read):
     """No tokenizer reads one; what it would say names neither."""
     with pytest.raises(ValueError, match=r"prompt 'a \\ud83d' holds the lone surrogate '\\ud83d'; write the whole"):
