@@ -111,11 +111,27 @@ def check_image_settings(*, orientation: str, max_pixels: int) -> None:
         raise ValueError(f'max_pixels is {max_pixels!r}, expected a positive number of pixels')
 
 
+def load_pixels(image: Image.Image, *, name: str) -> Image.Image:
+    """Decode the pixels of an image that Pillow may have opened without that, and return it.
+
+    Args:
+        image: the image.
+        name: what errors call it.
+
+    Raises:
+        ValueError: it is truncated or damaged, or its file is closed.
+    """
+    with _errors_named(name):
+        image.load()
+    return image
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any 8- or 16-bit image to RGB. Transparent pixels show white, as in transformers' newest processors.
 
     Raises:
-        ValueError: no pixel at all, or float pixels or integers beyond 16 bits, whose range is unknown.
+        ValueError: no pixel at all, or pixels whose range is unknown: float ones, integers beyond 16 bits, or those of
+            32 bits that might be of 8.
     """
     if 0 in image.size:
         raise ValueError(f'an image of {image.width}x{image.height} px (width x height) has nothing to see')
@@ -123,6 +139,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
         pixels = np.asarray(image)
         if image.mode == 'F' or pixels.min() < 0 or pixels.max() > 65535:
             raise ValueError(f'pixels of mode {image.mode!r} have no known range; convert to 8 or 16 bits first')
+        if image.mode == 'I' and 0 < pixels.max() <= 255:  # an array of 8-bit values in int32 becomes such an image
+            raise ValueError(
+                f"pixels of mode 'I' up to {pixels.max()} may be of 8 or 16 bits; convert to mode 'L' or 'I;16' first"
+            )
         # Pillow's own conversion would clip everything above 255 to white.
         image = Image.fromarray(np.round(pixels / 257).astype(np.uint8))
     if image.has_transparency_data:

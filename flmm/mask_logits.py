@@ -10,7 +10,7 @@ CHUNK_PIXELS = 2**25
 """So many px of masks in the image frame are looked at together, at least one mask: 128 MiB of float32 logits."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class MaskLogits:
     """Logits of M masks on a small grid, and the way from there to the image frame.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flmm.structures import GroundingSample
 
 
-@dataclass(kw_only=True, frozen=True)
+@dataclass(kw_only=True, frozen=True, eq=False)
 class Prefix:
     """The beginning of a sequence, image and prompt, as every later token sees it.
 
@@ -64,7 +64,7 @@ class Prefix:
         return sum(part.nbytes for part in (*self.keys, *self.values) if part is not None)
 
 
-@dataclass(kw_only=True, frozen=True)
+@dataclass(kw_only=True, frozen=True, eq=False)
 class ImageReading:
     """What the frozen parts have read of an image and the prompt behind it, before any phrase.
 

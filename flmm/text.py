@@ -19,8 +19,8 @@ def check_text(text: Any, *, what: str = 'phrase') -> None:
     """Refuse what no tokenizer reads.
 
     Args:
-        text: a caller's text.
-        what: how messages call it.
+        text: what is to be tokenized.
+        what: names it in messages.
 
     Raises:
         ValueError: the text is no string, or holds half of a character (a lone surrogate).

@@ -13,7 +13,7 @@ import pytest
 from PIL import EpsImagePlugin, Image, ImageOps
 
 from flmm import images
-from flmm.images import MAX_IMAGE_PIXELS, images_in, read_image_size, read_rgb
+from flmm.images import MAX_IMAGE_PIXELS, images_in, read_image_size, read_rgb, to_rgb
 
 LOSSLESS = {'PNG': {}, 'WEBP': {'lossless': True}, 'BMP': {}, 'TIFF': {}, 'GIF': {}}
 NUMBERS = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
@@ -242,3 +242,16 @@ def test_folders_that_have_no_images_are_named(tmp_path):
         ValueError, match=r"folder '.*a\.png' cannot be listed \(.*Not a directory.*\); give a folder of"
     ):
         images_in(tmp_path / 'a.png')
+
+
+def test_integers_of_32_bits_are_read_as_16_unless_they_may_be_of_8():
+    """Eight bits in int32, taken for sixteen, would be black."""
+    sixteen = np.arange(0, 65536, 257, dtype=np.int32).reshape(16, 16)
+    assert np.array_equal(np.asarray(to_rgb(Image.fromarray(sixteen)))[..., 0], sixteen // 257)
+    assert not np.asarray(to_rgb(Image.fromarray(np.zeros((2, 2), dtype=np.int32)))).any()
+    for most in (1, 255):
+        with pytest.raises(
+            ValueError, match=f"pixels of mode 'I' up to {most} may be of 8 or 16 bits; convert to mode"
+        ):
+            to_rgb(Image.fromarray(np.full((2, 2), most, dtype=np.int32)))
+    assert np.asarray(to_rgb(Image.fromarray(np.full((2, 2), 256, dtype=np.int32)))).max() == 1

@@ -66,6 +66,8 @@ def ground(args: argparse.Namespace) -> int:
         raise ValueError('--checkpoint needs --config, the config of its model')
     if bool(args.phrases) == (args.say is not None):
         raise ValueError('name phrases to find, or ask a question by --say; one of the two')
+    if args.num_workers and (args.say is not None or not args.image.is_dir()):
+        raise ValueError('--num-workers is for phrases in a folder of images; leave it out')
     for phrase in args.phrases:
         prepare_phrase(phrase, lowercase=False)  # that it says something, before the model is loaded
     images = _images(args.image, out=args.out)
@@ -134,15 +136,11 @@ def _grounder(args: argparse.Namespace) -> 'Grounder':
 def _device(name: str | None) -> str:
     import torch
 
+    from flmm.device import check_device
+
     if name is None:
         return 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"--device is {name!r}, expected torch's name of one, such as 'cpu' or 'cuda:0'") from error
-    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f'--device is {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices')
-    return name
+    return check_device(name, setting='--device')
 
 
 def _write(found: 'Grounding | Answer', files: OutputFiles, args: argparse.Namespace) -> None:

@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 where all went well. 1 where some of several images failed, each with a line on stderr. 2 for wrong use and
-        for what the user can mend, with a line on stderr; anything else is a bug, and shows its traceback.
+        for what the user can mend, with a line on stderr. 130 where the user has stopped it by Ctrl-C. Anything else is
+        a bug, and shows its traceback.
     """
     parser = build_parser()
     args, others = parser.parse_known_args(arguments)
@@ -38,3 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f'flmm: error: {error}', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print('flmm: stopped', file=sys.stderr)
+        return 130

@@ -41,8 +41,8 @@ class ChatTokenizer:
         """Tokenize ``text`` as plain text: no special token is added, and none is read out of it.
 
         Raises:
-            ValueError: the text holds half of a character (a lone surrogate), or the placeholder of an image, and the
-                tokenizer does not know that it is special.
+            ValueError: no string, one with a lone surrogate, or with the placeholder of an image where the tokenizer
+                does not know that it is special.
         """
         check_text(text, what='text')
         ids = self.plain_tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
@@ -136,6 +136,7 @@ class ChatTokenizer:
         return before, after
 
     def _given_template(self, template: str) -> tuple[str, str]:
+        check_text(template, what='prompt_template')
         image_token = self.processor.image_token  # a template may write it out, or else '<image>'
         before, found, after = template.replace('<image>', image_token).partition('{prompt}')
         if not found or '{prompt}' in after or before.count(image_token) != 1 or image_token in after:
@@ -148,7 +149,5 @@ class ChatTokenizer:
 
 def _words(prompt: str) -> str:
     """The user's words without placeholders of an image, for which the template has a place already."""
-    if not isinstance(prompt, str):
-        raise ValueError(f'prompt is {prompt!r}, expected a string')
     check_text(prompt, what='prompt')
     return prompt.replace('<image>', '').strip()

@@ -1,5 +1,9 @@
 """What a data loader is given: how items become a batch, and which random numbers its workers draw."""
 
+import os
+import threading
+import time
+
 from flmm.registry import FUNCTIONS
 from flmm.structures import GroundingSample
 
@@ -18,8 +22,24 @@ def collate_grounding(items: list[GroundingSample | list[GroundingSample]]) -> d
 
 @FUNCTIONS.register_module()
 def keep_torch_seed(worker_id: int) -> None:
-    """Do nothing, as a ``worker_init_fn``: the worker keeps the seed that torch gave it.
+    """Leave a worker the seed that torch gave it, as a ``worker_init_fn``; it ends with its parent.
 
     torch draws that seed from the main process's generator whenever workers start, so it differs between epochs and
     comes back when a run is resumed. mmengine's own function gives a worker the same seed at every start.
     """
+    end_with_parent(worker_id)
+
+
+def end_with_parent(worker_id: int) -> None:
+    """Let the worker of a data loader end when its parent does, however that ends; as a ``worker_init_fn``.
+
+    torch's own watch stands between two items. A worker that hands over more than a pipe takes, such as an image, waits
+    for a reader: for ever, if the parent was killed, since other workers hold the pipe open.
+    """
+    threading.Thread(target=_end_without, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_without(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

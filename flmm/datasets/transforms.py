@@ -17,6 +17,7 @@ from flmm.geometry import image_to_processed
 from flmm.images import MAX_IMAGE_PIXELS, check_image_settings, read_image_size, read_rgb, to_rgb
 from flmm.registry import TRANSFORMS
 from flmm.structures import GroundingSample
+from flmm.text import check_text
 
 
 @TRANSFORMS.register_module()
@@ -132,8 +133,7 @@ class RefCOCO2PNG(BaseTransform):
         for name, value in (('max_phrase_tokens', max_phrase_tokens), ('max_text_tokens', max_text_tokens)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f'{name} is {value!r}, expected an integer above 0')
-        if not isinstance(prompt, str):
-            raise ValueError(f'prompt is {prompt!r}, expected a string')
+        check_text(prompt, what='prompt')
         self.image_processor = image_processor
         self.prompt = prompt
         self.concat, self.independent = concat, independent

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from flmm.chat import NounPhrases, Span, TaggedText, noun_phrases, span_tokens, tagged_spans, token_offsets
-from flmm.grounder.grounding import Grounding, joined
+from flmm.grounder.grounding import Grounding
 from flmm.structures import GroundingSample
 
 if TYPE_CHECKING:
@@ -89,20 +89,21 @@ class Answer:
             spans: parts of :attr:`text`, in any order; they may overlap. None takes :attr:`spans`.
 
         Raises:
-            ValueError: no span, one that is none, lies outside the text or has no word in it, or an answer whose noun
-                phrases cannot be told.
+            ValueError: no list, no span in it, one that is none, lies outside the text or has no word in it, or an
+                answer whose noun phrases cannot be told.
         """
+        if not isinstance(spans, Iterable | None):
+            raise ValueError(f'spans is {spans!r}; give a list of (start, end), in characters of the text')
         spans = [_checked(span) for span in (self.spans if spans is None else spans)]
         if not spans:
             raise ValueError(f'the answer {self.text!r} has nothing to ground; name a span of it')
         tokens = [span_tokens(self.offsets, span, self.text) for span in spans]
         groups = _disjoint(tokens)
-        found = []
-        for group in groups:
-            sample = self._sample([spans[i].of(self.text) for i in group], [tokens[i] for i in group])
-            found += self.read.grounder.model([sample], mode='predict')
+        samples = (
+            self._sample([spans[i].of(self.text) for i in group], [tokens[i] for i in group]) for group in groups
+        )
         order = torch.tensor([i for group in groups for i in group]).argsort().tolist()
-        return joined(found, image=self.read.image, order=order)
+        return self.read.found_of(samples, order=order)
 
     def chat(self, question: str, *, max_new_tokens: int = 256, **settings: Any) -> 'Answer':
         """Ask on; see :meth:`flmm.grounder.ReadImage.chat`.
@@ -130,7 +131,7 @@ class Answer:
             gt_masks=None,
             image=read.image,
             image_path=read.name,
-            reading=replace(read.reading, prefix=read.image_prefix),
+            reading=replace(read.reading_for_masks, prefix=read.image_prefix),
             prompt_length=len(read.image_prefix.input_ids),
         ).to(read.grounder.device)
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from flmm.images import read_rgb, to_rgb
+from flmm.images import load_pixels, read_rgb, to_rgb
 
 AnyImage = str | os.PathLike | bytes | Image.Image | np.ndarray | Tensor
 
@@ -25,11 +25,13 @@ def any_image(image: AnyImage) -> tuple[Image.Image, str]:
         ValueError: something else, a file that :func:`flmm.images.read_rgb` cannot read, or an image without pixels.
     """
     if isinstance(image, (str, os.PathLike)):
-        name = os.fspath(image)
+        name = os.fsdecode(image)
         return read_rgb(image, name=name, orientation='apply'), name
     if isinstance(image, bytes):
         return read_rgb(io.BytesIO(image), name='image', orientation='apply'), 'image'
-    return to_rgb(image if isinstance(image, Image.Image) else _from_pixels(image)), 'image'
+    if isinstance(image, Image.Image):
+        return to_rgb(load_pixels(image, name='image')), 'image'
+    return to_rgb(_from_pixels(image)), 'image'
 
 
 def _from_pixels(pixels: np.ndarray | Tensor) -> Image.Image:

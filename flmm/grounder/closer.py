@@ -25,7 +25,7 @@ WAYS = ('crop', 'image_and_crop', 'layout')
 DEFAULT_SCALE = 2.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CloserAnswer:
     """What the LMM says with a region of the image before it at a finer scale.
 
@@ -104,7 +104,8 @@ def look_closer(
         else:
             processed = processor.preprocess(crop, prompt=prompt)
         prepared = PreparedImage(image=crop, name=f'{read.name}, {region.box}', processed=processed)
-        closer = grounder.read_prepared(prepared) if how == 'crop' else read.beside(prepared)
+        # Without SAM's encoder: an answer needs no mask.
+        closer = grounder.read_prepared(prepared, image_embedding={}) if how == 'crop' else read.beside(prepared)
     answer = closer.chat(question, **settings)
     return CloserAnswer(
         answer=answer,

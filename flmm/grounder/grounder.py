@@ -9,7 +9,8 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from flmm.config import mappings_in, read_config
-from flmm.datasets import RefCOCO2PNG, unlabelled_item
+from flmm.datasets import RefCOCO2PNG
+from flmm.device import check_device
 from flmm.features import cached_features_in
 from flmm.grounder.any_image import AnyImage
 from flmm.grounder.grounding import Grounding
@@ -76,9 +77,10 @@ class Grounder(PretrainedGrounder):
                 call into one sequence.
 
         Raises:
-            ValueError: no checkpoint for a model that is trained; no loader of the config makes samples by RefCOCO2PNG,
-                or none names the LMM that made the features; or a file is absent or does not fit.
+            ValueError: no such device; no checkpoint for a model that is trained; no loader of the config makes samples
+                by RefCOCO2PNG, or none names the LMM that made the features; or a file is absent or does not fit.
         """
+        check_device(device)
         settings = read_config(config)
         loaders = [settings.get(name) for name in LOADERS]
         if is_type(settings.model.lmm, LMMWithoutWeights):
@@ -135,15 +137,12 @@ class Grounder(PretrainedGrounder):
 
         Args:
             prepared: the image, and what the LMM reads of it, with the prompt of ``to_sample``.
-            image_embedding: what SAM's encoder makes of the image, where that is known.
+            image_embedding: what SAM's encoder makes of the image, where that is known. If empty, the encoder runs when
+                masks are first asked for.
         """
-        # Any phrase will do: what is read ends before it.
-        item = unlabelled_item(prepared.image, ['x'], path=prepared.name)
-        sample = self.to_sample.lay_out(item, prepared.processed)
-        reading = self.model.read_image(sample.to(self.device), image_embedding=image_embedding)
-        return ReadImage(
-            grounder=self, image=prepared.image, name=prepared.name, processed=prepared.processed, reading=reading
-        )
+        sample = prepared.beginning(to_sample=self.to_sample).to(self.device)
+        reading = self.model.read_image(sample, image_embedding=image_embedding)
+        return ReadImage(grounder=self, prepared=prepared, reading=reading)
 
     def __call__(self, image: AnyImage, phrases: Iterable[str]) -> Grounding:
         """Read an image and ground phrases in it: ``read(image).ground(phrases)``."""

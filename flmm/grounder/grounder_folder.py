@@ -37,6 +37,8 @@ def find_folder(name_or_path: str | Path, *, revision: str | None, **download: A
         ValueError: no such folder or name, or a revision of a folder.
     """
     path = Path(name_or_path).expanduser()
+    if path.is_file():
+        raise ValueError(f'{str(name_or_path)!r} is a file, expected the folder of a grounder, or a name on the hub')
     if not path.is_dir():
         return fetch(checkpoint_source(name_or_path, needs=()), revision=revision, **download)
     if revision is not None:

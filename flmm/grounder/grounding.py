@@ -20,7 +20,7 @@ from flmm.rle import encode_masks
 from flmm.structures import GroundingSample
 
 
-@dataclass(kw_only=True, frozen=True)
+@dataclass(kw_only=True, frozen=True, eq=False)
 class Grounding:
     """The masks of M phrases, kept small: those of a hundred phrases of a large photograph would fill the memory.
 

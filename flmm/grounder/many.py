@@ -2,16 +2,18 @@
 
 import os
 import reprlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from flmm.datasets import RefCOCO2PNG
-from flmm.grounder.any_image import AnyImage
+from flmm.datasets.data_loader import end_with_parent
+from flmm.grounder.any_image import AnyImage, any_image
 from flmm.grounder.grounding import Grounding
 from flmm.grounder.prepared_image import PreparedImage, prepare_image
 from flmm.images import images_in
@@ -24,26 +26,20 @@ ON_ERROR = ('raise', 'yield')
 Images = str | os.PathLike | Iterable[AnyImage] | Iterable[tuple[AnyImage, Iterable[str]]]
 
 
-class Job(NamedTuple):
-    """One image, and what to find in it."""
-
-    name: str
-    image: AnyImage
-    phrases: Iterable[str]
-
-
 class _PreparedImages(Dataset):
-    """Prepares the image of a job, which the sampler hands over in the place of an index."""
+    """Prepares an image, which the sampler hands over with its name in the place of an index."""
 
     def __init__(self, to_sample: RefCOCO2PNG) -> None:
         self.to_sample = to_sample
 
-    def __getitem__(self, job: Job) -> tuple[Job, PreparedImage | ValueError]:
+    def __getitem__(self, named: tuple[str, AnyImage | ValueError]) -> PreparedImage | ValueError:
+        name, image = named
+        if isinstance(image, ValueError):
+            return image
         try:
-            prepared = prepare_image(job.image, to_sample=self.to_sample, name=job.name)
+            return prepare_image(image, to_sample=self.to_sample, name=name)
         except ValueError as error:
-            prepared = error  # handed back, since a loader would hide the message in one of its own
-        return job._replace(image=None), prepared  # the pixels need not travel back
+            return error  # handed back, since a loader would hide the message in one of its own
 
 
 def ground_many(
@@ -68,20 +64,22 @@ def ground_many(
         images = images_in(images)
     if isinstance(images, bytes) or not isinstance(images, Iterable):
         raise ValueError(f'images is a {type(images).__name__}; give a folder, or a list of images')
+    asked: deque[tuple[str, Iterable[str]]] = deque()
     loader = DataLoader(
         _PreparedImages(grounder.to_sample),
-        sampler=_jobs(images, phrases),
+        sampler=_named_images(images, phrases, asked),
         batch_size=None,
         num_workers=num_workers,
         collate_fn=_unchanged,
+        worker_init_fn=end_with_parent,
         generator=torch.Generator(),  # a loader draws a seed; the caller's random numbers stay as they are
     )
     total = len(images) if isinstance(images, Sized) else None
-    return _found(grounder, tqdm(loader, total=total, unit='image', disable=not progress), on_error)
+    return _found(grounder, tqdm(loader, total=total, unit='image', disable=not progress), asked, on_error)
 
 
 def _shared_phrases(phrases: Iterable[str], to_sample: RefCOCO2PNG) -> list[str]:
-    if isinstance(phrases, str) or not isinstance(phrases, Iterable):
+    if isinstance(phrases, (str, bytes)) or not isinstance(phrases, Iterable):
         raise ValueError(f'phrases is {phrases!r}; give a list of strings, or None and pairs (image, phrases)')
     phrases = list(phrases)
     if not phrases:
@@ -90,36 +88,58 @@ def _shared_phrases(phrases: Iterable[str], to_sample: RefCOCO2PNG) -> list[str]
     return phrases
 
 
-def _jobs(images: Iterable, phrases: list[str] | None) -> Iterator[Job]:
+def _named_images(
+    images: Iterable, phrases: list[str] | None, asked: deque[tuple[str, Iterable[str]]]
+) -> Iterator[tuple[str, AnyImage | ValueError]]:
+    """Yield the name and the image of each item. Name and phrases, which need not travel, are put into ``asked``."""
     for index, item in enumerate(images):
         place = f'images[{index}]'
         if phrases is not None:
             image, own = item, phrases
         elif isinstance(item, (tuple, list)) and len(item) == 2:
             image, own = item
-            if isinstance(own, Iterable) and not isinstance(own, str):
-                own = list(own)  # a generator cannot go to another process
         else:
             raise ValueError(
                 f'{place} is {reprlib.repr(item)}, expected a pair (image, phrases), since phrases is None'
             )
-        yield Job(os.fspath(image) if isinstance(image, (str, os.PathLike)) else place, image, own)
+        name = os.fsdecode(image) if isinstance(image, (str, os.PathLike)) else place
+        asked.append((name, own))
+        yield name, _portable(image, name)
+
+
+def _portable(image: AnyImage, name: str) -> AnyImage | ValueError:
+    """Return an image as any process can take it, since what cannot be pickled would never arrive, without a word.
+
+    Files are read where they arrive. Pixels are made RGB here, or the error is returned.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return name
+    if isinstance(image, bytes):
+        return image
+    try:
+        return any_image(image)[0]
+    except ValueError as error:
+        return ValueError(f'{name}: {error}')
 
 
 def _found(
-    grounder: 'Grounder', prepared_images: Iterable[tuple[Job, PreparedImage | ValueError]], on_error: str
+    grounder: 'Grounder',
+    prepared_images: Iterable[PreparedImage | ValueError],
+    asked: deque[tuple[str, Iterable[str]]],
+    on_error: str,
 ) -> Iterator[tuple[str, Grounding | ValueError]]:
-    for job, prepared in prepared_images:
+    for prepared in prepared_images:
+        name, phrases = asked.popleft()
         try:
             if isinstance(prepared, ValueError):
                 raise prepared
-            found = grounder.read(prepared).ground(job.phrases)
+            found = grounder.read(prepared).ground(phrases)
         except ValueError as error:
             if on_error == 'raise':
                 raise
             found = error
-        yield job.name, found
+        yield name, found
 
 
-def _unchanged(prepared: tuple[Job, PreparedImage | ValueError]) -> tuple[Job, PreparedImage | ValueError]:
+def _unchanged(prepared: PreparedImage | ValueError) -> PreparedImage | ValueError:
     return prepared

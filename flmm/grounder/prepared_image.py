@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from flmm.datasets import RefCOCO2PNG
+from flmm.datasets import RefCOCO2PNG, unlabelled_item
 from flmm.datasets.image_processor import ProcessedImage
 from flmm.grounder.any_image import AnyImage, any_image
+from flmm.structures import GroundingSample
 
 
-@dataclass(kw_only=True, frozen=True)
+@dataclass(kw_only=True, frozen=True, eq=False)
 class PreparedImage:
     """What reading an image begins with. Any process can make it, such as a worker of a data loader.
 
@@ -23,6 +24,22 @@ class PreparedImage:
     image: Image.Image
     name: str
     processed: ProcessedImage
+
+    def sample(self, phrases: list[str], *, to_sample: RefCOCO2PNG) -> GroundingSample:
+        """Lay phrases out behind image and prompt.
+
+        Args:
+            phrases: what to find.
+            to_sample: by whose processor and prompt the image was processed.
+
+        Raises:
+            ValueError: phrases that ``to_sample`` refuses.
+        """
+        return to_sample.lay_out(unlabelled_item(self.image, phrases, path=self.name), self.processed)
+
+    def beginning(self, *, to_sample: RefCOCO2PNG) -> GroundingSample:
+        """Return a sample for what ends before any phrase. It has one, since samples do, but which does not matter."""
+        return self.sample(['x'], to_sample=to_sample)
 
 
 def prepare_image(image: AnyImage, *, to_sample: RefCOCO2PNG, name: str | None = None) -> PreparedImage:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flmm.device import check_device
+from flmm.files import prepare_output
 from flmm.grounder.build_saved import build_saved, check_frozen_parts, replace_weights
 from flmm.grounder.grounder_folder import CONFIG, TRAINED, existing, find_folder, read_config
 from flmm.grounder.saved_grounder import SavedGrounder
@@ -48,8 +50,9 @@ class PretrainedGrounder:
                 float32 are written as float16 where that loses nothing.
 
         Raises:
-            ValueError: the folder is not empty; the grounder was not made from a config, or from one with parts that
-                are not of this package; ``metrics`` is no object; ``include_frozen`` with a SAM of transformers.
+            ValueError: the folder is not empty, or cannot be made or written to; the grounder was not made from a
+                config, or from one with parts that are not of this package; ``metrics`` is no object;
+                ``include_frozen`` with a SAM of transformers.
         """
         folder = Path(folder)
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
@@ -57,6 +60,7 @@ class PretrainedGrounder:
         saved = SavedGrounder(
             grounder=self, title=folder.resolve().name, metrics=metrics, include_frozen=include_frozen
         )
+        prepare_output(folder / CONFIG, setting='folder')
         saved.save_pretrained(folder)
 
     def push_to_hub(
@@ -109,10 +113,11 @@ class PretrainedGrounder:
                 and others.
 
         Raises:
-            ValueError: a file is missing, damaged or of another version of the format; the config has a type or setting
-                that is not known, or names weights that are not here; the trained part does not fit, or was trained
-                over another LMM or SAM than those found.
+            ValueError: no such device; a file is missing, damaged or of another version of the format; the config has a
+                type or setting that is not known, or names weights that are not here; the trained part does not fit, or
+                was trained over another LMM or SAM than those found.
         """
+        check_device(device)
         folder = find_folder(folder_or_name, revision=revision, **download)
         document = read_config(folder)
         config = replace_weights(document, lmm=lmm, sam_checkpoint=sam_checkpoint)

@@ -1,25 +1,19 @@
 """An image that the model has read, and can be asked about."""
 
-import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from flmm.chat import num_alike
-from flmm.datasets import unlabelled_item
 from flmm.datasets.image_processor import ProcessedImage
-from flmm.grounder.answer import Answer
-from flmm.grounder.closer import CloserAnswer, check_way, look_closer
+from flmm.grounder.conversation import Conversation
 from flmm.grounder.grounding import Grounding, joined
 from flmm.grounder.prepared_image import PreparedImage
-from flmm.grounder.region import WHICH_OBJECT, Box, Region, check_box, find_region
-from flmm.models.generation import generate
-from flmm.reading import ImageReading, Prefix
+from flmm.reading import ImageReading
 from flmm.structures import GroundingSample
 
 if TYPE_CHECKING:
@@ -29,7 +23,7 @@ PHRASES_AT_ONCE = 32
 """So many independent phrases go through the model together; their attention maps are then dropped."""
 
 
-@dataclass(kw_only=True, frozen=True)
+@dataclass(kw_only=True, frozen=True, eq=False)
 class AttentionMaps:
     """What some words attend to in an image.
 
@@ -42,31 +36,46 @@ class AttentionMaps:
     channels: list[tuple[int, int, int]]
 
 
-class ReadImage:
+class ReadImage(Conversation):
     """An image that went through the vision part, the LMM and SAM's encoder once.
 
     Args:
         grounder: what reads phrases.
-        image: the image as RGB.
-        name: what messages call it.
-        processed: what the LMM reads of it, with the prompt.
-        reading: what LMM and SAM keep of it.
-
-    Attributes:
-        shown: what the user shows at the start of a conversation: the image, and what :meth:`beside` puts behind it.
+        prepared: the image, and what the LMM reads of it, with the prompt.
+        reading: what LMM and SAM keep of it. Where ``image_embedding`` is empty, SAM's encoder runs when masks are
+            first asked for.
     """
 
-    def __init__(
-        self, *, grounder: 'Grounder', image: Image.Image, name: str, processed: ProcessedImage, reading: ImageReading
-    ) -> None:
+    def __init__(self, *, grounder: 'Grounder', prepared: PreparedImage, reading: ImageReading) -> None:
         self.grounder = grounder
-        self.image = image
-        self.name = name
-        self.processed = processed
+        self.prepared = prepared
         self.reading = reading
-        self.shown = [processed]
+        self.shown = [prepared.processed]
 
+    @property
+    def image(self) -> Image.Image:
+        """The image as RGB."""
+        return self.prepared.image
+
+    @property
+    def name(self) -> str:
+        """What messages call the image."""
+        return self.prepared.name
+
+    @property
+    def processed(self) -> ProcessedImage:
+        """What the LMM reads of the image, with the prompt."""
+        return self.prepared.processed
+
+    @cached_property
     @torch.no_grad()
+    def reading_for_masks(self) -> ImageReading:
+        """What LMM and SAM keep of the image. SAM's encoder runs now, if it has not yet."""
+        if self.reading.image_embedding:
+            return self.reading
+        (embedding,) = self.grounder.model.sam.encode_images([self.image])
+        return replace(self.reading, image_embedding=embedding)
+
     def ground(self, phrases: Iterable[str]) -> Grounding:
         """Find phrases in the image.
 
@@ -78,142 +87,22 @@ class ReadImage:
         """
         phrases = self._checked(phrases)
         step = PHRASES_AT_ONCE if self.grounder.to_sample.independent else len(phrases)
+        parts = (phrases[start : start + step] for start in range(0, len(phrases), step))
+        return self.found_of(self.sample(part) for part in parts)
+
+    def found_of(self, samples: Iterable[GroundingSample], *, order: list[int] | None = None) -> Grounding:
+        """Let the model find the phrases of samples of this image, one sample after the other.
+
+        Args:
+            samples: with ``reading_for_masks``.
+            order: which phrase comes first, second, ..., counted over all samples. None: as they come.
+        """
         found = []
-        for start in range(0, len(phrases), step):
-            (sample,) = self.grounder.model([self.sample(phrases[start : start + step])], mode='predict')
+        for sample in samples:
+            (predicted,) = self.grounder.model([sample], mode='predict')
             # Without its attention maps, which are what takes memory.
-            found.append(sample.with_outputs(mask_attentions=None))
-        return joined(found, image=self.image)
-
-    def chat(self, question: str, *, max_new_tokens: int = 256, **settings: Any) -> Answer:
-        """Ask the LMM about the image; the words of its answer can be grounded.
-
-        Args:
-            question: the user's words, as plain text.
-            max_new_tokens: the longest answer.
-            **settings: what else ``generate`` of transformers takes. Without ``do_sample=True`` the answer is the same
-                every time.
-
-        Raises:
-            ValueError: a question that is no string, or settings that :func:`flmm.models.generation.generate` refuses.
-        """
-        return self.answer_to(
-            question, prompt_ids=self._prompt_ids(question), max_new_tokens=max_new_tokens, **settings
-        )
-
-    def chat_closer(
-        self,
-        question: str,
-        *,
-        about: str | None = None,
-        box: Box | None = None,
-        how: str = 'crop',
-        margin: float = 0.25,
-        min_side: int = 56,
-        scale: float | None = None,
-        which: str = WHICH_OBJECT,
-        **settings: Any,
-    ) -> CloserAnswer:
-        """Ask about a detail: find the object that the answer depends on, read its region at a finer scale, and ask.
-
-        This is F-LMM's visual chain of thought. Whether it helps is a matter of the LMM and of its training: see
-        docs/visual_chain_of_thought.md.
-
-        Args:
-            question: the user's words, as plain text.
-            about: words for the object, such as 'the small circle'. None lets the LMM say which it is.
-            box: the region itself in place of an object: left, top, right and bottom in whole px of the image, right
-                and bottom one past the last px.
-            how: what the LMM is shown. 'crop': the region alone, as an image. 'image_and_crop': both in one turn, the
-                image being kept from its first reading. 'layout': the image at a finer scale, by about as many tokens
-                as at first; those in the region cover single units, the others more, the farther away they are. The
-                latter two are for Qwen-VL models.
-            margin: what is added on each side of the mask's box, as a share of its longer side.
-            min_side: px that the region's sides have at least.
-            scale: how many times finer than at first the region is read, 2 by default; a crop stays within the bounds
-                of the processor. Qwen-VL models only: the others read images of any size at one size.
-            which: how the LMM is asked for the object, with ``{question}``.
-            **settings: what ``chat`` takes, for the answer.
-
-        Raises:
-            ValueError: a setting out of its range, or one that the LMM cannot read; ``about`` beside ``box``; a box
-                outside of the image; the LMM names no object; or nothing is found of it. There is no answer then.
-
-        >>> closer = grounder.read('photo.jpg').chat_closer('What does the sign say?', about='the small sign')
-        >>> closer.text, closer.region.box, closer.scale
-        ('Stop.', (310, 42, 366, 98), 2.0)
-        """
-        check_way(self, how=how, scale=scale)
-        if box is None:
-            region = find_region(self, question, about=about, which=which, margin=margin, min_side=min_side)
-        elif about is None:
-            region = Region(box=check_box(box, self.image))
-        else:
-            raise ValueError(f'about is {about!r} and box is {box!r}; give one of them')
-        return look_closer(self, question, region=region, how=how, scale=scale, **settings)
-
-    def given_answer(self, question: str, answer: str) -> Answer:
-        """Take words for the answer to a question, as if the LMM had said them.
-
-        Args:
-            question: the user's words, as plain text.
-            answer: the words. Those that :func:`flmm.chat.tagged_spans` takes for marks are taken out of the answer's
-                text, but the LMM reads them as plain text.
-
-        Raises:
-            ValueError: words that the tokenizer reads as others, so that spans of them would lie elsewhere.
-        """
-        ids = self.grounder.to_sample.image_processor.encode_text(answer)
-        given = Answer(
-            read=self,
-            question=question,
-            prompt_ids=self._prompt_ids(question),
-            token_ids=torch.tensor(ids, dtype=torch.long, device=self.grounder.device),
-        )
-        if given.raw != answer:
-            place = num_alike(given.raw, answer)
-            raise ValueError(
-                f'the tokenizer reads another answer from character {place} on: {answer[place:][:20]!a} as '
-                f'{given.raw[place:][:20]!a}; give it as it is read'
-            )
-        return given
-
-    def answer_to(self, question: str, *, prompt_ids: Tensor, **settings: Any) -> Answer:
-        """Let the LMM go on behind a conversation about the image.
-
-        Args:
-            question: its last question.
-            prompt_ids: [S] long, the whole of it, up to where the answer starts.
-            **settings: what :func:`flmm.models.generation.generate` takes.
-        """
-        made = generate(self.grounder.model.lmm, self.image_prefix, prompt_ids, **settings)
-        ends = self.grounder.ends_of_turn
-        length = next((i for i, token in enumerate(made.tolist()) if token in ends), len(made))
-        return Answer(read=self, question=question, prompt_ids=prompt_ids, token_ids=made[:length])
-
-    @cached_property
-    def image_prefix(self) -> Prefix:
-        """The beginning up to the end of what is shown, as all layers see it; what conversations go on from."""
-        return self.grounder.model.image_prefix(self.sample(['x']))
-
-    @torch.no_grad()
-    def beside(self, other: PreparedImage) -> 'ReadImage':
-        """Show another image behind this one in conversations, in the same turn. Masks are still of this one.
-
-        This one is not read again, and the other by the LMM alone.
-
-        Raises:
-            ValueError: the chat template does not show two images, or begins otherwise with them.
-        """
-        both = copy.copy(self)
-        both.shown = [self.processed, other.processed]
-        item = unlabelled_item(other.image, ['x'], path=other.name)
-        sample = self.grounder.to_sample.lay_out(item, other.processed).to(self.grounder.device)
-        # Any question will do: what is read ends before it.
-        both.image_prefix = self.grounder.model.further_image_prefix(
-            self.image_prefix, [self.sample(['x']), sample], both._prompt_ids('x')
-        )
-        return both
+            found.append(predicted.with_outputs(mask_attentions=None))
+        return joined(found, image=self.image, order=order)
 
     @torch.no_grad()
     def attention(self, words: str, *, all_heads: bool = False) -> AttentionMaps:
@@ -235,20 +124,13 @@ class ReadImage:
 
     def sample(self, phrases: list[str]) -> GroundingSample:
         """Return what the model takes of phrases of this image."""
-        item = unlabelled_item(self.image, phrases, path=self.name)
-        sample = self.grounder.to_sample.lay_out(item, self.processed)
-        return sample.with_outputs(reading=self.reading).to(self.grounder.device)
-
-    def _prompt_ids(self, question: str) -> Tensor:
-        """The conversation up to where the answer to a first question starts: [S] long."""
-        processor = self.grounder.to_sample.image_processor
-        return processor.first_turn_ids(self.shown, prompt=question).to(self.grounder.device)
+        sample = self.prepared.sample(phrases, to_sample=self.grounder.to_sample)
+        return sample.with_outputs(reading=self.reading_for_masks).to(self.grounder.device)
 
     def _checked(self, phrases: Iterable[str]) -> list[str]:
-        if isinstance(phrases, str):
-            raise ValueError(f'image {self.name!r} has the string {phrases!r} for phrases; give a list of strings')
-        if not isinstance(phrases, Iterable):
-            raise ValueError(f'image {self.name!r} has {phrases!r} for phrases; give a list of strings')
+        if isinstance(phrases, (str, bytes)) or not isinstance(phrases, Iterable):
+            kind = 'the string ' if isinstance(phrases, str) else ''
+            raise ValueError(f'image {self.name!r} has {kind}{phrases!r} for phrases; give a list of strings')
         phrases = list(phrases)
         if not phrases:
             raise ValueError(f'image {self.name!r} has no phrase; give a list of strings')

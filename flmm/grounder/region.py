@@ -1,7 +1,9 @@
 """The region of an image that an answer depends on, and masks found in a region brought back to the image."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
@@ -21,7 +23,7 @@ WHICH_OBJECT = 'Which object must be seen to answer this? {question}'
 """What the LMM is asked first where nobody says which object matters."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Region:
     """A part of an image that was read, and why it is looked at.
 
@@ -123,9 +125,13 @@ def check_box(box: Box, image: Image.Image) -> Box:
     Raises:
         ValueError: it is no box of whole px within the image.
     """
-    numbers = tuple(int(number) for number in box)
+    message = f'box is {box!r}, expected left, top, right and bottom in whole px'
+    try:
+        numbers = tuple(int(number) for number in box)
+    except (OverflowError, TypeError, ValueError) as error:  # infinity, no list, letters or NaN
+        raise ValueError(message) from error
     if len(numbers) != 4 or numbers != tuple(box):
-        raise ValueError(f'box is {box!r}, expected left, top, right and bottom in whole px')
+        raise ValueError(message)
     left, top, right, bottom = numbers
     if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
         raise ValueError(
@@ -157,5 +163,9 @@ def _pasted(logits: MaskLogits, *, box: Box, image: Image.Image) -> MaskLogits:
     return MaskLogits(
         small=logits.small,
         image_size=(image.height, image.width),
-        to_image=lambda small: F.pad(logits.to_image(small), sides, value=-math.inf),
+        to_image=partial(_padded, to_crop=logits.to_image, sides=sides),  # which a pickle can hold, as no lambda
     )
+
+
+def _padded(small: Tensor, *, to_crop: Callable[[Tensor], Tensor], sides: tuple[int, int, int, int]) -> Tensor:
+    return F.pad(to_crop(small), sides, value=-math.inf)

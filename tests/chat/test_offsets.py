@@ -189,3 +189,50 @@ def test_no_tokens():
 )
 def test_num_alike(one, other, expected):
     assert num_alike(one, other) == num_alike(other, one) == expected
+
+
+def by_definition(token_ids, tokenizer):
+    """Decode everything up to each token: quadratic in the number of tokens."""
+
+    def decode(count):
+        return tokenizer.decode(token_ids[:count], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    text, offsets, done = decode(len(token_ids)), [], 0
+    for count in range(1, len(token_ids) + 1):
+        decoded, start = decode(count), done
+        if text.startswith(decoded):
+            done = end = max(done, len(decoded))
+        else:
+            done = max(done, num_alike(decoded, text))
+            end = min(done + 1, len(text))
+        offsets.append((start, end))
+    return offsets, text
+
+
+def test_offsets_are_those_of_decoding_from_the_beginning(tokenizer):
+    draw = random.Random(1)
+    split = [tokenizer(text, add_special_tokens=False)['input_ids'] for text in [*TEXTS, ''.join(TEXTS)]]
+    cut = [ids[start:stop] for ids in split for start in range(3) for stop in range(len(ids) + 1)]
+    mixed = [draw.choices([token for ids in split for token in ids], k=30) for _ in range(100)]
+    any_tokens = [draw.choices(range(len(tokenizer)), k=30) for _ in range(100)]
+    for ids in [*cut, *mixed, *any_tokens]:
+        assert token_offsets(ids, tokenizer) == by_definition(ids, tokenizer)
+
+
+def test_the_work_grows_with_the_answer_and_not_with_its_square(tokenizer):
+    """As the number of tokens that are decoded."""
+    decoded = []
+
+    class Counting:
+        def decode(self, token_ids, **settings):
+            decoded.append(len(token_ids))
+            return tokenizer.decode(token_ids, **settings)
+
+    ids = tokenizer(' '.join(TEXTS), add_special_tokens=False)['input_ids']
+    work = []
+    for times in (5, 10):
+        decoded.clear()
+        token_offsets(ids * times, Counting())
+        work.append(sum(decoded))
+    assert work[1] < 2.1 * work[0]
+    assert work[1] < 20 * len(ids) * 10

@@ -195,6 +195,11 @@ def test_which_weights(asked, tmp_path, capsys):
             "--out is the folder of the images, 'photos'; pictures would be taken for",
         ),
         (['photos', 'x', '--num-workers', '-1'], 'num_workers is -1, expected 0 or a number of processes'),
+        (['photo.png', 'x', '--num-workers', '2'], '--num-workers is for phrases in a folder of images; leave it out'),
+        (
+            ['photos', '--say', 'What?', '--num-workers', '2'],
+            '--num-workers is for phrases in a folder of images; leave',
+        ),
         (['empty', 'x'], "folder 'empty' has no images (.bmp, "),
         (['broken.png', 'x'], "image 'broken.png' cannot be read"),
     ],

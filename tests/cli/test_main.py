@@ -69,6 +69,15 @@ def test_what_the_user_can_mend_is_one_line(error, monkeypatch, capsys):
     assert capsys.readouterr().err == f'flmm: error: {error}\n'
 
 
+def test_a_stop_by_the_user_is_one_line(monkeypatch, capsys):
+    def stop(path, *, out):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ground, '_images', stop)
+    assert main(['ground', 'a.jpg', 'x']) == 130
+    assert capsys.readouterr().err == 'flmm: stopped\n'
+
+
 def test_a_bug_shows_where_it_is(monkeypatch):
     monkeypatch.setattr(ground, '_images', lambda path, *, out: {}['absent'])
     with pytest.raises(KeyError, match='absent'):

@@ -137,8 +137,22 @@ def test_templates_that_do_not_go_on_are_refused(template, message):
 def test_a_prompt_is_a_string(prompt):
     wrapper = demo_wrapper(TURNS)
     for ask in (wrapper.follow_up_ids, lambda prompt: wrapper.preprocess(random_image(60, 60), prompt=prompt)):
-        with pytest.raises(ValueError, match=re.escape(f'prompt is {prompt!r}, expected a string')):
+        with pytest.raises(ValueError, match=re.escape(f'prompt {prompt!r} is of type {type(prompt).__name__}, ')):
             ask(prompt)
+
+
+def test_half_a_character_is_refused_wherever_it_stands():
+    """The tokenizer's own error names neither setting nor character."""
+    wrapper, half = demo_wrapper(TURNS), 'a \ud83d'
+    for what, make in (
+        ('prompt', lambda: wrapper.preprocess(random_image(60, 60), prompt=half)),
+        ('prompt', lambda: wrapper.follow_up_ids(half)),
+        ('prompt', lambda: RefCOCO2PNG(image_processor=wrapper, prompt=half)),
+        ('text', lambda: wrapper.encode_text(half)),
+        ('prompt_template', lambda: demo_wrapper(TURNS, prompt_template=f'<image>{{prompt}}{half}')),
+    ):
+        with pytest.raises(ValueError, match=rf"^{what} '.*' holds the lone surrogate '\\ud83d'; write the whole char"):
+            make()
 
 
 @pytest.mark.parametrize('pickled', [False, True])

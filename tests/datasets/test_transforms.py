@@ -483,7 +483,7 @@ def test_limits_are_checked(wrapper, name, value):
 
 @pytest.mark.parametrize('prompt', [None, 7, ['Where?']])
 def test_a_prompt_that_is_no_text_is_refused(wrapper, prompt):
-    with pytest.raises(ValueError, match=re.escape(f'prompt is {prompt!r}, expected a string')):
+    with pytest.raises(ValueError, match=re.escape(f'prompt {prompt!r} is of type {type(prompt).__name__}, expected')):
         RefCOCO2PNG(image_processor=wrapper, prompt=prompt)
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from flmm.chat import Span, noun_phrases
-from flmm.grounder import Answer, Grounder, demo_folder, read_image
+from flmm.grounder import Answer, Grounder, conversation, demo_folder, read_image
 
 QUESTION = 'What is there?'
 TEXT = 'A red circle is left of the blue star.'
@@ -157,6 +157,8 @@ def test_malformed_marks_stay_text_and_are_named(read, raw, message):
         ((0, 5), 'span 0 is no pair; give a list of (start, end)'),
         (['red'], "span 'red' is no pair; give a list of (start, end)"),
         ('red', "span 'r' is no pair; give a list of (start, end)"),
+        (Span(0, 5), 'spans is Span(start=0, end=5); give a list of (start, end), in characters of the text'),
+        (5, 'spans is 5; give a list of (start, end), in characters of the text'),
     ],
 )
 def test_spans_that_do_not_do_are_named(read, spans, message):
@@ -183,17 +185,36 @@ def test_a_given_answer_that_the_tokenizer_reads_otherwise_is_refused(read):
 @pytest.mark.parametrize('question', [None, 3, b'what'])
 def test_a_question_is_a_string(read, question):
     for ask in (read.chat, lambda asked: read.given_answer(asked, 'x'), read.given_answer(QUESTION, 'x').chat):
-        with pytest.raises(ValueError, match=re.escape(f'prompt is {question!r}, expected a string')):
+        with pytest.raises(ValueError, match=f'prompt {question!r} is of type .*, expected a string'):
             ask(question)
 
 
-def test_half_a_character_is_neither_asked_nor_answered(read):
-    """No tokenizer reads it; a browser can send it."""
-    for ask in (read.chat, read.given_answer(QUESTION, 'x').chat):
-        with pytest.raises(ValueError, match=r"prompt 'a \\ud83d' holds the lone surrogate '\\ud83d'; write the whole"):
-            ask('a \ud83d')
+def test_a_conversation_longer_than_the_lmm_was_made_for_is_refused(read):
+    """It would answer all the same, and what it says means nothing."""
+    longest = read.grounder.model.lmm.config.get_text_config().max_position_embeddings
+    assert longest == 4096
+    message = (
+        r"about image 'image' takes \d+ positions, the LMM was made for 4096; ask a shorter question, or ask about"
+    )
+    with pytest.raises(ValueError, match=message):
+        read.chat('x ' * longest)
+    prompt_ids = read.given_answer(QUESTION, '').prompt_ids
+    before = read.image_prefix.next_position - len(read.image_prefix.input_ids)
+    room = longest - before - len(prompt_ids)
+    last = prompt_ids.new_full((room - 1,), int(prompt_ids[-1]))
+    assert len(read.answer_to('?', prompt_ids=torch.cat([prompt_ids, last]), max_new_tokens=1).token_ids) <= 1
+    with pytest.raises(ValueError, match='takes 4096 positions'):
+        read.answer_to('?', prompt_ids=torch.cat([prompt_ids, last, last[:1]]), max_new_tokens=1)
+
+
+def test_half_a_character_is_no_question_and_no_answer(read):
+    """No tokenizer reads one; what it would say names neither."""
+    with pytest.raises(ValueError, match=r"prompt 'a \\ud83d' holds the lone surrogate '\\ud83d'; write the whole"):
+        read.chat('a \ud83d')
     with pytest.raises(ValueError, match=r"text 'a \\ud83d' holds the lone surrogate '\\ud83d'; write the whole"):
         read.given_answer(QUESTION, 'a \ud83d')
+    with pytest.raises(ValueError, match='text 5 is of type int, expected a string'):
+        read.given_answer(QUESTION, 5)
 
 
 def test_an_answer_ends_where_its_turn_does(read, monkeypatch):
@@ -204,7 +225,7 @@ def test_an_answer_ends_where_its_turn_does(read, monkeypatch):
         settings.append(given)
         return torch.tensor([40, 41, end, 42])
 
-    monkeypatch.setattr(read_image, 'generate', made)
+    monkeypatch.setattr(conversation, 'generate', made)
     answer = read.chat(QUESTION)
     assert answer.token_ids.tolist() == [40, 41]
     follow = answer.chat('And?', max_new_tokens=7, do_sample=True)
@@ -228,3 +249,12 @@ def test_the_demo_speaks_and_its_words_are_grounded(read):
     assert answer.text
     assert answer.token_ids.tolist() == read.chat('What is there?', max_new_tokens=40).token_ids.tolist()
     assert answer.ground().phrases == [span.of(answer.text) for span in answer.noun_phrases().spans]
+
+
+def test_attention_maps_of_many_spans_are_not_kept(read, monkeypatch):
+    """They are what takes memory: 4 MB a span in a large LMM."""
+    kept = []
+    join = read_image.joined
+    monkeypatch.setattr(read_image, 'joined', lambda samples, **given: kept.extend(samples) or join(samples, **given))
+    assert len(read.given_answer(QUESTION, TEXT).ground([(0, 5), (2, 12), (28, 37)])) == 3
+    assert [sample.mask_attentions for sample in kept] == [None, None]  # a group for each run of spans that overlap

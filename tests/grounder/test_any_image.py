@@ -1,5 +1,8 @@
 """Every kind of image that can be read, and what is said of the others."""
 
+import io
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +59,26 @@ def test_a_file_is_turned_upright(grounder, tmp_path, as_bytes):
     upright = photo().transpose(Image.Transpose.ROTATE_270)
     assert torch.equal(found.refined.in_image(), logits(grounder, upright))
     assert found.masks.shape == (1, 60, 90)
+
+
+def test_a_path_may_be_of_bytes(tmp_path):
+    """As ``os.scandir`` of bytes gives it."""
+    photo().save(tmp_path / 'image.png')
+    (entry,) = os.scandir(os.fsencode(tmp_path))
+    assert any_image(entry)[1] == str(tmp_path / 'image.png')
+
+
+def test_an_image_that_pillow_has_only_opened(tmp_path):
+    photo().save(tmp_path / 'image.png')
+    content = (tmp_path / 'image.png').read_bytes()
+    found, _ = any_image(Image.open(io.BytesIO(content)))
+    assert np.array_equal(np.asarray(found), np.asarray(photo()))
+    with pytest.raises(ValueError, match=r"image 'image' cannot be read \(image file is truncated\)"):
+        any_image(Image.open(io.BytesIO(content[:-400])))
+    closed = Image.open(io.BytesIO(content))
+    closed.close()
+    with pytest.raises(ValueError, match=r"image 'image' cannot be read \(Operation on closed image\)"):
+        any_image(closed)
 
 
 def test_pixels_are_taken_as_they_lie(tmp_path):

@@ -1,6 +1,7 @@
 """A closer look at a region: the three readings against the stock and adaptive models, the object, and the errors."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -296,3 +297,31 @@ def test_a_template_of_one_image_has_no_second():
     read = read_image(prompt_template=template)
     with pytest.raises(ValueError, match='has a prompt_template, which shows one image, not 2; leave'):
         read.chat_closer('What?', box=BOX, how='image_and_crop')
+
+
+def test_an_answer_about_a_crop_needs_no_mask_of_it(monkeypatch):
+    """SAM's encoder costs more than a short answer; it runs when words of the answer are to be found, once."""
+    read = read_image()
+    expected = read.grounder.read(photo().crop(BOX)).given_answer('What?', 'a cat').ground([(2, 5)])
+    encode, encoded = read.grounder.model.sam.encode_images, []
+    monkeypatch.setattr(
+        read.grounder.model.sam, 'encode_images', lambda images: encoded.extend(images) or encode(images)
+    )
+    closer = read.chat_closer('What?', box=BOX, scale=1.0, max_new_tokens=3)
+    crop = closer.answer.read
+    assert encoded == []
+    given = crop.given_answer('What?', 'a cat')
+    found = [given.ground([(2, 5)]), given.ground([(2, 5)]), crop.ground(['a cat'])]
+    assert [image.size for image in encoded] == [(BOX[2] - BOX[0], BOX[3] - BOX[1])]
+    for each in found[:2]:
+        torch.testing.assert_close(each.scores, expected.scores, atol=1e-3, rtol=0)
+    assert torch.equal(found[0].logits(), found[1].logits())
+
+
+def test_masks_in_the_whole_image_can_be_pickled():
+    read = read_image()
+    closer = read.chat_closer('What?', box=BOX, max_new_tokens=3)
+    found = in_whole_image(closer.answer.read.ground(['a cat']), box=BOX, image=photo())
+    copied = pickle.loads(pickle.dumps(found))
+    assert torch.equal(copied.logits(), found.logits())
+    assert copied.logits()[0, 0, 0] == -math.inf

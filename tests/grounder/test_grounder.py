@@ -173,3 +173,19 @@ def test_only_a_model_without_a_trained_part_needs_no_checkpoint():
     assert sample.text_embeds is None
     with pytest.raises(ValueError, match=r'checkpoint is None, and .*demo\.py. has a part to train'):
         Grounder.from_config(REPOSITORY / 'configs' / 'shapes' / 'demo.py', checkpoint=None)
+
+
+@pytest.mark.parametrize(
+    ('device', 'message'),
+    [
+        ('gpu', r"device is 'gpu', expected torch's name of one, such as 'cpu' or 'cuda:0'"),
+        ('cuda:3', r"device is 'cuda:3', but torch sees 1 CUDA devices"),
+        (None, r"device is None, expected torch's name of one"),
+    ],
+)
+def test_a_device_is_checked_before_anything_is_loaded(device, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    for load in (lambda: Grounder.from_config('absent.py', checkpoint=None, device=device),
+                 lambda: Grounder.from_pretrained('absent', device=device)):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            load()

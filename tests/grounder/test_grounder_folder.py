@@ -180,7 +180,7 @@ def test_a_trained_part_that_does_not_fit_is_refused(saved, tmp_path):
 def test_folders_that_are_none(saved, tmp_path):
     for name, message in (
         (tmp_path, r'has no config\.json; expected the folder of a grounder'),
-        (saved / CONFIG, 'is a file, expected the folder'),
+        (saved / CONFIG, r"config\.json' is a file, expected the folder of a grounder, or a name on the hub"),
         (tmp_path / 'nowhere', 'does not exist'),
         ('nowhere', "folder 'nowhere' does not exist"),
     ):

@@ -1,6 +1,7 @@
 """What is found of phrases: masks, boxes and RLE, each against plain counting, and never all in memory."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -88,3 +89,12 @@ def test_masks_come_a_few_at_a_time(request):
     assert sizes == {2**25: [5], 1: [1] * 5, 2 * SIZE[0] * SIZE[1]: [2, 2, 1]}[mask_logits.CHUNK_PIXELS]
     for source, expected in (('refined', found.masks), ('coarse', found.coarse_masks)):
         assert torch.equal(torch.cat(list(found.mask_chunks(source))), expected)
+
+
+def test_results_are_compared_as_objects():
+    """Comparing field by field would ask a tensor for one truth value."""
+    found = grounding()
+    assert (found == found, found == grounding(), len({found, found})) == (True, False, 1)
+    copied = pickle.loads(pickle.dumps(found))
+    assert copied != found
+    assert torch.equal(copied.logits(), found.logits())

@@ -1,7 +1,14 @@
 """Many images: the same as one by one, in order, and no error is lost."""
 
+import io
 import itertools
+import os
 import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +17,7 @@ from PIL import Image
 from threads import one_thread
 from tiny_grounder import tiny_grounder
 from tiny_models import tiny_processor
+from tiny_refcoco import REPOSITORY
 
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
 from flmm.grounder import Grounder, Grounding
@@ -219,3 +227,69 @@ def test_progress(grounder, folder, capfd):
     assert '4/4' in capfd.readouterr().err
     list(grounder.ground_many(iter([photo(0)]), PHRASES, progress=True))
     assert '1image' in capfd.readouterr().err  # of how many is not known
+
+
+def opened(image, *, cut=0):
+    """An image that Pillow has only opened."""
+    buffer = io.BytesIO()
+    image.save(buffer, 'PNG')
+    content = buffer.getvalue()
+    return Image.open(io.BytesIO(content[: len(content) - cut]))
+
+
+@pytest.mark.parametrize('num_workers', [0, 1])
+def test_what_cannot_be_sent_to_a_worker_is_an_error_or_needs_no_sending(grounder, num_workers):
+    """It would never arrive, and the loader would wait for it without end."""
+    images = [opened(photo(0)), opened(photo(1), cut=400), lambda: 1, (number for number in range(2)), photo(2)]
+    first, *broken, last = (found for _, found in grounder.ground_many(
+        images, ['x'], num_workers=num_workers, on_error='yield'
+    ))  # fmt: skip
+    assert torch.equal(first.logits(), grounder.read(photo(0)).ground(['x']).logits())
+    assert torch.equal(last.logits(), grounder.read(photo(2)).ground(['x']).logits())
+    kinds = 'expected a path, bytes of a file, a PIL image, a uint8 array or a uint8 tensor'
+    assert [str(error) for error in broken] == [
+        "images[1]: image 'image' cannot be read (image file is truncated); download it again or convert it",
+        f'images[2]: image is a function, {kinds}',
+        f'images[3]: image is a generator, {kinds}',
+    ]
+    pairs = [(photo(0), [lambda: 1]), (photo(0), ['x'])]
+    (_, error), (_, found) = grounder.ground_many(pairs, num_workers=num_workers, on_error='yield')
+    assert 'is of type function, expected a string' in str(error)
+    assert torch.equal(found.logits(), first.logits())
+
+
+KILLED = """
+import itertools, os, signal
+import numpy as np
+from PIL import Image
+from tiny_reading import build_reader
+large = Image.fromarray(np.zeros((400, 400, 3), dtype=np.uint8))  # more than a pipe takes
+found = build_reader().ground_many(itertools.repeat(large), ['x'], num_workers=2)
+next(found)
+print(*(child.pid for child in __import__('multiprocessing').active_children()), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def lives(process):
+    """A zombie does not; whoever took it over may never ask for it."""
+    stat = Path('/proc', str(process), 'stat')
+    return stat.exists() and stat.read_text().rpartition(')')[2].split()[0] != 'Z'
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    helpers = Path(__file__).parents[1] / 'helpers'
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(REPOSITORY), str(helpers)])}
+    with open(tmp_path / 'workers', 'wb') as written:  # a pipe would be open as long as they live
+        killed = subprocess.run(
+            [sys.executable, '-c', KILLED], env=environment, stdout=written, stderr=subprocess.DEVNULL, check=False
+        )
+    workers = list(map(int, (tmp_path / 'workers').read_text().split()))
+    assert (killed.returncode, len(workers)) == (-signal.SIGKILL, 2)
+    until = time.monotonic() + 20
+    while alive := [worker for worker in workers if lives(worker)]:
+        if time.monotonic() > until:
+            for worker in alive:
+                os.kill(worker, signal.SIGKILL)
+            raise AssertionError(f'workers {alive} live on')
+        time.sleep(0.1)

@@ -200,6 +200,10 @@ def test_what_cannot_be_saved_says_why(frozen, tmp_path):
     (tmp_path / 'full' / 'notes.txt').touch()
     with pytest.raises(ValueError, match="full' exists and is no empty folder; choose another, or empty it"):
         grounder.save_pretrained(tmp_path / 'full')
+    with pytest.raises(
+        ValueError, match=r"folder is '.*notes\.txt/new/config\.json', and its folder cannot be made \("
+    ):
+        grounder.save_pretrained(tmp_path / 'full' / 'notes.txt' / 'new')
     bare = Grounder(model=grounder.model, to_sample=grounder.to_sample)
     with pytest.raises(ValueError, match=r'was not made from a config, so it cannot be saved; use Grounder\.from_conf'):
         bare.save_pretrained(tmp_path / 'bare')

@@ -126,6 +126,7 @@ def test_phrases_may_come_in_any_container(judging, phrases):
         (5, 'has 5 for phrases; give a list'),
         (np.array([]), 'has no phrase'),
         ('the star', "has the string 'the star' for phrases; give a list"),
+        (b'the star', "has b'the star' for phrases; give a list"),
         (['a', None], 'phrase None'),
         (['a', 3], 'phrase 3'),
         (['a', 'b' * 257], 'has 257 tokens, max_phrase_tokens is 256'),

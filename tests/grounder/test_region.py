@@ -1,6 +1,7 @@
 """Regions of an image: plain arithmetic of boxes."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -66,3 +67,11 @@ def test_a_region_that_cannot_be(settings, message):
 
 def test_a_box_may_be_of_any_whole_numbers():
     assert check_box(np.array([1, 2, 3, 4]), Image.new('RGB', (9, 9))) == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize('box', [5, None, 'abcd', (0, 0, 4), (math.nan, 0, 4, 4), (0, 0, math.inf, 4), (0, 0, 4, 4.5)])
+def test_what_is_no_box_is_named(box):
+    with pytest.raises(
+        ValueError, match=re.escape(f'box is {box!r}, expected left, top, right and bottom in whole px')
+    ):
+        check_box(box, Image.new('RGB', (9, 9)))
