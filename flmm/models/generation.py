@@ -31,8 +31,9 @@ def generate(lmm: PreTrainedModel, prefix: Prefix, input_ids: Tensor, **settings
         [N] long, the tokens that follow; the last may be one that ends a turn.
 
     Raises:
-        ValueError: a sequence that begins otherwise or has nothing behind the prefix; or settings that ask for several
-            answers, for more than tokens, or for a way to draw tokens where none is drawn.
+        ValueError: a sequence that begins otherwise or has nothing behind the prefix; or settings that say what the
+            sequence says, that ask for several answers, for more than tokens, for no token or beam, or for a way to
+            draw tokens where none is drawn.
     """
     _check_settings(settings)
     length = len(prefix.input_ids)
@@ -57,6 +58,13 @@ def generate(lmm: PreTrainedModel, prefix: Prefix, input_ids: Tensor, **settings
 
 
 def _check_settings(settings: dict[str, Any]) -> None:
+    for name in ('input_ids', 'inputs_embeds', 'attention_mask', 'position_ids', CACHE):
+        if name in settings:
+            raise ValueError(f'{name} is what the conversation says; leave it out')
+    for name in ('max_new_tokens', 'num_beams'):
+        number = settings.get(name, 1)
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(f'{name} is {number!r}, expected a whole number from 1 on')
     for name, only in (('num_return_sequences', 1), ('return_dict_in_generate', False)):
         if settings.get(name, only) != only:
             raise ValueError(f'{name} is {settings[name]!r}; one answer is made, and of it the tokens; leave it out')

@@ -73,6 +73,10 @@ def test_penalties_count_the_words_before_the_prefix_ends(kept):
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
+        ({'attention_mask': None}, 'attention_mask is what the conversation says; leave it out'),
+        ({'max_new_tokens': 2.5}, 'max_new_tokens is 2.5, expected a whole number from 1 on'),
+        ({'num_beams': 0}, 'num_beams is 0, expected a whole number from 1 on'),
+        ({'max_new_tokens': True}, 'max_new_tokens is True, expected a whole number from 1 on'),
         ({'num_return_sequences': 2}, 'num_return_sequences is 2; one answer is made, and of it the tokens; leave it'),
         ({'return_dict_in_generate': True}, 'return_dict_in_generate is True; one answer is made, and of it the'),
         ({'temperature': 0.5}, 'temperature is 0.5, but no token is drawn; set do_sample=True, or leave it out'),
