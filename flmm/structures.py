@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from flmm.apt.layout import TokenLayout
-from flmm.geometry import FrameMetaData
+from flmm.geometry import FrameMetaData, nonempty
 from flmm.mask_logits import MaskLogits
 from flmm.phrase_info import PhraseInfo
 from flmm.reading import ImageReading
@@ -203,7 +203,7 @@ class GroundingSample:
             raise ValueError(
                 f'image {self.image_path!r} has no truth masks, so nothing says which phrases have a target'
             )
-        return self.gt_masks.flatten(1).any(dim=1)
+        return nonempty(self.gt_masks)
 
     @property
     def pred_masks(self) -> Tensor | None:
