@@ -22,7 +22,8 @@ class RefCocoTestSets(JointDataset):
         name: the dataset's, such as 'refcoco'.
         dataset_type: 'RefCocoDataset', or the name of a subclass, such as 'GRefCocoDataset'.
         splits: such as ('val', 'testA', 'testB').
-        pipeline: configs of transforms that end in RefCOCO2PNG, whose ``concat`` follows from protocol and ``independent``.
+        pipeline: configs of transforms that end in RefCOCO2PNG, whose ``concat`` follows from its ``independent`` and
+            the protocol.
         protocols: which of the two.
         **kwargs: the dataset's: data_root, ann_file, split_file, data_prefix, ...
 
