@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
+from flmm.geometry import nonempty
 from flmm.scoring import PhraseScore
 from flmm.structures import GroundingSample
 
@@ -30,7 +32,7 @@ def phrase_scores(sample: GroundingSample) -> Iterator[PhraseScore]:
         for which, predicted in sample.mask_chunks(source):
             truth = sample.gt_masks[which]
             ignored = None if sample.ignore_masks is None else sample.ignore_masks[which]
-            found = predicted.flatten(1).any(dim=1) if sample.exists is None else sample.exists[which]  # [m]
+            found = nonempty(predicted) if sample.exists is None else sample.exists[which]  # [m]
             rows = zip(
                 sample.phrase_infos[which],
                 _areas(predicted & truth, ignored),
@@ -54,4 +56,4 @@ def phrase_scores(sample: GroundingSample) -> Iterator[PhraseScore]:
 
 def _areas(masks: Tensor, ignore_masks: Tensor | None) -> list[int]:
     counted = masks if ignore_masks is None else masks & ~ignore_masks
-    return counted.flatten(1).sum(dim=1).tolist()
+    return counted.flatten(1).sum(dim=1, dtype=torch.int32).tolist()  # a third of the time of int64

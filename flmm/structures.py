@@ -16,7 +16,7 @@ from torch import Tensor
 from flmm.alike import distinct
 from flmm.apt.layout import TokenLayout
 from flmm.frozen_features import FrozenFeatures
-from flmm.geometry import FrameMetaData
+from flmm.geometry import FrameMetaData, nonempty
 from flmm.image_view import ImageView
 from flmm.mask_logits import MaskLogits
 from flmm.phrase_info import PhraseInfo
@@ -155,7 +155,7 @@ class GroundingSample:
             raise ValueError(
                 f'image {self.image_path!r} has no truth masks, so nothing says which phrases have a target'
             )
-        return self.gt_masks.flatten(1).any(dim=1)
+        return nonempty(self.gt_masks)
 
     @property
     def pred_masks(self) -> Tensor | None:

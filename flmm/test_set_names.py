@@ -6,7 +6,7 @@ PROTOCOLS = {'first_sentence': 'select_first', 'every_sentence': 'original'}
 """Protocol -> text_mode of the dataset.
 
 'first_sentence' takes the first sentence of each object and puts all objects of an image into one forward (F-LMM);
-'every_sentence' takes every sentence in a forward of its own (LISA, GLaMM and later work).
+'every_sentence' takes every sentence by itself (LISA, GLaMM and later work).
 """
 TITLES = {
     'refcoco': 'RefCOCO',

@@ -12,6 +12,7 @@ from flmm.geometry import (
     image_to_processed,
     largest_components,
     masks_to_boxes,
+    nonempty,
     processed_to_image,
     resample_view,
     whole_cells,
@@ -262,6 +263,15 @@ def test_box_of_an_empty_mask_is_that_of_a_full_one():
 
     assert masks_to_boxes(masks).tolist() == [[0, 0, 6, 4]] * 2
     assert masks_to_boxes(masks[:0]).shape == (0, 4)
+
+
+def test_which_masks_have_a_pixel():
+    masks = random_logits(50, 23, 31) > 3.4
+    assert 5 < nonempty(masks).sum() < 45
+
+    assert nonempty(masks).equal(masks.any(dim=2).any(dim=1))
+    assert nonempty(masks.transpose(1, 2)).equal(nonempty(masks))
+    assert nonempty(masks[:0]).shape == (0,)
 
 
 def test_the_largest_component_of_a_mask_is_kept():

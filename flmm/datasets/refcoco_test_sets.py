@@ -13,15 +13,17 @@ from flmm.test_set_names import PROTOCOLS, join_name
 class RefCocoTestSets(JointDataset):
     """One dataset for each split and protocol, tested in one run and reported apart (``<name>_<split>_<protocol>``).
 
-    Protocols: 'first_sentence' takes the first sentence of each ref and puts all refs of an image into one forward, as
-    F-LMM does; 'every_sentence' takes every sentence in a forward of its own, as LISA, GLaMM and later work do. The
-    files of annotations are read once for all.
+    Protocols: 'first_sentence' takes the first sentence of each ref and puts all refs of an image into one sample, as
+    F-LMM does; 'every_sentence' takes every sentence by itself, as LISA, GLaMM and later work do. Sentences that are
+    read independently share a sample all the same: none sees another, and the image is handled once. The files of
+    annotations are read once for all.
 
     Args:
         name: the dataset's, such as 'refcoco'.
         dataset_type: 'RefCocoDataset', or the name of a subclass, such as 'GRefCocoDataset'.
         splits: such as ('val', 'testA', 'testB').
-        pipeline: configs of transforms that end in RefCOCO2PNG, whose ``concat`` follows the protocol.
+        pipeline: configs of transforms that end in RefCOCO2PNG, whose ``concat`` follows from its ``independent`` and
+            the protocol.
         protocols: which of the two.
         **kwargs: the dataset's: data_root, ann_file, split_file, data_prefix, ...
 
@@ -48,6 +50,7 @@ class RefCocoTestSets(JointDataset):
                 f'dataset_type is {dataset_type!r}, expected RefCocoDataset or a subclass, such as GRefCocoDataset'
             )
         *loading, to_sample = pipeline
+        independent = to_sample.get('independent', True)
         files = RefCocoFiles()
         super().__init__(
             datasets=[
@@ -55,7 +58,7 @@ class RefCocoTestSets(JointDataset):
                     name=join_name(name, split, protocol),
                     split=split,
                     text_mode=PROTOCOLS[protocol],
-                    pipeline=[*loading, {**to_sample, 'concat': protocol == 'first_sentence'}],
+                    pipeline=[*loading, {**to_sample, 'concat': independent or protocol == 'first_sentence'}],
                     test_mode=True,
                     files=files,
                     **kwargs,

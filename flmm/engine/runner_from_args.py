@@ -1,6 +1,8 @@
 """What tools/train.py and tools/test.py share: mmengine's usual options, a config made of them, its runner."""
 
 import argparse
+import atexit
+import gc
 from pathlib import Path
 
 import torch
@@ -45,6 +47,11 @@ def build_runner(config: Config) -> GroundingRunner:
 
     mmengine binds each process to a GPU of its own when it connects them and when it wraps the model.
     """
+    # What was imported stays: no collection need walk through it, such as mmengine's for each dataset, nor do workers
+    # copy it.
+    if not gc.get_freeze_count():
+        gc.freeze()
+        atexit.register(gc.unfreeze)  # what is left over then is collected as ever
     if config.launcher == 'pytorch' and not torch.cuda.is_available():
         torch.distributed.init_process_group('gloo')
         config.model_wrapper_cfg = {

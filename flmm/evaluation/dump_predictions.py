@@ -8,6 +8,7 @@ from mmengine.evaluator import BaseMetric
 
 from flmm.evaluation.grounding_metric import samples_by_item
 from flmm.files import prepare_output
+from flmm.geometry import nonempty
 from flmm.phrase_scores import SOURCES
 from flmm.registry import METRICS
 from flmm.rle import encode_masks
@@ -61,7 +62,7 @@ def _predictions(sample: GroundingSample) -> list[Line]:
     lines = _names(sample)
     for source in reversed(SOURCES):
         for which, masks in sample.mask_chunks(source):
-            absent = ~(masks.flatten(1).any(dim=1) if sample.exists is None else sample.exists[which])  # [m]
+            absent = ~(nonempty(masks) if sample.exists is None else sample.exists[which])  # [m]
             encoded = encode_masks(masks.cpu().numpy())
             for line, mask, is_absent in zip(lines[which], encoded, absent.tolist(), strict=True):
                 line[source] = None if is_absent else mask
@@ -78,7 +79,7 @@ def _truths(sample: GroundingSample) -> list[Line]:
     ):
         line['mask'] = mask if has_target else None
     if sample.ignore_masks is not None:
-        ignored = sample.ignore_masks.flatten(1).any(dim=1).tolist()
+        ignored = nonempty(sample.ignore_masks).tolist()
         for line, mask, is_any in zip(lines, encode_masks(sample.ignore_masks.cpu().numpy()), ignored, strict=True):
             if is_any:
                 line['ignore'] = mask

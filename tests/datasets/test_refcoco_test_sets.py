@@ -1,8 +1,9 @@
 """RefCocoTestSets: which datasets it makes, and what they give."""
 
 import pytest
+import torch
 from mmengine.registry import DefaultScope
-from tiny_refcoco import REFS, write_refcoco
+from tiny_refcoco import write_refcoco
 
 from flmm import json_files
 from flmm.datasets import RefCocoDataset, RefCocoTestSets, collate_grounding, refs_file
@@ -27,7 +28,7 @@ def files(tmp_path):
 class Tagged:
     """A step that shows how it was made."""
 
-    def __init__(self, *, concat):
+    def __init__(self, *, concat, independent=True):
         self.concat = concat
 
     def __call__(self, item):
@@ -35,6 +36,7 @@ class Tagged:
 
 
 PIPELINE = [dict, {'type': Tagged}]
+IN_ONE_SEQUENCE = [dict, {'type': Tagged, 'independent': False}]
 
 
 def test_one_dataset_for_each_split_and_protocol(files):
@@ -48,11 +50,11 @@ def test_one_dataset_for_each_split_and_protocol(files):
     ]
     assert [sets[index] for index in range(len(sets))] == [
         (True, 'refcoco_val_first_sentence', 5, ['cat', 'dog'], 0),
-        (False, 'refcoco_val_every_sentence', 5, ['cat', 'a cat', 'dog'], 0),
+        (True, 'refcoco_val_every_sentence', 5, ['cat', 'a cat', 'dog'], 0),
         (True, 'refcoco_testA_first_sentence', 5, ['man', 'hat'], 0),
         (True, 'refcoco_testA_first_sentence', 6, ['she'], 1),
-        (False, 'refcoco_testA_every_sentence', 5, ['man', 'the man', 'he', 'hat', 'his hat'], 0),
-        (False, 'refcoco_testA_every_sentence', 6, ['she'], 1),
+        (True, 'refcoco_testA_every_sentence', 5, ['man', 'the man', 'he', 'hat', 'his hat'], 0),
+        (True, 'refcoco_testA_every_sentence', 6, ['she'], 1),
     ]
 
 
@@ -61,6 +63,13 @@ def test_one_protocol(files, protocol):
     sets = RefCocoTestSets(name='plus', splits=['testB'], protocols=[protocol], pipeline=PIPELINE, **files)
 
     assert [part.name for part in sets.datasets] == [f'plus_testB_{protocol}']
+    assert sets[0][0]
+
+
+@pytest.mark.parametrize('protocol', ['first_sentence', 'every_sentence'])
+def test_sentences_that_would_see_each_other_share_a_sample_only_in_f_lmm_s_protocol(files, protocol):
+    sets = RefCocoTestSets(name='plus', splits=['testB'], protocols=[protocol], pipeline=IN_ONE_SEQUENCE, **files)
+
     assert sets[0][0] == (protocol == 'first_sentence')
 
 
@@ -76,11 +85,12 @@ def test_unknown_split_is_refused(files):
         RefCocoTestSets(name='refcoco', splits=['val', 'testC'], pipeline=PIPELINE, **files)
 
 
-def test_both_protocols_through_the_whole_pipeline(files, wrapper):
+@pytest.mark.parametrize('independent', [True, False])
+def test_both_protocols_through_the_whole_pipeline(files, wrapper, independent):
     pipeline = [
         {'type': 'PILLoadImageFromFile'},
         {'type': 'LoadMasks'},
-        {'type': 'RefCOCO2PNG', 'image_processor': wrapper, 'prompt': 'Where?'},
+        {'type': 'RefCOCO2PNG', 'image_processor': wrapper, 'prompt': 'Where?', 'independent': independent},
     ]
     config = {
         'type': 'RefCocoTestSets',
@@ -95,20 +105,16 @@ def test_both_protocols_through_the_whole_pipeline(files, wrapper):
     samples = collate_grounding([sets[index] for index in range(len(sets))])['data_samples']
 
     first, every = 'refcoco_testA_first_sentence', 'refcoco_testA_every_sentence'
+    sentences = [('man', 'name'), ('the man', 'clause'), ('he', 'clause'), ('hat', 'name'), ('his hat', 'clause')]
+    groups = [sentences] if independent else [[sentence] for sentence in sentences]
     assert [(s.dataset_name, s.sample_idx, s.phrases, [info.kind for info in s.phrase_infos]) for s in samples] == [
         (first, 0, ['man', 'hat'], ['name', 'name']),
         (first, 1, ['she'], ['name']),
-        (every, 0, ['man'], ['name']),
-        (every, 0, ['the man'], ['clause']),
-        (every, 0, ['he'], ['clause']),
-        (every, 0, ['hat'], ['name']),
-        (every, 0, ['his hat'], ['clause']),
+        *((every, 0, [text for text, _ in group], [kind for _, kind in group]) for group in groups),
         (every, 1, ['she'], ['name']),
     ]
-    number_of_sentences = sum(len(sentences) for split, _, sentences in REFS if split == 'testA')
-    assert len(samples) == 2 + number_of_sentences
-    assert samples[0].gt_masks[0].equal(samples[2].gt_masks[0])
-    assert samples[0].gt_masks[1].equal(samples[5].gt_masks[0])
+    masks = torch.cat([sample.gt_masks for sample in samples[2:-1]])
+    assert masks.equal(samples[0].gt_masks[[0, 0, 0, 1, 1]])
 
 
 def test_each_file_is_read_once_and_not_kept(files, monkeypatch):

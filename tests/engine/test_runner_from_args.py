@@ -1,4 +1,5 @@
 import argparse
+import gc
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,18 @@ def test_processes_without_gpu_talk_over_gloo(monkeypatch, launcher, gpu, backen
     wrapper = config.get('model_wrapper_cfg', {})
     assert wrapper.get('device_ids', 'unset') == device_ids
     assert wrapper.get('find_unused_parameters', True) is True
+
+
+def test_what_was_imported_is_set_apart_from_collections_once(monkeypatch):
+    monkeypatch.setattr(runner_from_args.GroundingRunner, 'from_cfg', lambda config: config)
+    gc.unfreeze()
+    try:
+        build_runner(Config({'launcher': 'none'}))
+        count = gc.get_freeze_count()
+        assert count > 100_000  # torch alone is more
+        kept = [[] for _ in range(1000)]
+        build_runner(Config({'launcher': 'none'}))
+        assert gc.get_freeze_count() <= count  # what came later is not
+        assert len(kept) == 1000
+    finally:
+        gc.unfreeze()

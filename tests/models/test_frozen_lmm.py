@@ -255,3 +255,21 @@ def test_threads_that_ask_about_one_image_get_what_one_alone_gets(two_grounders)
     with ThreadPoolExecutor(THREADS) as pool:
         found = list(pool.map(ask, numbers))
     assert all(torch.equal(one, expected[number]) for number, one in zip(numbers, found, strict=True))
+
+
+@some_families
+def test_phrases_of_one_sample_are_predicted_as_those_of_samples_of_their_own(model_type):
+    model, wrapper = build_grounder(model_type), build_wrapper(model_type)
+    phrases, settings = ['a', 'the cat', 'on the left', 'b'], {'size': (120, 90)}
+    together = make_sample(wrapper, phrases, **settings)
+    other = make_sample(wrapper, ['dog', 'the other one'], size=(60, 100), seed=7)
+    apart = make_sample(wrapper, phrases, image=together.image, concat=False, **settings)
+
+    found = model([together, other], mode='predict')[0]
+    expected = [model([sample], mode='predict')[0] for sample in apart]
+
+    assert len(expected) == 4
+    for source in ('coarse', 'refined'):
+        own = torch.cat([getattr(sample, source).small for sample in expected])
+        torch.testing.assert_close(getattr(found, source).small, own, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.sam_scores, torch.cat([sample.sam_scores for sample in expected]))

@@ -7,5 +7,7 @@ shapes = dict(
     data_prefix=dict(img_path='images/'),
 )
 train_dataloader = dict(num_workers=0, batch_size=4, dataset=dict(**shapes))
-val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(name='shapes_val_first_sentence', **shapes))
-test_dataloader = dict(num_workers=0, dataset=dict(name='shapes', **shapes))
+val_dataloader = dict(
+    num_workers=0, batch_size=8, persistent_workers=False, dataset=dict(name='shapes_val_first_sentence', **shapes)
+)
+test_dataloader = dict(num_workers=0, batch_size=8, dataset=dict(name='shapes', **shapes))
