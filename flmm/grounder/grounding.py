@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from flmm.geometry import masks_to_boxes
+from flmm.geometry import masks_to_boxes, nonempty
 from flmm.grounder.outputs import described_phrases, save_masks
 from flmm.mask_logits import MaskLogits
 from flmm.rle import encode_masks
@@ -82,9 +82,8 @@ class Grounding:
         """
         found = []
         for masks in self.mask_chunks():
-            some = masks.flatten(1).any(dim=1, keepdim=True)
             edges = masks_to_boxes(masks) + torch.tensor([0, 0, 1, 1], device=masks.device)
-            found.append(edges * some)
+            found.append(edges * nonempty(masks)[:, None])
         return torch.cat(found)
 
     def logits(self, *, coarse: bool = False) -> Tensor:
