@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from flmm.grounder import Grounder, Grounding, ReadImage
+from flmm.grounder.prepared_image import prepare_image
 from flmm.images import read_rgb
 from flmm.web.attention_view import attention_view
 from flmm.web.examples import Example
@@ -118,12 +119,7 @@ class Page:
         return data_url(self._found(visitor).overlay(), 'PNG')
 
     def _read(self, image: Image.Image, *, name: str) -> ReadImage:
-        try:
-            read = self.grounder.read(image)
-        except ValueError as error:
-            raise ValueError(str(error).replace("image 'image'", f'image {name!r}')) from error
-        read.name = name
-        return read
+        return self.grounder.read(prepare_image(image, to_sample=self.grounder.to_sample, name=name))
 
     def _found(self, visitor: str) -> Grounding:
         found = self.visits.of(visitor).found

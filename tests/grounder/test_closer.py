@@ -280,13 +280,13 @@ def test_a_conversation_goes_on_with_both_images_before_it():
 def test_a_template_that_begins_otherwise_with_two_images_is_refused(monkeypatch):
     read = read_image()
     processor = read.grounder.to_sample.image_processor
-    chat = processor._chat_template
+    chat = processor.chat_tokenizer._chat_template
 
     def numbered(*, num_images=1):
         before, after = chat(num_images=num_images)
         return f'{num_images} pictures: {before}', after
 
-    monkeypatch.setattr(processor, '_chat_template', numbered)
+    monkeypatch.setattr(processor.chat_tokenizer, '_chat_template', numbered)
     message = r"the chat of 2 images begins otherwise than the \d+ tokens .* show 'image, \(40"
     with pytest.raises(ValueError, match=message):
         read.chat_closer('What?', box=BOX, how='image_and_crop')

@@ -38,7 +38,7 @@ def test_words_show_their_masks(open_page, demo_grounder):
     tab, example = open_page(), examples()[0]
     upload(tab, 'scene.png', written(example.image, 'PNG'))
     status(tab, f'scene.png, {example.image.width} x {example.image.height} px, is read')
-    phrases = ['the yellow heart', 'the purple square']
+    phrases = ['the yellow heart', 'the blue circle']
     find(tab, '\n'.join(phrases))
     tab.wait_for_selector('#masks .flmm-word >> nth=1')
     masks = demo_grounder(example.image, [*phrases, 'heart']).masks.numpy()

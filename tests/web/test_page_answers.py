@@ -80,10 +80,9 @@ def test_layers_are_the_masks_in_the_order_of_the_words(page, example):
 
 def test_coarse_and_refined_come_with_the_score(page):
     _, html, _ = page.find('the yellow heart', visitor='a')
-    score = page.visits.of('a').found.scores[0]
-    assert f'SAM expects an IoU of {score:.2f}' in html
+    found = page.visits.of('a').found
+    assert f'SAM expects an IoU of {found.scores[0]:.2f}; existence {found.existence[0]:.2f}' in html
     assert html.count('<figure>') == 2
-    assert 'existence' not in html  # the demo does not judge it
 
 
 def test_selected_words_have_the_mask_they_have_by_themselves(page, example):
@@ -130,14 +129,13 @@ def test_the_tokens_are_those_of_the_patch_tokenizer(page, example, settings):
 
 
 def test_the_png_is_the_overlay_of_what_was_found(page, example):
-    page.find('the yellow heart\nthe purple square', visitor='a')
+    page.find('the yellow heart\nthe blue circle', visitor='a')
     picture = opened(page.png('a').removeprefix('data:image/png;base64,'))
-    expected = page.grounder(example.image, ['the yellow heart', 'the purple square']).overlay()
-    assert picture.size[0] == example.image.size[0]
+    expected = page.grounder(example.image, ['the yellow heart', 'the blue circle']).overlay()
     np.testing.assert_array_equal(np.asarray(picture), np.asarray(expected))
 
 
-ANSWER = '\U0001f600 狗: the yellow heart and\r\n<b>the purple cross</b>. The heart!'
+ANSWER = '\U0001f600 狗: the yellow heart and\r\n<b>the bottom shape</b>. The heart!'
 
 
 @pytest.fixture
@@ -161,7 +159,7 @@ def said(page, monkeypatch):
         ('ellow hea', False, (9, 21)),
         ('heart', False, (16, 21)),
         ('heart', True, (56, 61)),
-        ('and\r\n<b>the purple', False, (22, 40)),
+        ('and\r\n<b>the bottom', False, (22, 40)),
     ],
 )
 def test_words_selected_in_an_answer_have_their_mask_where_they_stand(page, example, said, words, from_behind, span):

@@ -1,6 +1,6 @@
 """Save a trained demo as the grounder that comes with the package: config.json and model.safetensors of assets/.
 
-    python tools/research/save_demo_grounder.py work_dirs/demo_existence/epoch_10.pth --output assets
+    python tools/research/save_demo_grounder.py work_dirs/demo_existence/epoch_10.pth --output assets --threshold 0.5
 
 Weights are rounded to half precision. LMM and SAM are named as the folders beside the two files.
 """
@@ -19,10 +19,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', help=f'the trained part of {CONFIG}')
     parser.add_argument('--output', type=Path, required=True, help='a folder that has demo_lmm and demo_sam')
+    parser.add_argument('--threshold', type=float, help='existence from which on a phrase is there, if another')
     return parser.parse_args()
 
 
-def save_demo_grounder(checkpoint: str, output: Path) -> None:
+def save_demo_grounder(checkpoint: str, output: Path, *, threshold: float | None) -> None:
     """Write ``config.json`` and ``model.safetensors``."""
     # Not above: --help answers at once.
     import torch
@@ -31,6 +32,8 @@ def save_demo_grounder(checkpoint: str, output: Path) -> None:
 
     grounder = Grounder.from_config(CONFIG, checkpoint=checkpoint)
     model = grounder.model
+    if threshold is not None:
+        model.existence_head.threshold.fill_(threshold)
     with torch.no_grad():
         for tensor in model.state_dict().values():
             tensor.copy_(tensor.half())
@@ -47,7 +50,7 @@ def save_demo_grounder(checkpoint: str, output: Path) -> None:
 
 def main() -> None:
     args = parse_args()
-    save_demo_grounder(args.checkpoint, args.output)
+    save_demo_grounder(args.checkpoint, args.output, threshold=args.threshold)
 
 
 if __name__ == '__main__':

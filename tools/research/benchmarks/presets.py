@@ -69,6 +69,7 @@ def build_grounder(preset: str, *, device: torch.device, whole: bool = False) ->
     name = 'frozen_lmm_small_sam' if published(preset) is None else 'frozen_lmm_sam_l'
     config = Config.fromfile(ROOT / 'configs' / '_base_' / 'models' / f'{name}.py').model
     config.sam.sam.checkpoint = None
+    config.loss_iou = None  # what it is compared with has no such loss
     init_default_scope('flmm')
     return MODELS.build({**config, 'type': registered(lmm.config.model_type, 'model'), 'lmm': lmm}).to(device)
 
@@ -115,6 +116,10 @@ class _NoSam(nn.Module):
     """Stands where a FrozenLMM expects SAM and costs nothing."""
 
     use_text = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.ModuleDict({'image_encoder': nn.Identity()})
 
     def encode_images(self, images: list) -> list[dict[str, Tensor]]:
         return [{}] * len(images)
