@@ -97,8 +97,8 @@ def test_the_other_views(open_page):
     tab.wait_for_function('document.querySelector("#patches").innerText.includes("There is no image of yours here")')
     tab.click('[data-example="0"]')
     tab.click('button[role=tab]:has-text("Coarse")')
-    tab.wait_for_selector('#coarse .flmm-row >> nth=3')
-    assert tab.locator('#coarse figure').count() == 8
+    tab.wait_for_selector('#coarse .flmm-row >> nth=2')
+    assert tab.locator('#coarse figure').count() == 6
 
     tab.click('button[role=tab]:has-text("Attention")')
     tab.click('#words button')

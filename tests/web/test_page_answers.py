@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import Qwen2VLImageProcessor
 
 from flmm.apt import PatchSelection, PatchTokenizer
-from flmm.grounder import ReadImage
+from flmm.grounder import Grounder, ReadImage, demo_folder
 from flmm.rle import decode_masks
 from flmm.shapes import DIFFICULTY, generate_sample
 from flmm.web import page as page_module
@@ -48,11 +48,26 @@ def saved(image, path):
     return path
 
 
-def test_the_demo_finds_what_the_examples_ask_for(demo_grounder):
+@pytest.fixture(scope='module')
+def judging_grounder():
+    return Grounder.from_pretrained(demo_folder())
+
+
+def test_what_is_not_there_has_no_mask_and_says_so(judging_grounder, example):
+    page = Page(grounder=judging_grounder, limits=Limits())
+    page.read(example.image, name='example', visitor='a')
+    html, coarse, _ = page.find('the yellow heart\nthe purple star', visitor='a')
+    masks = page.visits.of('a').found.masks
+    assert masks.flatten(1).any(dim=1).tolist() == [True, False]
+    assert '<bdi>the purple star</bdi><small>, not there</small>' in html
+    assert html.count('not there') == coarse.count('not there') == 1
+
+
+def test_the_demo_finds_what_the_examples_ask_for(judging_grounder):
     for index, example in zip(SCENES, examples(), strict=True):
         scene = generate_sample(index, seed=SEED, split='val', config=DIFFICULTY['medium'])
         truth = np.stack([scene.masks[list(reference.shape_indices)].any(0) for reference in scene.references])
-        found = demo_grounder(example.image, example.phrases).masks.numpy()
+        found = judging_grounder(example.image, example.phrases).masks.numpy()
         ious = (found & truth).sum((1, 2)) / (found | truth).sum((1, 2))
         assert ious.min() > 0.85
 
