@@ -64,7 +64,7 @@ def build_dataset(
         if not overwrite:
             raise ValueError(
                 f'{root} holds shapes of other parameters, {present} instead of {parameters}: '
-                'choose another folder, or overwrite it (--overwrite).'
+                'choose another folder, delete this one, or set overwrite.'
             )
         parameter_file.unlink()
         for folder in _FOLDERS:
