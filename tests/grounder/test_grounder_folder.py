@@ -60,7 +60,7 @@ REFUSED = {
     'no part': (('frozen_parts',), {'LMM': 'x'}, r"frozen_parts has \['LMM'\], expected \['LMM', 'attention"),
     'unknown part': (('frozen_parts', 'x'), 'y', r"frozen_parts has \[.*'x'\], expected \['LMM', 'attention of coarse"),
     'reading': (('frozen_parts', 'merge of tokens'), 'max', r'another merge of tokens \(max\) than was found \(mean'),
-    'coarse': (('model', 'coarse_attention'), 'copy', r'another attention of coarse tokens \(spread\) than was found \(c'),
+    'coarse': (('model', 'coarse_attention'), 'copy', r'attention of coarse tokens \(spread\) than was found \(copy'),
     'model': (('model',), 'x', r"config\.json': model is 'x', expected an object with a type\. It was saved by flmm"),
     'type': (('model', 'type'), 'os.system', r"model\.type is 'os\.system', expected one of FrozenDeepseekVLSAM, Froz"),
     'type of mmdet': (('model', 'mask_head', 'type'), 'mmdet.UNetHead', "is 'mmdet.UNetHead', expected one of"),
