@@ -305,7 +305,7 @@ def nonempty(masks: Tensor) -> Tensor:
     Returns:
         [N] bool.
     """
-    return masks.view(torch.uint8).amax(dim=(1, 2)) > 0  # 50 times faster than any() of torch 2.15 on a CPU
+    return _as_bytes(masks).amax(dim=(1, 2)) > 0
 
 
 def masks_to_boxes(masks: Tensor) -> Tensor:
@@ -321,8 +321,8 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
     Returns:
         [N, 4] float32 XYXY in px of that frame.
     """
-    bits = masks.view(torch.uint8)  # many times faster than any()
-    rows, columns = bits.amax(dim=2), bits.amax(dim=1)
+    values = _as_bytes(masks)
+    rows, columns = values.amax(dim=2), values.amax(dim=1)
     height, width = masks.shape[-2:]
     boxes = torch.stack(
         [  # argmax gives the first of equal values; an empty row of flags gives 0, hence the whole side
@@ -334,3 +334,10 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
         dim=1,
     )
     return boxes.float()
+
+
+def _as_bytes(masks: Tensor) -> Tensor:
+    """Masks as 0 and 1, without a copy: on a CPU amax() of these is 50 times faster than any() of torch 2.15."""
+    if masks.dtype != torch.bool:  # of others each byte would be a pixel
+        raise ValueError(f'masks are of {masks.dtype}, expected torch.bool')
+    return masks.view(torch.uint8)

@@ -53,12 +53,13 @@ def _check_fields(sample: 'GroundingSample') -> None:
     ]
     frame = sample.meta_data['padded_shape']
     for name, truth, size, where in (
-        ('masks has shape', sample.masks, (frame['height'], frame['width']), 'a mask each, frame of the last view'),
-        ('gt_masks has shape', sample.gt_masks, image_size, 'a mask each, image frame'),
-        ('ignore_masks has shape', sample.ignore_masks, image_size, 'a mask each, image frame'),
+        ('masks', sample.masks, (frame['height'], frame['width']), 'a mask each, frame of the last view'),
+        ('gt_masks', sample.gt_masks, image_size, 'a mask each, image frame'),
+        ('ignore_masks', sample.ignore_masks, image_size, 'a mask each, image frame'),
     ):
         if truth is not None:
-            facts.append((name, tuple(truth.shape), (sample.num_masks, *size), where))
+            facts.append((f'{name} has shape', tuple(truth.shape), (sample.num_masks, *size), where))
+            facts.append((f'{name} has dtype', truth.dtype, torch.bool, 'True within the mask'))
     _refuse(sample, facts)
 
 

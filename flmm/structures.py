@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from flmm.alike import distinct
 from flmm.apt.layout import TokenLayout
 from flmm.frozen_features import FrozenFeatures
 from flmm.geometry import FrameMetaData, nonempty
@@ -23,7 +22,7 @@ from flmm.phrase_info import PhraseInfo
 from flmm.reading import ImageReading
 from flmm.sample_checks import check_sample
 
-__all__ = ['FrozenFeatures', 'GroundingSample', 'ImageView', 'PhraseInfo', 'distinct']
+__all__ = ['FrozenFeatures', 'GroundingSample', 'ImageView', 'PhraseInfo']
 
 
 @dataclass(kw_only=True)

@@ -274,6 +274,13 @@ def test_which_masks_have_a_pixel():
     assert nonempty(masks[:0]).shape == (0,)
 
 
+@pytest.mark.parametrize('dtype', [torch.uint8, torch.float32])
+def test_masks_of_other_numbers_are_refused(dtype):
+    for of_masks in (nonempty, masks_to_boxes):
+        with pytest.raises(ValueError, match=rf'^masks are of {dtype}, expected torch\.bool$'):
+            of_masks(torch.ones(1, 4, 4, dtype=dtype))
+
+
 def test_the_largest_component_of_a_mask_is_kept():
     masks = torch.zeros(4, 6, 8, dtype=torch.bool)
     masks[0, 0, 0], masks[0, 3:5, 4:7] = True, True

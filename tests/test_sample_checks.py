@@ -85,6 +85,10 @@ from flmm.structures import GroundingSample, PhraseInfo
             'ignore_masks has shape (2, 56, 84), expected (2, 50, 90) (a mask each, image frame)',
         ),
         (
+            {'gt_masks': torch.zeros(2, 50, 90, dtype=torch.uint8)},
+            'gt_masks has dtype torch.uint8, expected torch.bool (True within the mask)',
+        ),
+        (
             {'phrase_infos': [PhraseInfo()]},
             'phrase_infos number 1, expected 2 (one for each phrase, or None)',
         ),

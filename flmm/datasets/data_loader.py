@@ -22,7 +22,7 @@ def collate_grounding(items: list[GroundingSample | list[GroundingSample]]) -> d
 
 @FUNCTIONS.register_module()
 def keep_torch_seed(worker_id: int) -> None:
-    """Leave a worker the seed that torch gave it, as a ``worker_init_fn``; it ends with its parent.
+    """Leave a worker the seed that torch gave it, and let it end with its parent; as a ``worker_init_fn``.
 
     torch draws that seed from the main process's generator whenever workers start, so it differs between epochs and
     comes back when a run is resumed. mmengine's own function gives a worker the same seed at every start.

@@ -28,7 +28,8 @@ class RefCocoTestSets(JointDataset):
         **kwargs: the dataset's: data_root, ann_file, split_file, data_prefix, ...
 
     Raises:
-        ValueError: an unknown protocol or dataset_type, or whatever the dataset raises.
+        ValueError: an unknown protocol or dataset_type, a pipeline that does not end in a config, or whatever the
+            dataset raises.
     """
 
     def __init__(
@@ -49,8 +50,12 @@ class RefCocoTestSets(JointDataset):
             raise ValueError(
                 f'dataset_type is {dataset_type!r}, expected RefCocoDataset or a subclass, such as GRefCocoDataset'
             )
+        if not pipeline or not isinstance(pipeline[-1], dict):
+            raise ValueError(
+                f'pipeline ends in {pipeline[-1:]!r}, expected the config of RefCOCO2PNG, whose concat is chosen here'
+            )
         *loading, to_sample = pipeline
-        independent = to_sample.get('independent', True)
+        independent = to_sample.get('independent', True)  # RefCOCO2PNG's default
         files = RefCocoFiles()
         super().__init__(
             datasets=[

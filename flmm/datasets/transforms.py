@@ -112,7 +112,7 @@ class RefCOCO2PNG(BaseTransform):
             separates them; prompt and phrase where phrases are independent. The memory of a forward grows with them.
 
     Raises:
-        ValueError: a prompt that is no string, no list of phrases, a phrase that says nothing or too much, another
+        ValueError: a setting of another kind, no list of phrases, a phrase that says nothing or too much, another
             number of masks than of phrases, a mask of another size than the image, an image the processor refuses.
             The message names the image.
     """
@@ -130,6 +130,9 @@ class RefCOCO2PNG(BaseTransform):
     ) -> None:
         if isinstance(image_processor, dict):
             image_processor = TRANSFORMS.build(image_processor)
+        for name, value in (('concat', concat), ('independent', independent), ('lowercase', lowercase)):
+            if not isinstance(value, bool):
+                raise ValueError(f'{name} is {value!r}, expected True or False')
         for name, value in (('max_phrase_tokens', max_phrase_tokens), ('max_text_tokens', max_text_tokens)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f'{name} is {value!r}, expected an integer above 0')

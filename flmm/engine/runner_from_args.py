@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import functools
 import gc
 from pathlib import Path
 
@@ -47,11 +48,7 @@ def build_runner(config: Config) -> GroundingRunner:
 
     mmengine binds each process to a GPU of its own when it connects them and when it wraps the model.
     """
-    # What was imported stays: no collection need walk through it, such as mmengine's for each dataset, nor do workers
-    # copy it.
-    if not gc.get_freeze_count():
-        gc.freeze()
-        atexit.register(gc.unfreeze)  # what is left over then is collected as ever
+    _set_imports_apart()
     if config.launcher == 'pytorch' and not torch.cuda.is_available():
         torch.distributed.init_process_group('gloo')
         config.model_wrapper_cfg = {
@@ -61,3 +58,10 @@ def build_runner(config: Config) -> GroundingRunner:
             'find_unused_parameters': config.get('find_unused_parameters', False),
         }
     return GroundingRunner.from_cfg(config)
+
+
+@functools.cache  # once in a process, and not by what is frozen: Python 3.12 begins with some objects that are
+def _set_imports_apart() -> None:
+    """Take what was imported out of garbage collections. mmengine makes one for each dataset; workers would copy it."""
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # what is left over then is collected as ever

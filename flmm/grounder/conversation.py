@@ -99,7 +99,7 @@ class Conversation:
         if box is None:
             region = find_region(self, question, about=about, which=which, margin=margin, min_side=min_side)
         elif about is None:
-            region = Region(box=check_box(box, self.image))
+            region = Region(box=check_box(box, self.prepared.image))
         else:
             raise ValueError(f'about is {about!r} and box is {box!r}; give one of them')
         return look_closer(self, question, region=region, how=how, scale=scale, **settings)

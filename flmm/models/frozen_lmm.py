@@ -92,7 +92,11 @@ class FrozenLMM(LMMFamily, GroundingModel):
     @property
     def attention_settings(self) -> dict[str, str]:
         """How maps are taken from attention, for checkpoints: another way would fit the mask head, too."""
-        return {'choice of attention heads': str(self.heads), 'merge of tokens': self.merge}
+        return {
+            'choice of attention heads': str(self.heads),
+            'merge of tokens': self.merge,
+            'attention of coarse tokens': self.coarse_attention,
+        }
 
     @torch.no_grad()
     def run_lmm(

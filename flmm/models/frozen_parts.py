@@ -78,7 +78,7 @@ class FrozenParts(BaseModel):
         if name is not None:
             raise ValueError(
                 f'{what} made by another {name} ({made_by[name]}) than the model has ({own[name]}); '
-                'read the image with this model'
+                'read the image with this model, or make stored features again'
             )
         self.stand_for(made_by)
 

@@ -159,10 +159,11 @@ class GroundingModel(FrozenParts):
 
         Args:
             data_samples: the samples.
-            mode: 'loss' returns the losses of coarse and refined masks, and with an existence head 'loss_existence',
-                which is the only one with ``trained_masks``; 'tensor' returns the samples with every field of the model
-                filled in (``mask_attentions``, ``text_embeds``, ``coarse``, ``refined``, ``sam_scores``; with an
-                existence head ``existence`` and ``exists``); 'predict' returns the same without gradient.
+            mode: 'loss' returns the losses of coarse and refined masks, with ``loss_iou`` that of SAM's scores, and
+                with an existence head 'loss_existence', which is the only one with ``trained_masks``; 'tensor' returns
+                the samples with every field of the model filled in (``mask_attentions``, ``text_embeds``, ``coarse``,
+                ``refined``, ``sam_scores``; with an existence head ``existence`` and ``exists``); 'predict' returns the
+                same without gradient.
 
         Raises:
             NonFiniteError: a prediction, or what it was made from, is not finite; 'loss' leaves that to training

@@ -16,6 +16,8 @@ from flmm.web.limits import MODEL_CALLS_AT_ONCE
 MODEL = {'concurrency_id': 'model', 'concurrency_limit': MODEL_CALLS_AT_ONCE, 'api_visibility': 'private'}
 DRAW = {'concurrency_id': 'draw', 'concurrency_limit': MODEL_CALLS_AT_ONCE, 'api_visibility': 'private'}
 """For events that run the model, and for those that only draw what it has said."""
+NOT_FOR_VISITORS = re.compile(r""", or raise [^'"]*$""")
+"""Advice at the end of a message, not for visitors. What stands in quotes, such as phrases, is the visitor's."""
 
 
 @contextlib.contextmanager
@@ -24,8 +26,7 @@ def messages() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        text = re.sub(', or raise .*', '', str(error), flags=re.DOTALL)  # that a visitor cannot do
-        raise gr.Error(escape(text), print_exception=False) from error
+        raise gr.Error(escape(re.sub(NOT_FOR_VISITORS, '', str(error))), print_exception=False) from error
     except (MemoryError, torch.OutOfMemoryError) as error:
         text = 'there is not enough memory for that; take a smaller image or fewer phrases'
         raise gr.Error(text, print_exception=False) from error

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from flmm.datasets import collate_grounding
+from flmm.datasets import collate_grounding, data_loader
 from flmm.registry import FUNCTIONS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -85,3 +85,14 @@ def test_workers_draw_anew_in_every_epoch_and_again_after_a_resume(config):
     assert len(set(numbers)) == len(numbers) == 2 * 4 * 3
     assert epochs(options, seed=0) == [first, second]
     assert epochs(options, seed=1)[0] != first
+
+
+@pytest.mark.parametrize('config', ['shapes/demo.py', 'qwen/qwen2_5_vl_3b_sam_l_refcoco.py'])
+@pytest.mark.parametrize('loader', ['train_dataloader', 'val_dataloader', 'test_dataloader'])
+def test_workers_of_every_loader_end_with_their_parent(config, loader, monkeypatch):
+    """tests/grounder/test_many.py kills one."""
+    watched = []
+    monkeypatch.setattr(data_loader, 'end_with_parent', watched.append)
+    options = Config.fromfile(CONFIGS / config)[loader].worker_init_fn
+    FUNCTIONS.get(options.pop('type'))(3, **options)
+    assert watched == [3]

@@ -6,7 +6,7 @@ from mmengine.registry import DefaultScope
 from tiny_refcoco import write_refcoco
 
 from flmm import json_files
-from flmm.datasets import RefCocoDataset, RefCocoTestSets, collate_grounding, refs_file
+from flmm.datasets import RefCOCO2PNG, RefCocoDataset, RefCocoTestSets, collate_grounding, refs_file
 from flmm.datasets.refcoco import RefCocoFiles
 from flmm.json_files import read_regular_file
 from flmm.registry import DATASETS
@@ -85,12 +85,25 @@ def test_unknown_split_is_refused(files):
         RefCocoTestSets(name='refcoco', splits=['val', 'testC'], pipeline=PIPELINE, **files)
 
 
-@pytest.mark.parametrize('independent', [True, False])
-def test_both_protocols_through_the_whole_pipeline(files, wrapper, independent):
+@pytest.mark.parametrize(
+    ('pipeline', 'message'),
+    [
+        ([dict, Tagged(concat=True)], r'pipeline ends in \[<.*Tagged object.*>\], expected the config of RefCOCO2PNG'),
+        ([], r'pipeline ends in \[\], expected the config of RefCOCO2PNG, whose concat is chosen here'),
+    ],
+)
+def test_a_last_step_that_is_no_config_is_refused(files, pipeline, message):
+    with pytest.raises(ValueError, match=message):
+        RefCocoTestSets(name='refcoco', splits=['val'], pipeline=pipeline, **files)
+
+
+@pytest.mark.parametrize('given', [{}, {'independent': True}, {'independent': False}], ids=str)
+def test_both_protocols_through_the_whole_pipeline(files, wrapper, given):
+    independent = RefCOCO2PNG(image_processor=wrapper, prompt='Where?', **given).independent
     pipeline = [
         {'type': 'PILLoadImageFromFile'},
         {'type': 'LoadMasks'},
-        {'type': 'RefCOCO2PNG', 'image_processor': wrapper, 'prompt': 'Where?', 'independent': independent},
+        {'type': 'RefCOCO2PNG', 'image_processor': wrapper, 'prompt': 'Where?', **given},
     ]
     config = {
         'type': 'RefCocoTestSets',

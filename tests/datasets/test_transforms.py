@@ -481,6 +481,13 @@ def test_limits_are_checked(wrapper, name, value):
         RefCOCO2PNG(image_processor=wrapper, prompt='Where?', **{name: value})
 
 
+@pytest.mark.parametrize('name', ['concat', 'independent', 'lowercase'])
+@pytest.mark.parametrize('value', [None, 0, 'False'])
+def test_what_is_neither_true_nor_false_is_refused(wrapper, name, value):
+    with pytest.raises(ValueError, match=f'{name} is {value!r}, expected True or False'):
+        RefCOCO2PNG(image_processor=wrapper, prompt='Where?', **{name: value})
+
+
 @pytest.mark.parametrize('prompt', [None, 7, ['Where?']])
 def test_a_prompt_that_is_no_text_is_refused(wrapper, prompt):
     with pytest.raises(ValueError, match=re.escape(f'prompt {prompt!r} is of type {type(prompt).__name__}, expected')):

@@ -57,8 +57,10 @@ REFUSED = {
     'version true': (('format_version',), True, 'has format_version True'),
     'more': (('extra',), 1, r"has the keys \[.*'extra'.*\], expected"),
     'parts': (('frozen_parts',), [], r'frozen_parts is \[\], expected an object of texts'),
-    'no part': (('frozen_parts',), {'LMM': 'x'}, r"frozen_parts has \['LMM'\], expected \['LMM', 'choice of"),
+    'no part': (('frozen_parts',), {'LMM': 'x'}, r"frozen_parts has \['LMM'\], expected \['LMM', 'attention"),
+    'unknown part': (('frozen_parts', 'x'), 'y', r"frozen_parts has \[.*'x'\], expected \['LMM', 'attention of coarse"),
     'reading': (('frozen_parts', 'merge of tokens'), 'max', r'another merge of tokens \(max\) than was found \(mean'),
+    'coarse': (('model', 'coarse_attention'), 'copy', r'attention of coarse tokens \(spread\) than was found \(copy'),
     'model': (('model',), 'x', r"config\.json': model is 'x', expected an object with a type\. It was saved by flmm"),
     'type': (('model', 'type'), 'os.system', r"model\.type is 'os\.system', expected one of FrozenDeepseekVLSAM, Froz"),
     'type of mmdet': (('model', 'mask_head', 'type'), 'mmdet.UNetHead', "is 'mmdet.UNetHead', expected one of"),
@@ -148,6 +150,20 @@ def test_other_frozen_parts_are_refused(saved, frozen, tmp_path):
         Grounder.from_pretrained(saved, sam_checkpoint=str(tmp_path / 'sam.safetensors'))
     with pytest.raises(ValueError, match=r"folder 'nowhere' does not exist"):
         Grounder.from_pretrained(saved, lmm='nowhere')
+
+
+@pytest.mark.parametrize('coarse_attention', ['spread', 'copy'])
+def test_a_grounder_from_before_coarse_attention_was_compared_is_read(coarse_attention, frozen, tmp_path):
+    grounder = build(saved_config(frozen, coarse_attention=coarse_attention))
+    grounder.save_pretrained(tmp_path / 'saved', include_frozen=True)
+    path = tmp_path / 'saved' / CONFIG
+    document = json.loads(path.read_text())
+    assert document['frozen_parts'].pop('attention of coarse tokens') == coarse_attention
+    path.write_text(json.dumps(document))
+    weights = load_file(path.with_name('model.safetensors'))
+    metadata = {'frozen_parts': json.dumps(document['frozen_parts'])}
+    save_file(weights, path.with_name('model.safetensors'), metadata=metadata)
+    assert Grounder.from_pretrained(tmp_path / 'saved').model.coarse_attention == coarse_attention
 
 
 def test_a_trained_part_that_does_not_fit_is_refused(saved, tmp_path):

@@ -82,11 +82,6 @@ def is_image(sample: GroundingSample) -> torch.Tensor:
     return found
 
 
-def with_inputs(sample: GroundingSample, **lmm_inputs: torch.Tensor) -> GroundingSample:
-    """The same sample with other tensors for the LMM."""
-    return replace(sample, lmm_inputs={**sample.lmm_inputs, **lmm_inputs})
-
-
 def with_coarse(sample: GroundingSample, logits: torch.Tensor) -> GroundingSample:
     """The same predicted sample with other coarse logits on the mask head's grid."""
     return sample.with_outputs(coarse=replace(sample.coarse, small=logits))

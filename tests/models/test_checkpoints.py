@@ -47,8 +47,9 @@ def test_the_trained_part_of_a_saved_grounder_is_a_checkpoint(tmp_path):
         (lambda: with_other_sam(), 'image encoder of SAM'),
         (lambda: tiny_grounder(heads=[(1, 0)]), 'choice of attention heads'),
         (lambda: tiny_grounder(merge='max'), 'merge of tokens'),
+        (lambda: tiny_grounder(coarse_attention='copy'), 'attention of coarse tokens'),
     ],
-    ids=['family', 'weights', 'sam', 'heads', 'merge'],
+    ids=['family', 'weights', 'sam', 'heads', 'merge', 'coarse'],
 )
 def test_a_head_over_other_frozen_parts_is_refused(tmp_path, change, part):
     """All of them would fit: heads are compared where there are equally many, too."""
@@ -65,6 +66,15 @@ def test_a_head_over_other_frozen_parts_is_refused(tmp_path, change, part):
     del checkpoint['meta']['frozen_parts']  # on purpose
     torch.save(checkpoint, path)
     load_trained(target, path)
+
+
+@pytest.mark.parametrize('coarse_attention', ['spread', 'copy'])
+def test_a_checkpoint_from_before_coarse_attention_was_compared_is_read(coarse_attention, tmp_path):
+    model = tiny_grounder(coarse_attention=coarse_attention)
+    parts = model.frozen_parts()
+    assert parts.pop('attention of coarse tokens') == coarse_attention
+    torch.save({'state_dict': model.state_dict(), 'meta': {'frozen_parts': parts}}, tmp_path / 'old.pth')
+    load_trained(model, tmp_path / 'old.pth')
 
 
 def with_lmm(lmm):

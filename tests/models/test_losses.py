@@ -1,6 +1,9 @@
 """The loss of SAM's scores; those of masks are held to their formulas in test_frozen_qwen.py."""
 
+import copy
+
 import pytest
+import torch
 from tiny_grounder import tiny_grounder
 from tiny_hf_sams import KINDS, tiny_hf_backend
 from tiny_samples import tiny_batch, tiny_sample, with_absent
@@ -14,14 +17,19 @@ def ious(sample):
         yield int((logits & truth).sum()) / union if union else 0.0
 
 
-def test_scores_learn_the_iou_of_the_refined_masks():
-    model, samples = tiny_grounder(loss_iou=LOSS_IOU), tiny_batch()
+def mean_squared_error(samples):
     errors = [
         (score - iou) ** 2
-        for sample in model(samples, mode='predict')
+        for sample in samples
         for score, iou in zip(sample.sam_scores.double().tolist(), ious(sample), strict=True)
     ]
-    assert model(samples, mode='loss')['sam_loss_iou'].item() == pytest.approx(sum(errors) / len(errors), abs=1e-6)
+    return sum(errors) / len(errors)
+
+
+def test_scores_learn_the_iou_of_the_refined_masks():
+    model, samples = tiny_grounder(loss_iou=LOSS_IOU), tiny_batch()
+    expected = mean_squared_error(model(samples, mode='predict'))
+    assert model(samples, mode='loss')['sam_loss_iou'].item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_an_empty_mask_has_an_iou_of_zero():
@@ -41,6 +49,15 @@ def test_scores_of_absent_phrases_take_no_part():
     assert model([with_absent(sample, 0, 1)], mode='loss')['sam_loss_iou'].item() == 0
 
 
+def test_under_autocast_scores_are_compared_in_float32():
+    model, samples = tiny_grounder(loss_iou=LOSS_IOU), tiny_batch()
+    with torch.autocast('cpu', torch.bfloat16):
+        found = model(samples, mode='predict')
+        loss = model(samples, mode='loss')['sam_loss_iou']
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(mean_squared_error(found), rel=1e-5)  # bfloat16 has 2e-3
+
+
 @pytest.mark.parametrize('kind', [None, *KINDS])
 def test_scores_train_the_head_for_them_alone(kind):
     model = tiny_grounder(sam=kind and tiny_hf_backend(kind, seed=0), loss_iou=LOSS_IOU)
@@ -50,6 +67,15 @@ def test_scores_train_the_head_for_them_alone(kind):
         learns = parameter.grad is not None and bool(parameter.grad.any())
         assert learns <= name.startswith(head), name
     assert all(parameter.grad.any() for parameter in model.sam.model.mask_decoder.iou_prediction_head.parameters())
+
+
+def test_scores_of_a_copy_and_of_a_compiled_decoder_train_the_head_alone_too():
+    compiled = {'sam.model.mask_decoder': {'backend': 'eager', 'fullgraph': True}}
+    for model in (copy.deepcopy(tiny_grounder(loss_iou=LOSS_IOU)), tiny_grounder(loss_iou=LOSS_IOU, compiled=compiled)):
+        model(tiny_batch(), mode='loss')['sam_loss_iou'].backward()
+        learn = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+        head = 'sam.model.mask_decoder.iou_prediction_head.'
+        assert learn == {name for name, _ in model.named_parameters() if name.startswith(head)}
 
 
 def test_without_it_scores_are_not_trained():

@@ -284,7 +284,8 @@ def test_a_built_dataset_is_left_alone_or_overwritten_on_demand(tmp_path):
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*')}
     assert build_dataset(tmp_path, **arguments) is None
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*')} == times
-    with pytest.raises(ValueError, match=rf'{tmp_path} holds shapes of other parameters.*delete this one, or set overwrite'):
+    message = rf'{tmp_path} holds shapes of other parameters.*delete this one, or set overwrite'
+    with pytest.raises(ValueError, match=message):
         build_dataset(tmp_path, seed=1, **arguments)
     build_dataset(tmp_path, seed=1, num_images={'train': 1}, overwrite=True)
     assert len(list((tmp_path / 'images').iterdir())) == 1

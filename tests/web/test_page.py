@@ -62,9 +62,9 @@ def test_words_show_their_masks(open_page, demo_grounder):
 
     tab.dblclick('#phrases textarea', position={'x': 55, 'y': 20})  # a word of the first line
     tab.wait_for_selector('#span .flmm-word')
-    assert tab.inner_text('#span .flmm-word') == 'yellow'
+    assert tab.inner_text('#span bdi') == 'yellow'
     tab.eval_on_selector('#phrases textarea', 'box => { box.focus(); box.setSelectionRange(12, 14); box.dispatchEvent(new Event("select", {bubbles: true})); }')  # fmt: skip # noqa: E501
-    tab.wait_for_function('document.querySelector("#span .flmm-word")?.innerText === "heart"')
+    tab.wait_for_function('document.querySelector("#span bdi")?.innerText === "heart"')
     assert shown(tab) == ['span']
     assert opaque(tab, 'span') == masks[2].sum()
     find(tab, 'the yellow heart')
@@ -97,8 +97,9 @@ def test_the_other_views(open_page):
     tab.wait_for_function('document.querySelector("#patches").innerText.includes("There is no image of yours here")')
     tab.click('[data-example="0"]')
     tab.click('button[role=tab]:has-text("Coarse")')
-    tab.wait_for_selector('#coarse .flmm-row >> nth=2')
-    assert tab.locator('#coarse figure').count() == 6
+    number = len(examples()[0].phrases)
+    tab.wait_for_selector(f'#coarse .flmm-row >> nth={number - 1}')
+    assert tab.locator('#coarse figure').count() == 2 * number
 
     tab.click('button[role=tab]:has-text("Attention")')
     tab.click('#words button')

@@ -96,7 +96,7 @@ def before(words, number):
 
 
 def selected(tab):
-    return tab.wait_for_selector('#said .flmm-word').inner_text()
+    return tab.wait_for_selector('#said bdi').inner_text()  # beside it may stand that they are not there
 
 
 @pytest.mark.parametrize('name', PLACES)

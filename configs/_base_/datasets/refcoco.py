@@ -12,6 +12,7 @@ train_dataloader = dict(
     batch_size=1,
     num_workers=4,
     # Workers start anew, with new seeds, at every epoch: so a resumed run draws what the interrupted one would have.
+    # Those of all loaders end with a run that is killed.
     worker_init_fn=dict(type='flmm.keep_torch_seed'),
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='flmm.collate_grounding'),
@@ -20,6 +21,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
+    worker_init_fn=dict(type='flmm.keep_torch_seed'),
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='flmm.collate_grounding'),
@@ -35,6 +37,7 @@ val_dataloader = dict(
 test_dataloader = dict(
     batch_size=1,
     num_workers=4,
+    worker_init_fn=dict(type='flmm.keep_torch_seed'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='flmm.collate_grounding'),
     dataset=dict(type='RefCocoTestSets', name='refcoco', splits=('val', 'testA', 'testB'), **refcoco),
