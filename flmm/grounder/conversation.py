@@ -139,7 +139,8 @@ class Conversation:
             **settings: what :func:`flmm.models.generation.generate` takes.
 
         Raises:
-            ValueError: it is longer than what the LMM was made for, or settings that ``generate`` refuses.
+            ValueError: conversation or answer are longer than what the LMM was made for, or settings that ``generate``
+                refuses.
         """
         lmm, prefix = self.grounder.model.lmm, self.image_prefix
         # Positions and not tokens: those of an image may share some.
@@ -150,10 +151,17 @@ class Conversation:
                 f'the conversation about image {self.prepared.name!r} takes {length} positions, the LMM was made for '
                 f'{longest}; ask a shorter question, or ask about the image anew'
             )
-        made = generate(lmm, prefix, prompt_ids, **settings)
+        room, wanted = longest - length, settings.get('max_new_tokens')
+        is_bounded = isinstance(wanted, int) and wanted > room
+        made = generate(lmm, prefix, prompt_ids, **(settings | {'max_new_tokens': room} if is_bounded else settings))
         ends = self.grounder.ends_of_turn
-        length = next((i for i, token in enumerate(made.tolist()) if token in ends), len(made))
-        return Answer(read=self, question=question, prompt_ids=prompt_ids, token_ids=made[:length])
+        end = next((i for i, token in enumerate(made.tolist()) if token in ends), None)
+        if end is None and is_bounded:
+            raise ValueError(
+                f'the answer about image {self.prepared.name!r} goes on behind the {longest} positions that the LMM '
+                f'was made for; set max_new_tokens to {room} or less, or ask about the image anew'
+            )
+        return Answer(read=self, question=question, prompt_ids=prompt_ids, token_ids=made[:end])
 
     @cached_property
     def image_prefix(self) -> Prefix:

@@ -207,6 +207,26 @@ def test_a_conversation_longer_than_the_lmm_was_made_for_is_refused(read):
         read.answer_to('?', prompt_ids=torch.cat([prompt_ids, last, last[:1]]), max_new_tokens=1)
 
 
+def test_an_answer_ends_before_the_positions_that_the_lmm_was_made_for(read, monkeypatch):
+    whole = read.chat(QUESTION, max_new_tokens=8)
+    assert len(whole.token_ids) == 8
+    start = read.image_prefix.next_position + len(whole.prompt_ids) - len(read.image_prefix.input_ids)
+    config = read.grounder.model.lmm.config.get_text_config()
+    monkeypatch.setattr(config, 'max_position_embeddings', start + 6)
+    message = rf"about image 'image' goes on behind the {start + 6} positions .* set max_new_tokens to 6 or less, or"
+    with pytest.raises(ValueError, match=message):
+        read.chat(QUESTION)
+    assert torch.equal(read.chat(QUESTION, max_new_tokens=6).token_ids, whole.token_ids[:6])
+    # One that ends there by itself is whole.
+    end = read.grounder.to_sample.image_processor.tokenizer.eos_token_id
+    monkeypatch.setattr(
+        conversation,
+        'generate',
+        lambda *_, max_new_tokens: torch.tensor([40, 41, 42, 43, 44, end, 45])[:max_new_tokens],
+    )
+    assert read.chat(QUESTION).token_ids.tolist() == [40, 41, 42, 43, 44]
+
+
 def test_half_a_character_is_no_question_and_no_answer(read):
     """No tokenizer reads one; what it would say names neither."""
     with pytest.raises(ValueError, match=r"prompt 'a \\ud83d' holds the lone surrogate '\\ud83d'; write the whole"):
