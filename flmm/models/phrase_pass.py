@@ -4,7 +4,6 @@ Letters: t tokens of a text, T of all texts of a pass, m phrases of a text, r th
 C chosen attention heads, L layers run.
 """
 
-import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
 
 from flmm.models.attention_capture import CAPTURING_SDPA, AttentionCapture, PackedTexts
-from flmm.models.prefix_cache import CACHE
+from flmm.models.prefix_cache import CACHE, cache_of_states
 from flmm.models.private_modules import first_layers
 from flmm.reading import Prefix
 
@@ -133,11 +131,7 @@ def _pack(texts: list[PhraseText]) -> PackedTexts:
 
 
 def _carried(config: Any, prefix: Prefix) -> dict[str, Any]:
-    """What the layers without attention go on from; they change it, so it is a copy."""
+    """What the layers without attention go on from."""
     if not prefix.carries:
         return {'use_cache': False}
-    cache = DynamicCache(config=config)
-    for layer, state in enumerate(prefix.states):
-        if state is not None:
-            cache.layers[layer] = copy.deepcopy(state)
-    return {CACHE: cache, 'use_cache': True}
+    return {CACHE: cache_of_states(prefix, config), 'use_cache': True}

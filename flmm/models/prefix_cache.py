@@ -25,14 +25,24 @@ def cache_of(prefix: Prefix, config: Any, *, num_rows: int = 1) -> DynamicCache:
         config: what describes the language model.
         num_rows: so many sequences go on from it, such as the beams of a search.
     """
+    cache = cache_of_states(prefix, config)
+    for layer, state in enumerate(prefix.states):
+        if state is None:
+            cache.update(prefix.keys[layer], prefix.values[layer], layer)
+    if num_rows > 1:
+        cache.reorder_cache(torch.zeros(num_rows, dtype=torch.long))
+    return cache
+
+
+def cache_of_states(prefix: Prefix, config: Any) -> DynamicCache:
+    """Return a cache of what the layers without attention go on from, and of no keys and values.
+
+    Arguments are those of :func:`cache_of`.
+    """
     cache = DynamicCache(config=config)
     for layer, state in enumerate(prefix.states):
         if state is not None:  # the pass that follows changes it
             cache.layers[layer] = copy.deepcopy(state)
-        else:
-            cache.update(prefix.keys[layer], prefix.values[layer], layer)
-    if num_rows > 1:
-        cache.reorder_cache(torch.zeros(num_rows, dtype=torch.long))
     return cache
 
 

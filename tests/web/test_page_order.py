@@ -36,16 +36,21 @@ def gate(monkeypatch):
     gate.set()
 
 
+def searching(tab):
+    """A tab with an example, in which a search goes on until the gate opens."""
+    tab.click('[data-example="0"]')
+    tab.wait_for_selector('#masks .flmm-word')
+    find(tab, 'gated heart')
+    tab.wait_for_timeout(500)
+    return tab
+
+
 def words(tab):
     return tab.locator('#masks .flmm-word').all_inner_texts()
 
 
 def test_an_image_that_comes_while_another_is_searched_is_what_is_shown(open_page, page, gate):
-    tab = open_page()
-    tab.click('[data-example="0"]')
-    tab.wait_for_selector('#masks .flmm-word')
-    find(tab, 'gated heart')
-    tab.wait_for_timeout(500)
+    tab = searching(open_page())
     tab.click('[data-example="1"]')
     phrases = examples()[1].phrases
     tab.wait_for_function('text => document.querySelector("#phrases textarea").value === text', arg='\n'.join(phrases))
@@ -57,11 +62,7 @@ def test_an_image_that_comes_while_another_is_searched_is_what_is_shown(open_pag
 
 
 def test_of_two_searches_in_a_row_the_last_is_shown(open_page, page, gate):
-    tab = open_page()
-    tab.click('[data-example="0"]')
-    tab.wait_for_selector('#masks .flmm-word')
-    find(tab, 'gated heart')
-    tab.wait_for_timeout(500)
+    tab = searching(open_page())
     find(tab, 'the yellow heart')
     tab.wait_for_timeout(500)
     gate.set()
