@@ -8,13 +8,13 @@ data are sound (there may be warnings), 1 where a run would stop, 2 for mistaken
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
+from flmm.atomic_write import write_json
 from flmm.config import read_config
 from flmm.data_check import Problems, check_images, draw_report, find_sources, format_report
 from flmm.visualization import save_figure
@@ -70,7 +70,7 @@ def main() -> int:
         'datasets': {summary.label: summary.to_json() for summary in summaries},
         'problems': [vars(problem) for problem in problems.kept],
     }
-    (args.out / 'report.json').write_text(json.dumps(document, indent=1) + '\n', encoding='utf-8')
+    write_json(args.out / 'report.json', document)
     text = format_report(summaries, problems)
     encoding = sys.stdout.encoding or 'utf-8'  # a terminal may lack letters of a phrase
     print(text.encode(encoding, 'backslashreplace').decode(encoding))

@@ -8,7 +8,6 @@ nothing unknown. OUT is what tools/test.py and flmm.Grounder take. Nothing of th
 """
 
 import argparse
-import json
 import os
 from collections import Counter
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from flmm.atomic_write import open_atomic, write_json
 from flmm.config import read_config
 from flmm.convert import KeyRow, TrainedPart, build_without_weights, converted_weights, match_keys, read_published
 from flmm.convert.keys import STATUSES
@@ -70,10 +70,11 @@ def main() -> None:
     if args.report is not None:
         document = {'config': args.config, 'published': str(args.published), 'keys': [asdict(row) for row in rows]}
         args.report.parent.mkdir(parents=True, exist_ok=True)
-        args.report.write_text(json.dumps(document, indent=1) + '\n', encoding='utf-8')
+        write_json(args.report, document)
     converted = converted_weights(weights, rows, part)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({'state_dict': converted, 'meta': {'converted_from': args.published.name}}, args.out)
+    with open_atomic(args.out) as file:
+        torch.save({'state_dict': converted, 'meta': {'converted_from': args.published.name}}, file)
     print(
         f'wrote {args.out}. It does not say over which LMM and SAM it was trained, so that is not compared on loading'
     )

@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from flmm.atomic_write import open_atomic
 from flmm.datasets import JsonLinesDataset, PNGDataset, RefCocoDataset
 from flmm.datasets.importers import coco_items, items_to_lines, labelme_items, to_json_lines
 from flmm.datasets.refcoco import RefCocoFiles
@@ -135,8 +136,8 @@ def main() -> None:
     if not lines:
         raise ValueError(f'there is no phrase with a mask in the {args.layout} files; {len(left_out)} left out')
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open('w', encoding='utf-8', newline='\n') as file:
-        file.writelines(json.dumps(line, ensure_ascii=False) + '\n' for line in lines)
+    with open_atomic(out) as file:
+        file.writelines(json.dumps(line, ensure_ascii=False).encode() + b'\n' for line in lines)
     print_summary(lines, left_out)
     JsonLinesDataset(ann_file=os.path.abspath(out), lazy_init=True).load_items()
     print(f'{out}: read back without an error')

@@ -19,6 +19,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from flmm.atomic_write import write_text
 from flmm.config import read_config
 from flmm.evaluation import format_table, write_metrics
 from flmm.models.build import build_model
@@ -157,7 +158,7 @@ def main() -> None:
 
     metrics, table = collect(folders)
     write_metrics(metrics, args.work_dir / 'metrics.json')
-    (args.work_dir / 'table.txt').write_text(table + '\n')
+    write_text(args.work_dir / 'table.txt', table + '\n')
     announce('drawing pictures')
     config = read_config(NO_TARGET)
     init_default_scope(config.default_scope)

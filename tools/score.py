@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flmm.atomic_write import open_atomic
 from flmm.files import prepare_output
 from flmm.plain_text import for_terminal
 from flmm.scoring import (
@@ -61,11 +62,11 @@ def flat(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 def write_compared(compared: Sequence[ComparedPhrase], path: Path) -> None:
     """Write a line for each phrase, from the one that is won by most to the one that is lost by most."""
-    with path.open('w', encoding='utf-8', newline='\n') as file:
+    with open_atomic(path) as file:
         for phrase in compared:
             named = {} if phrase.truth.test_set is None else {'test_set': phrase.truth.test_set}
             named |= {'image': phrase.truth.image, 'phrase': phrase.truth.phrase, 'outcome': phrase.outcome}
-            file.write(json.dumps({**named, 'iou': phrase.ious[0], 'other_iou': phrase.ious[1]}) + '\n')
+            file.write(json.dumps({**named, 'iou': phrase.ious[0], 'other_iou': phrase.ious[1]}).encode() + b'\n')
 
 
 def draw_compared(compared: Sequence[ComparedPhrase], args: argparse.Namespace) -> None:

@@ -17,7 +17,6 @@ need no checkpoint: attention above a threshold (AttentionThreshold), and SAM pr
 """
 
 import argparse
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +29,7 @@ from mmengine.runner import Runner, set_random_seed
 from torch import Tensor
 from tqdm import tqdm
 
+from flmm.atomic_write import write_json, write_text
 from flmm.config import read_config
 from flmm.evaluation import best_threshold_iou, selection_frequency, spatial_entropy
 from flmm.features import cached_features_in
@@ -97,7 +97,7 @@ def main() -> None:
     work_dir = args.work_dir or Path('work_dirs', Path(args.config).stem)
     work_dir.mkdir(parents=True, exist_ok=True)
     document = {'config': args.config, 'by': args.by, 'num_images': args.num_images, 'num_phrases': len(scores)}
-    (work_dir / 'heads.json').write_text(json.dumps({**document, 'heads': rows}, indent=1) + '\n', encoding='utf-8')
+    write_json(work_dir / 'heads.json', {**document, 'heads': rows})
     if args.by == 'localization':
         _check_tops(args, sum(row['frequency'] > 0 for row in rows), 'localizes with')
     for top in args.top:
@@ -191,10 +191,10 @@ def _num_image_cells(view: ImageView) -> int:
 def _write_config(args: argparse.Namespace, work_dir: Path, name: str, model: str, says: str) -> None:
     path = work_dir / f'{Path(args.config).stem}_{name}.py'
     base = Path(os.path.relpath(args.config, work_dir)).as_posix()
-    path.write_text(
+    write_text(
+        path,
         f'"""{says}, by tools/select_heads.py --by {args.by} on {args.num_images} images."""\n\n'
         f'_base_ = {base if base.startswith(".") else "./" + base!r}\nmodel = dict({model}\n)\n',
-        encoding='utf-8',
     )
 
 

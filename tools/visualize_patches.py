@@ -11,7 +11,7 @@ own: everything has the same place on the page. --no-pictures counts only.
 import argparse
 import csv
 import inspect
-import json
+import io
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +24,7 @@ from transformers import Qwen2VLImageProcessor
 from flmm.apt.layout import SIZES
 from flmm.apt.patch_selection import SETTINGS, PatchSelection
 from flmm.apt.patch_tokenizer import PatchTokenizer
+from flmm.atomic_write import write_json, write_text
 from flmm.images import images_in, read_rgb
 from flmm.qwen import resize_image
 from flmm.visualization import draw_selection, save_figure
@@ -145,7 +146,7 @@ def describe(selection: PatchSelection) -> str:
 def write_statistics(statistics: list[dict[str, Any]], settings: dict[str, Any], out_dir: Path) -> None:
     """Write statistics.json, and statistics.csv with a row for each image and columns such as tokens_per_scale.14."""
     document = {'settings': settings, 'images': statistics}
-    (out_dir / 'statistics.json').write_text(json.dumps(document, indent=2) + '\n')
+    write_json(out_dir / 'statistics.json', document, indent=2)
     rows = []
     for image in statistics:
         row = {}
@@ -156,10 +157,11 @@ def write_statistics(statistics: list[dict[str, Any]], settings: dict[str, Any],
                 {f'{key}.{part}': number for part, number in value.items()} if isinstance(value, dict) else {key: value}
             )
         rows.append(row)
-    with (out_dir / 'statistics.csv').open('w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, fieldnames=rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    table = io.StringIO(newline='')
+    writer = csv.DictWriter(table, fieldnames=rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(out_dir / 'statistics.csv', table.getvalue())
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
 """The files that ``flmm ground`` writes for an image."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flmm.atomic_write import write_json
 from flmm.files import prepare_output
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class OutputFiles:
             row['mask_file'] = path.relative_to(self.folder).as_posix()
         if with_overlay:
             found.overlay().save(self.overlay)
-        self.json.write_text(json.dumps(document, indent=1, allow_nan=False) + '\n', encoding='utf-8')
+        write_json(self.json, document)
         return document
 
 

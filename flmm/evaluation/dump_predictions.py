@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmengine.evaluator import BaseMetric
 
+from flmm.atomic_write import open_atomic
 from flmm.evaluation.grounding_metric import samples_by_item
 from flmm.files import prepare_output
 from flmm.geometry import nonempty
@@ -104,5 +105,5 @@ def _written(lines: Sequence[Line]) -> str:
 
 
 def _write(texts: Iterable[str], path: Path) -> None:
-    with path.open('w', encoding='utf-8', newline='\n') as file:
-        file.writelines(texts)
+    with open_atomic(path) as file:
+        file.writelines(text.encode() for text in texts)

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flmm.atomic_write import remove_unfinished, write_json
 from flmm.features.file_state import FileState
 from flmm.features.made_with import MadeWith
 from flmm.features.pictures import PICTURES, check_pictures, check_unchanged
@@ -24,9 +25,7 @@ from flmm.features.shards import (
     missing_shards,
     open_tensors,
     read_json,
-    remove_unfinished,
     shard_file,
-    write_json,
     write_tensors,
 )
 from flmm.structures import GroundingSample

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin, try_to_load_from_cache
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 import flmm
+from flmm.atomic_write import open_atomic, write_json
 from flmm.grounder.grounder_folder import CONFIG, FORMAT_VERSION, LMM, SAM, TRAINED
 from flmm.grounder.model_card import model_card, read_metrics
 from flmm.grounder.stored_config import checked_part
@@ -100,15 +101,17 @@ class SavedGrounder(ModelHubMixin):
         if trained:
             # One entry alone: the order of several differs from run to run, and with it the hash of the file.
             metadata = {'frozen_parts': json.dumps(self.document['frozen_parts'])}
-            save_file(_small(trained), save_directory / TRAINED, metadata=metadata)
+            with open_atomic(save_directory / TRAINED) as file:
+                file.write(save(_small(trained), metadata=metadata))
         if self.include_frozen:
             lmm = model.lmm
             if _is_exact_in_half(lmm.state_dict()):
                 lmm = copy.deepcopy(lmm).half()
             lmm.save_pretrained(save_directory / LMM)
             self.grounder.to_sample.image_processor.processor.save_pretrained(save_directory / LMM)
-            save_file(_small(model.sam.model.state_dict()), save_directory / SAM, metadata={'format': 'pt'})
-        (save_directory / CONFIG).write_text(json.dumps(self.document, indent=2) + '\n', encoding='utf-8')
+            with open_atomic(save_directory / SAM) as file:
+                file.write(save(_small(model.sam.model.state_dict()), metadata={'format': 'pt'}))
+        write_json(save_directory / CONFIG, self.document, indent=2)
 
     def generate_model_card(self) -> ModelCard:
         """Write the model card (:func:`flmm.grounder.model_card.model_card`)."""

@@ -1,6 +1,5 @@
 """Metrics as a JSON file, whatever their values are."""
 
-import json
 import math
 import sys
 from collections.abc import Mapping
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from flmm.atomic_write import write_json
 
 
 def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:
@@ -18,7 +19,7 @@ def write_metrics(metrics: Mapping[str, Any], path: str | Path) -> None:
     """
     converted = {str(key): to_json(value) for key, value in metrics.items()}
     document = {key: plain for key, (plain, problem) in converted.items() if problem is None}
-    Path(path).write_text(json.dumps(document, indent=2, allow_nan=False), encoding='utf-8')
+    write_json(path, document, indent=2)
     problems = [f'{key!r} {problem}' for key, (_, problem) in converted.items() if problem is not None]
     if problems:
         raise ValueError(

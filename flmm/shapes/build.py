@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 
+from flmm.atomic_write import write_json
 from flmm.shapes.generate import GENERATOR_VERSION, SPLITS, SceneSample, generate_sample
 from flmm.shapes.scene import DIFFICULTY
 from flmm.shapes.write_png import write_png
@@ -74,7 +75,7 @@ def build_dataset(
         noun_segments = {
             split: write_png(root, split, draw(split)) for split in PNG_SPLITS if split in parameters['num_images']
         }
-    parameter_file.write_text(json.dumps(parameters, indent=2) + '\n', encoding='utf-8')
+    write_json(parameter_file, parameters, indent=2)
     return {'references': references, 'noun_segments': noun_segments}
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from flmm.atomic_write import write_text
 from flmm.rle import encode_masks
 from flmm.shapes.contours import KINDS
 from flmm.shapes.generate import SceneSample
@@ -69,5 +70,4 @@ def check_unique(images: list[dict[str, Any]]) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` on one line."""
-    with path.open('w', encoding='utf-8') as file:
-        json.dump(content, file)
+    write_text(path, json.dumps(content))

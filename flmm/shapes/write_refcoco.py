@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from flmm.atomic_write import open_atomic
 from flmm.shapes.coco import CATEGORY_IDS, annotation, check_unique, write_image, write_json
 from flmm.shapes.expressions import Reference
 from flmm.shapes.generate import SceneSample
@@ -73,7 +74,7 @@ def write_refcoco(
     for folder in ('refcoco', 'grefcoco'):
         (root / folder).mkdir(parents=True, exist_ok=True)
         write_json(root / folder / 'instances.json', instances)
-    with (root / 'refcoco' / 'refs(unc).p').open('wb') as file:
+    with open_atomic(root / 'refcoco' / 'refs(unc).p') as file:
         # Through JSON: a pickle also records which equal strings are one object, which depends on who drew the scene.
         pickle.dump(json.loads(json.dumps(refs)), file, protocol=2)
     write_json(root / 'grefcoco' / 'grefs(shapes).json', grefs)

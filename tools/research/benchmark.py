@@ -15,6 +15,8 @@ import json
 import re
 from pathlib import Path
 
+from flmm.atomic_write import write_text
+
 BENCHMARKS = {
     'importance': 'importance maps: flmm.apt against the plain formulation of entropy, and all measures in turn',
     'pruning': 'the frozen part, from the image to attention maps, with adaptive patches against all image tokens',
@@ -89,7 +91,7 @@ def main() -> None:
         'results': results,
     }
     args.work_dir.mkdir(parents=True, exist_ok=True)
-    (args.work_dir / f'{args.benchmark}.json').write_text(json.dumps(document, indent=2, default=str))
+    write_text(args.work_dir / f'{args.benchmark}.json', json.dumps(document, indent=2, default=str))
     print(align_rows(benchmark.table(results)))
 
 

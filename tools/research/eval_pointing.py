@@ -6,9 +6,9 @@ Writes <work dir>/pointing.json and prints a table, in percent.
 """
 
 import argparse
-import json
 from pathlib import Path
 
+from flmm.atomic_write import write_json
 from flmm.shapes import DIFFICULTY, EXPRESSION_KINDS
 
 
@@ -48,7 +48,7 @@ def main() -> None:
         print(f'| {name} | {channel} | ' + ' | '.join(f'{accuracy[kind]:.1f}' for kind in kinds) + ' |')
     print('| chance | - | ' + ' | '.join(f'{chance[kind]:.1f}' for kind in kinds) + ' |')
     args.work_dir.mkdir(parents=True, exist_ok=True)
-    (args.work_dir / 'pointing.json').write_text(json.dumps(found, indent=2) + '\n', encoding='utf-8')
+    write_json(args.work_dir / 'pointing.json', found, indent=2)
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
+from flmm.atomic_write import write_json
 from flmm.shapes import DIFFICULTY
 
 
@@ -35,7 +36,7 @@ def main() -> None:
         for difficulty, config in DIFFICULTY.items()
     }
     args.work_dir.mkdir(parents=True, exist_ok=True)
-    (args.work_dir / 'sam.json').write_text(json.dumps(scores, indent=2) + '\n', encoding='utf-8')
+    write_json(args.work_dir / 'sam.json', scores, indent=2)
     for difficulty, values in scores.items():
         print(difficulty, ' | '.join(f'{name} {value:.1f}' for name, value in values.items()))
 

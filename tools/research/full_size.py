@@ -13,10 +13,11 @@ A 7B takes about 18 GB and some minutes. Each model has a process of its own, so
 """
 
 import argparse
-import json
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+
+from flmm.atomic_write import write_json
 
 LMMS = Path(__file__).parents[2] / 'configs' / '_base_' / 'lmms'
 MODELS = sorted(path.stem for path in LMMS.glob('*.py') if path.stem != 'demo')
@@ -62,7 +63,7 @@ def main() -> None:
         # A new interpreter, started from one that has loaded nothing: Linux counts the parent's memory at the start.
         with ProcessPoolExecutor(max_workers=1, mp_context=get_context('spawn')) as pool:
             result = pool.submit(measure, model, args.layers).result()
-        (args.work_dir / f'{model}.json').write_text(json.dumps(result, indent=2))
+        write_json(args.work_dir / f'{model}.json', result, indent=2)
         rows.append(row(result))
         print(f'{model}: done, all checks hold', flush=True)
     print('\n'.join(f'| {" | ".join(row)} |' for row in [rows[0], ['---'] * len(COLUMNS), *rows[1:]]))

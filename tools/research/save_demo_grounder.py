@@ -11,6 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from flmm.atomic_write import write_json
+
 CONFIG = 'configs/shapes/demo_no_target.py'
 LMM, SAM = {'folder': 'demo_lmm'}, {'folder': 'demo_sam/model.safetensors'}
 
@@ -44,7 +46,7 @@ def save_demo_grounder(checkpoint: str, output: Path, *, threshold: float | None
         config['model']['lmm']['name_or_path'] = LMM
         config['to_sample']['image_processor']['pretrained_model_name_or_path'] = LMM
         config['model']['sam']['sam']['checkpoint'] = SAM
-        (output / 'config.json').write_text(json.dumps(config, indent=2) + '\n', encoding='utf-8')
+        write_json(output / 'config.json', config, indent=2)
         shutil.copyfile(saved / 'model.safetensors', output / 'model.safetensors')
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from flmm.atomic_write import write_json
 from flmm.shapes import DIFFICULTY, GENERATOR_VERSION, generate_split, write_refcoco
 
 NOISE = {'clean': 0.0, 'noisy': 5.0}
@@ -48,4 +49,4 @@ def write_scenes(root: Path, *, scenes: str, num_images: Mapping[str, int], seed
             for split, number in num_images.items()
         },
     )
-    parameter_file.write_text(json.dumps(parameters, indent=2) + '\n', encoding='utf-8')
+    write_json(parameter_file, parameters, indent=2)

@@ -18,6 +18,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from alpha_sweep.conditions import Condition
 from alpha_sweep.samples import KnownSamples, known_samples
+from flmm.atomic_write import write_json
 from flmm.registry import MODELS
 
 PROTOCOL = 'val_first_sentence'
@@ -101,10 +102,7 @@ def run_task(task: Task) -> Task:
         'seconds': round(time.time() - start),
     }
     task.result_file.parent.mkdir(parents=True, exist_ok=True)
-    # Moved into place when whole: what is there is what a resumed sweep skips.
-    unfinished = task.result_file.with_suffix('.unfinished')
-    unfinished.write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')
-    unfinished.rename(task.result_file)
+    write_json(task.result_file, result, indent=2)  # a resumed sweep skips what is there
     return task
 
 

@@ -1,6 +1,5 @@
 """Ask all questions in all ways, and note what came of each."""
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import torch
 
 from closer_look.conditions import MARGIN, MAX_NEW_TOKENS, MIN_SIDE, Condition, conditions, random_box
 from closer_look.questions import ORDINARY, PLAIN_SIDE, SMALL, AskedScene, Question, draw_scene
+from flmm.atomic_write import write_json
 from flmm.grounder import CloserAnswer, Grounder, ReadImage
 from flmm.grounder.prepared_image import PreparedImage
 from flmm.grounder.region import WHICH_OBJECT, region_around
@@ -47,7 +47,7 @@ def measure(grounder: Grounder, file: Path, *, num_scenes: int, seed: int) -> No
             answers[name]['seconds'] += seconds
         found.append({'topic': question.topic, 'about': question.about, 'answer': question.answer, 'said': answers})
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
+    write_json(file, found)
 
 
 def measure_skills(grounder: Grounder, file: Path, *, num_scenes: int) -> None:
@@ -71,7 +71,7 @@ def measure_skills(grounder: Grounder, file: Path, *, num_scenes: int) -> None:
         asked = WHICH_OBJECT.format(question=question.text)
         said = read_at(grounder, scene, PLAIN_SIDE).chat(asked, max_new_tokens=MAX_NEW_TOKENS).text
         found['named'].append({'topic': question.topic, 'answer': question.about, 'said': said})
-    file.write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
+    write_json(file, found)
 
 
 def read_at(grounder: Grounder, scene: AskedScene, side: float) -> ReadImage:

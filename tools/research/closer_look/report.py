@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from closer_look.conditions import REGIONS, conditions
+from flmm.atomic_write import write_json
 
 Z = 1.96
 TOPICS = {'kind': ('kind',), 'colour': ('colour',), 'both': ('kind', 'colour')}
@@ -93,7 +94,7 @@ TABLES: dict[str, Callable[[Sequence[Path]], Rows]] = {
 def write_report(files: Sequence[Path], folder: Path) -> str:
     """Write all tables: ``tables.json``, their cells by name, and ``tables.md``, which is returned."""
     found = {name: make(files) for name, make in TABLES.items()}
-    (folder / 'tables.json').write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
+    write_json(folder / 'tables.json', found)
     text = '\n'.join(map(_markdown, found.values()))
     (folder / 'tables.md').write_text(text, encoding='utf-8')
     return text

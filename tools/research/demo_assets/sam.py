@@ -3,7 +3,6 @@
 Letters: M shapes of one image, (IH, IW) its size, L the side of SAM's square input, g the side of its mask prompt.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from flmm.atomic_write import write_json
 from flmm.geometry import masks_to_boxes
 from flmm.models.sam import SegmentAnythingSam, build_small_sam
 from flmm.shapes import DIFFICULTY, SceneConfig, render_scene, sample_scene
@@ -226,4 +226,4 @@ def save_sam(sam: SegmentAnythingSam, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.half().contiguous() for name, value in sam.state_dict().items()}
     save_file(state, folder / 'model.safetensors', metadata={'format': 'pt'})
-    (folder / 'config.json').write_text(json.dumps(ARCHITECTURE, indent=2) + '\n', encoding='utf-8')
+    write_json(folder / 'config.json', ARCHITECTURE, indent=2)

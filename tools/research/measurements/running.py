@@ -1,6 +1,5 @@
 """Runs the commands of pages, and notes of each when and where it ran and what it printed."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,8 @@ from typing import Any
 
 from research.measurements.markdown import Code
 from research.measurements.measurement import Command, read_json
+
+from flmm.atomic_write import write_json
 
 
 class CommandError(Exception):
@@ -53,7 +54,7 @@ def run(command: Command, code: Code, *, root: Path) -> None:
     }
     file = command.record_file(root)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(note, indent=2) + '\n', encoding='utf-8')
+    write_json(file, note, indent=2)
 
 
 def _environment() -> dict[str, Any]:
