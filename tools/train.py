@@ -1,11 +1,9 @@
 """Train a config: ``python tools/train.py configs/qwen/qwen2_5_vl_3b_sam_l_refcoco.py``."""
 
 import argparse
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
 from flmm.engine.runner import unwrapped_model
 from flmm.engine.runner_from_args import add_runner_arguments, build_runner, load_config
@@ -19,21 +17,6 @@ def use_amp(config: Config) -> None:
         raise ValueError(f'--amp replaces OptimWrapper, but the config has {config.optim_wrapper.type!r}; leave it out')
     config.optim_wrapper.type = 'AmpOptimWrapper'
     config.optim_wrapper.setdefault('dtype', 'bfloat16')
-
-
-def set_resume(config: Config, resume: str) -> None:
-    """Go on from a checkpoint; where 'auto' finds none in the work dir, the run starts as the config says."""
-    checkpoint = find_latest_checkpoint(config.work_dir) if resume == 'auto' else resume
-    if resume == 'auto' and checkpoint is not None:
-        # mmengine notes the whole path, which is another run's, or none, once the folder was copied or moved.
-        here = Path(config.work_dir) / Path(checkpoint).name
-        checkpoint = str(here) if here.exists() else checkpoint
-    config.resume = checkpoint is not None
-    if checkpoint is not None:
-        config.load_from = checkpoint
-    else:
-        start = f'the weights in {config.load_from}' if config.get('load_from') else 'new weights'
-        print(f'nothing to resume in {config.work_dir}: a run starts from {start}')
 
 
 def main() -> None:
@@ -51,7 +34,9 @@ def main() -> None:
     if args.amp:
         use_amp(config)
     if args.resume:
-        set_resume(config, args.resume)
+        config.resume = args.resume
+    if args.resume not in (None, 'auto'):
+        config.load_from = args.resume
     runner = build_runner(config)
     if not unwrapped_model(runner).is_trained:
         raise ValueError(

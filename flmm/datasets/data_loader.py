@@ -1,6 +1,7 @@
 """What a data loader is given: how items become a batch, and which random numbers its workers draw."""
 
 import os
+import signal
 import threading
 import time
 
@@ -31,15 +32,26 @@ def keep_torch_seed(worker_id: int) -> None:
 
 
 def end_with_parent(worker_id: int) -> None:
-    """Let the worker of a data loader end when its parent does, however that ends; as a ``worker_init_fn``.
+    """Let the worker of a data loader end when its parent wants it to, or has ended; as a ``worker_init_fn``.
 
-    torch's own watch stands between two items. A worker that hands over more than a pipe takes, such as an image, waits
-    for a reader: for ever, if the parent was killed, since other workers hold the pipe open.
+    Ctrl-C and the SIGTERM of a cluster reach all processes of a run, of which the main one decides what to do. While it
+    finishes its iteration it needs its workers.
+
+    torch's own watch for the parent's end stands between two items. A worker that hands over more than a pipe takes,
+    such as an image, waits for a reader: for ever, if the parent was killed, since other workers hold the pipe open.
     """
-    threading.Thread(target=_end_without, args=(os.getppid(),), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, 'sigtimedwait'):  # which macOS lacks: a SIGTERM then ends the worker, whoever sends it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
 
-def _end_without(parent: int) -> None:
+def _end_with(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(1)
+        if not hasattr(signal, 'sigtimedwait'):
+            time.sleep(1)
+            continue
+        received = signal.sigtimedwait({signal.SIGTERM}, 1)
+        if received is not None and received.si_pid == parent:
+            os._exit(0)
     os._exit(1)

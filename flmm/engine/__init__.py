@@ -2,6 +2,7 @@
 
 from flmm.config import check_config_keys
 from flmm.engine.calibrate_existence_hook import CalibrateExistenceHook
+from flmm.engine.checkpoint_hook import CheckpointHook
 from flmm.engine.finite_check_hook import FiniteCheckHook, FiniteCheckpointHook
 from flmm.engine.frozen_parts_hook import FrozenPartsHook
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
@@ -17,11 +18,13 @@ from flmm.engine.schedulers import (
     LinearParamScheduler,
     WarmupCosineLR,
 )
+from flmm.engine.stop_signals import StopHook
 from flmm.engine.table_logger_hook import TableLoggerHook
 from flmm.engine.visualization_hook import VisualizationHook
 
 __all__ = [
     'CalibrateExistenceHook',
+    'CheckpointHook',
     'ConstantLR',
     'ConstantMomentum',
     'ConstantParamScheduler',
@@ -36,6 +39,7 @@ __all__ = [
     'LinearParamScheduler',
     'PlainCheckpointHook',
     'RandomStateHook',
+    'StopHook',
     'TableLoggerHook',
     'VisualizationHook',
     'WarmupCosineLR',

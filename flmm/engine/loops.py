@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop as MMEngineEpochBasedTrainLoop
 from mmengine.runner import IterBasedTrainLoop as MMEngineIterBasedTrainLoop
@@ -138,7 +139,8 @@ def resume_passes(passes: Passes, checkpoint: dict[str, Any], *, num_done: int) 
         num_done: how many batches of the present pass its numbers of epochs and iterations say were done.
 
     Raises:
-        ValueError: the loader yields another number of batches now, or the place within a pass is not known.
+        ValueError: the loader yields another number of batches now, there is another number of processes, or the place
+            within a pass is not known.
     """
     meta, length = checkpoint['meta'], len(passes.loader)
     place = f'epoch {meta["epoch"]}, iteration {meta["iter"]}'
@@ -156,7 +158,7 @@ def resume_passes(passes: Passes, checkpoint: dict[str, Any], *, num_done: int) 
             logger='current',
             level=logging.WARNING,
         )
-    state = dict(checkpoint.get('random_state', {}))
+    state = own_random_state(checkpoint)
     began = state.pop('pass_start', None)
     if num_done == 0 and state:
         passes.resume(began=state)
@@ -168,3 +170,22 @@ def resume_passes(passes: Passes, checkpoint: dict[str, Any], *, num_done: int) 
                 '(load_from)'
             )
         passes.resume(began=began, num_done=num_done, now=state)
+
+
+def own_random_state(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return the random state of this process that ``checkpoint`` holds, empty where it holds none.
+
+    Files of flmm 0.1 have that of the main process alone, by which all go on.
+
+    Raises:
+        ValueError: the run had another number of processes.
+    """
+    states = checkpoint.get('random_states')
+    if states is None:
+        return dict(checkpoint.get('random_state', {}))
+    if len(states) != get_world_size():
+        raise ValueError(
+            f'the checkpoint comes from a run of {len(states)} processes, now there are {get_world_size()}: start as '
+            'many, or start a new run from its weights (load_from)'
+        )
+    return dict(states[get_rank()])

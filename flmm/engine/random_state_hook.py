@@ -1,5 +1,6 @@
-"""A resumed run draws the random numbers that the interrupted one would have drawn."""
+"""A resumed run draws the random numbers that the interrupted one would have drawn, in every process."""
 
+from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -12,18 +13,22 @@ from flmm.registry import HOOKS
 class RandomStateHook(Hook):
     """Saves with every checkpoint what the train loops (``flmm/engine/loops.py``) need to go on exactly.
 
-    Validation runs between two epochs but not between a checkpoint and the epoch that follows it after a resume, so it
-    gets a random state of its own: an uninterrupted and a resumed run stay the same. In a distributed run all ranks
-    continue with the state of rank 0, as mmengine starts them with one seed.
+    Validation does not touch the random numbers of training: a run is the same with it and without.
     """
 
     def __init__(self) -> None:
         self._before_val: dict | None = None
+        self._states: list[dict] = []
+
+    def before_gather_checkpoint(self, runner: Runner) -> None:
+        """Bring together the states of all processes; in those without loader workers they drift apart."""
+        own = random_state() if self._before_val is None else self._before_val  # what goes on after validation
+        self._states = all_gather_object({**own, 'pass_start': runner.train_loop.passes.began})
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the ``random_state``, and to ``meta`` how far the present pass through the data has come."""
+        """Add ``random_states``, one by process, and to ``meta`` how far the present pass through the data has come."""
         passes = runner.train_loop.passes
-        checkpoint['random_state'] = {**random_state(), 'pass_start': passes.began}
+        checkpoint['random_states'] = self._states
         checkpoint['meta'].update(pass_batches=passes.num_done, batches_per_pass=len(passes.loader))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -42,3 +47,4 @@ class RandomStateHook(Hook):
     def after_val(self, runner: Runner) -> None:
         """Give training its state back."""
         set_random_state(self._before_val)
+        self._before_val = None

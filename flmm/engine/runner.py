@@ -1,6 +1,7 @@
 """mmengine's Runner, whose resumed runs go on exactly, by the config, and execute nothing that a checkpoint holds."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from mmengine.device import get_device
@@ -11,15 +12,16 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.checkpoint import load_state_dict
 
+from flmm.engine.checkpoint_hook import CheckpointHook
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
+from flmm.engine.newest_checkpoint import check_resumable, newest_checkpoint
 from flmm.engine.resume import resume_optimizers, resume_schedulers
 from flmm.engine.schedulers import check_reaches_base
+from flmm.engine.stop_signals import StopSignals
+from flmm.engine.work_dir_lock import work_dir_lock
 from flmm.models import FrozenLMM
 from flmm.models.checkpoints import read_checkpoint
 from flmm.registry import RUNNERS
-
-RESUMED_PARTS = ('meta', 'message_hub', 'optimizer', 'param_schedulers')
-"""What a checkpoint must hold, beside the weights, for a run to go on from it."""
 
 
 def unwrapped_model(runner: Runner) -> FrozenLMM:
@@ -36,6 +38,10 @@ class GroundingRunner(Runner):
     names what differs from before. mmengine would go on by the stored settings without a word, and would execute the
     text of ``meta['config']``, even of a file that was read as plain data.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.stop_signals = StopSignals()
+        super().__init__(*args, **kwargs)
 
     def build_train_loop(self, loop: BaseLoop | dict[str, Any]) -> BaseLoop:
         """Build the train loop; ``by_epoch`` chooses between ours, as it does between mmengine's.
@@ -67,6 +73,43 @@ class GroundingRunner(Runner):
             for each in schedulers:
                 check_reaches_base(each)
         return built
+
+    def train(self) -> FrozenLMM:
+        """Train. SIGTERM and SIGINT end it with a checkpoint (:class:`flmm.engine.StopHook`).
+
+        Raises:
+            ValueError: another training writes to the work dir.
+        """
+        with work_dir_lock(self.work_dir), self.stop_signals:
+            return super().train()
+
+    def load_or_resume(self) -> None:
+        """Load what ``load_from`` and ``resume`` say; where 'auto' finds nothing to resume, the run starts anew."""
+        if self._resume == 'auto' or (self._resume and self._load_from is None):
+            newest, passed_over = newest_checkpoint(self.work_dir, self._checkpoint_folder())
+            for problem in passed_over:
+                self.logger.warning(f'passed over: {problem}')
+            self._resume = newest is not None
+            if newest is not None:
+                self._load_from = newest
+            else:
+                start = f'the weights in {self._load_from}' if self._load_from else 'new weights'
+                self.logger.info(f'nothing to resume in {self.work_dir}: the run starts from {start}')
+        super().load_or_resume()
+
+    def _checkpoint_folder(self) -> str:
+        """Return where CheckpointHook writes."""
+        given = next((hook.out_dir for hook in self.hooks if isinstance(hook, CheckpointHook) and hook.out_dir), None)
+        return self.work_dir if given is None else f'{given.rstrip("/")}/{Path(self.work_dir).name}'
+
+    def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint; to be called in every process, of which the main one writes.
+
+        Hooks may bring together what the processes have in a method ``before_gather_checkpoint(runner)``. mmengine
+        calls ``before_save_checkpoint`` in the main process alone.
+        """
+        self.call_hook('before_gather_checkpoint')
+        super().save_checkpoint(*args, **kwargs)
 
     def load_checkpoint(
         self,
@@ -100,11 +143,7 @@ class GroundingRunner(Runner):
                 optimizer or with EMAHook where this one has none; or the run has a schedule that cannot be resumed.
         """
         checkpoint = self.load_checkpoint(filename, get_device() if map_location == 'default' else map_location)
-        missing = [part for part in RESUMED_PARTS if part not in checkpoint]
-        if missing:
-            raise ValueError(
-                f'{filename} lacks {missing}: no run can go on from it; take its weights alone (load_from)'
-            )
+        check_resumable(checkpoint, filename)
         if 'ema_state_dict' in checkpoint and not any(isinstance(hook, EMAHook) for hook in self.hooks):
             raise ValueError(
                 f'{filename} comes from a run with EMAHook, and its weights are the averages; add EMAHook again, or '

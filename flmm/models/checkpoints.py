@@ -162,6 +162,7 @@ def check_frozen_parts(model: 'FrozenLMM', checkpoint: dict[str, Any]) -> None:
     if name is not None:
         raise ValueError(
             f'the checkpoint was trained over another {name} ({stored[name]}) than the model has ({own[name]}); build '
-            "the model with the checkpoint's own, or, to combine both on purpose, delete meta['frozen_parts'] from it"
+            "the model with the checkpoint's own, or, to train or test a combination on purpose, set "
+            'default_hooks.frozen_parts.allow_other=True'
         )
     model.stand_for(stored)

@@ -76,13 +76,15 @@ def test_a_checkpoint_says_where_the_pass_through_the_data_is():
     began = random_state()
     next(batches), next(batches)
     checkpoint = {'meta': {}}
-    HOOKS.build({'type': 'RandomStateHook'}).before_save_checkpoint(
-        SimpleNamespace(train_loop=SimpleNamespace(passes=passes)), checkpoint
-    )
+    runner = SimpleNamespace(train_loop=SimpleNamespace(passes=passes))
+    hook = HOOKS.build({'type': 'RandomStateHook'})
+    hook.before_gather_checkpoint(runner)
+    hook.before_save_checkpoint(runner, checkpoint)
 
     assert checkpoint['meta'] == {'pass_batches': 2, 'batches_per_pass': 5}
-    assert torch.equal(checkpoint['random_state']['pass_start']['torch'], began['torch'])
-    assert torch.equal(checkpoint['random_state']['torch'], torch.get_rng_state())
+    (state,) = checkpoint['random_states']
+    assert torch.equal(state['pass_start']['torch'], began['torch'])
+    assert torch.equal(state['torch'], torch.get_rng_state())
     assert not torch.equal(began['torch'], torch.get_rng_state())
 
 
@@ -99,5 +101,11 @@ def test_validation_does_not_touch_the_random_numbers_of_training():
     hook = RandomStateHook()
     hook.before_val(run_at(4))
     draw()
+    # written while validating, such as the checkpoint that notes a new best one
+    runner, checkpoint = SimpleNamespace(train_loop=SimpleNamespace(passes=Passes(DataLoader(range(5))))), {'meta': {}}
+    hook.before_gather_checkpoint(runner)
+    hook.before_save_checkpoint(runner, checkpoint)
     hook.after_val(run_at(4))
+    assert draw() == expected
+    set_random_state(checkpoint['random_states'][0])
     assert draw() == expected

@@ -25,7 +25,7 @@ def assert_same(left, right, where):
 
 
 def assert_same_run(left, right):
-    for part in ('state_dict', 'optimizer', 'param_schedulers', 'random_state'):
+    for part in ('state_dict', 'optimizer', 'param_schedulers', 'random_states'):
         assert_same(left[part], right[part], part)
     assert (left['meta']['epoch'], left['meta']['iter']) == (right['meta']['epoch'], right['meta']['iter'])
     # what was logged; times differ between runs

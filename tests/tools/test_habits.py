@@ -93,7 +93,7 @@ def test_an_average_is_computed_over_the_raw_weights(variant, tmp_path):
 def test_hooks_of_ones_own_do_not_replace_those_that_checkpoints_need(variant, tmp_path):
     train(variant("custom_hooks = [dict(type='mmdet.CheckInvalidLossHook', interval=1)]"), tmp_path / 'run')
     checkpoint = load(tmp_path / 'run' / 'epoch_2.pth')  # plain data
-    assert 'pass_start' in checkpoint['random_state']
+    assert 'pass_start' in checkpoint['random_states'][0]
     assert checkpoint['meta']['frozen_parts']['merge of tokens'] == 'mean'
 
 

@@ -79,7 +79,7 @@ def test_checkpoint_loads_where_only_torch_is(trained):
         [sys.executable, '-I', '-c', script, str(path)], check=True, capture_output=True, text=True
     ).stdout
 
-    parts = ['message_hub', 'meta', 'optimizer', 'param_schedulers', 'random_state', 'state_dict']
+    parts = ['message_hub', 'meta', 'optimizer', 'param_schedulers', 'random_states', 'state_dict']
     assert output.strip() == f'{parts} [] {len(load(path)["state_dict"])}'
 
 

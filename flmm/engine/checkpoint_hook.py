@@ -1,0 +1,114 @@
+"""Checkpoints of which the last good one survives, wherever a run ends."""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import is_main_process, master_only
+from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
+from mmengine.runner import Runner
+
+from flmm.atomic_write import remove_unfinished
+from flmm.engine import atomic_backend  # noqa: F401 (registers it)
+from flmm.engine.newest_checkpoint import write_pointer
+from flmm.models.checkpoints import read_checkpoint
+from flmm.registry import HOOKS
+
+INTERRUPTED = 'interrupted.pth'
+"""The checkpoint of a run that was asked to stop; it is removed when there is a newer one."""
+
+
+@HOOKS.register_module()
+class CheckpointHook(MMEngineCheckpointHook):
+    """mmengine's CheckpointHook, with its arguments, in another order: old files go when new ones are on the disk.
+
+    Local files are written under a temporary name, flushed and renamed. Then ``last_checkpoint`` takes the name of the
+    new one, and only then is an old one removed, also of the best ones (``save_best``). All names are below the folder
+    of this run: one that was copied or moved goes on with its own files.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the folder, and remove what a killed run has left unfinished there."""
+        if '://' not in (self.out_dir or runner.work_dir) and self.file_client_args is None:
+            self.backend_args = self.backend_args or {'backend': 'atomic'}
+        super().before_train(runner)
+        self._set_best({key: path and self._here(Path(path).name) for key, path in self._best().items()})
+        if '://' not in self.out_dir and is_main_process():
+            remove_unfinished(self.out_dir)
+
+    def before_stop(self, runner: Runner, *, num_iters: int) -> None:
+        """Write a checkpoint after so many iterations."""
+        self._write(runner, INTERRUPTED, meta={'epoch': runner.epoch, 'iter': num_iters})
+        runner.logger.warning(f'checkpoint: {self.last_ckpt}; go on from there by --resume')
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        outdated = [INTERRUPTED]
+        if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                outdated.append(self.filename_tmpl.format(self.keep_ckpt_ids[0]))
+            self.keep_ckpt_ids.append(step)  # a deque, whose first one leaves
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        self._write(runner, self.filename_tmpl.format(step), meta=meta)
+        for name in outdated:
+            self._remove(self._here(name))
+
+    def _write(self, runner: Runner, name: str, *, meta: dict[str, Any]) -> None:
+        self.last_ckpt = self._here(name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if is_main_process():
+            write_pointer(runner.work_dir, name)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        earlier = self._best()
+        self._set_best(dict.fromkeys(earlier))  # mmengine removes what is noted here before it writes
+        super()._save_best_checkpoint(runner, metrics)
+        for (key, now), before in zip(self._best().items(), earlier.values(), strict=True):
+            if now is None:
+                self._set_best({key: before})
+            elif before is not None and before != now:
+                self._remove(before)
+
+    @master_only
+    def _publish_model(self, runner: Runner, ckpt_path: str) -> None:
+        checkpoint = read_checkpoint(ckpt_path)
+        content = io.BytesIO()
+        torch.save({key: value for key, value in checkpoint.items() if key in self.published_keys}, content)
+        digest = hashlib.sha256(content.getvalue()).hexdigest()[:8]
+        path = f'{ckpt_path.removesuffix(".pth")}-{digest}.pth'
+        self.file_backend.put(content.getvalue(), path)
+        runner.logger.info(f'{ckpt_path} is published as {path}')
+
+    def _best(self) -> dict[str | None, str | None]:
+        """Return the paths of the best checkpoints, by their metrics."""
+        if self.save_best is None:
+            return {}
+        if len(self.key_indicators) == 1:
+            return {None: self.best_ckpt_path}
+        return dict(self.best_ckpt_path_dict)
+
+    def _set_best(self, paths: dict[str | None, str | None]) -> None:
+        for key, path in paths.items():
+            if key is None:
+                self.best_ckpt_path = path
+            else:
+                self.best_ckpt_path_dict[key] = path
+
+    def _here(self, name: str) -> str:
+        return self.file_backend.join_path(self.out_dir, name)
+
+    def _remove(self, path: str) -> None:
+        if is_main_process() and self.file_backend.isfile(path):
+            self.file_backend.remove(path)

@@ -1,0 +1,79 @@
+"""SIGTERM and SIGINT, by which clusters preempt and people press Ctrl-C, end training at the next good moment."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+
+from flmm.registry import HOOKS
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignals:
+    """As a context: notes a signal that asks to stop. A second one of the kind acts as it would without this.
+
+    Attributes:
+        received: number of the signal, 0 where there was none.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._earlier: dict[int, Any] = {}
+
+    def __enter__(self) -> 'StopSignals':
+        if threading.current_thread() is threading.main_thread():  # Python allows no other
+            self._earlier = {number: signal.signal(number, self._note) for number in STOPS}
+        else:
+            MMLogger.get_current_instance().warning(
+                'training runs outside of the main thread: SIGTERM and SIGINT end it without a checkpoint'
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        signal.signal(number, self._earlier[number])
+
+
+@HOOKS.register_module()
+class StopHook(Hook):
+    """Ends training after the iteration in which a process got SIGTERM or SIGINT, with a checkpoint.
+
+    All processes stop after the same iteration, of training or of validation. Hooks have a last word by a method
+    ``before_stop(runner, num_iters)``, in which CheckpointHook writes.
+
+    Raises:
+        SystemExit: with 128 and the number of the signal, as a shell has it: 143 for SIGTERM, 130 for SIGINT.
+    """
+
+    priority = 'LOWEST'
+
+    def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Stop between two iterations of training."""
+        _stop_if_asked(runner, num_iters=runner.iter + 1)
+
+    def after_val_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Stop within validation, which takes longer than clusters wait; the resumed run validates anew."""
+        _stop_if_asked(runner, num_iters=runner.iter)
+
+
+def _stop_if_asked(runner: Runner, *, num_iters: int) -> None:
+    received = torch.tensor(runner.stop_signals.received)
+    all_reduce(received, op='max')
+    if received:
+        name = signal.Signals(int(received)).name
+        runner.logger.warning(f'got {name}: training stops after iteration {num_iters}')
+        runner.call_hook('before_stop', num_iters=num_iters)
+        raise SystemExit(128 + int(received))
