@@ -19,6 +19,7 @@ default_hooks = dict(
     frozen_parts=dict(type='FrozenPartsHook'),
     random_state=dict(type='RandomStateHook'),
     plain_checkpoint=dict(type='PlainCheckpointHook'),
+    validation_record=dict(type='ValidationRecordHook'),
     stop=dict(type='StopHook'),
 )
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))

@@ -20,6 +20,7 @@ from flmm.engine.schedulers import (
 )
 from flmm.engine.stop_signals import StopHook
 from flmm.engine.table_logger_hook import TableLoggerHook
+from flmm.engine.validation_record_hook import ValidationRecordHook
 from flmm.engine.visualization_hook import VisualizationHook
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     'RandomStateHook',
     'StopHook',
     'TableLoggerHook',
+    'ValidationRecordHook',
     'VisualizationHook',
     'WarmupCosineLR',
     'check_config_keys',

@@ -18,6 +18,8 @@ from flmm.registry import HOOKS
 
 INTERRUPTED = 'interrupted.pth'
 """The checkpoint of a run that was asked to stop; it is removed when there is a newer one."""
+OUTDATED = 'outdated_ckpts'
+"""Under this name a checkpoint says which files its run removes next."""
 
 
 @HOOKS.register_module()
@@ -29,11 +31,18 @@ class CheckpointHook(MMEngineCheckpointHook):
     of this run: one that was copied or moved goes on with its own files.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._earlier_best: dict[str | None, str | None] = {}
+
     def before_train(self, runner: Runner) -> None:
         """Find the folder, and remove what a killed run has left unfinished there."""
         if '://' not in (self.out_dir or runner.work_dir) and self.file_client_args is None:
             self.backend_args = self.backend_args or {'backend': 'atomic'}
         super().before_train(runner)
+        if runner.resumed_from is not None and Path(runner.resumed_from).parent == Path(self.out_dir):
+            for name in runner.message_hub.runtime_info.get(OUTDATED, []):
+                self._remove(self._here(name))  # the interrupted run was about to
         self._set_best({key: path and self._here(Path(path).name) for key, path in self._best().items()})
         if '://' not in self.out_dir and is_main_process():
             remove_unfinished(self.out_dir)
@@ -44,12 +53,13 @@ class CheckpointHook(MMEngineCheckpointHook):
         runner.logger.warning(f'checkpoint: {self.last_ckpt}; go on from there by --resume')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        outdated = [INTERRUPTED]
+        outdated = [INTERRUPTED, *self._outdated_best()]
         if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
                 outdated.append(self.filename_tmpl.format(self.keep_ckpt_ids[0]))
             self.keep_ckpt_ids.append(step)  # a deque, whose first one leaves
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        runner.message_hub.update_info(OUTDATED, outdated)
         self._write(runner, self.filename_tmpl.format(step), meta=meta)
         for name in outdated:
             self._remove(self._here(name))
@@ -72,14 +82,18 @@ class CheckpointHook(MMEngineCheckpointHook):
             write_pointer(runner.work_dir, name)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
-        earlier = self._best()
-        self._set_best(dict.fromkeys(earlier))  # mmengine removes what is noted here before it writes
+        self._earlier_best = self._best()
+        self._set_best(dict.fromkeys(self._earlier_best))  # mmengine removes what is noted here before it writes
         super()._save_best_checkpoint(runner, metrics)
-        for (key, now), before in zip(self._best().items(), earlier.values(), strict=True):
-            if now is None:
-                self._set_best({key: before})
-            elif before is not None and before != now:
-                self._remove(before)
+        for name in self._outdated_best():
+            self._remove(self._here(name))
+        self._set_best({key: self._earlier_best[key] for key, path in self._best().items() if path is None})
+        self._earlier_best = {}
+
+    def _outdated_best(self) -> list[str]:
+        """Name the files of earlier best checkpoints, where there are better ones now."""
+        best = self._best()
+        return [Path(path).name for key, path in self._earlier_best.items() if path and best[key] and best[key] != path]
 
     @master_only
     def _publish_model(self, runner: Runner, ckpt_path: str) -> None:

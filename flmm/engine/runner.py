@@ -37,10 +37,15 @@ class GroundingRunner(Runner):
     on comes from the config: rates and other settings of the optimizer, the schedule, the number of epochs. The log
     names what differs from before. mmengine would go on by the stored settings without a word, and would execute the
     text of ``meta['config']``, even of a file that was read as plain data.
+
+    Attributes:
+        stop_signals: whether the process was asked to stop.
+        resumed_from: path of the checkpoint that this run goes on from, if any.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.stop_signals = StopSignals()
+        self.resumed_from: str | None = None
         super().__init__(*args, **kwargs)
 
     def build_train_loop(self, loop: BaseLoop | dict[str, Any]) -> BaseLoop:
@@ -155,6 +160,7 @@ class GroundingRunner(Runner):
                 f'{filename} comes from a run with seed {seed}, this one has {self.seed}, which orders the data '
                 f'otherwise; set randomness.seed={seed}'
             )
+        self.resumed_from = filename
         self.train_loop.resume(checkpoint)
         self.message_hub.load_state_dict(checkpoint['message_hub'])
         changes = []

@@ -1,7 +1,9 @@
 """SIGTERM and SIGINT, by which clusters preempt and people press Ctrl-C, end training at the next good moment."""
 
+import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -19,6 +21,8 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 class StopSignals:
     """As a context: notes a signal that asks to stop. A second one of the kind acts as it would without this.
 
+    The end of a launcher (torchrun) that started this process asks to stop, too: nothing would end the process later.
+
     Attributes:
         received: number of the signal, 0 where there was none.
     """
@@ -30,6 +34,8 @@ class StopSignals:
     def __enter__(self) -> 'StopSignals':
         if threading.current_thread() is threading.main_thread():  # Python allows no other
             self._earlier = {number: signal.signal(number, self._note) for number in STOPS}
+            if 'TORCHELASTIC_RUN_ID' in os.environ:
+                threading.Thread(target=_stop_without, args=(os.getppid(),), daemon=True).start()
         else:
             MMLogger.get_current_instance().warning(
                 'training runs outside of the main thread: SIGTERM and SIGINT end it without a checkpoint'
@@ -45,6 +51,12 @@ class StopSignals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         signal.signal(number, self._earlier[number])
+
+
+def _stop_without(launcher: int) -> None:
+    while os.getppid() == launcher:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @HOOKS.register_module()
