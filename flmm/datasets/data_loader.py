@@ -1,12 +1,17 @@
 """What a data loader is given: how items become a batch, and which random numbers its workers draw."""
 
+import math
 import os
+import select
 import signal
 import threading
 import time
 
 from flmm.registry import FUNCTIONS
 from flmm.structures import GroundingSample
+
+GRACE = 30
+"""Seconds that a worker has after a SIGTERM, as torchrun gives the main process."""
 
 
 @FUNCTIONS.register_module()
@@ -32,26 +37,26 @@ def keep_torch_seed(worker_id: int) -> None:
 
 
 def end_with_parent(worker_id: int) -> None:
-    """Let the worker of a data loader end when its parent wants it to, or has ended; as a ``worker_init_fn``.
+    """Let the worker of a data loader live as long as its parent needs it, and no longer; as a ``worker_init_fn``.
 
-    Ctrl-C and the SIGTERM of a cluster reach all processes of a run, of which the main one decides what to do. While it
-    finishes its iteration it needs its workers.
+    Ctrl-C and the SIGTERM of a cluster reach all processes of a run, of which the main one decides what to do: to
+    finish its iteration, it needs its workers. After a SIGTERM, with which torch also ends workers that hang, a worker
+    has ``GRACE`` seconds.
 
     torch's own watch for the parent's end stands between two items. A worker that hands over more than a pipe takes,
     such as an image, waits for a reader: for ever, if the parent was killed, since other workers hold the pipe open.
     """
+    received, noted = os.pipe()
+    os.set_blocking(noted, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, 'sigtimedwait'):  # which macOS lacks: a SIGTERM then ends the worker, whoever sends it
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.set_wakeup_fd(noted)  # by which the thread learns of it, even where the worker hangs
+    threading.Thread(target=_end_with, args=(os.getppid(), received), daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        if not hasattr(signal, 'sigtimedwait'):
-            time.sleep(1)
-            continue
-        received = signal.sigtimedwait({signal.SIGTERM}, 1)
-        if received is not None and received.si_pid == parent:
-            os._exit(0)
-    os._exit(1)
+def _end_with(parent: int, received: int) -> None:
+    end = math.inf
+    while os.getppid() == parent and time.monotonic() < end:
+        if select.select([received], [], [], 1)[0] and os.read(received, 1)[0] == signal.SIGTERM:
+            end = min(end, time.monotonic() + GRACE)
+    os._exit(0 if os.getppid() == parent else 1)

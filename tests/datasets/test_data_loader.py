@@ -1,6 +1,10 @@
 """Batches are flat lists of samples; workers draw anew in every epoch."""
 
+import multiprocessing
+import os
 import random
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from flmm.datasets import collate_grounding, data_loader
 from flmm.registry import FUNCTIONS
@@ -96,3 +100,35 @@ def test_workers_of_every_loader_end_with_their_parent(config, loader, monkeypat
     options = Config.fromfile(CONFIGS / config)[loader].worker_init_fn
     FUNCTIONS.get(options.pop('type'))(3, **options)
     assert watched == [3]
+
+
+def test_workers_leave_it_to_their_parent_to_stop():
+    """A cluster sends SIGTERM, and a terminal SIGINT, to all processes; the main one still needs batches."""
+    batches = iter(DataLoader(RandomNumbers(), num_workers=1, worker_init_fn=data_loader.end_with_parent))
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(worker.pid, number)
+    assert len(list(batches)) == 3
+
+
+class Hanging(Dataset):
+    """Its second item never comes."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        while index:
+            time.sleep(100)
+        return index
+
+
+def test_a_worker_that_hangs_can_be_ended(monkeypatch):
+    monkeypatch.setattr(data_loader, 'GRACE', 0.5)
+    batches = iter(DataLoader(Hanging(), num_workers=1, worker_init_fn=data_loader.end_with_parent))
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    worker.terminate()
+    worker.join(20)
+    assert worker.exitcode == 0

@@ -1,4 +1,4 @@
-"""Which checkpoint mmengine keeps as the best, by the metrics of GroundingMetric and the shipped CheckpointHook."""
+"""Which checkpoint is kept as the best, by the metrics of GroundingMetric and the shipped CheckpointHook."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
-from mmengine.hooks import CheckpointHook, EarlyStoppingHook
+from mmengine.hooks import EarlyStoppingHook
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 from predicted_samples import predicted_sample
 from torch import nn
 
+from flmm.engine import CheckpointHook, GroundingRunner
 from flmm.evaluation import GroundingMetric
 from flmm.scoring.metrics import METRICS
 
@@ -61,12 +61,13 @@ def train(tmp_path, evaluator, hooks=(), **checkpoint):
     data = [{'inputs': torch.zeros(1)}]
     loader = {'batch_size': 1, 'sampler': {'type': 'DefaultSampler', 'shuffle': False}, 'dataset': data}
     loader['collate_fn'] = {'type': 'default_collate'}
-    runner = Runner(
+    runner = GroundingRunner(
         model=Toy(), work_dir=str(tmp_path), experiment_name=tmp_path.name, default_scope='mmengine',
         train_dataloader=loader, train_cfg={'by_epoch': True, 'max_epochs': 3},
         optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.1}},
         val_dataloader=loader, val_cfg={}, val_evaluator=evaluator,
-        default_hooks={'checkpoint': {**settings, **checkpoint}}, custom_hooks=list(hooks), log_level='ERROR',
+        default_hooks={'checkpoint': {**settings, 'type': CheckpointHook, **checkpoint}},
+        custom_hooks=list(hooks), log_level='ERROR',
     )  # fmt: skip
     runner.train()
     return sorted(path.name for path in tmp_path.glob('best_*'))

@@ -36,7 +36,7 @@ class Signalled(Hook):
             os.kill(os.getpid(), self.number)
 
     def before_val_iter(self, runner, batch_idx, data_batch=None):
-        if runner.epoch == self.validation:
+        if runner.iter == self.validation:
             os.kill(os.getpid(), self.number)
 
 
@@ -66,7 +66,7 @@ def assert_same_end(work_dir, straight):
     [
         (signal.SIGTERM, 143, {'train_iter': 3}, 3),
         (signal.SIGINT, 130, {'train_iter': 4}, 4),
-        (signal.SIGTERM, 143, {'validation': 3}, 6),
+        (signal.SIGTERM, 143, {'validation': 6}, 6),
     ],
     ids=['within an epoch', 'at its end', 'within validation'],
 )
@@ -87,6 +87,29 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on_exactly(
 
     train(config, work_dir, *BEST, resume=RESUME)
     assert_same_end(work_dir, straight)
+
+
+def test_a_run_by_iterations_stops_and_goes_on_exactly(config, tmp_path):
+    own_config = tmp_path / config.name
+    own_config.write_text(
+        f'_base_ = {str(config)!r}\n'
+        'train_cfg = dict(_delete_=True, by_epoch=False, max_iters=4, val_interval=3)\n'
+        "param_scheduler = dict(_delete_=True, type='WarmupCosineLR', by_epoch=False)\n"
+        'default_hooks = dict(checkpoint=dict(by_epoch=False, interval=4))\nlog_processor = dict(by_epoch=False)\n'
+    )
+    train(own_config, tmp_path / 'straight')
+    stopped = tmp_path / 'stopped.py'
+    hook = {'type': 'Signalled', 'number': int(signal.SIGTERM), 'validation': 3}
+    stopped.write_text(f'_base_ = {str(own_config)!r}\ncustom_hooks = [{hook}]\n')
+    with pytest.raises(SystemExit):
+        train(stopped, tmp_path / 'run')
+    assert load(tmp_path / 'run' / 'interrupted.pth')['meta']['iter'] == 3
+
+    train(own_config, tmp_path / 'run', resume=RESUME)
+    assert_same_run(load(tmp_path / 'run' / 'iter_4.pth'), load(tmp_path / 'straight' / 'iter_4.pth'))
+    for work_dir in (tmp_path / 'straight', tmp_path / 'run'):
+        assert json.loads((work_dir / 'validated.json').read_text()) == [3, 4]
+        assert not (work_dir / 'interrupted.pth').exists()
 
 
 def kill_when(*, opened, writes=0, syncs=0, replaced=False):
