@@ -14,6 +14,7 @@ from mmengine.runner.checkpoint import load_state_dict
 
 from flmm.engine.checkpoint_hook import CheckpointHook
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
+from flmm.engine.main_process import from_main_process
 from flmm.engine.newest_checkpoint import check_resumable, newest_checkpoint
 from flmm.engine.resume import resume_optimizers, resume_schedulers
 from flmm.engine.schedulers import check_reaches_base
@@ -91,7 +92,7 @@ class GroundingRunner(Runner):
     def load_or_resume(self) -> None:
         """Load what ``load_from`` and ``resume`` say; where 'auto' finds nothing to resume, the run starts anew."""
         if self._resume == 'auto' or (self._resume and self._load_from is None):
-            newest, passed_over = newest_checkpoint(self.work_dir, self._checkpoint_folder())
+            newest, passed_over = from_main_process(lambda: newest_checkpoint(self.work_dir, self._checkpoint_folder()))
             for problem in passed_over:
                 self.logger.warning(f'passed over: {problem}')
             self._resume = newest is not None

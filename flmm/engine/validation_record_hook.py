@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from flmm.atomic_write import write_json
 from flmm.engine.loops import EpochBasedTrainLoop
+from flmm.engine.main_process import from_main_process
 from flmm.json_files import parse_json
 from flmm.registry import HOOKS
 
@@ -29,7 +30,7 @@ class ValidationRecordHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Validate first, if a resumed run stands where a validation is due and none is noted."""
-        self._iters = [number for number in _noted(runner) if number <= runner.iter]
+        self._iters = [number for number in from_main_process(lambda: _noted(runner)) if number <= runner.iter]
         if runner.resumed_from is None or runner.val_loop is None or runner.iter in self._iters or not _is_due(runner):
             return
         runner.logger.info(f'the run ended before its validation after iteration {runner.iter}, which follows now')
@@ -56,12 +57,9 @@ def _is_due(runner: Runner) -> bool:
 
 
 def _noted(runner: Runner) -> list[int]:
-    """Return the iterations that are noted beside the checkpoint, or else in the work dir, in all processes alike."""
-    noted = [[]]
-    if is_main_process() and runner.resumed_from is not None:
-        folders = (Path(runner.resumed_from).parent, Path(runner.work_dir))
-        path = next((folder / RECORD for folder in folders if (folder / RECORD).is_file()), None)
-        if path is not None:
-            noted = [parse_json(path.read_bytes(), where=str(path))]
-    broadcast_object_list(noted)
-    return noted[0]
+    """Return the iterations that are noted beside the checkpoint, or else in the work dir."""
+    if runner.resumed_from is None:
+        return []
+    folders = (Path(runner.resumed_from).parent, Path(runner.work_dir))
+    path = next((folder / RECORD for folder in folders if (folder / RECORD).is_file()), None)
+    return [] if path is None else parse_json(path.read_bytes(), where=str(path))

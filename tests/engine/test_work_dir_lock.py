@@ -1,33 +1,32 @@
+import multiprocessing
 import os
 import platform
-import signal
-import subprocess
-import sys
+import time
 
 import pytest
 
 from flmm.engine.work_dir_lock import LOCK, work_dir_lock
 
-HOLDER = """
-import os, sys, time
-from flmm.engine.work_dir_lock import work_dir_lock
-with work_dir_lock(sys.argv[1]):
-    if os.fork() == 0:  # as the worker of a data loader
-        time.sleep(100)
-    print('held', flush=True)
-    time.sleep(100)
-"""
+
+def hold(folder, pipe):
+    with work_dir_lock(folder):
+        if os.fork() == 0:  # as the worker of a data loader, which inherits the open file and lives on
+            time.sleep(20)
+            os._exit(0)
+        pipe.send('held')
+        time.sleep(20)
 
 
 @pytest.fixture
 def holder(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, '-c', HOLDER, tmp_path], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stdout.readline() == 'held\n'
+    context = multiprocessing.get_context('fork')
+    receiving, sending = context.Pipe()
+    process = context.Process(target=hold, args=(tmp_path, sending))
+    process.start()
+    assert receiving.recv() == 'held'
     yield process
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
 
 
 def enter(folder):
@@ -36,15 +35,14 @@ def enter(folder):
 
 
 def test_a_second_training_is_refused_and_the_first_named(tmp_path, holder):
-    named = rf'process {holder.pid} on {platform.node()}, since 20\d\d-.*\+00:00: -c '
+    named = rf'process {holder.pid} on {platform.node()}, since 20\d\d-.*\+00:00: '
     with pytest.raises(ValueError, match=f'another training writes to .*: {named}.*; wait for its end, stop it, or'):
         enter(tmp_path)
 
 
 def test_the_lock_ends_with_the_main_process_however_that_ends(tmp_path, holder):
-    """Its worker, which has inherited the open file, lives on."""
-    os.kill(holder.pid, signal.SIGKILL)
-    holder.wait()
+    holder.kill()
+    holder.join()
     enter(tmp_path)
     assert f'process {os.getpid()} on' in (tmp_path / LOCK).read_text()
 

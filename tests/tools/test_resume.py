@@ -245,7 +245,7 @@ def test_resume_without_a_checkpoint_starts_from_the_weights_to_load(trained, tm
     train(trained.config, tmp_path / 'run', *options, resume=['--resume'])
 
     assert (
-        f'nothing to resume in {tmp_path / "run"}: a run starts from the weights in {weights}'
+        f'nothing to resume in {tmp_path / "run"}: the run starts from the weights in {weights}'
         in capsys.readouterr().out
     )
     found, expected = load(tmp_path / 'run' / 'epoch_1.pth'), load(weights)['state_dict']
