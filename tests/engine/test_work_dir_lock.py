@@ -11,7 +11,7 @@ from flmm.engine.work_dir_lock import LOCK, work_dir_lock
 def hold(folder, pipe):
     with work_dir_lock(folder):
         if os.fork() == 0:  # as the worker of a data loader, which inherits the open file and lives on
-            time.sleep(20)
+            time.sleep(5)
             os._exit(0)
         pipe.send('held')
         time.sleep(20)
