@@ -26,6 +26,9 @@ HOOKS = _child_of(mmengine_registry.HOOKS, 'flmm.engine')
 LOOPS = _child_of(mmengine_registry.LOOPS, 'flmm.engine')
 PARAM_SCHEDULERS = _child_of(mmengine_registry.PARAM_SCHEDULERS, 'flmm.engine')
 RUNNERS = _child_of(mmengine_registry.RUNNERS, 'flmm.engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child_of(mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'flmm.engine')
+VISBACKENDS = _child_of(mmengine_registry.VISBACKENDS, 'flmm.engine')
+VISUALIZERS = _child_of(mmengine_registry.VISUALIZERS, 'flmm.engine')
 
 # Nothing of ours is in these yet; mmengine looks for a default scope's child in each registry that it builds from.
 EVALUATOR = _child_of(mmengine_registry.EVALUATOR)
@@ -33,9 +36,6 @@ LOG_PROCESSORS = _child_of(mmengine_registry.LOG_PROCESSORS)
 MODEL_WRAPPERS = _child_of(mmengine_registry.MODEL_WRAPPERS)
 OPTIMIZERS = _child_of(mmengine_registry.OPTIMIZERS)
 OPTIM_WRAPPERS = _child_of(mmengine_registry.OPTIM_WRAPPERS)
-OPTIM_WRAPPER_CONSTRUCTORS = _child_of(mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS)
-VISBACKENDS = _child_of(mmengine_registry.VISBACKENDS)
-VISUALIZERS = _child_of(mmengine_registry.VISUALIZERS)
 
 
 def is_type(config: Mapping[str, Any], cls: type) -> bool:

@@ -5,6 +5,7 @@ from flmm.engine.calibrate_existence_hook import CalibrateExistenceHook
 from flmm.engine.finite_check_hook import FiniteCheckHook, FiniteCheckpointHook
 from flmm.engine.frozen_parts_hook import FrozenPartsHook
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
+from flmm.engine.optim_constructor import DefaultOptimWrapperConstructor
 from flmm.engine.plain_checkpoint_hook import PlainCheckpointHook
 from flmm.engine.random_state_hook import RandomStateHook
 from flmm.engine.runner import GroundingRunner
@@ -18,6 +19,7 @@ from flmm.engine.schedulers import (
     WarmupCosineLR,
 )
 from flmm.engine.table_logger_hook import TableLoggerHook
+from flmm.engine.throughput_hook import ThroughputHook
 from flmm.engine.visualization_hook import VisualizationHook
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     'ConstantLR',
     'ConstantMomentum',
     'ConstantParamScheduler',
+    'DefaultOptimWrapperConstructor',
     'EpochBasedTrainLoop',
     'FiniteCheckHook',
     'FiniteCheckpointHook',
@@ -37,6 +40,7 @@ __all__ = [
     'PlainCheckpointHook',
     'RandomStateHook',
     'TableLoggerHook',
+    'ThroughputHook',
     'VisualizationHook',
     'WarmupCosineLR',
     'check_config_keys',

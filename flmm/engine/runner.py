@@ -13,6 +13,7 @@ from mmengine.runner.checkpoint import load_state_dict
 
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from flmm.engine.resume import resume_optimizers, resume_schedulers
+from flmm.engine.run_log import ShortRunLog
 from flmm.engine.schedulers import check_reaches_base
 from flmm.models import FrozenLMM
 from flmm.models.checkpoints import read_checkpoint
@@ -28,7 +29,7 @@ def unwrapped_model(runner: Runner) -> FrozenLMM:
 
 
 @RUNNERS.register_module()
-class GroundingRunner(Runner):
+class GroundingRunner(ShortRunLog, Runner):
     """mmengine's Runner with train loops of our own, and another way to resume.
 
     What was reached comes from the checkpoint: weights, the optimizer's moments, iterations, random states. How to go
