@@ -24,6 +24,7 @@ default_hooks = dict(
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 # Averaged over the last 10 iterations in the log; other scalars are those of the last one.
 log_processor = dict(by_epoch=True, mean_pattern=r'.*(loss|time|grad_norm|_per_s|kept_tokens).*')
+visualizer = dict(type='Visualizer', vis_backends=['LocalVisBackend'])  # and others, docs/logs.md
 randomness = dict(seed=0)
 # SAM's parameters for points and absent masks never reach the loss, those of its scores only by loss_iou.
 find_unused_parameters = True

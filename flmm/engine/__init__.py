@@ -20,7 +20,10 @@ from flmm.engine.schedulers import (
 )
 from flmm.engine.table_logger_hook import TableLoggerHook
 from flmm.engine.throughput_hook import ThroughputHook
+from flmm.engine.validation_pictures_hook import ValidationPicturesHook
+from flmm.engine.vis_backends import LocalVisBackend, TensorboardVisBackend, WandbVisBackend
 from flmm.engine.visualization_hook import VisualizationHook
+from flmm.engine.visualizer import Visualizer
 
 __all__ = [
     'CalibrateExistenceHook',
@@ -37,11 +40,16 @@ __all__ = [
     'LinearLR',
     'LinearMomentum',
     'LinearParamScheduler',
+    'LocalVisBackend',
     'PlainCheckpointHook',
     'RandomStateHook',
     'TableLoggerHook',
+    'TensorboardVisBackend',
     'ThroughputHook',
+    'ValidationPicturesHook',
     'VisualizationHook',
+    'Visualizer',
+    'WandbVisBackend',
     'WarmupCosineLR',
     'check_config_keys',
 ]

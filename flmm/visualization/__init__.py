@@ -6,7 +6,7 @@ from flmm.visualization.heads_figure import draw_heads
 from flmm.visualization.mask_layer import colour_of, mask_layer
 from flmm.visualization.overlay import draw_overlay
 from flmm.visualization.patch_grid import draw_tokens, rebuild_image
-from flmm.visualization.save import save_figure
+from flmm.visualization.save import figure_pixels, save_figure
 from flmm.visualization.selection_figure import draw_selection
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     'draw_phrases',
     'draw_selection',
     'draw_tokens',
+    'figure_pixels',
     'mask_layer',
     'phrase_page',
     'rebuild_image',

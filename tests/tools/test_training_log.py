@@ -3,7 +3,12 @@
 import json
 import re
 
+import pytest
 from mmengine.config import Config
+from PIL import Image
+from same_run import assert_same_run, load
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_refcoco import train
 
 import flmm
 
@@ -41,3 +46,25 @@ def test_every_logged_iteration_says_how_fast_it_was(trained):
         assert line['phrases_per_s'] >= line['images_per_s']
         assert line['kept_tokens'] == 1
         assert line['host_memory'] > 100
+
+
+def test_every_backend_gets_the_scalars_and_the_pictures_and_the_run_stays_the_same(config, trained, tmp_path):
+    """Of TensorBoard's file beside the log of a run with neither, bit by bit."""
+    work_dir = tmp_path / 'run'
+    train(
+        config, work_dir, 'visualizer.vis_backends=[LocalVisBackend,TensorboardVisBackend]',
+        '+default_hooks.pictures.type=ValidationPicturesHook', '+default_hooks.pictures.num_samples=1',
+    )  # fmt: skip
+    assert_same_run(load(work_dir / 'epoch_2.pth'), load(trained.work_dir / 'epoch_2.pth'))
+
+    (folder,) = work_dir.glob('*/vis_data')
+    lines = [json.loads(line) for line in (folder / 'scalars.json').read_text().splitlines()]
+    events = EventAccumulator(str(folder)).Reload()
+    for key in ('loss', 'images_per_s', 'kept_tokens', 'host_memory', 'shapes_val_first_sentence/refined/mIoU'):
+        written = [(line['step'], pytest.approx(line[key], rel=1e-6)) for line in lines if key in line]
+        assert [(event.step, event.value) for event in events.Scalars(key)] == written
+        assert [step for step, _ in written] == [2, 4]
+    picture = 'shapes_val_first_sentence/5_0_0'
+    assert [image.step for image in events.Images(picture)] == [2, 4]
+    for step in (2, 4):
+        assert Image.open(folder / 'vis_image' / f'{picture}_{step}.png').width == 1050
