@@ -1,6 +1,7 @@
 """Pictures of what the model does. Depends on torch and matplotlib; mmdet and transformers are not imported."""
 
 from flmm.visualization.compared import compared_page
+from flmm.visualization.curves import draw_curves
 from flmm.visualization.figures import PhrasePage, attention_map, draw_page, draw_phrases, phrase_page, spotlight_mask
 from flmm.visualization.heads_figure import draw_heads
 from flmm.visualization.mask_layer import colour_of, mask_layer
@@ -14,6 +15,7 @@ __all__ = [
     'attention_map',
     'colour_of',
     'compared_page',
+    'draw_curves',
     'draw_heads',
     'draw_overlay',
     'draw_page',
