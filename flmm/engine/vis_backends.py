@@ -98,5 +98,6 @@ def _require(package: str, *, backend: str) -> None:
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:  # or a folder of that name, which wandb leaves behind
         raise ValueError(
-            f"{backend} needs the package {package}, which is not installed; run: pip install 'flmm[{package}]'"
+            f"{backend} needs the package {package}, which is not installed; it comes with flmm's extra {package!r}: "
+            f"pip install '.[{package}]' in the clone"
         )

@@ -53,7 +53,9 @@ def test_a_backend_whose_package_is_absent_names_the_extra(backend, package, tmp
     monkeypatch.setattr(
         vis_backends.importlib.util, 'find_spec', lambda name: None if name == package else find_spec(name)
     )
-    with pytest.raises(ValueError, match=rf"{backend} needs the package {package}.* pip install 'flmm\[{package}\]'"):
+    with pytest.raises(
+        ValueError, match=rf"{backend} needs the package {package}.* flmm's extra '{package}'; run pip install"
+    ):
         VISBACKENDS.build({'type': backend, 'save_dir': str(tmp_path)})
 
 
