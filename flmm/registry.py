@@ -5,15 +5,25 @@
 build, so no config needs ``custom_imports``.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
+Registered = TypeVar('Registered')
 
-def _child_of(parent: Registry, *locations: str) -> Registry:
-    return Registry(parent.name, parent=parent, scope='flmm', locations=list(locations))
+
+class _Registry(Registry):
+    """mmengine's; but a class keeps its type when it is registered, so that calls of it can be checked."""
+
+    def register_module(self, name: str | None = None) -> Callable[[Registered], Registered]:
+        """Register what is decorated, as ``name`` or as it is called."""
+        return super().register_module(name)
+
+
+def _child_of(parent: Registry, *locations: str) -> _Registry:
+    return _Registry(parent.name, parent=parent, scope='flmm', locations=list(locations))
 
 
 DATASETS = _child_of(mmengine_registry.DATASETS, 'flmm.datasets', 'flmm.features')
