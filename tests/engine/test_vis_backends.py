@@ -53,9 +53,7 @@ def test_a_backend_whose_package_is_absent_names_the_extra(backend, package, tmp
     monkeypatch.setattr(
         vis_backends.importlib.util, 'find_spec', lambda name: None if name == package else find_spec(name)
     )
-    with pytest.raises(
-        ValueError, match=rf"{backend} needs the package {package}.* flmm's extra '{package}'; run pip install"
-    ):
+    with pytest.raises(ValueError, match=rf"{backend} needs the package {package}.* flmm's extra '{package}': pip"):
         VISBACKENDS.build({'type': backend, 'save_dir': str(tmp_path)})
 
 
