@@ -8,7 +8,7 @@ WEB_STAMP := .venv-web/.installed
 CHROMIUM_HELP := no chromium, and apt-get cannot install it; install a package that gives the command chromium
 SERVE :=
 
-.PHONY: help install demo web test test-slow chromium test-web docs reproduce lint format clean
+.PHONY: help install demo web test test-slow chromium test-web docs reproduce lint audit format clean
 
 help:
 	@echo "make demo     train and test the demo, pictures in work_dirs/demo"
@@ -17,7 +17,8 @@ help:
 	@echo "make test-slow  run those that train the demo's models for minutes"
 	@echo "make docs     make a site of docs/ in work_dirs/site"
 	@echo "make test-web  run those of the web page, in Chromium"
-	@echo "make lint     check style and rules"
+	@echo "make lint     check style, rules and types"
+	@echo "make audit    look for known faults of the packages in requirements.txt; asks the package index"
 	@echo "make format   apply the style"
 	@echo "make install  set up .venv only"
 	@echo "make reproduce NAMES='demo floor'  make figures of README and docs anew; without NAMES all: hours"
@@ -66,6 +67,11 @@ reproduce: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ty check
+
+# --strict: where the index does not answer, that is an error, and not an audit that found nothing.
+audit: install
+	$(BIN)/uvx --quiet pip-audit@2.10.1 --strict --disable-pip --no-deps --progress-spinner off -r requirements.txt
 
 format: install
 	$(BIN)/ruff format .

@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -174,9 +174,9 @@ def find_checkpoints(config: Config, path: str | Path) -> None:
             mapping[key] = name if found is None else str(found)
 
 
-def mappings_in(config: Any) -> Iterator[Mapping[str, Any]]:
+def mappings_in(config: Any) -> Iterator[MutableMapping[str, Any]]:
     """Go through a config and all that are nested in it, outer before inner."""
-    if isinstance(config, Mapping):
+    if isinstance(config, MutableMapping):
         yield config
         config = list(config.values())
     if isinstance(config, Sequence) and not isinstance(config, str):

@@ -5,15 +5,25 @@
 build, so no config needs ``custom_imports``.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
+Registered = TypeVar('Registered')
 
-def _child_of(parent: Registry, *locations: str) -> Registry:
-    return Registry(parent.name, parent=parent, scope='flmm', locations=list(locations))
+
+class _Registry(Registry):
+    """mmengine's; but a class keeps its type when it is registered, so that calls of it can be checked."""
+
+    def register_module(self, name: str | None = None) -> Callable[[Registered], Registered]:
+        """Register what is decorated, as ``name`` or as it is called."""
+        return super().register_module(name)
+
+
+def _child_of(parent: Registry, *locations: str) -> _Registry:
+    return _Registry(parent.name, parent=parent, scope='flmm', locations=list(locations))
 
 
 DATASETS = _child_of(mmengine_registry.DATASETS, 'flmm.datasets', 'flmm.features')
@@ -26,6 +36,9 @@ HOOKS = _child_of(mmengine_registry.HOOKS, 'flmm.engine')
 LOOPS = _child_of(mmengine_registry.LOOPS, 'flmm.engine')
 PARAM_SCHEDULERS = _child_of(mmengine_registry.PARAM_SCHEDULERS, 'flmm.engine')
 RUNNERS = _child_of(mmengine_registry.RUNNERS, 'flmm.engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child_of(mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'flmm.engine')
+VISBACKENDS = _child_of(mmengine_registry.VISBACKENDS, 'flmm.engine')
+VISUALIZERS = _child_of(mmengine_registry.VISUALIZERS, 'flmm.engine')
 
 # Nothing of ours is in these yet; mmengine looks for a default scope's child in each registry that it builds from.
 EVALUATOR = _child_of(mmengine_registry.EVALUATOR)
@@ -33,9 +46,6 @@ LOG_PROCESSORS = _child_of(mmengine_registry.LOG_PROCESSORS)
 MODEL_WRAPPERS = _child_of(mmengine_registry.MODEL_WRAPPERS)
 OPTIMIZERS = _child_of(mmengine_registry.OPTIMIZERS)
 OPTIM_WRAPPERS = _child_of(mmengine_registry.OPTIM_WRAPPERS)
-OPTIM_WRAPPER_CONSTRUCTORS = _child_of(mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS)
-VISBACKENDS = _child_of(mmengine_registry.VISBACKENDS)
-VISUALIZERS = _child_of(mmengine_registry.VISUALIZERS)
 
 
 def is_type(config: Mapping[str, Any], cls: type) -> bool:

@@ -84,9 +84,15 @@ class Job:
         """Wait until training begins, and say whether it has, rather than come to its end."""
         return self._wait(lambda: (self.work_dir / LOCK).exists(), START_TIMEOUT)
 
-    def wait_for_writing(self) -> bool:
-        """Wait until a checkpoint is being written, and say whether one is."""
-        return self._wait(lambda: any(self.work_dir.glob(f'*.pth.*{UNFINISHED}')), START_TIMEOUT)
+    def wait_for_writing(self, *, count: int) -> bool:
+        """Wait until the ``count``-th checkpoint from now on is being written, and say whether one is."""
+        seen = set()
+
+        def is_written() -> bool:
+            seen.update(self.work_dir.glob(f'*.pth.*{UNFINISHED}'))
+            return len(seen) >= count
+
+        return self._wait(is_written, START_TIMEOUT)
 
     def _wait(self, holds, timeout: float) -> bool:
         end = time.monotonic() + timeout
@@ -133,22 +139,21 @@ def kill_at_random(args: argparse.Namespace, work_dir: Path, draws: random.Rando
         job = Job(args, work_dir)
         if not job.wait_for_training():
             raise RuntimeError(f'training did not begin; see {job.log.name!r}')
-        delay = draws.uniform(0, args.max_delay)
-        time.sleep(delay)
-        if writing and not job.wait_for_writing():
+        delay, count = draws.uniform(0, args.max_delay), draws.randint(1, 3)
+        if writing and not job.wait_for_writing(count=count):
             job.end()
             return
+        if not writing:
+            time.sleep(delay)
         if job.process.poll() is not None:
             job.end()
             return
         victims = job.victims()
         rank = draws.randrange(len(victims))
         job.kill(victims[rank])
-        unreadable = check_checkpoints(work_dir)
-        yield (
-            f'{delay:.2f} s after its start{", while a checkpoint was written," if writing else ""} rank {rank} was '
-            f'killed; {unreadable}'
-        )
+        there = check_checkpoints(work_dir)
+        moment = f'while it wrote its checkpoint number {count}' if writing else f'{delay:.2f} s after its start'
+        yield f'{moment}, rank {rank} was killed; {there}'
         writing = not writing
 
 

@@ -3,6 +3,7 @@
 default_scope = 'flmm'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
+    throughput=dict(type='ThroughputHook'),
     logger=dict(type='TableLoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # For save_best: of which metrics larger is better, GroundingMetric's and those that mmengine knows.
@@ -23,7 +24,9 @@ default_hooks = dict(
     stop=dict(type='StopHook'),
 )
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
-log_processor = dict(by_epoch=True)
+# Averaged over the last 10 iterations in the log; other scalars are those of the last one.
+log_processor = dict(by_epoch=True, mean_pattern=r'.*(loss|time|grad_norm|_per_s|kept_tokens).*')
+visualizer = dict(type='Visualizer', vis_backends=['LocalVisBackend'])  # and others, docs/logs.md
 randomness = dict(seed=0)
 # SAM's parameters for points and absent masks never reach the loss, those of its scores only by loss_iou.
 find_unused_parameters = True

@@ -1,7 +1,7 @@
 """What is counted over all images: how many, how large, how long; and which images train and test sets share."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,7 +112,7 @@ def check_images(
     return summaries
 
 
-def _shared(sources: Sequence[Source], owners: Sequence[set[int]]) -> list[Problem]:
+def _shared(sources: Sequence[Source], owners: Iterable[set[int]]) -> list[Problem]:
     """Name each pair of a train set and another with images in both."""
     pairs: collections.Counter[tuple[str, str]] = collections.Counter()
     for numbers in owners:

@@ -6,6 +6,7 @@ from flmm.engine.checkpoint_hook import CheckpointHook
 from flmm.engine.finite_check_hook import FiniteCheckHook, FiniteCheckpointHook
 from flmm.engine.frozen_parts_hook import FrozenPartsHook
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
+from flmm.engine.optim_constructor import DefaultOptimWrapperConstructor
 from flmm.engine.plain_checkpoint_hook import PlainCheckpointHook
 from flmm.engine.random_state_hook import RandomStateHook
 from flmm.engine.runner import GroundingRunner
@@ -20,8 +21,12 @@ from flmm.engine.schedulers import (
 )
 from flmm.engine.stop_signals import StopHook
 from flmm.engine.table_logger_hook import TableLoggerHook
+from flmm.engine.throughput_hook import ThroughputHook
+from flmm.engine.validation_pictures_hook import ValidationPicturesHook
 from flmm.engine.validation_record_hook import ValidationRecordHook
+from flmm.engine.vis_backends import LocalVisBackend, TensorboardVisBackend, WandbVisBackend
 from flmm.engine.visualization_hook import VisualizationHook
+from flmm.engine.visualizer import Visualizer
 
 __all__ = [
     'CalibrateExistenceHook',
@@ -29,6 +34,7 @@ __all__ = [
     'ConstantLR',
     'ConstantMomentum',
     'ConstantParamScheduler',
+    'DefaultOptimWrapperConstructor',
     'EpochBasedTrainLoop',
     'FiniteCheckHook',
     'FiniteCheckpointHook',
@@ -38,12 +44,18 @@ __all__ = [
     'LinearLR',
     'LinearMomentum',
     'LinearParamScheduler',
+    'LocalVisBackend',
     'PlainCheckpointHook',
     'RandomStateHook',
     'StopHook',
     'TableLoggerHook',
+    'TensorboardVisBackend',
+    'ThroughputHook',
+    'ValidationPicturesHook',
     'ValidationRecordHook',
     'VisualizationHook',
+    'Visualizer',
+    'WandbVisBackend',
     'WarmupCosineLR',
     'check_config_keys',
 ]

@@ -33,12 +33,17 @@ def run_record(*, config: str, cfg_options: dict[str, Any], checkpoint: str | No
     if checkpoint is not None:
         with get_local_path(existing_checkpoint(checkpoint)) as local:
             sha256 = sha256_of(local)
-    versions = {'flmm': flmm.__version__, 'python': platform.python_version()}
     return {
         'config': config,
         'cfg_options': cfg_options,
         'checkpoint': checkpoint,
         'checkpoint_sha256': sha256,
         'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
-        'versions': versions | {package: importlib.metadata.version(package) for package in PACKAGES},
+        'versions': package_versions(),
     }
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of flmm, of Python, and of the packages that figures depend on most."""
+    versions = {'flmm': flmm.__version__, 'python': platform.python_version()}
+    return versions | {package: importlib.metadata.version(package) for package in PACKAGES}

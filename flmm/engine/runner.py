@@ -17,6 +17,7 @@ from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from flmm.engine.main_process import from_main_process
 from flmm.engine.newest_checkpoint import check_resumable, newest_checkpoint
 from flmm.engine.resume import resume_optimizers, resume_schedulers
+from flmm.engine.run_log import ShortRunLog
 from flmm.engine.schedulers import check_reaches_base
 from flmm.engine.stop_signals import StopSignals
 from flmm.engine.work_dir_lock import work_dir_lock
@@ -31,7 +32,7 @@ def unwrapped_model(runner: Runner) -> FrozenLMM:
 
 
 @RUNNERS.register_module()
-class GroundingRunner(Runner):
+class GroundingRunner(ShortRunLog, Runner):
     """mmengine's Runner with train loops of our own, and another way to resume.
 
     What was reached comes from the checkpoint: weights, the optimizer's moments, iterations, random states. How to go

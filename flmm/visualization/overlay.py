@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import IdentityTransform
 from PIL import Image
 from torch import Tensor
 
 from flmm.visualization.figures import shrunk_image, shrunk_mask
 from flmm.visualization.mask_layer import Colour, colour_of, edge_distance, mask_layer
+from flmm.visualization.save import figure_pixels
 from flmm.visualization.text import DPI, TextFigure, fit_text, text_style
 
 LONGEST_SIDE = 1600
@@ -128,6 +128,4 @@ def _with_legend(pixels: np.ndarray, rows: list[LegendRow]) -> Image.Image:
             if rows[index].colour is None:
                 write(right, middle, 'not there', ha='right')
         y += row_height
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+    return Image.fromarray(figure_pixels(figure))

@@ -86,6 +86,8 @@ def build_app(page: Page, *, model: str, note: str, examples: list[Example]) -> 
             visitor = visitor_of(request)
             try:
                 with messages():
+                    if path is None:  # as a call past the page may have it
+                        raise ValueError('no file has come; upload an image')
                     read = page.read_file(path, visitor=visitor)
             except gr.Error as error:
                 line = f'<p class="flmm-error" role="alert">{error.message}</p>'

@@ -72,3 +72,13 @@ def test_both_readmes_have_the_same_commands_and_links():
         assert english == chinese
     codes = [[line.partition('  #')[0] for code in FENCE.findall(page) for line in code.splitlines()] for page in pages]
     assert codes[0] == codes[1]
+
+
+def test_logs(clone):
+    folder = clone / 'work_dirs' / 'demo' / '20260101_000000' / 'vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text(
+        '{"loss": 3.5, "iter": 20, "step": 20}\n{"loss": 2.5, "iter": 40, "step": 40}\n'
+    )
+    names = run('docs/logs.md')
+    assert (names['steps'], names['losses']) == ([20, 40], [3.5, 2.5])
