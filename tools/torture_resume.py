@@ -175,6 +175,8 @@ def check_checkpoints(work_dir: Path) -> str:
 def last_state(work_dir: Path) -> dict[str, torch.Tensor]:
     """Return weights and moments of the newest checkpoint, by name."""
     newest, _ = newest_checkpoint(work_dir, work_dir)
+    if newest is None:
+        raise ValueError(f'{str(work_dir)!r} has no checkpoint')
     checkpoint = read_checkpoint(newest)
     moments = {
         f'{parameter}.{name}': torch.as_tensor(value)
