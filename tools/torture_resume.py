@@ -43,6 +43,7 @@ class Job:
         self.work_dir = work_dir
         self.num_processes = args.processes
         work_dir.mkdir(parents=True, exist_ok=True)
+        self.left = self._unfinished()  # by the run before
         (work_dir / LOCK).unlink(missing_ok=True)  # written anew when training begins
         command = [sys.executable]
         if args.processes > 1:
@@ -56,6 +57,9 @@ class Job:
         self.log = (work_dir / 'output.txt').open('ab')
         environment = {**os.environ, 'FLMM_TORTURE': self.mark}
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
+
+    def _unfinished(self) -> set[Path]:
+        return set(self.work_dir.glob(f'*.pth.*{UNFINISHED}'))
 
     def processes(self) -> dict[int, dict[str, str]]:
         """Return the processes of the job that are not dead: their environments, by process id."""
@@ -89,8 +93,8 @@ class Job:
         seen = set()
 
         def is_written() -> bool:
-            seen.update(self.work_dir.glob(f'*.pth.*{UNFINISHED}'))
-            return len(seen) >= count
+            seen.update(self._unfinished())
+            return len(seen - self.left) >= count
 
         return self._wait(is_written, START_TIMEOUT)
 
