@@ -19,6 +19,8 @@ default_hooks = dict(
     frozen_parts=dict(type='FrozenPartsHook'),
     random_state=dict(type='RandomStateHook'),
     plain_checkpoint=dict(type='PlainCheckpointHook'),
+    skipped_items=dict(type='SkippedItemsHook'),
+    hanging_ranks=dict(type='HangingRanksHook'),
 )
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 log_processor = dict(by_epoch=True)

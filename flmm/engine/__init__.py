@@ -4,6 +4,7 @@ from flmm.config import check_config_keys
 from flmm.engine.calibrate_existence_hook import CalibrateExistenceHook
 from flmm.engine.finite_check_hook import FiniteCheckHook, FiniteCheckpointHook
 from flmm.engine.frozen_parts_hook import FrozenPartsHook
+from flmm.engine.hanging_ranks_hook import HangingRanksHook
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from flmm.engine.plain_checkpoint_hook import PlainCheckpointHook
 from flmm.engine.random_state_hook import RandomStateHook
@@ -17,6 +18,7 @@ from flmm.engine.schedulers import (
     LinearParamScheduler,
     WarmupCosineLR,
 )
+from flmm.engine.skipped_items_hook import SkippedItemsHook
 from flmm.engine.table_logger_hook import TableLoggerHook
 from flmm.engine.visualization_hook import VisualizationHook
 
@@ -30,12 +32,14 @@ __all__ = [
     'FiniteCheckpointHook',
     'FrozenPartsHook',
     'GroundingRunner',
+    'HangingRanksHook',
     'IterBasedTrainLoop',
     'LinearLR',
     'LinearMomentum',
     'LinearParamScheduler',
     'PlainCheckpointHook',
     'RandomStateHook',
+    'SkippedItemsHook',
     'TableLoggerHook',
     'VisualizationHook',
     'WarmupCosineLR',
