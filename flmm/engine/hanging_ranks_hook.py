@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.distributed.distributed_c10d import _get_default_store
 
+from flmm.engine.loops import Passes
 from flmm.engine.rank_watch import RankWatch
 from flmm.registry import HOOKS
 
@@ -35,12 +36,23 @@ class HangingRanksHook(Hook):
             raise ValueError(f'timeout is {timeout}, expected a number of seconds above 0')
         self.timeout = timeout
         self._watch: RankWatch | None = None
+        self._num_steps = 0
+        self._passes: Passes | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Begin to watch, where there are several processes."""
         if get_world_size() > 1:
-            store, rank, world_size = _get_default_store(), get_rank(), get_world_size()
-            self._watch = RankWatch(store=store, rank=rank, world_size=world_size, timeout=self.timeout)
+            self._watch = RankWatch(
+                store=_get_default_store(),
+                rank=get_rank(),
+                world_size=get_world_size(),
+                timeout=self.timeout,
+                steps=lambda: self._num_steps + (self._passes.num_done if self._passes else 0),
+            )
+
+    def before_train(self, runner: Runner) -> None:
+        """Count batches that a resumed run skips, too."""
+        self._passes = runner.train_loop.passes
 
     def after_run(self, runner: Runner) -> None:
         """Stop to watch."""
@@ -49,13 +61,9 @@ class HangingRanksHook(Hook):
             self._watch = None
 
     def _before_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, mode: str = 'train') -> None:
-        self._step()
+        self._num_steps += 1
 
     def _after_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None, mode: str = 'train'
     ) -> None:
-        self._step()
-
-    def _step(self) -> None:
-        if self._watch is not None:
-            self._watch.steps += 1
+        self._num_steps += 1

@@ -1,4 +1,4 @@
-"""Where each process of a distributed run stands, told to all of them: so a run that hangs can say for whom it waits."""
+"""Where each process of a distributed run stands, told to all: so a run that hangs can say for whom it waits."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from types import FrameType
 
@@ -21,7 +22,7 @@ class Standing:
     """Where the main thread of a process stands.
 
     Args:
-        steps: how many beginnings and ends of iterations it has passed.
+        steps: how many beginnings and ends of iterations it has passed, and batches in this pass through the data.
         still: for how many seconds it has stood at one instruction within one step.
         place: file, line and function.
         waits: whether that is in torch.distributed, so that it may wait for another process.
@@ -45,14 +46,11 @@ class RankWatch:
         rank: the number of this process.
         world_size: how many there are.
         timeout: in seconds; see :func:`hanging_message`.
-
-    Attributes:
-        steps: to be counted up by who runs the iterations.
+        steps: counts what this process has done.
     """
 
-    def __init__(self, *, store: Store, rank: int, world_size: int, timeout: float) -> None:
-        self.steps = 0
-        self._rank, self._timeout = rank, timeout
+    def __init__(self, *, store: Store, rank: int, world_size: int, timeout: float, steps: Callable[[], int]) -> None:
+        self._rank, self._timeout, self._steps = rank, timeout, steps
         self._store = store.clone()  # the main thread may wait in the other
         self._own = Standing()
         self._heard = dict.fromkeys(range(world_size), (Standing(), time.monotonic()))
@@ -75,12 +73,12 @@ class RankWatch:
         last, since, tick = None, time.monotonic(), 0
         while not self._ended.wait(min(TICK, self._timeout / 10)):
             stack = [frame for frame, _ in traceback.walk_stack(sys._current_frames()[main_thread])]
-            now, tick = time.monotonic(), tick + 1
-            where = (self.steps, *((id(frame.f_code), frame.f_lasti) for frame in stack))
+            now, tick, steps = time.monotonic(), tick + 1, self._steps()
+            where = (steps, *((id(frame.f_code), frame.f_lasti) for frame in stack))
             if where != last:
                 last, since = where, now
             self._own = Standing(
-                steps=self.steps,
+                steps=steps,
                 still=now - since,
                 place=describe_place(stack),
                 waits=any(f'torch{os.sep}distributed' in frame.f_code.co_filename for frame in stack),
@@ -122,12 +120,8 @@ def hanging_message(heard: dict[int, tuple[Standing, float]], *, now: float, tim
         now: the time, in seconds.
         timeout: in seconds.
 
-    >>> hanging_message(
-    ...     {0: (Standing(steps=2, still=9.0, place='a.py:1', waits=True), 9.0), 1: (Standing(), 0.0)},
-    ...     now=9.0,
-    ...     timeout=9.0,
-    ... )
-    'nothing moves for 9 s: rank 1 hangs: ...'
+    >>> hanging_message({0: (Standing(still=9.0), 9.0), 1: (Standing(), 0.0)}, now=9.0, timeout=9.0)
+    'nothing moves for 9 s: rank 1 hangs (nothing was heard of it: ...
     """
     active = {rank: (standing, now - at) for rank, (standing, at) in heard.items() if not standing.done}
     if not active or any(max(standing.still, silence) < timeout for standing, silence in active.values()):
