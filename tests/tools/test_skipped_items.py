@@ -1,4 +1,4 @@
-"""Training leaves items out that no sample can be made of: absent, counted, the same in a resumed and a distributed run."""
+"""Training leaves items out that no sample can be made of: absent, counted, the same in resumed and distributed runs."""
 
 import json
 import shutil
@@ -150,12 +150,10 @@ def straight_runs(config, broken_root, tmp_path_factory):
     return straight
 
 
-def test_a_test_leaves_nothing_out(trained, broken_root, tmp_path):
-    root = ['--cfg-options', '+test_dataloader.dataset.max_skipped=0.5']
-    with pytest.raises(
-        ValueError, match=r'has test_mode=True and max_skipped=0\.5, by which figures would be of other'
-    ):
-        run_tool('test', trained.config, trained.work_dir / 'epoch_2.pth', '--work-dir', tmp_path, *root)
+def test_a_test_leaves_nothing_out(trained, tmp_path):
+    options = ['--cfg-options', '+test_dataloader.dataset.max_skipped=0.5']
+    with pytest.raises(ValueError, match=r'has test_mode=True and max_skipped=0\.5, by which figures'):
+        run_tool('test', trained.config, trained.work_dir / 'epoch_2.pth', '--work-dir', tmp_path, *options)
 
 
 def test_features_are_stored_of_all_items(config, tmp_path):
