@@ -9,9 +9,11 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     PROCESSOR_MAPPING,
     AutoConfig,
@@ -151,7 +153,7 @@ def _load_whole(auto_class: Any, source: str, **kwargs: Any) -> PreTrainedModel:
 def _load(loader: Callable[..., Loaded], source: str, **kwargs: Any) -> Loaded:
     try:
         return loader(source, **kwargs, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UnpicklingError, SafetensorError) as error:  # the latter two of files of weights
         if Path(source).is_dir():
             problem = f'folder {source!r} cannot be loaded'
         else:
@@ -160,7 +162,8 @@ def _load(loader: Callable[..., Loaded], source: str, **kwargs: Any) -> Loaded:
                 'checkpoint of that name'
             )
         hint = '; code that a checkpoint brings along is never run' if 'trust_remote_code' in str(error) else ''
-        raise ValueError(f'{problem}{hint} ({error})') from error
+        reason = str(error).splitlines()[0] if isinstance(error, UnpicklingError) else error  # its others are advice
+        raise ValueError(f'{problem}{hint} ({reason})') from error
 
 
 def _where_looked_for(path: Path) -> str:

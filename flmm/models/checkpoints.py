@@ -109,7 +109,7 @@ def existing_checkpoint(path: str | Path) -> str:
 
 
 def check_weights(weights: Any, path: str | Path) -> None:
-    """Refuse what is no dict of named, dense tensors.
+    """Refuse what is no dict of named, dense tensors of finite numbers.
 
     Raises:
         ValueError: naming the file and the first entry that is none.
@@ -126,6 +126,10 @@ def check_weights(weights: Any, path: str | Path) -> None:
             raise ValueError(
                 f'checkpoint {str(path)!r}: {name!r} is a tensor of another kind ({value.layout}, device '
                 f'{value.device.type}), expected a dense one with its numbers'
+            )
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(
+                f'checkpoint {str(path)!r}: {name!r} has numbers that are not finite; take an earlier checkpoint'
             )
 
 

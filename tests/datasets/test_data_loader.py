@@ -50,9 +50,7 @@ def test_the_reasons_of_what_was_left_out_come_along():
 
 def test_a_batch_is_refused_where_nobody_counts_them():
     batch = {'data_samples': [], 'skipped_items': ["image 'a.png' cannot be read"]}
-    with pytest.raises(
-        ValueError, match=r"1 items were left out .*: image 'a\.png' cannot be read; add SkippedItemsHook"
-    ):
+    with pytest.raises(ValueError, match=r"1 items were left out .*: image 'a\.png' cannot be read; add Skipped"):
         GroundingDataPreprocessor()(batch)
 
 

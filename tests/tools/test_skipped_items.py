@@ -1,4 +1,4 @@
-"""Training leaves items out that no sample can be made of: absent, counted, the same in resumed and distributed runs."""
+"""Training leaves out items that no sample can be made of: absent, counted, alike in resumed and distributed runs."""
 
 import json
 import shutil
