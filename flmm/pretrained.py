@@ -25,6 +25,8 @@ from transformers import (
     ProcessorMixin,
 )
 
+from flmm.unpickling import refusal_reason
+
 HUB_NAME = re.compile(r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*')
 """owner/name. Names without an owner, which the hub has for a few old models, are taken for folders."""
 
@@ -162,8 +164,7 @@ def _load(loader: Callable[..., Loaded], source: str, **kwargs: Any) -> Loaded:
                 'checkpoint of that name'
             )
         hint = '; code that a checkpoint brings along is never run' if 'trust_remote_code' in str(error) else ''
-        reason = str(error).splitlines()[0] if isinstance(error, UnpicklingError) else error  # its others are advice
-        raise ValueError(f'{problem}{hint} ({reason})') from error
+        raise ValueError(f'{problem}{hint} ({refusal_reason(error)})') from error
 
 
 def _where_looked_for(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The refused list: what others send that would run code, read other files or fill the memory; nothing of it happens."""
+"""The refused list: what others send that would run code, read other files or fill the memory; none of it happens."""
 
 import json
 import os
@@ -95,9 +95,8 @@ def test_a_pickle_with_code_as_weights_of_the_lmm(tmp_path, marker):
     tiny_lmm().save_pretrained(tmp_path / 'lmm')
     (tmp_path / 'lmm' / 'model.safetensors').unlink()
     torch.save({'weight': Payload(marker)}, tmp_path / 'lmm' / 'pytorch_model.bin')
-    with pytest.raises(ValueError, match=r"folder '.*lmm' cannot be loaded \(Weights only load failed") as raised:
+    with pytest.raises(ValueError, match=r"folder '.*lmm' cannot be loaded \(it asks for posix\.mkdir\)$"):
         load_lmm(tmp_path / 'lmm', dtype=torch.float32)
-    assert '\n' not in str(raised.value)  # torch's advice to switch the check off
 
 
 @pytest.fixture
@@ -139,11 +138,9 @@ def test_a_name_that_leads_out_of_the_folder(tmp_path, monkeypatch, nothing_is_o
 
 def bomb(side):
     """A PNG of one bit a pixel, all of them 0: 200 KB that become 1.6 GB."""
-    packer, rows = zlib.compressobj(9), []
-    for _ in range(side):
-        rows.append(packer.compress(bytes(1 + side // 8)))
-    data = b''.join(rows) + packer.flush()
-    return png_header(side, side, depth=1, kind=0, packed=data)
+    packer = zlib.compressobj(9)
+    rows = [packer.compress(bytes(1 + side // 8)) for _ in range(side)]
+    return png_header(side, side, depth=1, kind=0, packed=b''.join(rows) + packer.flush())
 
 
 @pytest.fixture

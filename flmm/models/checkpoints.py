@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from flmm.json_files import parse_json
 from flmm.models.fingerprints import different_part
+from flmm.unpickling import refusal_reason
 
 if TYPE_CHECKING:
     from flmm.models.frozen_lmm import FrozenLMM
@@ -74,7 +75,8 @@ def read_plain_data(path: str | Path, *, map_location: str | Callable = 'cpu') -
             return torch.load(local, map_location=map_location, weights_only=True)
     except UNREADABLE as error:
         raise ValueError(
-            f'checkpoint {str(path)!r} cannot be read as plain data: it is damaged, or holds more ({error})'
+            f'checkpoint {str(path)!r} cannot be read as plain data: it is damaged, or holds more '
+            f'({refusal_reason(error)})'
         ) from error
 
 
