@@ -9,10 +9,8 @@ def refusal_reason(error: Exception) -> str:
     torch itself writes a page with it, and advises to switch the check off, which would run the code of the file.
     """
     text = str(error)
-    if 'weights_only' not in text.lower() and 'Weights only load failed' not in text:
-        return text
-    asked = re.search(r'GLOBAL (\S+)', text)
-    found = re.search(r'WeightsUnpickler error: ([^\n]*)', text)
+    asked = re.search(r'WeightsUnpickler error: .* GLOBAL (\S+)', text)
     if asked:
         return f'it asks for {asked.group(1)}'
-    return found.group(1).strip() if found else 'it holds more than tensors and plain values'
+    found = re.search(r'WeightsUnpickler error: ([^\n]*)', text)
+    return found.group(1) if found else text.split('. In PyTorch')[0]
