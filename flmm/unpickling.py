@@ -9,7 +9,7 @@ def refusal_reason(error: Exception) -> str:
     torch itself writes a page with it, and advises to switch the check off, which would run the code of the file.
     """
     text = str(error)
-    asked = re.search(r'WeightsUnpickler error: .* GLOBAL (\S+)', text)
+    asked = re.search(r'GLOBAL (\S+)', text)
     if asked:
         return f'it asks for {asked.group(1)}'
     found = re.search(r'WeightsUnpickler error: ([^\n]*)', text)

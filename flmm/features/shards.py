@@ -52,14 +52,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         file.write(save(own))
 
 
-def open_tensors(path: Path) -> Any:
-    """Open a file of safetensors, once as long as it is the same; its ``get_tensor(name)`` reads one.
+def read_tensor(path: Path, name: str) -> Tensor:
+    """Read a tensor from a file of safetensors, which is opened once as long as it is the same.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: the file is damaged, or has no such tensor.
     """
     try:
-        return _opened(path, path.stat().st_mtime_ns)
+        return _opened(path, path.stat().st_mtime_ns).get_tensor(name)
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
 
