@@ -53,10 +53,8 @@ def test_features_that_were_made_otherwise_are_refused(moved):
     store = json.loads(path.read_text())
     store['made_with']['dtype'] = 'float16'
     path.write_text(json.dumps(store))
-    with pytest.raises(
-        ValueError,
-        match=r"features in '.*val' were made with another dtype \('float16', not 'float32'\); make them again in another",
-    ):
+    message = r"features in '.*val' were made with another dtype \('float16', not 'float32'\); make them again"
+    with pytest.raises(ValueError, match=message):
         read_all(settings)
 
 
