@@ -26,6 +26,7 @@ def batches(root, pipeline, *, max_skipped, workers=0):
         text_mode='original',
         pipeline=pipeline,
         max_skipped=max_skipped,
+        serialize_data=False,  # for which mmengine collects garbage
     )
     loader = {
         'dataset': dataset,

@@ -71,7 +71,8 @@ class RankWatch:
 
     def _look(self, main_thread: int) -> None:
         last, since, tick = None, time.monotonic(), 0
-        while not self._ended.wait(min(TICK, self._timeout / 10)):
+        tick_seconds = min(TICK, self._timeout / 10)
+        while not self._ended.wait(tick_seconds):
             stack = [frame for frame, _ in traceback.walk_stack(sys._current_frames()[main_thread])]
             now, tick, steps = time.monotonic(), tick + 1, self._steps()
             where = (steps, *((id(frame.f_code), frame.f_lasti) for frame in stack))
@@ -90,6 +91,7 @@ class RankWatch:
             if found:
                 sys.stderr.write(f'\n[rank {self._rank}] {found}\n')
                 sys.stderr.flush()
+                time.sleep(3 * tick_seconds)  # the others find it, too, before they miss this process
                 os._exit(1)  # the main thread cannot be reached
 
     def _exchange(self) -> None:

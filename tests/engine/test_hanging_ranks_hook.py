@@ -71,7 +71,11 @@ def train_faulty(config, folder):
     ('how', 'message'),
     [
         ('sleeps', r'rank 1 hangs \(the others wait for it\).* rank 1: stands at \S*test_hanging_ranks_hook\.py:\d+'),
-        ('is stopped', r'rank 1 hangs \(nothing was heard of it: its process is stopped or gone\)'),
+        pytest.param(
+            'is stopped',
+            r'rank 1 hangs \(nothing was heard of it: its process is stopped or gone\)',
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_rank_that_hangs_is_named_and_the_run_ends(config, tmp_path, how, message):

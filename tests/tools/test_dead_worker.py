@@ -47,12 +47,8 @@ def train_faulty(config, folder):
 @pytest.mark.parametrize(
     ('how', 'timeout', 'message'),
     [
-        (
-            'is killed',
-            0,
-            r'RuntimeError: DataLoader worker \(pid(\(s\))? \d+\) (is killed by signal: Killed|exited unexp)',
-        ),
-        ('hangs', 2, r'RuntimeError: DataLoader timed out after 2 seconds'),
+        ('is killed', 0, r'RuntimeError: DataLoader worker \(pid(\(s\))? \d+\) (is killed by signal: Kil|exited)'),
+        pytest.param('hangs', 2, r'RuntimeError: DataLoader timed out after 2 s', marks=pytest.mark.slow),
     ],
 )
 def test_the_run_ends(config, tmp_path, how, timeout, message):

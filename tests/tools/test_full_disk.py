@@ -61,6 +61,7 @@ def test_metrics_of_before_stay(tmp_path, limit):
     assert unfinished(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_shard_that_does_not_fit_is_made_when_it_does(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(config.parent / 'data', tmp_path / 'data')
@@ -96,7 +97,7 @@ class FullDisk(Hook):
             limit_files(int(self.part * os.path.getsize(first)))
 
 
-@pytest.mark.parametrize('part', [0.2, 0.99])
+@pytest.mark.parametrize('part', [0.2, pytest.param(0.99, marks=pytest.mark.slow)])
 def test_a_run_goes_on_from_the_checkpoint_before(trained, tmp_path, part):
     path = tmp_path / 'full.py'
     path.write_text(f"_base_ = {str(trained.config)!r}\ncustom_hooks = [dict(type='FullDisk', part={part})]\n")

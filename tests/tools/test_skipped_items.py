@@ -112,7 +112,7 @@ def test_by_default_the_first_ends_the_run(sgd, tmp_path):
         train(path, tmp_path / 'run')
 
 
-@pytest.mark.parametrize(('workers', 'iteration'), [(0, 2), (2, 3), (2, 6)])
+@pytest.mark.parametrize(('workers', 'iteration'), [(0, 2), pytest.param(2, 3, marks=pytest.mark.slow)])
 def test_a_resumed_run_is_the_same_and_goes_on_counting(
     config, broken_root, straight_runs, tmp_path, workers, iteration
 ):
