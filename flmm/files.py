@@ -15,7 +15,8 @@ def path_inside(root: str | os.PathLike, name: str, *, allow_outside: bool = Fal
     Args:
         root: folder; may itself be a link.
         name: path below ``root``. The file need not exist.
-        allow_outside: whether ``name`` may lead out of ``root``: by an absolute path, by '..', or through a link.
+        allow_outside: whether ``name`` may lead out of ``root``: by an absolute path or an address (``s3://``), by
+            '..', or through a link.
 
     Raises:
         ValueError: the name is no text, empty or too long, holds a NUL or a lone surrogate, or leads out of ``root``.
@@ -45,7 +46,8 @@ def check_file_name(name: str, *, allow_outside: bool = False) -> None:
     """Refuse names that lead out of any folder, as :func:`path_inside` does; looks at no file.
 
     Raises:
-        ValueError: the name is no text, empty or too long, holds a NUL or a lone surrogate, is absolute, or has '..'.
+        ValueError: the name is no text, empty or too long, holds a NUL or a lone surrogate, is absolute or an address,
+            or has '..'.
     """
     if not isinstance(name, str) or not name.strip() or '\0' in name:
         raise ValueError(f'path {name!r} is no name of a file')
@@ -55,6 +57,8 @@ def check_file_name(name: str, *, allow_outside: bool = False) -> None:
         os.fsencode(name)  # by which names of files that are no Unicode pass
     except UnicodeEncodeError as error:
         raise ValueError(f'path {name!r} holds the lone surrogate {name[error.start]!r}, as no file does') from error
+    if not allow_outside and '://' in name:  # which mmengine would fetch from there, where the folder is ''
+        raise ValueError(f'path {name!r} is an address, expected a path below its folder; set allow_outside to read it')
     absolute = PurePosixPath(name).is_absolute() or bool(PureWindowsPath(name).drive)
     if not allow_outside and (absolute or '..' in PureWindowsPath(name).parts):  # parts: by slash and backslash
         raise ValueError(

@@ -9,9 +9,11 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     PROCESSOR_MAPPING,
     AutoConfig,
@@ -22,6 +24,8 @@ from transformers import (
     PreTrainedModel,
     ProcessorMixin,
 )
+
+from flmm.unpickling import refusal_reason
 
 HUB_NAME = re.compile(r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*')
 """owner/name. Names without an owner, which the hub has for a few old models, are taken for folders."""
@@ -151,7 +155,7 @@ def _load_whole(auto_class: Any, source: str, **kwargs: Any) -> PreTrainedModel:
 def _load(loader: Callable[..., Loaded], source: str, **kwargs: Any) -> Loaded:
     try:
         return loader(source, **kwargs, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UnpicklingError, SafetensorError) as error:  # the latter two of files of weights
         if Path(source).is_dir():
             problem = f'folder {source!r} cannot be loaded'
         else:
@@ -160,7 +164,7 @@ def _load(loader: Callable[..., Loaded], source: str, **kwargs: Any) -> Loaded:
                 'checkpoint of that name'
             )
         hint = '; code that a checkpoint brings along is never run' if 'trust_remote_code' in str(error) else ''
-        raise ValueError(f'{problem}{hint} ({error})') from error
+        raise ValueError(f'{problem}{hint} ({refusal_reason(error)})') from error
 
 
 def _where_looked_for(path: Path) -> str:

@@ -39,9 +39,16 @@ class ImageSamples(Dataset):
         dataset: makes the samples.
         draws: how often each item is stored.
         seed: Where random drawings start from.
+
+    Raises:
+        ValueError: the dataset leaves items out.
     """
 
     def __init__(self, dataset: Dataset, *, draws: int, seed: int) -> None:
+        if getattr(dataset, 'max_skipped', 0):
+            raise ValueError(
+                f'the dataset has max_skipped={dataset.max_skipped}, but features are stored of every item; set it to 0'
+            )
         self.dataset = dataset
         self.draws = draws
         self.seed = seed

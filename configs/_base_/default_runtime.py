@@ -22,6 +22,8 @@ default_hooks = dict(
     plain_checkpoint=dict(type='PlainCheckpointHook'),
     validation_record=dict(type='ValidationRecordHook'),
     stop=dict(type='StopHook'),
+    skipped_items=dict(type='SkippedItemsHook'),
+    hanging_ranks=dict(type='HangingRanksHook'),
 )
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 # Averaged over the last 10 iterations in the log; other scalars are those of the last one.

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 
+from flmm.datasets.item import SkippedItem
 from flmm.registry import FUNCTIONS
 from flmm.structures import GroundingSample
 
@@ -15,15 +16,22 @@ GRACE = 30
 
 
 @FUNCTIONS.register_module()
-def collate_grounding(items: list[GroundingSample | list[GroundingSample]]) -> dict[str, list[GroundingSample]]:
+def collate_grounding(
+    items: list[GroundingSample | list[GroundingSample] | SkippedItem],
+) -> dict[str, list[GroundingSample] | list[str]]:
     """Return ``{'data_samples': samples}``, with the lists that ``RefCOCO2PNG(concat=False)`` makes flattened.
 
-    A batch is a flat list: grids and lengths of samples differ, so nothing is stacked before the model.
+    A batch is a flat list: grids and lengths of samples differ, so nothing is stacked before the model. Where items
+    were left out, ``skipped_items`` has the reason of each: whoever counts them takes it out
+    (:class:`flmm.engine.SkippedItemsHook`), and the model refuses the batch of one who does not.
     """
-    samples = []
+    samples, skipped = [], []
     for item in items:
-        samples += item if isinstance(item, list) else [item]
-    return {'data_samples': samples}
+        if isinstance(item, SkippedItem):
+            skipped.append(item.reason)
+        else:
+            samples += item if isinstance(item, list) else [item]
+    return {'data_samples': samples, 'skipped_items': skipped} if skipped else {'data_samples': samples}
 
 
 @FUNCTIONS.register_module()

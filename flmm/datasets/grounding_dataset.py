@@ -9,7 +9,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from flmm.datasets.annotation_file import Id
-from flmm.datasets.item import Item
+from flmm.datasets.item import Item, SkippedItem
 from flmm.files import path_below
 from flmm.structures import PhraseInfo
 
@@ -34,24 +34,37 @@ class GroundingDataset(BaseDataset):
             phrase, blanks between, of which is said what is said of all of them).
         allow_outside: whether a name of an image may lead out of the image folder: be absolute, hold '..', or be a
             link.
+        max_skipped: the share of items, 0 to below 1, that training may leave out since no sample can be made of them,
+            such as those whose image is truncated. 0 stops at the first. Each is counted and logged, and more end the
+            run (:class:`flmm.engine.SkippedItemsHook`). Annotations are all checked before training, and an error in
+            them ends it whatever is set here.
         **kwargs: mmengine's BaseDataset's: data_root, ann_file, data_prefix, pipeline, ... Nothing is filtered or
             fetched again, so filter_cfg and max_refetch are refused.
 
     Raises:
-        ValueError: an unknown text_mode, one that draws at random in a test, a data_prefix that lacks a folder, or
-            whatever the subclass raises.
+        ValueError: an unknown text_mode, one that draws at random in a test, max_skipped out of its range or in a test,
+            a data_prefix that lacks a folder, or whatever the subclass raises.
     """
 
     FOLDERS: ClassVar[tuple[str, ...]] = ('img_path',)
     """Keys that data_prefix must have."""
 
-    def __init__(self, *, name: str, text_mode: str, allow_outside: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *, name: str, text_mode: str, allow_outside: bool = False, max_skipped: float = 0.0, **kwargs: Any
+    ) -> None:
         if text_mode not in TEXT_MODES:
             raise ValueError(f'text_mode is {text_mode!r}, expected one of {TEXT_MODES}')
         if text_mode == 'random' and kwargs.get('test_mode'):
             raise ValueError(
                 f"dataset {name!r} has test_mode=True and text_mode='random', by which every test would have other "
                 "phrases; set text_mode to 'select_first' or 'original'"
+            )
+        if isinstance(max_skipped, bool) or not isinstance(max_skipped, (int, float)) or not 0 <= max_skipped < 1:
+            raise ValueError(f'max_skipped is {max_skipped!r}, expected a share from 0 to below 1, such as 0.01')
+        if max_skipped and kwargs.get('test_mode'):
+            raise ValueError(
+                f'dataset {name!r} has test_mode=True and max_skipped={max_skipped}, by which figures would be '
+                'of other data than their name says; mend the data, or take what is broken out of the annotations'
             )
         if ignored := {'filter_cfg', 'max_refetch'} & kwargs.keys():
             raise ValueError(f'dataset {name!r} has {sorted(ignored)}, which would have no effect; leave them out')
@@ -60,6 +73,7 @@ class GroundingDataset(BaseDataset):
                 f'data_prefix {dict(kwargs["data_prefix"])} lacks {sorted(missing)}; name the folder of each'
             )
         self.name, self.text_mode, self.allow_outside = name, text_mode, allow_outside
+        self.max_skipped = max_skipped
         super().__init__(**kwargs)
 
     @property
@@ -144,12 +158,19 @@ class GroundingDataset(BaseDataset):
         return counts
 
     def prepare_data(self, idx: int) -> Any:
-        """Return what the pipeline makes of item ``idx``.
+        """Return what the pipeline makes of item ``idx``: samples, or a SkippedItem where ``max_skipped`` allows it.
 
         Raises:
-            ValueError: a transform gives None, for which mmengine would take another item at random.
+            ValueError: no sample can be made of the item, which the message names, and ``max_skipped`` is 0; or a
+                transform gives None, for which mmengine would take another item at random.
         """
-        made = super().prepare_data(idx)
+        try:
+            made = super().prepare_data(idx)
+        except ValueError as error:
+            # An error that does not name the image is not known to be of its data: it may be one of the program.
+            if not self.max_skipped or repr(super().get_data_info(idx)['img_path']) not in str(error):
+                raise
+            return SkippedItem(reason=str(error))
         if made is None:
             raise ValueError(
                 f'item {idx} of {self.name!r} (image {super().get_data_info(idx)["img_path"]!r}) became None in the '

@@ -1,4 +1,4 @@
-"""What a dataset says of an image: phrases, each with its mask or none."""
+"""What a dataset says of an image: phrases, each with its mask or none; or that the image was left out."""
 
 from dataclasses import dataclass, field
 
@@ -41,3 +41,14 @@ class Item:
     annotated_size: tuple[int, int] | None
     targets: list[Target] = field(default_factory=list)
     caption: list[str | int] | None = None
+
+
+@dataclass(kw_only=True, frozen=True)
+class SkippedItem:
+    """What stands in a batch for an item that no sample could be made of.
+
+    Args:
+        reason: the error, which names the image.
+    """
+
+    reason: str

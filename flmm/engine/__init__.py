@@ -5,6 +5,7 @@ from flmm.engine.calibrate_existence_hook import CalibrateExistenceHook
 from flmm.engine.checkpoint_hook import CheckpointHook
 from flmm.engine.finite_check_hook import FiniteCheckHook, FiniteCheckpointHook
 from flmm.engine.frozen_parts_hook import FrozenPartsHook
+from flmm.engine.hanging_ranks_hook import HangingRanksHook
 from flmm.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from flmm.engine.optim_constructor import DefaultOptimWrapperConstructor
 from flmm.engine.plain_checkpoint_hook import PlainCheckpointHook
@@ -19,6 +20,7 @@ from flmm.engine.schedulers import (
     LinearParamScheduler,
     WarmupCosineLR,
 )
+from flmm.engine.skipped_items_hook import SkippedItemsHook
 from flmm.engine.stop_signals import StopHook
 from flmm.engine.table_logger_hook import TableLoggerHook
 from flmm.engine.throughput_hook import ThroughputHook
@@ -40,6 +42,7 @@ __all__ = [
     'FiniteCheckpointHook',
     'FrozenPartsHook',
     'GroundingRunner',
+    'HangingRanksHook',
     'IterBasedTrainLoop',
     'LinearLR',
     'LinearMomentum',
@@ -47,6 +50,7 @@ __all__ = [
     'LocalVisBackend',
     'PlainCheckpointHook',
     'RandomStateHook',
+    'SkippedItemsHook',
     'StopHook',
     'TableLoggerHook',
     'TensorboardVisBackend',

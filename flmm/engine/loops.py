@@ -27,7 +27,7 @@ class Passes:
 
     Attributes:
         began: the random state in which the present pass began.
-        num_done: how many batches the present pass has yielded.
+        num_done: how many batches the present pass has yielded or skipped.
     """
 
     def __init__(self, loader: DataLoader) -> None:
@@ -45,9 +45,9 @@ class Passes:
         began, num_skipped, now = self._resumed or (random_state(), 0, None)
         self._resumed = None
         set_random_state(began)
-        self.began, self.num_done = began, num_skipped
+        self.began, self.num_done = began, 0
         batches = iter(self.loader)
-        for _ in range(num_skipped):
+        for self.num_done in range(1, num_skipped + 1):
             next(batches)
         if now is not None:
             set_random_state(now)

@@ -55,6 +55,7 @@ class ThroughputHook(Hook):
         microseconds = max(1, round(1e6 * float(hub.get_scalar('train/time').current())))  # mmengine counts in integers
         hub.update_scalar('train/images_per_s', 1e6 * images, count=microseconds)
         hub.update_scalar('train/phrases_per_s', 1e6 * phrases, count=microseconds)
-        hub.update_scalar('train/kept_tokens', kept, count=int(dense))
+        if dense:  # of a step whose items were all left out there is no share
+            hub.update_scalar('train/kept_tokens', kept, count=int(dense))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT
         hub.update_scalar('train/host_memory', peak / 2**20)

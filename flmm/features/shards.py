@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -33,8 +33,15 @@ def missing_shards(folder: Path, num_shards: int) -> list[int]:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON document."""
-    return json.loads(path.read_text(encoding='utf-8'))
+    """Read a JSON document.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise _damaged(path, error) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -45,11 +52,25 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         file.write(save(own))
 
 
-def open_tensors(path: Path) -> Any:
-    """Open a file of safetensors, once as long as it is the same; its ``get_tensor(name)`` reads one."""
-    return _opened(path, path.stat().st_mtime_ns)
+def read_tensor(path: Path, name: str) -> Tensor:
+    """Read a tensor from a file of safetensors, which is opened once as long as it is the same.
+
+    Raises:
+        ValueError: the file is damaged, or has no such tensor.
+    """
+    try:
+        return _opened(path, path.stat().st_mtime_ns).get_tensor(name)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
 
 
 @lru_cache(maxsize=128)
 def _opened(path: Path, written_ns: int) -> Any:
     return safe_open(path, framework='pt')
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f'features in {str(path)!r} are damaged ({error}); delete this file, and run tools/cache_features.py again, '
+        'which makes its shard anew'
+    )

@@ -11,7 +11,7 @@ shards do not meet.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from flmm.features.records import StoredSample, from_record, to_records
 from flmm.features.shards import (
     IMAGES_PER_SHARD,
     missing_shards,
-    open_tensors,
     read_json,
+    read_tensor,
     shard_file,
     write_tensors,
 )
@@ -160,7 +160,7 @@ class FeatureStore:
 
     def read(self, record: dict[str, Any]) -> GroundingSample:
         """Read the sample of one of the :meth:`records`; see :func:`from_record`."""
-        return from_record(record, open_tensors(shard_file(self.folder, record['shard'], '.safetensors')).get_tensor)
+        return from_record(record, partial(read_tensor, shard_file(self.folder, record['shard'], '.safetensors')))
 
     @property
     def _document_file(self) -> Path:

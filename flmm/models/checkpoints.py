@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from flmm.json_files import parse_json
 from flmm.models.fingerprints import different_part
+from flmm.unpickling import refusal_reason
 
 if TYPE_CHECKING:
     from flmm.models.frozen_lmm import FrozenLMM
@@ -74,7 +75,8 @@ def read_plain_data(path: str | Path, *, map_location: str | Callable = 'cpu') -
             return torch.load(local, map_location=map_location, weights_only=True)
     except UNREADABLE as error:
         raise ValueError(
-            f'checkpoint {str(path)!r} cannot be read as plain data: it is damaged, or holds more ({error})'
+            f'checkpoint {str(path)!r} cannot be read as plain data: it is damaged, or holds more '
+            f'({refusal_reason(error)})'
         ) from error
 
 
@@ -109,7 +111,7 @@ def existing_checkpoint(path: str | Path) -> str:
 
 
 def check_weights(weights: Any, path: str | Path) -> None:
-    """Refuse what is no dict of named, dense tensors.
+    """Refuse what is no dict of named, dense tensors of finite numbers.
 
     Raises:
         ValueError: naming the file and the first entry that is none.
@@ -126,6 +128,10 @@ def check_weights(weights: Any, path: str | Path) -> None:
             raise ValueError(
                 f'checkpoint {str(path)!r}: {name!r} is a tensor of another kind ({value.layout}, device '
                 f'{value.device.type}), expected a dense one with its numbers'
+            )
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(
+                f'checkpoint {str(path)!r}: {name!r} has numbers that are not finite; take an earlier checkpoint'
             )
 
 

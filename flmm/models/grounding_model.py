@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from flmm.models.checkpoints import load_trained
 from flmm.models.finite import check_predictions
 from flmm.models.frozen_parts import FROZEN, FrozenParts
-from flmm.models.losses import check_truth, existence_loss, mask_losses
+from flmm.models.losses import check_truth, empty_loss, existence_loss, mask_losses
 from flmm.models.phrase_decoder import PhraseDecoder
 from flmm.models.trainable_state import keep_trainable_state
 from flmm.registry import MODELS
@@ -158,7 +158,7 @@ class GroundingModel(FrozenParts):
         """Ground the phrases of a batch.
 
         Args:
-            data_samples: the samples.
+            data_samples: the samples. A loss may be of none, where all of a batch were left out.
             mode: 'loss' returns the losses of coarse and refined masks, with ``loss_iou`` that of SAM's scores, and
                 with an existence head 'loss_existence', which is the only one with ``trained_masks``; 'tensor' returns
                 the samples with every field of the model filled in (``mask_attentions``, ``text_embeds``, ``coarse``,
@@ -178,6 +178,9 @@ class GroundingModel(FrozenParts):
                 f'there is nothing to train: {type(self.mask_head).__name__} has no parameters; '
                 'test the model with tools/test.py, without a checkpoint'
             )
+        if mode == 'loss' and not data_samples:
+            num_averages = self.trains_masks + (self.existence_head is not None)
+            return empty_loss(self.parameters(), num_averages=num_averages)
         if mode == 'loss':
             check_truth(data_samples, existence=self.existence_head is not None)
             if not self.trains_masks:

@@ -4,7 +4,7 @@ In a distributed run sums are divided by the mean number of phrases of a process
 processes, then weigh each phrase of the whole batch alike, however images are spread.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -119,3 +119,18 @@ def existence_loss(samples: Sequence[GroundingSample], logits: Sequence[Tensor])
     all_reduce(num_phrases, op='mean')
     truth = torch.cat([sample.has_target for sample in samples]).float()
     return F.binary_cross_entropy_with_logits(torch.cat(list(logits)), truth, reduction='sum') / num_phrases
+
+
+def empty_loss(parameters: Iterable[nn.Parameter], *, num_averages: int) -> dict[str, Tensor]:
+    """Return the loss of a batch without samples: 0, with a gradient of 0 for every parameter.
+
+    Other processes may have samples, and wait for this one.
+
+    Args:
+        parameters: those of the model; the frozen ones take no part.
+        num_averages: how many of :func:`mask_losses` and :func:`existence_loss` the other processes call.
+    """
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    for _ in range(num_averages):
+        all_reduce(torch.zeros((), device=trained[0].device), op='mean')
+    return {'loss_empty': sum((parameter * 0).sum() for parameter in trained)}

@@ -15,6 +15,8 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
 from flmm.datasets import collate_grounding, data_loader
+from flmm.datasets.item import SkippedItem
+from flmm.models.data_preprocessor import GroundingDataPreprocessor
 from flmm.registry import FUNCTIONS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -42,6 +44,18 @@ def test_samples_are_passed_on_and_items_left_as_they_are():
     assert samples[0] is first
     assert samples[1] is second
     assert items == [[first], second]
+
+
+def test_the_reasons_of_what_was_left_out_come_along():
+    items = [SkippedItem(reason='a'), ['b', 'c'], SkippedItem(reason='d')]
+    assert collate_grounding(items) == {'data_samples': ['b', 'c'], 'skipped_items': ['a', 'd']}
+    assert collate_grounding(items[:1]) == {'data_samples': [], 'skipped_items': ['a']}
+
+
+def test_a_batch_is_refused_where_nobody_counts_them():
+    batch = {'data_samples': [], 'skipped_items': ["image 'a.png' cannot be read"]}
+    with pytest.raises(ValueError, match=r"1 items were left out .*: image 'a\.png' cannot be read; add Skipped"):
+        GroundingDataPreprocessor()(batch)
 
 
 def test_configs_name_it():

@@ -60,3 +60,12 @@ def test_parts_of_one_name_are_refused_however_deep(parts):
 
     renamed = JointDataset(datasets=[*parts, {**parts[1], 'name': 'again'}], pipeline=PIPELINE)
     assert renamed.names == ['train', 'val', 'again']
+
+
+def test_parts_share_what_may_be_left_out(parts):
+    joint = JointDataset(datasets=parts, pipeline=PIPELINE, max_skipped=0.1)
+    assert [part.max_skipped for part in (joint, *joint.datasets)] == [0.1] * 3
+    with pytest.raises(ValueError, match=r'a part of datasets has max_skipped=0\.2, all together 0\.1; set it for all'):
+        JointDataset(datasets=[parts[0], {**parts[1], 'max_skipped': 0.2}], pipeline=PIPELINE, max_skipped=0.1)
+    with pytest.raises(ValueError, match=r'a part of datasets has max_skipped=0\.2, all together 0\.0; set it for all'):
+        JointDataset(datasets=[parts[0], {**parts[1], 'max_skipped': 0.2}], pipeline=PIPELINE)

@@ -22,14 +22,19 @@ def written(image: Image.Image, kind: str, **settings: object) -> bytes:
     return file.getvalue()
 
 
-def png_header(width: int, height: int, *, kind: int = 2, data: bytes = b'') -> bytes:
-    """A PNG that says it has this size, with whatever data."""
+def png_header(width: int, height: int, *, depth: int = 8, kind: int = 2, packed: bytes | None = None) -> bytes:
+    """A PNG that says it has this size, with whatever data, none by default."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content))
 
-    header = chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, kind, 0, 0, 0))
-    return b'\x89PNG\r\n\x1a\n' + header + chunk(b'IDAT', zlib.compress(data)) + chunk(b'IEND', b'')
+    header = chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, depth, kind, 0, 0, 0))
+    return (
+        b'\x89PNG\r\n\x1a\n'
+        + header
+        + chunk(b'IDAT', zlib.compress(b'') if packed is None else packed)
+        + chunk(b'IEND', b'')
+    )
 
 
 def bad_uploads(*, max_upload_mb: int) -> Iterator[tuple[str, bytes, bool]]:

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from tiny_refcoco import run_tool
 
 TIMEOUT = 300
-"""In seconds, of each process."""
+"""In seconds, of all processes together."""
 
 
 def launch(num_processes: int, folder: Path, name: str, *arguments: str | Path) -> None:
@@ -21,7 +22,14 @@ def launch(num_processes: int, folder: Path, name: str, *arguments: str | Path) 
 
 
 def launch_function(num_processes: int, folder: Path, function: Callable[..., None], *arguments: object) -> None:
-    """Run ``function(*arguments)`` in so many processes that stand in ``folder``; all must end well.
+    """Run ``function(*arguments)`` in so many processes that stand in ``folder``; all must end well."""
+    assert exit_codes(start_function(num_processes, folder, function, *arguments)) == [0] * num_processes
+
+
+def start_function(
+    num_processes: int, folder: Path, function: Callable[..., None], *arguments: object
+) -> list[multiprocessing.Process]:
+    """Begin to run ``function(*arguments)`` in so many processes that stand in ``folder``.
 
     They are forked, not begun anew as torchrun does it, since importing everything takes each process ten seconds.
     """
@@ -37,12 +45,23 @@ def launch_function(num_processes: int, folder: Path, function: Callable[..., No
         processes.append(context.Process(target=_launched, args=(environment, folder, function, arguments)))
     for process in processes:
         process.start()
+    return processes
+
+
+def exit_codes(processes: list[multiprocessing.Process], *, timeout: float = TIMEOUT) -> list[int | None]:
+    """Wait for processes, and kill those that are left; theirs are None.
+
+    Args:
+        processes: what :func:`start_function` began.
+        timeout: in seconds, of all together.
+    """
+    end = time.monotonic() + timeout
     for process in processes:
-        process.join(timeout=TIMEOUT)
-    exit_codes = [process.exitcode for process in processes]
+        process.join(timeout=max(0, end - time.monotonic()))
+    found = [process.exitcode for process in processes]
     for process in processes:
         process.kill()
-    assert exit_codes == [0] * num_processes
+    return found
 
 
 def _launched(

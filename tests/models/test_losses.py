@@ -81,3 +81,19 @@ def test_scores_of_a_copy_and_of_a_compiled_decoder_train_the_head_alone_too():
 def test_without_it_scores_are_not_trained():
     losses = tiny_grounder()(tiny_batch(), mode='loss')
     assert set(losses) == {'loss_mask', 'loss_dice', 'sam_loss_mask', 'sam_loss_dice'}
+
+
+@pytest.mark.parametrize('existence', [None, {'type': 'ExistenceHead'}])
+def test_a_batch_of_nothing_has_a_gradient_of_zero_for_all_that_is_trained(existence, monkeypatch):
+    averaged = []
+    monkeypatch.setattr('flmm.models.losses.all_reduce', lambda value, op: averaged.append((op, float(value))))
+    model = tiny_grounder(existence=existence)
+    losses = model([], mode='loss')
+    assert {name: value.item() for name, value in losses.items()} == {'loss_empty': 0.0}
+    losses['loss_empty'].backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+        assert parameter.grad is None or not parameter.grad.any(), name
+    assert averaged == [('mean', 0.0)] * (2 if existence else 1)  # as many as the processes with samples ask for
+    model(tiny_batch(), mode='loss')
+    assert len(averaged) == 2 * (2 if existence else 1)

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
-from safetensors.torch import load_file
 from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 
+from flmm.models.checkpoints import read_checkpoint
 from flmm.models.key_problems import key_problems
 from flmm.models.sam.attention import use_sdpa
 from flmm.models.sam.segment_anything_sam import SegmentAnythingSam
@@ -22,18 +21,16 @@ def load_weights(module: nn.Module, checkpoint: str | Path) -> None:
     Args:
         module: what to fill.
         checkpoint: path of a ``.safetensors`` file, or of what ``torch.save(module.state_dict())`` wrote; ``~`` is the
-            home folder. The latter is read with ``weights_only=True``, which runs no code from the file.
+            home folder. No code of the file runs (:func:`flmm.models.checkpoints.read_checkpoint`).
 
     Raises:
-        ValueError: no such file, or its keys or shapes are not those of ``module``.
+        ValueError: no such file, a damaged one, one that holds more than weights, or its keys or shapes are not those
+            of ``module``.
     """
     path = Path(checkpoint).expanduser()
     if not path.is_file():
         raise ValueError(f'checkpoint {path} does not exist; download it, or pass checkpoint=None for random weights')
-    if path.suffix == '.safetensors':
-        state_dict = load_file(path)
-    else:
-        state_dict = torch.load(path, map_location='cpu', weights_only=True)
+    state_dict = read_checkpoint(path)['state_dict']
     problems = key_problems(module.state_dict(), state_dict)
     if problems:
         raise ValueError(f'checkpoint {path} does not fit {type(module).__name__}: {problems}')
