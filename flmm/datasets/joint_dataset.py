@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.dataset import BaseDataset, ConcatDataset
 
@@ -34,7 +35,7 @@ class JointDataset(ConcatDataset):
     ) -> None:
         if not datasets:
             raise ValueError('datasets is empty; give one part at least')
-        shared = {'pipeline': pipeline} if pipeline is not None else {}
+        shared: dict[str, Any] = {'pipeline': pipeline} if pipeline is not None else {}
         if max_skipped:
             shared['max_skipped'] = max_skipped
         super().__init__([{**shared, **part} if isinstance(part, dict) else part for part in datasets])

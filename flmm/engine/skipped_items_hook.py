@@ -7,7 +7,6 @@ import torch
 from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch.utils.data import Dataset
 
 from flmm.registry import HOOKS
 
@@ -93,7 +92,7 @@ class SkippedItemsHook(Hook):
             self._num_skipped, self._first = stored['count'], stored['first']
 
 
-def _max_skipped(dataset: Dataset) -> float:
+def _max_skipped(dataset: Any) -> float:
     """Find the setting, also where mmengine's RepeatDataset or ClassBalancedDataset stands around the dataset."""
     while not hasattr(dataset, 'max_skipped') and hasattr(dataset, 'dataset'):
         dataset = dataset.dataset

@@ -102,7 +102,11 @@ def test_a_run_goes_on_from_the_checkpoint_before(trained, tmp_path, part):
     path = tmp_path / 'full.py'
     path.write_text(f"_base_ = {str(trained.config)!r}\ncustom_hooks = [dict(type='FullDisk', part={part})]\n")
     error = limited(None, train, path, tmp_path / 'run')
-    assert isinstance(error, OSError)
+    assert f"nothing was written, what was there before is untouched: '{tmp_path / 'run' / 'epoch_2.pth'}'" in str(
+        error
+    )
+    assert sorted(path.name for path in (tmp_path / 'run').glob('*.pth')) == ['epoch_1.pth']
+    assert (tmp_path / 'run' / 'last_checkpoint').read_text() == 'epoch_1.pth'
     load(tmp_path / 'run' / 'epoch_1.pth')
     train(trained.config, tmp_path / 'run', resume=['--resume'])
     assert_same_run(load(tmp_path / 'run' / 'epoch_2.pth'), load(trained.work_dir / 'epoch_2.pth'))
