@@ -6,7 +6,7 @@ build, so no config needs ``custom_imports``.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
@@ -15,11 +15,15 @@ Registered = TypeVar('Registered')
 
 
 class _Registry(Registry):
-    """mmengine's; but a class keeps its type when it is registered, so that calls of it can be checked."""
+    """mmengine's; to a type checker, a class keeps its type when it is registered, so that calls of it are checked."""
 
-    def register_module(self, name: str | None = None) -> Callable[[Registered], Registered]:
-        """Register what is decorated, as ``name`` or as it is called."""
-        return super().register_module(name)
+    if TYPE_CHECKING:
+
+        def register_module(
+            self,
+            name: str | list[str] | None = None,
+            force: bool = False,  # noqa: FBT001, FBT002 (mmengine's signature)
+        ) -> Callable[[Registered], Registered]: ...
 
 
 def _child_of(parent: Registry, *locations: str) -> _Registry:
