@@ -23,8 +23,6 @@ default_hooks = dict(
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 log_processor = dict(by_epoch=True)
 randomness = dict(seed=0)
-# SAM's parameters for points and absent masks never reach the loss, those of its scores only by loss_iou.
-find_unused_parameters = True
 val_cfg = dict()
 test_cfg = dict()
 val_evaluator = dict(type='GroundingMetric')

@@ -55,7 +55,6 @@ def build_runner(config: Config) -> GroundingRunner:
             'type': 'MMDistributedDataParallel',
             'device_ids': None,
             'broadcast_buffers': False,
-            'find_unused_parameters': config.get('find_unused_parameters', False),
         }
     return GroundingRunner.from_cfg(config)
 

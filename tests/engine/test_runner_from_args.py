@@ -71,12 +71,12 @@ def test_processes_without_gpu_talk_over_gloo(monkeypatch, launcher, gpu, backen
     monkeypatch.setattr(torch.distributed, 'init_process_group', started.append)
     monkeypatch.setattr(runner_from_args.GroundingRunner, 'from_cfg', lambda config: config)
 
-    config = build_runner(Config({'launcher': launcher, 'find_unused_parameters': True}))
+    config = build_runner(Config({'launcher': launcher}))
 
     assert started == ([backend] if backend else [])
     wrapper = config.get('model_wrapper_cfg', {})
     assert wrapper.get('device_ids', 'unset') == device_ids
-    assert wrapper.get('find_unused_parameters', True) is True
+    assert 'find_unused_parameters' not in wrapper  # every trained parameter gets a gradient
 
 
 def test_what_was_imported_is_set_apart_from_collections_once(monkeypatch):

@@ -147,10 +147,9 @@ def trained_once():
 def test_gradients(trained_once):
     found = check_gradients(trained_once)
     parameters = list(trained_once.parameters())
-    assert found['trained_tensors'] == sum(parameter.grad is not None for parameter in parameters)
+    assert found['trained_tensors'] == sum(parameter.grad is not None for parameter in parameters) > 0
     assert found['frozen_tensors'] == sum(not parameter.requires_grad for parameter in parameters)
     assert sum(found.values()) == len(parameters)
-    assert found['never_reached'] > 0
 
 
 @pytest.mark.parametrize(
