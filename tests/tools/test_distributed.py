@@ -16,11 +16,11 @@ param_scheduler = None
 
 
 @pytest.mark.parametrize(
-    ('text_mode', 'indices'),
-    [('select_first', '1, 2'), ('original', '0, 1'), ('original', '0, 2')],
+    ('text_mode', 'indices', 'launcher'),
+    [('select_first', '1, 2', 'slurm'), ('original', '0, 1', 'mpi'), ('original', '0, 2', 'pytorch')],
     ids=['1 and 1 phrases', '5 and 4 phrases', '5 and 3 phrases'],
 )
-def test_two_processes_train_what_one_does(config, tmp_path, text_mode, indices):
+def test_two_processes_train_what_one_does(config, tmp_path, text_mode, indices, launcher):
     """Each phrase of the whole batch counts alike, whichever process has it."""
     sgd_config = config.with_name('sgd.py')
     sgd_config.write_text(SGD_CONFIG.format(text_mode=text_mode, indices=indices))
@@ -29,6 +29,7 @@ def test_two_processes_train_what_one_does(config, tmp_path, text_mode, indices)
     launch(
         2, tmp_path, 'train', sgd_config, '--work-dir', tmp_path / 'two',
         '--cfg-options', 'experiment_name=two', 'train_dataloader.batch_size=1',
+        launcher=launcher,
     )  # fmt: skip
 
     first, one, two = (
