@@ -37,7 +37,7 @@ def pretrained_lmm(
     device_map = device_map if spread else own_device()
     placed = {} if device_map is None else {'device_map': device_map}
     with torch.random.fork_rng():  # some classes draw numbers before weights are read, and the mask head comes next
-        lmm = load_lmm(name_or_path, dtype=_dtype(dtype), **placed)
+        lmm = load_lmm(name_or_path, dtype=model_dtype(dtype), **placed)
     if spread:
         keep_placement(lmm)
     return lmm
@@ -48,7 +48,7 @@ def random_lmm(*, name_or_path: str, seed: int = 0, dtype: str = 'float32') -> P
     """Build the model that ``name_or_path``'s config describes with random weights: the untrained control."""
     with torch.random.fork_rng():  # what is built next must not depend on the seed of this
         torch.manual_seed(seed)
-        return lmm_from_config(load_lmm_config(name_or_path), dtype=_dtype(dtype))
+        return lmm_from_config(load_lmm_config(name_or_path), dtype=model_dtype(dtype))
 
 
 @MODELS.register_module()
@@ -65,7 +65,8 @@ class LMMWithoutWeights(nn.Module):
         self.config: PreTrainedConfig = load_lmm_config(name_or_path)
 
 
-def _dtype(name: str) -> torch.dtype:
+def model_dtype(name: str) -> torch.dtype:
+    """Return torch's dtype of this name, such as 'bfloat16'; a ValueError names another."""
     dtype = getattr(torch, name, None)
     if not isinstance(dtype, torch.dtype):
         raise ValueError(f"dtype is {name!r}, expected the name of a torch dtype such as 'bfloat16' or 'float32'")
