@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from flmm.models.lmm_placement import keep_placement, own_device
+from flmm.models.lmm_placement import keep_placement
 from flmm.pretrained import lmm_from_config, load_lmm, load_lmm_config
 from flmm.registry import MODELS
 
@@ -21,25 +21,21 @@ def pretrained_lmm(
         name_or_path: a folder, or else a hub name such as 'Qwen/Qwen2.5-VL-3B-Instruct'.
         dtype: name of a torch dtype, such as 'bfloat16' or 'float32'.
         device_map: transformers' way to lay the parts of an LMM onto several GPUs, for a process that has them all
-            (docs/gpus.md): 'auto', 'balanced', or the GPU of each part by name. None loads it whole: straight to the
-            GPU of a process that is one of several, else to the CPU, from where the model is moved.
+            (docs/gpus.md): 'auto', 'balanced', or the GPU of each part by name; needs accelerate. None leaves it on the
+            CPU, from where the model is moved: mapped from its file, so that the processes of a node share its pages.
 
     Raises:
         ValueError: there is no such checkpoint, or it lacks weights of the model, or has others; a ``device_map`` in
             one of several processes, or one that leaves parts on the CPU.
     """
-    spread = device_map is not None
-    if spread and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+    if device_map is not None and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
         raise ValueError(
             f'device_map is {device_map!r} in one of {torch.distributed.get_world_size()} processes, which would all '
             'lay their LMM onto the same GPUs; start one process, or store features first (docs/gpus.md)'
         )
-    device_map = device_map if spread else own_device()
-    placed = {} if device_map is None else {'device_map': device_map}
     with torch.random.fork_rng():  # some classes draw numbers before weights are read, and the mask head comes next
-        lmm = load_lmm(name_or_path, dtype=model_dtype(dtype), **placed)
-    if spread:
-        keep_placement(lmm)
+        lmm = load_lmm(name_or_path, dtype=model_dtype(dtype), device_map=device_map)
+    keep_placement(lmm)
     return lmm
 
 

@@ -1,4 +1,4 @@
-"""Where the parts of an LMM lie: on the GPU of its process, or on several where one is too small."""
+"""An LMM on several GPUs of one process, where one is too small."""
 
 import itertools
 from typing import Any
@@ -6,17 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-
-
-def own_device() -> dict[str, int] | None:
-    """Return a device map that loads an LMM straight to the GPU of this process, if it is one of several.
-
-    Loaded to the CPU first, it would be in the memory of the host once for each process. A tensor that goes to the GPU
-    is read from the mapped file, whose pages the processes of a node share. None where there is no GPU or one process
-    alone, which may want the LMM elsewhere.
-    """
-    several = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
-    return {'': torch.cuda.current_device()} if several and torch.cuda.is_available() else None
 
 
 def keep_placement(lmm: PreTrainedModel) -> None:
@@ -32,11 +21,11 @@ def keep_placement(lmm: PreTrainedModel) -> None:
     Raises:
         ValueError: a part was left on the CPU or on disk, from where each forward would fetch its weights.
     """
-    from accelerate.hooks import remove_hook_from_submodules
-
     device_map = getattr(lmm, 'hf_device_map', {})
     if not device_map:  # all of it is in one place, and moves as any model does
         return
+    from accelerate.hooks import remove_hook_from_submodules  # which device_map needs, and nothing else here
+
     left_out = sorted(name for name, device in device_map.items() if device in ('cpu', 'disk'))
     if left_out and len(set(device_map.values())) > 1:
         raise ValueError(

@@ -10,7 +10,7 @@ from tiny_models import tiny_lmm, tiny_sam
 from tiny_samples import tiny_batch
 
 from flmm.models import FrozenQwenSAM, SAMWrapper, pretrained_lmm
-from flmm.models.lmm_placement import keep_placement, own_device
+from flmm.models.lmm_placement import keep_placement
 
 PARTS = {
     'model.visual': 'cpu',
@@ -75,16 +75,6 @@ def test_parts_on_the_cpu_beside_a_gpu_are_refused():
     lmm.hf_device_map = PARTS | {'model.visual': 0, 'lm_head': 'disk'}
     with pytest.raises(ValueError, match=r"6 of its 7 parts were left on the CPU or on disk, such as 'lm_head'"):
         keep_placement(lmm)
-
-
-def test_a_process_that_is_one_of_several_loads_to_its_own_gpu(monkeypatch):
-    assert own_device() is None
-    monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
-    monkeypatch.setattr(torch.distributed, 'get_world_size', lambda: 2)
-    assert own_device() is None  # no GPU
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(torch.cuda, 'current_device', lambda: 1)
-    assert own_device() == {'': 1}
 
 
 def test_one_of_several_processes_has_no_device_map(monkeypatch):
