@@ -98,8 +98,6 @@ class GroundingModel(FrozenParts):
         self.loss_mask = MODELS.build(loss_mask)
         self.loss_dice = MODELS.build(loss_dice)
         self.loss_iou = MODELS.build(loss_iou) if loss_iou is not None else None
-        if self.loss_iou is None:  # nothing else depends on SAM's scores, so their head would get no gradient
-            self.sam.model.mask_decoder.iou_prediction_head.requires_grad_(requires_grad=False)
         self.padding_cut, self.decode_budget = padding_cut, decode_budget
         self._compile(compiled or {})
         if not self.is_trained:
@@ -114,6 +112,8 @@ class GroundingModel(FrozenParts):
                     'random projections of the text; set use_text=False in sam'
                 )
             self.sam.requires_grad_(requires_grad=False)
+        elif self.loss_iou is None:  # nothing else depends on SAM's scores, so their head would get no gradient
+            self.sam.model.mask_decoder.iou_prediction_head.requires_grad_(requires_grad=False)
         keep_trainable_state(self, frozen=FROZEN if self.is_trained else (*FROZEN, 'sam'))
         self.trains_masks = trained_masks is None
         if trained_masks is not None:
