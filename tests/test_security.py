@@ -10,8 +10,13 @@ SOURCES = sorted(path for folder in ('flmm', 'tools', 'configs', 'docs') for pat
 
 READS_PICKLES = {'flmm/datasets/plain_pickle.py'}
 """Where an unpickler stands that makes numbers, texts, lists and dicts alone."""
-STARTS_PROGRAMS = {'tools/demo.py', 'tools/research/measurements/running.py'}
-"""Where another program is started: a tool of this repository, without a shell."""
+STARTS_PROGRAMS = {
+    'flmm/engine/launchers.py',  # Slurm's own, which names the nodes of a job
+    'tools/demo.py',
+    'tools/research/measurements/running.py',
+    'tools/torture_resume.py',
+}
+"""Where another program is started: a tool of this repository but for the first, without a shell."""
 FORBIDDEN_NAMES = {'eval', 'exec', 'compile', '__import__'}
 FORBIDDEN_CALLS = {
     'pickle.load', 'pickle.loads', 'marshal.loads', 'marshal.load',

@@ -30,8 +30,6 @@ env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv
 log_processor = dict(by_epoch=True, mean_pattern=r'.*(loss|time|grad_norm|_per_s|kept_tokens).*')
 visualizer = dict(type='Visualizer', vis_backends=['LocalVisBackend'])  # and others, docs/logs.md
 randomness = dict(seed=0)
-# SAM's parameters for points and absent masks never reach the loss, those of its scores only by loss_iou.
-find_unused_parameters = True
 val_cfg = dict()
 test_cfg = dict()
 val_evaluator = dict(type='GroundingMetric')

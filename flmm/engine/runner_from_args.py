@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config, DictAction
 
 from flmm.config import read_config
+from flmm.engine.launchers import LAUNCHERS, connect_processes
 from flmm.engine.runner import GroundingRunner
 from flmm.features import check_stored_features
 
@@ -25,7 +26,7 @@ def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
         default={},
         help='override config values: key=value, nested.key=value, key="[a,b]"; +key=value adds a key',
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who starts the processes')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by some launchers, not read')
 
 
@@ -44,18 +45,21 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def build_runner(config: Config) -> GroundingRunner:
-    """Build the runner of ``config``. Without a GPU, the processes of ``torchrun`` talk over gloo.
+    """Build the runner of ``config``, in each of its processes (:func:`connect_processes`).
 
     mmengine binds each process to a GPU of its own when it connects them and when it wraps the model.
+
+    Raises:
+        ValueError: the launcher has not started this process.
     """
     _set_imports_apart()
-    if config.launcher == 'pytorch' and not torch.cuda.is_available():
-        torch.distributed.init_process_group('gloo')
+    if config.launcher != 'none':
+        connect_processes(config.launcher, dist_cfg=config.get('env_cfg', {}).get('dist_cfg', {}))
+    if config.launcher != 'none' and not torch.cuda.is_available():
         config.model_wrapper_cfg = {
             'type': 'MMDistributedDataParallel',
             'device_ids': None,
             'broadcast_buffers': False,
-            'find_unused_parameters': config.get('find_unused_parameters', False),
         }
     return GroundingRunner.from_cfg(config)
 

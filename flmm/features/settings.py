@@ -28,9 +28,13 @@ NOT_FROZEN = (
 
 
 def frozen_part(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a config of the model what its features depend on: all but what is trained or is about training."""
+    """Of a config of the model what its features depend on: all but what is trained or is about training.
+
+    Nor do they depend on which GPUs the LMM lies on (``device_map``).
+    """
     frozen = {key: value for key, value in model.items() if key not in NOT_FROZEN}
-    return {**frozen, 'sam': model['sam']['sam']}
+    lmm = {key: value for key, value in model['lmm'].items() if key != 'device_map'}
+    return {**frozen, 'lmm': lmm, 'sam': model['sam']['sam']}
 
 
 def without_places(config: Any, *, key: str, files: dict[str, str], data_roots: tuple[str, ...] = ()) -> Any:

@@ -13,7 +13,7 @@ over the tokens of a phrase at once, so M x N numbers a head are kept. This is w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,12 @@ class PackedTexts:
         prefix = own.new_ones(len(text), len(self.prefix.input_ids))
         object.__setattr__(self, 'allowed', torch.cat([prefix, own], dim=1))  # [T, P + T], what each token may see
 
+    def to(self, device: torch.device) -> 'PackedTexts':
+        """Bring the masks to the device of a layer; an LMM may lie on several."""
+        if self.mask_ids.device == device:
+            return self
+        return replace(self, image_columns=self.image_columns.to(device), mask_ids=self.mask_ids.to(device))
+
     @property
     def positions(self) -> Tensor:
         """[T] long, the rotary positions: each text begins where the prefix ends."""
@@ -122,6 +128,7 @@ class AttentionCapture:
         outputs, maps = [], []
         for group, *parts in zip(self.groups, *(part.split(sizes, dim=2) for part in (query, key, value)), strict=True):
             own_query, own_key, own_value = parts
+            group = group.to(query.device)
             keys = torch.cat([group.prefix.keys[layer], own_key], dim=2)  # [1, K, P + T, D]
             values = torch.cat([group.prefix.values[layer], own_value], dim=2)
             if layer in self.heads:
@@ -159,7 +166,10 @@ class AttentionCapture:
 
     def maps(self) -> list[Tensor]:
         """Return one [M, C, N] float32 tensor for each group; channels by layer, then by head."""
-        return [torch.cat(layers, dim=0).transpose(0, 1) for layers in zip(*self.layers, strict=True)]
+        return [
+            torch.cat([maps.to(group.mask_ids.device) for maps in layers], dim=0).transpose(0, 1)
+            for group, layers in zip(self.groups, zip(*self.layers, strict=True), strict=True)
+        ]
 
 
 def capturing_sdpa(

@@ -63,6 +63,12 @@ class FrozenLMM(LMMFamily, GroundingModel):
             raise ValueError(f"coarse_attention is {coarse_attention!r}, expected 'spread' or 'copy'")
         lmm = MODELS.build(lmm) if isinstance(lmm, dict) else lmm
         check_lmm(lmm, reader=type(self))
+        if getattr(lmm, 'tp_size', None) not in (None, 1):
+            raise ValueError(
+                f'the heads of the LMM are split over {lmm.tp_size} processes (tp_plan), each of which reads other '
+                'images in a run and would see its own heads alone; load it with device_map in one process '
+                '(docs/gpus.md)'
+            )
         text_config = lmm.config.get_text_config()
         self.num_layers: int = text_config.num_hidden_layers
         self.num_heads: int = text_config.num_attention_heads

@@ -3,7 +3,6 @@
 Letters: M masks (= phrases) of a sample, C attention maps of each, (h, w) their grid, (IH, IW) the image in px.
 """
 
-import re
 from typing import Any
 
 import torch
@@ -20,13 +19,6 @@ from flmm.structures import FrozenFeatures, GroundingSample
 
 COMPILED = ('mask_head', 'sam.model.image_encoder', 'sam.model.mask_decoder')
 """Modules that may be compiled."""
-UNMOVED = re.compile(
-    # SAM's parts for points and an absent mask never reach the loss, its estimate of IoU only ``loss_iou``. The bias of
-    # a key adds the same to all logits of a softmax.
-    r'sam\.model\.(prompt_encoder\.(point_embeddings\.[01]|not_a_point_embed|no_mask_embed)\.'
-    r'|mask_decoder\.(iou_prediction_head|output_hypernetworks_mlps\.[1-3])\.|.*\.k_proj\.bias$)'
-)
-"""Names of parameters outside of the frozen modules that training does not move, with segment_anything's SAM."""
 
 
 class GroundingModel(FrozenParts):
@@ -120,6 +112,8 @@ class GroundingModel(FrozenParts):
                     'random projections of the text; set use_text=False in sam'
                 )
             self.sam.requires_grad_(requires_grad=False)
+        elif self.loss_iou is None:  # nothing else depends on SAM's scores, so their head would get no gradient
+            self.sam.model.mask_decoder.iou_prediction_head.requires_grad_(requires_grad=False)
         keep_trainable_state(self, frozen=FROZEN if self.is_trained else (*FROZEN, 'sam'))
         self.trains_masks = trained_masks is None
         if trained_masks is not None:

@@ -96,7 +96,8 @@ def _read_row(
 
     def see(output: Tensor) -> None:
         for seen, group, hidden in zip(states, groups, output[0].split(sizes), strict=True):
-            seen.append(hidden[group.tokens.rows])
+            rows = group.tokens.rows  # an LMM may lie on several devices
+            seen.append(hidden[rows.to(hidden.device)].to(rows.device))
 
     first_layers(decoder, max(heads) + 1, seen=see)(
         input_ids=torch.cat([text.input_ids for text in row])[None],

@@ -4,6 +4,8 @@ Where the values come from (seen in November 2026; the hub itself could not be a
 
 - Qwen2-VL-7B and Qwen2.5-VL-7B: vocabulary of 152,064 rows (QwenLM/Qwen3-VL issue 1973), a ``lm_head`` of its own.
 - Qwen2.5-VL-3B: its config.json (sophgo/LLM-TPU, models/Qwen2_5_VL).
+- Qwen2.5-VL-72B: table 1 of its report (2502.13923). 32B: the text of Qwen2.5-32B (2412.15115, table 1) and the vision
+  tower of the 72B.
 - Qwen3-VL-4B: its config.json, copied into code that builds one. 8B: its text as a checker of its config.json expects
   it; its vision tower as huggingface/pytorch-image-models pull request 2765 lists it; a ``lm_head`` of its own as
   Comfy-Org/ComfyUI pull request 14298 says; that its deepstack reads layers 8, 16 and 24 is the class's default.
@@ -34,6 +36,13 @@ _QWEN2_3B = _QWEN2_2B | {
 _QWEN2_7B = _QWEN2_2B | {
     'hidden_size': 3584, 'intermediate_size': 18944, 'num_attention_heads': 28, 'num_key_value_heads': 4,
     'vocab_size': 152064,
+}  # fmt: skip
+_QWEN2_32B = _QWEN2_7B | {
+    'num_hidden_layers': 64, 'hidden_size': 5120, 'intermediate_size': 27648, 'num_attention_heads': 40,
+    'num_key_value_heads': 8,
+}  # fmt: skip
+_QWEN2_72B = _QWEN2_32B | {
+    'num_hidden_layers': 80, 'hidden_size': 8192, 'intermediate_size': 29568, 'num_attention_heads': 64,
 }  # fmt: skip
 _QWEN3_4B = {
     'num_hidden_layers': 36, 'hidden_size': 2560, 'intermediate_size': 9728, 'head_dim': 128,
@@ -75,6 +84,7 @@ _QWEN2_5_VISION = {
     'depth': 32, 'hidden_size': 1280, 'intermediate_size': 3420, 'num_heads': 16,
     'fullatt_block_indexes': [7, 15, 23, 31],
 }  # fmt: skip
+_QWEN2_5_VISION_L = _QWEN2_5_VISION | {'intermediate_size': 3456}
 _QWEN3_VISION_L = {'depth': 24, 'hidden_size': 1024, 'intermediate_size': 4096, 'num_heads': 16}
 _QWEN3_VISION_SO = {'depth': 27, 'hidden_size': 1152, 'intermediate_size': 4304, 'num_heads': 16}
 _CLIP_L_336 = {
@@ -111,6 +121,14 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     'Qwen/Qwen2.5-VL-7B-Instruct': _QWEN | {
         'model_type': 'qwen2_5_vl', 'tie_word_embeddings': False, 'text_config': _QWEN2_7B,
         'vision_config': _QWEN2_5_VISION | {'out_hidden_size': 3584},
+    },
+    'Qwen/Qwen2.5-VL-32B-Instruct': _QWEN | {
+        'model_type': 'qwen2_5_vl', 'tie_word_embeddings': False, 'text_config': _QWEN2_32B,
+        'vision_config': _QWEN2_5_VISION_L | {'out_hidden_size': 5120},
+    },
+    'Qwen/Qwen2.5-VL-72B-Instruct': _QWEN | {
+        'model_type': 'qwen2_5_vl', 'tie_word_embeddings': False, 'text_config': _QWEN2_72B,
+        'vision_config': _QWEN2_5_VISION_L | {'out_hidden_size': 8192},
     },
     'Qwen/Qwen3-VL-4B-Instruct': _QWEN | {
         'model_type': 'qwen3_vl', 'tie_word_embeddings': True, 'text_config': _QWEN3_4B,

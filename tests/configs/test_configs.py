@@ -38,6 +38,7 @@ class Lmm(NamedTuple):
     model_type: str
     prompt_template: str | None = None
     dtype: str = 'bfloat16'
+    device_map: str | None = None
 
 
 VICUNA = 'USER: <image>\n{prompt} ASSISTANT:'
@@ -52,6 +53,8 @@ LMMS = {
     'qwen2_vl_7b': Lmm('Qwen/Qwen2-VL-7B-Instruct', 'qwen2_vl'),
     'qwen2_5_vl_3b': Lmm('Qwen/Qwen2.5-VL-3B-Instruct', 'qwen2_5_vl'),
     'qwen2_5_vl_7b': Lmm('Qwen/Qwen2.5-VL-7B-Instruct', 'qwen2_5_vl'),
+    'qwen2_5_vl_32b': Lmm('Qwen/Qwen2.5-VL-32B-Instruct', 'qwen2_5_vl'),
+    'qwen2_5_vl_72b': Lmm('Qwen/Qwen2.5-VL-72B-Instruct', 'qwen2_5_vl', device_map='auto'),
     'llava_1_5_7b': Lmm('llava-hf/llava-1.5-7b-hf', 'llava', VICUNA),
     'llava_1_6_vicuna_7b': Lmm('llava-hf/llava-v1.6-vicuna-7b-hf', 'llava_next', VICUNA),
     'llava_1_6_mistral_7b': Lmm('llava-hf/llava-v1.6-mistral-7b-hf', 'llava_next', MISTRAL),
@@ -63,8 +66,9 @@ LMMS = {
     'qwen3_5_9b': Lmm('Qwen/Qwen3.5-9B', 'qwen3_5', ANSWER),
     'demo': Lmm('assets/demo_lmm', 'qwen2_5_vl', dtype='float32'),
 }
-GROUNDED = [name for name in LMMS if name not in ('demo', 'llava_1_6_vicuna_7b')]
-"""One for each class and size: LLaVA-1.6 on Vicuna has the classes of that on Mistral and of LLaVA-1.5."""
+GROUNDED = [name for name in LMMS if name not in ('demo', 'llava_1_6_vicuna_7b', 'qwen2_5_vl_32b', 'qwen2_5_vl_72b')]
+"""One for each class and size: LLaVA-1.6 on Vicuna has the classes of that on Mistral and of LLaVA-1.5. Two layers of
+Qwen2.5-VL-72B would take 11 GB."""
 PROCESSORS = {  # tiny, but with squares of the published size
     **dict.fromkeys(tiny_models.FAMILIES, tiny_models.tiny_processor),
     **dict.fromkeys(('llava', 'llava_next'), tiny_llava.tiny_processor),
@@ -127,7 +131,8 @@ def test_every_config_parses_and_states_all_that_a_runner_needs(path):
     kinds = {'demo_untrained_lmm': 'random_lmm'}
     kind = 'LMMWithoutWeights' if path in STORED else kinds.get(path.stem, 'pretrained_lmm')
     expected = {'type': kind, 'name_or_path': lmm.name, 'dtype': lmm.dtype}
-    assert config.model.lmm == expected
+    placed = {} if lmm.device_map is None else {'device_map': lmm.device_map}
+    assert config.model.lmm == expected | placed
     for dataset in _datasets(config):  # processor and LMM belong together
         processor = dataset.pipeline[-1].image_processor
         assert processor.type == family.image_processor.rpartition('.')[2]

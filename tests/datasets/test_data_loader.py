@@ -116,11 +116,18 @@ def test_workers_of_every_loader_end_with_their_parent(config, loader, monkeypat
     assert watched == [3]
 
 
+def first_batch_taken(dataset):
+    """The batches of a loader, of which the first was taken, and its only worker."""
+    others = set(multiprocessing.active_children())
+    batches = iter(DataLoader(dataset, num_workers=1, worker_init_fn=data_loader.end_with_parent))
+    next(batches)
+    (worker,) = set(multiprocessing.active_children()) - others
+    return batches, worker
+
+
 def test_workers_leave_it_to_their_parent_to_stop():
     """A cluster sends SIGTERM, and a terminal SIGINT, to all processes; the main one still needs batches."""
-    batches = iter(DataLoader(RandomNumbers(), num_workers=1, worker_init_fn=data_loader.end_with_parent))
-    next(batches)
-    (worker,) = multiprocessing.active_children()
+    batches, worker = first_batch_taken(RandomNumbers())
     for number in (signal.SIGTERM, signal.SIGINT):
         os.kill(worker.pid, number)
     assert len(list(batches)) == 3
@@ -140,9 +147,8 @@ class Hanging(Dataset):
 
 def test_a_worker_that_hangs_can_be_ended(monkeypatch):
     monkeypatch.setattr(data_loader, 'GRACE', 0.5)
-    batches = iter(DataLoader(Hanging(), num_workers=1, worker_init_fn=data_loader.end_with_parent))
-    next(batches)
-    (worker,) = multiprocessing.active_children()
+    batches, worker = first_batch_taken(Hanging())
     worker.terminate()
     worker.join(20)
     assert worker.exitcode == 0
+    del batches

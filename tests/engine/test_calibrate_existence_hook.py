@@ -167,7 +167,7 @@ def test_a_run_of_iterations_calibrates_before_each_validation_and_at_the_end(tm
 def run_as_one_of_several(work_dir):
     torch.distributed.init_process_group('gloo')
     wrapper = {'type': 'MMDistributedDataParallel', 'device_ids': None, 'broadcast_buffers': False}
-    settings = {'launcher': 'pytorch', 'cfg': {'model_wrapper_cfg': {**wrapper, 'find_unused_parameters': True}}}
+    settings = {'launcher': 'pytorch', 'cfg': {'model_wrapper_cfg': wrapper}}
     runner = run(work_dir, settings=settings, max_epochs=1)
     threshold = float(unwrapped_model(runner).existence_head.threshold)
     (work_dir / f'threshold_{get_rank()}').write_text(repr(threshold))

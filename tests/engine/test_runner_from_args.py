@@ -62,21 +62,25 @@ def test_launchers(parse, capsys):
 
 
 @pytest.mark.parametrize(
-    ('launcher', 'gpu', 'backend', 'device_ids'),
-    [('none', False, None, 'unset'), ('pytorch', True, None, 'unset'), ('pytorch', False, 'gloo', None)],
+    ('launcher', 'gpu', 'wrapper'),
+    [
+        ('none', False, None),
+        ('pytorch', True, None),  # mmengine's own, on the process's GPU
+        ('pytorch', False, {'type': 'MMDistributedDataParallel', 'device_ids': None, 'broadcast_buffers': False}),
+    ],
 )
-def test_processes_without_gpu_talk_over_gloo(monkeypatch, launcher, gpu, backend, device_ids):
-    started = []
+def test_without_gpu_the_model_is_wrapped_for_a_cpu(monkeypatch, launcher, gpu, wrapper):
+    connected = []
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
-    monkeypatch.setattr(torch.distributed, 'init_process_group', started.append)
+    monkeypatch.setattr(
+        runner_from_args, 'connect_processes', lambda launcher, dist_cfg: connected.append((launcher, dist_cfg))
+    )
     monkeypatch.setattr(runner_from_args.GroundingRunner, 'from_cfg', lambda config: config)
 
-    config = build_runner(Config({'launcher': launcher, 'find_unused_parameters': True}))
+    config = build_runner(Config({'launcher': launcher, 'env_cfg': {'dist_cfg': {'timeout': 7}}}))
 
-    assert started == ([backend] if backend else [])
-    wrapper = config.get('model_wrapper_cfg', {})
-    assert wrapper.get('device_ids', 'unset') == device_ids
-    assert wrapper.get('find_unused_parameters', True) is True
+    assert connected == ([] if launcher == 'none' else [('pytorch', {'timeout': 7})])
+    assert config.get('model_wrapper_cfg') == wrapper
 
 
 def test_what_was_imported_is_set_apart_from_collections_once(monkeypatch):

@@ -13,21 +13,31 @@ from tiny_refcoco import run_tool
 TIMEOUT = 300
 """In seconds, of all processes together."""
 
+ENVIRONMENTS = {
+    'pytorch': ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'),
+    'slurm': ('SLURM_PROCID', 'SLURM_LOCALID', 'SLURM_NTASKS'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE'),
+}
+"""How each launcher names the number of a process, its number on its node, and how many there are."""
 
-def launch(num_processes: int, folder: Path, name: str, *arguments: str | Path) -> None:
+
+def launch(num_processes: int, folder: Path, name: str, *arguments: str | Path, launcher: str = 'pytorch') -> None:
     """Run ``tools/<name>.py`` in so many processes."""
     if num_processes > 1:
-        arguments = (*arguments, '--launcher', 'pytorch')
-    launch_function(num_processes, folder, run_tool, name, *arguments)
+        arguments = (*arguments, '--launcher', launcher)
+    launch_function(num_processes, folder, run_tool, name, *arguments, launcher=launcher)
 
 
-def launch_function(num_processes: int, folder: Path, function: Callable[..., None], *arguments: object) -> None:
+def launch_function(
+    num_processes: int, folder: Path, function: Callable[..., None], *arguments: object, launcher: str = 'pytorch'
+) -> None:
     """Run ``function(*arguments)`` in so many processes that stand in ``folder``; all must end well."""
-    assert exit_codes(start_function(num_processes, folder, function, *arguments)) == [0] * num_processes
+    started = start_function(num_processes, folder, function, *arguments, launcher=launcher)
+    assert exit_codes(started) == [0] * num_processes
 
 
 def start_function(
-    num_processes: int, folder: Path, function: Callable[..., None], *arguments: object
+    num_processes: int, folder: Path, function: Callable[..., None], *arguments: object, launcher: str = 'pytorch'
 ) -> list[multiprocessing.Process]:
     """Begin to run ``function(*arguments)`` in so many processes that stand in ``folder``.
 
@@ -39,7 +49,7 @@ def start_function(
     context = multiprocessing.get_context('fork')
     processes = []
     for rank in range(num_processes):
-        environment = {'RANK': rank, 'LOCAL_RANK': rank, 'WORLD_SIZE': num_processes}
+        environment = dict(zip(ENVIRONMENTS[launcher], (rank, rank, num_processes), strict=True))
         environment |= {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
         environment = {key: str(value) for key, value in environment.items()}
         processes.append(context.Process(target=_launched, args=(environment, folder, function, arguments)))

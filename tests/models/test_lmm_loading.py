@@ -1,11 +1,16 @@
 """Loading the LMM: stock checkpoints, and the random control."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import FAMILIES, tiny_lmm
 
 from flmm.models import pretrained_lmm, random_lmm
+from flmm.models.published_lmms import published_config
+from flmm.pretrained import lmm_from_config
 
 
 @pytest.mark.parametrize('family', FAMILIES)
@@ -48,3 +53,19 @@ def test_unknown_dtype_is_named(tmp_path):
     tiny_lmm().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="dtype is 'half_precision', expected the name of a torch dtype"):
         pretrained_lmm(name_or_path=str(tmp_path), dtype='half_precision')
+
+
+@pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='needs Linux to tell memory of files from its own')
+def test_weights_stay_in_the_page_cache(tmp_path):
+    """Several processes of a node then have them in memory once."""
+
+    def own_bytes():
+        return 1024 * int(re.search(r'RssAnon:\s+(\d+) kB', Path('/proc/self/status').read_text())[1])
+
+    config = published_config('Qwen/Qwen2-VL-2B-Instruct', depth=1, vocab_size=300, image_token_id=298)
+    lmm_from_config(config, dtype=torch.bfloat16).save_pretrained(tmp_path)
+    before = own_bytes()
+    loaded = pretrained_lmm(name_or_path=str(tmp_path), dtype='bfloat16')
+    weights = sum(2 * parameter.numel() for parameter in loaded.parameters())
+    assert weights > 100e6
+    assert own_bytes() - before < 0.2 * weights

@@ -14,6 +14,8 @@ PARAMETERS = {  # 1e9, a lm_head that is tied counted once
     'Qwen/Qwen2-VL-7B-Instruct': 8.29,
     'Qwen/Qwen2.5-VL-3B-Instruct': 3.75,
     'Qwen/Qwen2.5-VL-7B-Instruct': 8.29,
+    'Qwen/Qwen2.5-VL-32B-Instruct': 33.45,
+    'Qwen/Qwen2.5-VL-72B-Instruct': 73.41,
     'Qwen/Qwen3-VL-4B-Instruct': 4.44,  # no published number seen
     'Qwen/Qwen3-VL-8B-Instruct': 8.77,
     'Qwen/Qwen3.5-4B': 4.54,  # no published number seen; without the layer that predicts further tokens (MTP)

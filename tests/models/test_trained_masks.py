@@ -165,7 +165,7 @@ def test_a_resumed_run_goes_on_exactly(tmp_path, masks, hooks):
 def train_as_one_of_several(work_dir, masks):
     torch.distributed.init_process_group('gloo')
     wrapper = {'type': 'MMDistributedDataParallel', 'device_ids': None, 'broadcast_buffers': False}
-    settings = {'launcher': 'pytorch', 'cfg': {'model_wrapper_cfg': {**wrapper, 'find_unused_parameters': True}}}
+    settings = {'launcher': 'pytorch', 'cfg': {'model_wrapper_cfg': wrapper}}
     runner_of(work_dir, masks, settings=settings).train()
 
 

@@ -38,6 +38,8 @@ class RefinedMasks:
 class SAMWrapper(nn.Module):
     """A SAM as F-LMM (CVPR 2025) uses it: image encoder frozen, prompt encoder and mask decoder trained.
 
+    What of these two no gradient can reach, such as the embeddings of points, is frozen, too, and stays in checkpoints.
+
     Each mask is prompted by up to three things: its phrase's hidden states as extra sparse tokens, its coarse logits as
     SAM's mask prompt, and the box around them. The refined mask's loss reaches the phrase, the prompt encoder and the
     decoder; the mask head through the mask prompt, too, unless that is detached (a box has no gradient).
@@ -86,6 +88,7 @@ class SAMWrapper(nn.Module):
         self.detach_mask_prompt = detach_mask_prompt
         self.multimask_output = multimask_output
         self.model.image_encoder.requires_grad_(requires_grad=False)
+        self.model.freeze_unreached(boxes=use_box, masks=use_mask, multimask_output=multimask_output)
         self.model.mask_decoder.iou_prediction_head.register_forward_pre_hook(_detach)
         self.train(self.training)
 

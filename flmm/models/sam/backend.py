@@ -33,6 +33,35 @@ class SamBackend(nn.Module):
     text_dim: int
     embedding_shapes: dict[str, tuple[int, ...]]
 
+    def freeze_unreached(self, *, boxes: bool, masks: bool, multimask_output: bool) -> None:
+        """Freeze the parts that no loss of masks reaches: DistributedDataParallel waits for each gradient.
+
+        Whether the loss reaches ``iou_prediction_head``, only who has the losses knows.
+
+        Args:
+            boxes: whether masks are prompted by boxes.
+            masks: whether they are prompted by masks.
+            multimask_output: what :meth:`decode` is called with.
+        """
+        encoder, decoder = self.prompt_encoder, self.mask_decoder
+        # Each candidate has a network of its own, and those of dropped candidates get a gradient of zeros, so that
+        # weight decay alone would move them. The first one makes the single mask, the others the three candidates.
+        networks = decoder.output_hypernetworks_mlps
+        unreached = [*(networks[:1] if multimask_output else networks[1:]), *self.unreached_prompts(boxes=boxes)]
+        # Where a mask is always given, what stands for none is never read, and the other way round.
+        unreached.append(encoder.no_mask_embed if masks else self.mask_reader)
+        for part in unreached:
+            part.requires_grad_(requires_grad=False)
+
+    @property
+    def mask_reader(self) -> nn.Module:
+        """The layers of the prompt encoder that a mask prompt goes through."""
+        raise NotImplementedError
+
+    def unreached_prompts(self, *, boxes: bool) -> list[nn.Module]:
+        """Return the parts of the prompt encoder that are for points, which are never given, or for no box."""
+        raise NotImplementedError
+
     def pixels(self, image: np.ndarray) -> Tensor:
         """Bring an image into the SAM frame and normalize it: uint8 RGB [IH, IW, 3] -> [3, L, L]."""
         raise NotImplementedError

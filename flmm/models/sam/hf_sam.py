@@ -19,6 +19,11 @@ class HfSam(SamBackend):
     image_processor: BaseImageProcessor
     positions: nn.Module
 
+    @property
+    def mask_reader(self) -> nn.Module:
+        """See :attr:`SamBackend.mask_reader`."""
+        return self.prompt_encoder.mask_embed
+
     def pixels(self, image: np.ndarray) -> Tensor:
         """Bring an image into the SAM frame as transformers' image processor does, on the CPU."""
         # A copy, since what PIL gives may not be written to, of which torch warns. That the channels come last would

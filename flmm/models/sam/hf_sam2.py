@@ -69,6 +69,17 @@ class HfSam2(HfSam):
             'stride_4': (self.text_dim // 8, 4 * height, 4 * width),
         }
 
+    def freeze_unreached(self, *, boxes: bool, masks: bool, multimask_output: bool) -> None:
+        """See :meth:`SamBackend.freeze_unreached`."""
+        super().freeze_unreached(boxes=boxes, masks=masks, multimask_output=multimask_output)
+        # Whether an object is seen in a frame of a video: no mask and no score depends on it.
+        self.mask_decoder.pred_obj_score_head.requires_grad_(requires_grad=False)
+
+    def unreached_prompts(self, *, boxes: bool) -> list[nn.Module]:
+        """See :meth:`SamBackend.unreached_prompts`."""
+        # Points and corners share a table, and each box is followed by an entry that says 'not a point'.
+        return [] if boxes else [self.prompt_encoder.point_embed, self.prompt_encoder.not_a_point_embed]
+
     def encode(self, pixels: Tensor) -> dict[str, Tensor]:
         """See :meth:`SamBackend.encode`."""
         return self.image_encoder(pixels)

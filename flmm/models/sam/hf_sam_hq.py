@@ -41,6 +41,11 @@ class HfSamHQ(HfSam):
             'early': (model.config.vision_config.hidden_size, *grid),
         }
 
+    def unreached_prompts(self, *, boxes: bool) -> list[nn.Module]:
+        """See :meth:`SamBackend.unreached_prompts`."""
+        kinds = self.prompt_encoder.point_embed  # not this object, this object, a box's first corner, its second
+        return [self.prompt_encoder.not_a_point_embed, *(kinds[:2] if boxes else kinds)]
+
     @property
     def positions(self) -> nn.Module:
         """The positions of prompts, which are those of the image, too."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
-from torch import Tensor
+from torch import Tensor, nn
 
 from flmm.models.sam.backend import SamBackend
 from flmm.models.sam.frame import SamFrame
@@ -28,6 +28,16 @@ class SegmentAnythingSam(Sam, SamBackend):
         self.frame = SamFrame(side=self.image_encoder.img_size)
         self.text_dim = self.prompt_encoder.embed_dim
         self.embedding_shapes = {'image': (self.text_dim, *self.prompt_encoder.image_embedding_size)}
+
+    @property
+    def mask_reader(self) -> nn.Module:
+        """See :attr:`SamBackend.mask_reader`."""
+        return self.prompt_encoder.mask_downscaling
+
+    def unreached_prompts(self, *, boxes: bool) -> list[nn.Module]:
+        """See :meth:`SamBackend.unreached_prompts`."""
+        kinds = self.prompt_encoder.point_embeddings  # not this object, this object, a box's first corner, its second
+        return [self.prompt_encoder.not_a_point_embed, *(kinds[:2] if boxes else kinds)]
 
     def pixels(self, image: np.ndarray) -> Tensor:
         """As in ``segment_anything.SamPredictor``: resized as uint8, normalized, padded to the square."""

@@ -11,11 +11,12 @@ import torch
 from full_sizes import lmms, measure
 from full_sizes.checks import CheckError, check_gradients, check_maps, one_minus_text, watched_maps
 from full_sizes.lmms import published_lmm, random_lmm
-from full_sizes.memory import estimated_gb, peak_gb, prefix_bytes
+from full_sizes.memory import estimated_gb, peak_gb
 from full_sizes.processors import IMAGE_TOKEN, published_processor
 from tiny_families import build_grounder, build_wrapper, make_sample
 
 from flmm.families import FAMILIES
+from flmm.memory import Load, estimated_bytes
 from flmm.models.published_lmms import published_config
 from flmm.pretrained import lmm_from_config
 
@@ -147,10 +148,9 @@ def trained_once():
 def test_gradients(trained_once):
     found = check_gradients(trained_once)
     parameters = list(trained_once.parameters())
-    assert found['trained_tensors'] == sum(parameter.grad is not None for parameter in parameters)
+    assert found['trained_tensors'] == sum(parameter.grad is not None for parameter in parameters) > 0
     assert found['frozen_tensors'] == sum(not parameter.requires_grad for parameter in parameters)
     assert sum(found.values()) == len(parameters)
-    assert found['never_reached'] > 0
 
 
 @pytest.mark.parametrize(
@@ -228,35 +228,13 @@ def test_a_layout_that_loses_attention(seen, monkeypatch):
         check_maps(model, sample, found)
 
 
-@pytest.mark.parametrize('model_type', FAMILIES)
-def test_what_is_kept_of_image_and_prompt_is_counted_by_the_formula(model_type):
-    model = build_grounder(model_type, num_layers=8)
-    sample = make_sample(build_wrapper(model_type), ['a'])
-    prefix = model.read_image(sample).prefix
-    # Key and value in float32, of 2 key heads in 8 layers, 8 wide; Qwen3.5: in the 4 with attention, 16 wide
-    assert prefix.num_bytes == 2 * 4 * 2 * 8 * 8 * sample.prompt_length
-    assert prefix_bytes(model, sample.prompt_length) == prefix.num_bytes
-
-
-def test_the_estimate_counts_weights_and_what_training_adds():
+def test_the_estimate_adds_what_the_libraries_take():
     model = build_grounder('qwen2_vl')
     sample = make_sample(build_wrapper('qwen2_vl'), ['a'])
     parts = estimated_gb(model, sample, libraries=0.5)
-    state = model.state_dict()
-    trained = sum(state[name].numel() for name, parameter in model.named_parameters() if parameter.requires_grad)
-    assert parts['libraries'] == 0.5
-    assert parts['weights'] == pytest.approx(sum(each.numel() * 4 for each in model.parameters()) / 1e9)
-    assert parts['training'] == pytest.approx(12 * trained / 1e9)
-    # M = 1, C = 2 layers of 4 heads, 16 x 16 cells; SAM's embedding is 16 x 8 x 8
-    assert parts['activations'] == pytest.approx(
-        max(
-            4 * (2 * 8 * 16**2 + 36 * 16 * 8**2),
-            4 * 64 * 22 * 16,
-            prefix_bytes(model, sample.prompt_length) + 2 * len(sample.input_ids) * (4 * 32 + 3 * 48),
-        )
-        / 1e9
-    )
-    assert parts['all'] == pytest.approx(sum(value for name, value in parts.items() if name != 'all'))
+    expected = estimated_bytes(model, Load(tokens=sample.prompt_length, phrases=1))
+    assert parts.pop('all') == pytest.approx(0.5 + sum(expected.values()) / 1e9)
+    assert parts == {'libraries': 0.5, **{name: value / 1e9 for name, value in expected.items()}}
 
 
 @pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='needs Linux to count by itself')

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from full_sizes.memory import prefix_bytes
 
 from benchmarks.images import benchmark_image
 from benchmarks.measure import (
@@ -27,6 +26,7 @@ from benchmarks.presets import ROOT, build_grounder, build_image_processor
 from benchmarks.samples import SampleMaker, num_image_tokens
 from flmm import Grounder
 from flmm.datasets import RefCOCO2PNG, unlabelled_item
+from flmm.memory import prefix_bytes
 from flmm.models import FrozenLMM
 from flmm.structures import GroundingSample
 

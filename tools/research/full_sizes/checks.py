@@ -16,7 +16,6 @@ from torch import Tensor
 
 from flmm.models import FrozenLMM
 from flmm.models.attention_capture import AttentionCapture, PackedTexts
-from flmm.models.grounding_model import UNMOVED
 from flmm.structures import GroundingSample
 
 TOLERANCE = 1e-4
@@ -79,10 +78,10 @@ def watched_maps(model: FrozenLMM) -> Iterator[SeenMaps]:
 
 
 def check_gradients(model: FrozenLMM) -> dict[str, int]:
-    """After ``backward``: every trained tensor has a finite gradient or is one of UNMOVED, a frozen one has none.
+    """After ``backward``: every trained tensor has a finite gradient, a frozen one has none.
 
     Returns:
-        How many tensors are trained and have a gradient, are trained by name but get none, and are frozen.
+        How many tensors are trained, and how many are frozen.
 
     Raises:
         CheckError: naming the tensors.
@@ -90,7 +89,7 @@ def check_gradients(model: FrozenLMM) -> dict[str, int]:
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     without = [name for name, parameter in trained.items() if parameter.grad is None]
     problems = {
-        'have no gradient': [name for name in without if not UNMOVED.match(name)],
+        'have no gradient': without,
         'have a gradient that is not finite': [
             name for name, parameter in trained.items() if name not in without and not parameter.grad.isfinite().all()
         ],
@@ -102,7 +101,7 @@ def check_gradients(model: FrozenLMM) -> dict[str, int]:
         if names:
             raise CheckError(f'{len(names)} parameters {problem}: {", ".join(names)}')
     frozen = sum(1 for _ in model.parameters()) - len(trained)
-    return {'trained_tensors': len(trained) - len(without), 'never_reached': len(without), 'frozen_tensors': frozen}
+    return {'trained_tensors': len(trained), 'frozen_tensors': frozen}
 
 
 def check_maps(model: FrozenLMM, sample: GroundingSample, seen: SeenMaps) -> dict[str, Any]:
