@@ -49,8 +49,8 @@ def _check_same_optimizer(own: list[dict[str, Any]], stored: list[dict[str, Any]
     if len(own) != len(stored):
         raise ValueError(
             f'the checkpoint has the state of {len(stored)} groups of parameters, this optimizer has {len(own)}: '
-            'restore paramwise_cfg, or the version of flmm that wrote it (0.1 trained what no gradient reaches); or start '
-            'a new run from the weights (load_from)'
+            'restore paramwise_cfg, or the version of flmm that wrote it (0.1 trained what no gradient reaches), or '
+            'start a new run from the weights (load_from)'
         )
     here, there = set(own[0]), set(stored[0])
     if here - there and there - here:  # a version of PyTorch or a schedule may add some to either, not to both
