@@ -59,6 +59,7 @@ class SavedGrounder(ModelHubMixin):
         if config is None:
             raise ValueError('the grounder was not made from a config, so it cannot be saved; use Grounder.from_config')
         parts = dict(config['model'])
+        parts['lmm'] = {name: value for name, value in parts['lmm'].items() if name not in NOT_STORED}
         if self.include_frozen:
             if not isinstance(model.sam.model, SegmentAnythingSam):
                 raise ValueError(

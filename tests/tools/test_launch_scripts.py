@@ -103,5 +103,5 @@ def test_two_processes_train(config, tmp_path):
     environment = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
     subprocess.run([*script, *options], env=environment, cwd=tmp_path, check=True, capture_output=True, timeout=300)
     (log,) = Path(tmp_path, 'my run').glob('*/*.log')
-    assert 'Distributed training: True' in log.read_text()
+    assert '2 x CPU, launcher pytorch' in log.read_text()
     assert torch.load(tmp_path / 'my run' / 'epoch_1.pth', weights_only=True)['meta']['iter'] == 2

@@ -19,6 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 from alpha_sweep.conditions import Condition
 from alpha_sweep.samples import KnownSamples, known_samples
 from flmm.atomic_write import write_json
+from flmm.engine import GroundingRunner
 from flmm.registry import MODELS
 
 PROTOCOL = 'val_first_sentence'
@@ -145,6 +146,6 @@ def train_and_test(config: Config, task: Task, *, train: KnownSamples, val: Know
     }
     known = inspect.signature(Runner).parameters
     arguments = {key: value for key, value in config.items() if key in known}
-    runner = Runner(**{**arguments, **changed, **loaders})
+    runner = GroundingRunner(**{**arguments, **changed, **loaders})
     runner.train()
     return runner.test()
