@@ -107,7 +107,8 @@ def by_ray(args: argparse.Namespace) -> int:
     from flmm.archive.ray_data import annotate_by_ray
 
     gpus = 1 if args.device is None and torch.cuda.is_available() else 0
-    _, folder = prepare(args, Place())  # refuses here what actors would refuse one by one
+    # Refuses here what actors would refuse one by one; the GPUs are theirs.
+    _, folder = prepare(argparse.Namespace(**{**vars(args), 'device': 'cpu'}), Place())
     report = annotate_by_ray(
         functools.partial(prepare, args, Place()), folder.missing(), actors=args.processes, gpus=gpus
     )

@@ -1,4 +1,4 @@
-"""Ray Data in the place of processes: it moves names of shards to actors, each with a model; files stay where they are."""
+"""Ray Data in the place of processes: it hands numbers of shards to actors, each with a model; files stay there."""
 
 from collections.abc import Callable
 from typing import Any
