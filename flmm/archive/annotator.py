@@ -2,10 +2,11 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flmm.archive.folder import ArchiveFolder
 from flmm.archive.output import error_row, found_rows
@@ -13,6 +14,8 @@ from flmm.archive.read_ahead import WINDOW, PreparedRow, ShardEnd, prepared_rows
 from flmm.datasets.token_batch_sampler import token_batches
 from flmm.grounder import Grounder
 from flmm.grounder.batch import ground_batch
+
+Result = TypeVar('Result')
 
 
 @dataclass(kw_only=True)
@@ -24,6 +27,8 @@ class Report:
         images: how many rows of the input these have.
         errors: how many rows of the output have the status 'error'.
         busy: seconds in which the model ran, or its masks were encoded.
+        waiting: seconds in which it waited for images.
+        writing: seconds in which it waited for output to be written, which goes on beside it.
         seconds: all seconds.
         failed: why a shard could not be read, by its name.
     """
@@ -32,15 +37,20 @@ class Report:
     images: int = 0
     errors: int = 0
     busy: float = 0.0
+    waiting: float = 0.0
+    writing: float = 0.0
     seconds: float = 0.0
     failed: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        share = self.busy / self.seconds if self.seconds else 0.0
-        rate = self.images / self.seconds if self.seconds else 0.0
+        seconds = self.seconds or 1.0
+        shares = (
+            f'the model busy {self.busy / seconds:.0%} of {self.seconds:.1f} s, waiting for images '
+            f'{self.waiting / seconds:.0%}, for the disk of the output {self.writing / seconds:.0%}'
+        )
         return (
             f'{self.shards} shards, {self.images} images, {self.errors} rows with errors, {len(self.failed)} shards '
-            f'failed; {rate:.1f} images/s, the model busy {share:.0%} of {self.seconds:.1f} s'
+            f'failed; {self.images / seconds:.1f} images/s, {shares}'
         )
 
 
@@ -104,38 +114,42 @@ class Annotator:
         )
         window: list[PreparedRow] = []
         rows: list[dict[str, Any]] = []
-        images, failure = 0, None
-        for item in items:
-            if isinstance(item, PreparedRow):
-                images += 1
-                failure = failure or item.failure
-                window.append(item)
-                if len(window) < WINDOW:
+        images, failure, written = 0, None, None
+        with ThreadPoolExecutor(1) as writer:  # the model goes on with the next shard meanwhile
+            while (item := _timed(report, 'waiting', next, items, None)) is not None:
+                if isinstance(item, PreparedRow):
+                    images += 1
+                    failure = failure or item.failure
+                    window.append(item)
+                    if len(window) < WINDOW:
+                        continue
+                rows += _timed(report, 'busy', self._ground, window)
+                window = []
+                if not isinstance(item, ShardEnd):
                     continue
-            rows += self._ground(window, report)
-            window = []
-            if not isinstance(item, ShardEnd):
-                continue
-            name = folder.shards[item.number].name
-            failure = failure or item.error
-            if failure is None:
-                folder.write(item.number, rows)
-                report.shards += 1
-                report.images += images
-                report.errors += sum(row['status'] == 'error' for row in rows)
-            else:
-                folder.claims.release(item.number)
-                report.failed[name] = failure
-                logger.error('shard %s cannot be read: %s', name, failure)
-            rows, images, failure = [], 0, None
-            report.seconds = time.perf_counter() - start
-            logger.info('%s: so far %s', name, report)
+                name = folder.shards[item.number].name
+                failure = failure or item.error
+                if failure is None:
+                    if written is not None:
+                        _timed(report, 'writing', written.result)
+                    written = writer.submit(folder.write, item.number, rows)
+                    report.shards += 1
+                    report.images += images
+                    report.errors += sum(row['status'] == 'error' for row in rows)
+                else:
+                    folder.claims.release(item.number)
+                    report.failed[name] = failure
+                    logger.error('shard %s cannot be read: %s', name, failure)
+                rows, images, failure = [], 0, None
+                report.seconds = time.perf_counter() - start
+                logger.info('%s: so far %s', name, report)
+            if written is not None:
+                _timed(report, 'writing', written.result)
         report.seconds = time.perf_counter() - start
         return report
 
-    def _ground(self, window: list[PreparedRow], report: Report) -> list[dict[str, Any]]:
+    def _ground(self, window: list[PreparedRow]) -> list[dict[str, Any]]:
         """Ground some rows of a shard; return their output in order."""
-        start = time.perf_counter()
         found: list[list[dict[str, Any]]] = [list(item.errors) for item in window]
         counts = [0 if item.image is None else len(item.image.processed.input_ids) for item in window]
         order = sorted((i for i, count in enumerate(counts) if count), key=counts.__getitem__)
@@ -144,7 +158,6 @@ class Annotator:
                 found[i] = sorted(
                     found[i] + rows, key=lambda row: -1 if row['phrase_index'] is None else row['phrase_index']
                 )
-        report.busy += time.perf_counter() - start
         return [row for rows in found for row in rows]
 
     def _ground_batch(self, items: list[PreparedRow]) -> list[list[dict[str, Any]]]:
@@ -157,3 +170,12 @@ class Annotator:
                 return [rows for item in items for rows in self._ground_batch([item])]
             return [[error_row(items[0].row, str(error))]]
         return [found_rows(item.row, each, item.indices) for item, each in zip(items, found, strict=True)]
+
+
+def _timed(report: Report, what: str, call: Callable[..., Result], *arguments: Any) -> Result:
+    """Add the seconds of a call to a field of the report, and return what it returns."""
+    start = time.perf_counter()
+    try:
+        return call(*arguments)
+    finally:
+        setattr(report, what, getattr(report, what) + time.perf_counter() - start)

@@ -6,6 +6,8 @@ from typing import Any
 from flmm.archive.annotator import Annotator, Report
 from flmm.archive.folder import ArchiveFolder
 
+COUNTED = ('shards', 'images', 'errors', 'busy', 'waiting', 'writing', 'seconds')
+"""Fields of a report that add up over processes."""
 Prepare = Callable[[], tuple[Annotator, ArchiveFolder]]
 """Loads the model and opens the output, in the process that calls it; it can be pickled."""
 
@@ -23,7 +25,7 @@ class ShardActor:
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Ground the shards of a batch, ``{'number': [n]}``; return what became of each process's part as one row."""
         report = self.annotator.annotate(self.folder, [int(number) for number in batch['number']])
-        return {name: [getattr(report, name)] for name in ('shards', 'images', 'errors', 'busy', 'seconds')} | {
+        return {name: [getattr(report, name)] for name in COUNTED} | {
             'failed': ['\n'.join(f'{name}\t{error}' for name, error in report.failed.items())]
         }
 
@@ -56,7 +58,7 @@ def annotate_by_ray(prepare: Prepare, numbers: list[int], *, actors: int, gpus: 
     )
     total = Report()
     for row in found.iter_rows():
-        for name in ('shards', 'images', 'errors', 'busy', 'seconds'):
+        for name in COUNTED:
             setattr(total, name, getattr(total, name) + row[name])
         total.failed |= dict(line.split('\t', 1) for line in row['failed'].splitlines())
     return total
