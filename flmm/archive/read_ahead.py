@@ -116,6 +116,8 @@ def prepared_rows(
             sampler=read_ahead(_rows(folder, numbers, image_root), size=2 * WINDOW),
             batch_size=None,
             num_workers=num_workers,
+            # In a process that was begun anew, others would be, too, and import everything.
+            multiprocessing_context='fork' if num_workers else None,
             prefetch_factor=max(2, 2 * WINDOW // num_workers) if num_workers else None,
             collate_fn=_unchanged,
             worker_init_fn=end_with_parent,

@@ -13,8 +13,7 @@ from flmm.grounder.prepared_image import prepare_image
 PHRASES = [['a cat', 'dog', 'the red one', 'x'], ['dog'], ['it is there', 'a cat', 'x']]
 
 
-@pytest.mark.parametrize('most', [1, 3, 64])
-@pytest.mark.parametrize('family', TINY)
+@pytest.mark.parametrize(('family', 'most'), [(family, 3) for family in TINY] + [('qwen2_5_vl', 1), ('qwen2_5_vl', 64)])
 def test_a_batch_is_what_one_by_one_is(family, most, tmp_path, monkeypatch):
     monkeypatch.setattr(batch, 'PHRASES_AT_ONCE', most)
     grounder = build(saved_config(write_frozen(tmp_path, family), family))
