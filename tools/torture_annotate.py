@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--kills', type=int, default=10)
     parser.add_argument('--processes', type=int, default=2)
-    parser.add_argument('--images', type=int, default=120)
+    parser.add_argument('--images', type=int, default=160)
     parser.add_argument('--rows-per-shard', type=int, default=4)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--model', help="default: the demo's")

@@ -103,6 +103,8 @@ def prepared_rows(
 ) -> Iterator[PreparedRow | ShardEnd]:
     """Claim shards one after the other and yield their rows in order, each shard's end behind them.
 
+    Shards are claimed as their rows are read, some 40 rows before they are used: smaller ones several at a time.
+
     Args:
         folder: the output.
         numbers: the shards that may be claimed.
@@ -113,7 +115,7 @@ def prepared_rows(
     return iter(
         DataLoader(
             _Prepare(to_sample),
-            sampler=read_ahead(_rows(folder, numbers, image_root), size=2 * WINDOW),
+            sampler=read_ahead(_rows(folder, numbers, image_root), size=4),  # the loader itself keeps more
             batch_size=None,
             num_workers=num_workers,
             # In a process that was begun anew, others would be, too, and import everything.

@@ -151,6 +151,7 @@ def test_what_was_killed_goes_on(lines, model, whole, tmp_path, number, code):
     assert contents(tmp_path / 'out') == contents(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec('ray') is None, reason='Ray is not installed: pip install flmm[ray]')
 def test_ray_shares_the_work(lines, model, whole, tmp_path):
     """Actors of two models; a shard that cannot be read stops no other."""
@@ -166,9 +167,9 @@ def test_ray_shares_the_work(lines, model, whole, tmp_path):
 
 @pytest.mark.slow
 def test_ten_kills_of_two_processes(model):
-    command = [REPOSITORY / 'tools' / 'torture_annotate.py', '--kills', '10', '--images', '60', '--rows-per-shard', '2']
+    command = [REPOSITORY / 'tools' / 'torture_annotate.py', '--kills', '10', '--images', '100']
     found = subprocess.run(
         [sys.executable, *map(str, command)], capture_output=True, text=True, check=False, timeout=600
     )
     assert found.returncode == 0, found.stderr
-    assert '10 kills, 2 processes: all 240 rows are equal' in found.stdout
+    assert '10 kills, 2 processes: all 400 rows are equal' in found.stdout
