@@ -59,6 +59,7 @@ def main() -> int:
                 check(folder / 'out', whole)
                 for file in (folder / 'out').glob('*.parquet'):
                     file.unlink()
+                before = 0
             what = kill_once([*command, '--out', str(folder / 'out')], folder / 'out', chance, goal=before)
             after = written(folder / 'out')
             left = sorted(file.name for file in (folder / 'out').glob('*.unfinished'))
