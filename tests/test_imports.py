@@ -33,8 +33,8 @@ def test_a_part_imports_what_it_needs_alone(module, allowed):
 @pytest.mark.parametrize(
     'package',
     [
-        'flmm', 'flmm.apt', 'flmm.chat', 'flmm.convert', 'flmm.data_check', 'flmm.datasets', 'flmm.engine',
-        'flmm.evaluation', 'flmm.features', 'flmm.finetune', 'flmm.grounder', 'flmm.models', 'flmm.qwen',
+        'flmm', 'flmm.apt', 'flmm.archive', 'flmm.chat', 'flmm.convert', 'flmm.data_check', 'flmm.datasets',
+        'flmm.engine', 'flmm.evaluation', 'flmm.features', 'flmm.finetune', 'flmm.grounder', 'flmm.models', 'flmm.qwen',
         'flmm.scoring', 'flmm.shapes', 'flmm.visualization',
     ],
 )  # fmt: skip

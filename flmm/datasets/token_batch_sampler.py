@@ -1,7 +1,7 @@
 """Batches of images with about as many tokens, so that little of a batch is padding and its memory is bounded."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle, islice
 
 import torch
@@ -78,7 +78,12 @@ class TokenBatchSampler(Sampler[list[int]]):
         order = range(len(self._bounds))
         if self.sampler.shuffle:
             order = torch.randperm(len(self._bounds), generator=generator).tolist()
-        batches = self._batches(sorted(order, key=self._bounds.__getitem__))
+        batches = token_batches(
+            sorted(order, key=self._bounds.__getitem__),
+            self._bounds,
+            batch_size=self.batch_size,
+            max_tokens=self.max_tokens,
+        )
         world_size = self.sampler.world_size
         batches += list(islice(cycle(batches), -len(batches) % world_size))
         steps = [batches[start : start + world_size] for start in range(0, len(batches), world_size)]
@@ -86,12 +91,25 @@ class TokenBatchSampler(Sampler[list[int]]):
             steps = [steps[i] for i in torch.randperm(len(steps), generator=generator).tolist()]
         return steps
 
-    def _batches(self, order: list[int]) -> list[list[int]]:
-        batches: list[list[int]] = [[]]
-        for item in order:  # ascending: no item of the batch that it joins has a larger bound
-            count = len(batches[-1]) + 1
-            too_many = self.max_tokens is not None and count * self._bounds[item] > self.max_tokens
-            if count > self.batch_size or too_many:
-                batches.append([])
-            batches[-1].append(item)
-        return batches
+
+def token_batches(
+    order: Iterable[int], num_tokens: Sequence[int], *, batch_size: int, max_tokens: int | None
+) -> list[list[int]]:
+    """Cut items that are sorted by their tokens into batches.
+
+    Args:
+        order: the items, so that their numbers of tokens ascend.
+        num_tokens: of each item.
+        batch_size: at most so many items make a batch.
+        max_tokens: at most so many tokens, padding included, make a batch, or one item; None for any number.
+
+    >>> token_batches([2, 0, 1], [4, 5, 3], batch_size=8, max_tokens=8)
+    [[2, 0], [1]]
+    """
+    batches: list[list[int]] = []
+    for item in order:
+        full = not batches or len(batches[-1]) == batch_size
+        if full or (max_tokens is not None and (len(batches[-1]) + 1) * num_tokens[item] > max_tokens):
+            batches.append([])
+        batches[-1].append(item)
+    return batches

@@ -17,7 +17,7 @@ from flmm.models.head_selection import attention_layers, choose_heads
 from flmm.models.lmm_family import LMMFamily
 from flmm.models.lmm_loading import LMMWithoutWeights
 from flmm.models.prompt_pass import read_further_image, read_prompts
-from flmm.models.two_passes import read_samples
+from flmm.models.two_passes import prompt_chunks, read_samples
 from flmm.reading import ImageReading, Prefix
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample
@@ -128,26 +128,39 @@ class FrozenLMM(LMMFamily, GroundingModel):
         attentions, hidden_states = zip(*read, strict=True)
         return list(attentions), list(hidden_states)
 
-    @torch.no_grad()
     def read_image(self, sample: GroundingSample, *, image_embedding: dict[str, Tensor] | None = None) -> ImageReading:
-        """Read image and prompt of a sample, so that samples of other phrases can carry that (``reading``).
+        """Read image and prompt of one sample; see :meth:`read_images`."""
+        (reading,) = self.read_images([sample], image_embeddings=None if image_embedding is None else [image_embedding])
+        return reading
+
+    @torch.no_grad()
+    def read_images(
+        self, samples: Sequence[GroundingSample], *, image_embeddings: Sequence[dict[str, Tensor]] | None = None
+    ) -> list[ImageReading]:
+        """Read image and prompt of samples together, so that samples of other phrases can carry that (``reading``).
 
         Args:
-            sample: with the image.
-            image_embedding: what SAM's encoder makes of it, where that is known.
+            samples: each with its image.
+            image_embeddings: what SAM's encoder makes of each image, where that is known.
         """
-        self.check_sample(sample)
-        with torch.autocast(device_type=sample.input_ids.device.type, enabled=False):
-            (prefix,) = read_prompts(self, [sample], depth=self.depth)
-        if image_embedding is None:
-            (image_embedding,) = self.sam.encode_images([sample.image])
-        return ImageReading(
-            prefix=prefix,
-            image_embedding=image_embedding,
-            image=sample.image,
-            layouts=[view.layout for view in sample.views],
-            made_by=dict(self.fingerprints),
-        )
+        for sample in samples:
+            self.check_sample(sample)
+        prefixes: list[Prefix] = []
+        with torch.autocast(device_type=samples[0].input_ids.device.type, enabled=False):
+            for chunk in prompt_chunks(self, samples):
+                prefixes += read_prompts(self, [samples[i] for i in chunk], depth=self.depth)
+        if image_embeddings is None:
+            image_embeddings = self.sam.encode_images([sample.image for sample in samples])
+        return [
+            ImageReading(
+                prefix=prefix,
+                image_embedding=embedding,
+                image=sample.image,
+                layouts=[view.layout for view in sample.views],
+                made_by=dict(self.fingerprints),
+            )
+            for sample, prefix, embedding in zip(samples, prefixes, image_embeddings, strict=True)
+        ]
 
     @torch.no_grad()
     def image_prefix(self, sample: GroundingSample) -> Prefix:

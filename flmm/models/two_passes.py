@@ -44,8 +44,7 @@ def read_samples(
     """
     beginnings, index = distinct(samples, same=begin_alike)
     found: list[tuple[Tensor, Tensor] | None] = [None] * len(samples)
-    carries = len(attention_layers(model.lmm.config.get_text_config())) < model.num_layers
-    for chunk in _chunks([sample.prompt_length for sample in beginnings], alone=carries):
+    for chunk in prompt_chunks(model, beginnings):
         texts: list[PhraseText] = []
         counts: dict[int, int] = {}  # of texts, by the number of their sample
         for i, prefix in zip(chunk, _prefixes(model, [beginnings[i] for i in chunk]), strict=True):
@@ -61,16 +60,22 @@ def read_samples(
     return found
 
 
-def _chunks(lengths: list[int], *, alone: bool) -> Iterator[list[int]]:
+def prompt_chunks(model: 'FrozenLMM', samples: Sequence[GroundingSample]) -> Iterator[list[int]]:
     """Split prompts into runs of at most ``MAX_FORWARD_TOKENS``, padding included, or of one.
 
+    Each is a run by itself where layers without attention would carry padding on in their state.
+
     Args:
-        lengths: tokens of each prompt.
-        alone: each is a run, since layers without attention would carry padding on in their state.
+        model: what will read them.
+        samples: each with its prompt.
+
+    Yields:
+        The numbers of the samples of a run.
     """
+    alone = len(attention_layers(model.lmm.config.get_text_config())) < model.num_layers
     chunk: list[int] = []
-    for i, length in enumerate(lengths):
-        longest = max(length, *(lengths[j] for j in chunk)) if chunk else length
+    for i, length in enumerate(sample.prompt_length for sample in samples):
+        longest = max(length, *(samples[j].prompt_length for j in chunk)) if chunk else length
         if chunk and (alone or longest * (len(chunk) + 1) > MAX_FORWARD_TOKENS):
             yield chunk
             chunk = []

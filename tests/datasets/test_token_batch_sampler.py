@@ -14,6 +14,7 @@ from tiny_models import tiny_processor
 from tiny_refcoco import REPOSITORY, write_workspace
 
 from flmm.datasets import QwenImageProcessorWrapper, TokenBatchSampler
+from flmm.datasets.token_batch_sampler import token_batches
 from flmm.registry import DATASETS
 
 
@@ -195,3 +196,19 @@ def test_an_image_that_is_too_long_to_be_counted_is_named(tmp_path, monkeypatch)
     path.write_text(path.read_text().replace('"height": 84, "width": 56', '"height": 84000, "width": 56'))
     with pytest.raises(ValueError, match=r"image '.*2\.png': absolute aspect ratio must be smaller than 200, got 1500"):
         DATASETS.build(config.train_dataloader.dataset).num_image_tokens()
+
+
+@pytest.mark.parametrize(
+    ('max_tokens', 'batch_size', 'expected'),
+    [
+        (None, 2, [[3, 1], [0, 2], [4]]),
+        (8, 8, [[3, 1], [0, 2], [4]]),
+        (12, 8, [[3, 1, 0], [2], [4]]),
+        (3, 8, [[3], [1], [0], [2], [4]]),  # each is a batch, however many tokens it has
+    ],
+)
+def test_items_in_order_of_tokens_make_batches(max_tokens, batch_size, expected):
+    tokens = [4, 3, 4, 2, 9]
+    order = [3, 1, 0, 2, 4]
+    assert token_batches(order, tokens, batch_size=batch_size, max_tokens=max_tokens) == expected
+    assert token_batches([], tokens, batch_size=batch_size, max_tokens=max_tokens) == []

@@ -82,3 +82,14 @@ def test_logs(clone):
     )
     names = run('docs/logs.md')
     assert (names['steps'], names['losses']) == ([20, 40], [3.5, 2.5])
+
+
+def test_archives(clone):
+    lines = ''.join(f'{{"image": "{name}.jpg", "phrases": ["the star", "?"]}}\n' for name in ('one', 'two', 'none'))
+    (clone / 'archive').symlink_to(clone / 'photos')
+    (clone / 'photos' / 'a.jsonl').write_text(lines)
+    names = run('docs/archives.md')
+    assert (names['report'].images, names['report'].errors) == (3, 3)  # two phrases that say nothing, an absent image
+    assert names['found']['status'].to_pylist() == ['ok', 'error', 'ok', 'error', 'error']
+    (star,) = names['grounder'].read('photos/one.jpg').ground(['the star']).to_dict()['phrases']
+    assert names['found']['rle'][0].as_py() == star['segmentation']

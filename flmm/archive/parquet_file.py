@@ -1,0 +1,75 @@
+"""Parquet with the columns ``image``, ``phrases`` (a list of strings) and, where wanted, ``id``.
+
+``image`` is a path below the image root, the bytes of a file, or, as ``datasets`` writes it, a struct of both.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flmm.archive.arrow import parquet, pyarrow
+from flmm.archive.rows import Row, make_row
+from flmm.files import open_regular
+
+ROWS_AT_ONCE = 32
+"""So many rows, with the bytes of their images, are read together."""
+
+
+def cut(file: Path, rows_per_shard: int) -> list[tuple[int, int, int]]:
+    """Cut a file by its row groups, as many as make at least so many rows; a group is never cut itself.
+
+    See :class:`flmm.archive.shards.Format`; in the place of a byte stands the number of the first group.
+    """
+    parts: list[tuple[int, int, int]] = []
+    first = 0
+    with open_regular(file) as stream:
+        metadata = _opened(stream, file).metadata
+        for group in range(metadata.num_row_groups):
+            if not parts or parts[-1][1] >= rows_per_shard:
+                parts.append((first, 0, group))
+            rows = metadata.row_group(group).num_rows
+            parts[-1] = (parts[-1][0], parts[-1][1] + rows, parts[-1][2])
+            first += rows
+    return parts or [(0, 0, 0)]
+
+
+def read_rows(file: Path, part: tuple[int, int, int], image_root: Path) -> Iterator[Row]:
+    """Read some row groups.
+
+    Raises:
+        ValueError: the file is damaged, or lacks a column.
+    """
+    first, count, group = part
+    with open_regular(file) as stream:
+        opened = _opened(stream, file)
+        names = opened.schema_arrow.names
+        absent = [name for name in ('image', 'phrases') if name not in names]
+        if absent:
+            raise ValueError(f'{str(file)!r} lacks the column {absent[0]!r}; it has {", ".join(names)}')
+        columns = [name for name in ('image', 'phrases', 'id') if name in names]
+        number, stop = first, first + count
+        while number < stop:
+            try:
+                for batch in opened.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=columns):
+                    for fields in batch.to_pylist():
+                        yield _row(fields, place=f'row {number} of {file.name!r}', image_root=image_root)
+                        number += 1
+            except (pyarrow.ArrowException, OSError) as error:
+                raise ValueError(f'{str(file)!r} cannot be read ({error}); get it again') from error
+            group += 1
+
+
+def _opened(stream: Any, file: Path) -> Any:
+    try:
+        return parquet.ParquetFile(stream)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f'{str(file)!r} is no parquet file ({error}); get it again') from error
+
+
+def _row(fields: dict[str, Any], *, place: str, image_root: Path) -> Row:
+    image = fields['image']
+    if isinstance(image, dict):
+        image = image.get('path') if image.get('bytes') is None else image['bytes']
+    if isinstance(image, bytes):
+        return make_row(fields, place=place, default_id=place, image=image, image_root=image_root)
+    return make_row({**fields, 'image': image}, place=place, default_id=None, image=None, image_root=image_root)
