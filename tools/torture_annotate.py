@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -132,7 +133,7 @@ def processes_of(session: int) -> list[int]:
     return found
 
 
-def check(out: Path, whole: object) -> None:
+def check(out: Path, whole: Any) -> None:
     """Compare row by row; a file that cannot be read is an error of pyarrow's."""
     from flmm.archive.folder import read_archive
 

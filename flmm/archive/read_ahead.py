@@ -135,7 +135,7 @@ def read_ahead(items: Iterator[Item], *, size: int) -> Iterator[Item]:
         items: what to take; its errors are raised here.
         size: so many at most are kept.
     """
-    kept: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(maxsize=size)
+    kept: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=size)
     stopped = threading.Event()
 
     def take() -> None:

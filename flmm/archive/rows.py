@@ -63,7 +63,7 @@ class Row:
 
 
 def make_row(
-    fields: Any, *, place: str, default_id: str | None, image: bytes | FilePart | None, image_root: Path
+    fields: Any, *, place: str, default_id: str | None, image: Path | bytes | FilePart | None, image_root: Path
 ) -> Row:
     """Check the fields of a row that others wrote.
 
