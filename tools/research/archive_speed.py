@@ -3,10 +3,11 @@
     python tools/research/archive_speed.py --images 160 --repeats 3
     python tools/research/archive_speed.py --memory 2000
 
-The plain loop is what one would write: ``grounder.read(path).ground(phrases).to_dict()``, image by image, with torch's
-threads on all cores. flmm.archive runs in one process with as many threads, then in two that share the cores. All see
-the same drawn JPEGs with eight phrases each and the demo's model, take turns, and are timed when models are loaded.
-Writes <work dir>/speed.json, or memory.json, and prints a table. Ratios within a run compare, runs do not.
+The plain loop is what one would write: ``grounder.read(path).ground(phrases).to_dict()``, image by image, with two
+threads; and with one, since two lose most where other work is on the machine. flmm.archive runs in one process with two
+threads, then in two processes with one. All see the same drawn JPEGs with eight phrases each and the demo's model, take
+turns, and are timed when models are loaded. Writes <work dir>/speed.json, or memory.json, and prints a table. Ratios
+within a run compare, runs do not.
 """
 
 import argparse
@@ -26,8 +27,13 @@ PHRASES = (
     'the largest shape', 'the yellow star',
 )  # fmt: skip
 ROWS_PER_SHARD = 20
-WAYS = {'plain loop': (1, None), 'annotate, 1 process': (1, 0), 'annotate, 2 processes': (2, 0)}
-"""How many processes, and how many workers that decode: None is the plain loop."""
+WAYS = {
+    'plain loop': (1, 2, None),
+    'plain loop, 1 thread': (1, 1, None),
+    'annotate, 1 process': (1, 2, 0),
+    'annotate, 2 processes': (2, 1, 0),
+}
+"""How many processes, threads of each, and workers that decode: None is the plain loop."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -83,9 +89,9 @@ def archive(file: Path, out: Path, grounder, rank: int, world_size: int, num_wor
     return Annotator(grounder=grounder, num_workers=num_workers).annotate(folder)
 
 
-def process(file: Path, rank: int, world_size: int, num_workers: int | None, jobs, done) -> None:
+def process(file: Path, rank: int, world_size: int, threads: int, num_workers: int | None, jobs, done) -> None:
     """Load the model, then do a round for each folder that comes, until None does."""
-    grounder = load(max(1, (os.cpu_count() or 1) // world_size))
+    grounder = load(threads)
     grounder(file.parent / '0.jpg', PHRASES)  # warm
     done.put(None)
     while (out := jobs.get()) is not None:
@@ -101,11 +107,13 @@ def speed(args: argparse.Namespace, folder: Path) -> dict:
     file = draw(folder, args.images)
     context = multiprocessing.get_context('spawn')
     started, rounds, busy = {}, {way: [] for way in WAYS}, {way: [] for way in WAYS}
-    for way, (count, num_workers) in WAYS.items():
+    for way, (count, threads, num_workers) in WAYS.items():
         done = context.Queue()
         jobs = [context.Queue() for _ in range(count)]
         processes = [
-            context.Process(target=process, args=(file, rank, count, num_workers, jobs[rank], done), daemon=True)
+            context.Process(
+                target=process, args=(file, rank, count, threads, num_workers, jobs[rank], done), daemon=True
+            )
             for rank in range(count)
         ]
         for each in processes:
@@ -125,7 +133,7 @@ def speed(args: argparse.Namespace, folder: Path) -> dict:
             if number:  # the first round warms up
                 rounds[way].append(args.images / (time.perf_counter() - start))
                 busy[way].append(statistics.mean(shares))
-            print(f'round {number}: {way}: {args.images / (time.perf_counter() - start):.1f} images/s', flush=True)
+            print(f'round {number}: {way}: {args.images / (time.perf_counter() - start):.1f} images/s', file=sys.stderr)
     for jobs, _ in started.values():
         for queue in jobs:
             queue.put(None)
