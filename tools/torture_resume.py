@@ -106,13 +106,16 @@ class Job:
             time.sleep(0.0005)
         return True
 
-    def kill(self, pid: int) -> None:
-        """Kill a process, and wait until the whole job has ended.
+    def kill(self, pid: int) -> bool:
+        """Kill a process, wait until the whole job has ended, and say True; False where the process is no more.
 
         Raises:
             RuntimeError: something is left, or the job's exit code says that all went well.
         """
-        os.kill(pid, signal.SIGKILL)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
         start = time.monotonic()
         while left := list(self.processes()):
             self.process.poll()
@@ -121,6 +124,7 @@ class Job:
             time.sleep(0.1)
         if self.process.wait() == 0:
             raise RuntimeError(f'process {pid} was killed, and the job has ended with exit code 0')
+        return True
 
     def end(self) -> None:
         """Wait for a good end.
@@ -149,12 +153,11 @@ def kill_at_random(args: argparse.Namespace, work_dir: Path, draws: random.Rando
             return
         if not writing:
             time.sleep(delay)
-        if job.process.poll() is not None:
+        victims = job.victims()
+        rank = draws.randrange(args.processes)
+        if len(victims) < args.processes or job.process.poll() is not None or not job.kill(victims[rank]):
             job.end()
             return
-        victims = job.victims()
-        rank = draws.randrange(len(victims))
-        job.kill(victims[rank])
         there = check_checkpoints(work_dir)
         moment = f'while it wrote its checkpoint number {count}' if writing else f'{delay:.2f} s after its start'
         yield f'{moment}, rank {rank} was killed; {there}'

@@ -1,6 +1,8 @@
 """The threshold from which on a phrase counts as being in the image is chosen on validation data, and saved."""
 
 import itertools
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 from flmm.engine.loops import IterBasedTrainLoop
 from flmm.engine.random_state import random_state, set_random_state
 from flmm.engine.runner import unwrapped_model
+from flmm.engine.stop_signals import stop_if_asked
 from flmm.evaluation.grounding_metric import samples_by_item
 from flmm.models import GroundingModel
 from flmm.registry import HOOKS
@@ -57,7 +60,7 @@ class CalibrateExistenceHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         """Calibrate after an epoch."""
         if not isinstance(runner.train_loop, IterBasedTrainLoop):  # to which the whole run is one epoch
-            self._calibrate(runner)
+            self._calibrate(runner, num_iters=runner.iter)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
@@ -67,15 +70,16 @@ class CalibrateExistenceHook(Hook):
         if isinstance(loop, IterBasedTrainLoop) and (
             self.every_n_train_iters(runner, loop.val_interval) or self.is_last_train_iter(runner)
         ):
-            self._calibrate(runner)
+            self._calibrate(runner, num_iters=runner.iter + 1)
 
-    def _calibrate(self, runner: Runner) -> None:
+    def _calibrate(self, runner: Runner, *, num_iters: int) -> None:
         models = [
             unwrapped_model(runner),
             *(hook.ema_model.module for hook in runner.hooks if isinstance(hook, EMAHook)),
         ]
         kept = random_state()  # training goes on as if this had not been
-        scores, has_target = _judged(models[-1], runner)
+        stop = partial(stop_if_asked, runner, num_iters=num_iters, before=partial(set_random_state, kept))
+        scores, has_target = _judged(models[-1], runner, after_batch=stop)
         set_random_state(kept)
         threshold, n_acc, t_acc = best_threshold(scores, has_target, whose=_data_name(runner))
         for model in models:
@@ -136,7 +140,7 @@ def _data_name(runner: Runner) -> str:
 
 
 @torch.no_grad()
-def _judged(model: GroundingModel, runner: Runner) -> tuple[Tensor, Tensor]:
+def _judged(model: GroundingModel, runner: Runner, *, after_batch: Callable[[], None]) -> tuple[Tensor, Tensor]:
     """Return the existence of all phrases of the validation data, and whether they have a target, in every process."""
     loader, was_training = runner.val_loop.dataloader, model.training
     model.eval()
@@ -156,6 +160,7 @@ def _judged(model: GroundingModel, runner: Runner) -> tuple[Tensor, Tensor]:
             ]
             for members in samples_by_item(judged)
         ]
+        after_batch()
     model.train(was_training)
     # Samplers deal items out in turn and repeat some at the end, so that each process gets as many.
     in_order = itertools.chain.from_iterable(zip(*all_gather_object(found), strict=True))

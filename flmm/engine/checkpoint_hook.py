@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from flmm.atomic_write import remove_unfinished
 from flmm.engine import atomic_backend  # noqa: F401 (registers it)
-from flmm.engine.newest_checkpoint import write_pointer
+from flmm.engine.newest_checkpoint import NO_CHECKPOINT, write_pointer
 from flmm.models.checkpoints import read_checkpoint
 from flmm.registry import HOOKS
 
@@ -34,26 +34,45 @@ class CheckpointHook(MMEngineCheckpointHook):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._earlier_best: dict[str | None, str | None] = {}
+        self._goes_on = False
 
     def before_train(self, runner: Runner) -> None:
-        """Find the folder, and remove what a killed run has left unfinished there."""
-        if '://' not in (self.out_dir or runner.work_dir) and self.file_client_args is None:
-            self.backend_args = self.backend_args or {'backend': 'atomic'}
+        """Find the folder, and remove what a killed run has left unfinished there.
+
+        A new run in the folder of an earlier one says so, and leaves its files until it writes some of the same name.
+        """
+        is_local = '://' not in (self.out_dir or runner.work_dir) and self.file_client_args is None
+        if is_local and self.backend_args in (None, {}, {'backend': 'local'}):
+            self.backend_args = {'backend': 'atomic'}
         super().before_train(runner)
-        if runner.resumed_from is not None and Path(runner.resumed_from).parent == Path(self.out_dir):
+        self._goes_on = (
+            runner.resumed_from is not None
+            and Path(runner.resumed_from).resolve().parent == Path(self.out_dir).resolve()
+        )
+        if self._goes_on:
+            self.last_ckpt = runner.resumed_from
             for name in runner.message_hub.runtime_info.get(OUTDATED, []):
                 self._remove(self._here(name))  # the interrupted run was about to
-        self._set_best({key: path and self._here(Path(path).name) for key, path in self._best().items()})
-        if '://' not in self.out_dir and is_main_process():
+        best = {key: path and self._here(Path(path).name) for key, path in self._best().items()}
+        self._set_best({key: path if path and self.file_backend.isfile(path) else None for key, path in best.items()})
+        if is_local and is_main_process():
             remove_unfinished(self.out_dir)
+            there = sorted(path.name for path in Path(self.out_dir).glob('*.pth'))
+            if there and not self._goes_on:
+                runner.logger.warning(
+                    f'{self.out_dir} has checkpoints of an earlier run, which stay: {", ".join(there)}. --resume will '
+                    'go on from those of this run alone'
+                )
+                write_pointer(runner.work_dir, NO_CHECKPOINT)
 
     def before_stop(self, runner: Runner, *, num_iters: int) -> None:
         """Write a checkpoint after so many iterations."""
+        runner.message_hub.update_info(OUTDATED, [])
         self._write(runner, INTERRUPTED, meta={'epoch': runner.epoch, 'iter': num_iters})
         runner.logger.warning(f'checkpoint: {self.last_ckpt}; go on from there by --resume')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        outdated = [INTERRUPTED, *self._outdated_best()]
+        outdated = self._outdated_best()
         if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
                 outdated.append(self.filename_tmpl.format(self.keep_ckpt_ids[0]))
@@ -61,7 +80,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         runner.message_hub.update_info(OUTDATED, outdated)
         self._write(runner, self.filename_tmpl.format(step), meta=meta)
-        for name in outdated:
+        for name in [*outdated, *([INTERRUPTED] if self._goes_on else [])]:
             self._remove(self._here(name))
 
     def _write(self, runner: Runner, name: str, *, meta: dict[str, Any]) -> None:
@@ -96,7 +115,9 @@ class CheckpointHook(MMEngineCheckpointHook):
         return [Path(path).name for key, path in self._earlier_best.items() if path and best[key] and best[key] != path]
 
     @master_only
-    def _publish_model(self, runner: Runner, ckpt_path: str) -> None:
+    def _publish_model(self, runner: Runner, ckpt_path: str | None) -> None:
+        if ckpt_path in (None, 'None'):  # mmengine's word for a metric that has no best checkpoint
+            return
         checkpoint = read_checkpoint(ckpt_path)
         content = io.BytesIO()
         torch.save({key: value for key, value in checkpoint.items() if key in self.published_keys}, content)

@@ -40,6 +40,21 @@ class Passes:
         """Let the next pass begin in state ``began``, skip ``num_done`` batches, and go on in state ``now``."""
         self._resumed = (began, num_done, now)
 
+    def position(self, now: dict) -> tuple[dict, int]:
+        """Say where the passes are, for a checkpoint.
+
+        Args:
+            now: the random state from which training goes on.
+
+        Returns:
+            That state, or where a resumed pass has not begun the one that it will take, with the state in which the
+            pass began as ``pass_start``; and the number of batches that are done.
+        """
+        if self._resumed is None:
+            return {**now, 'pass_start': self.began}, self.num_done
+        began, num_done, then = self._resumed
+        return {**(began if then is None else then), 'pass_start': began}, num_done
+
     def one(self) -> Iterator[tuple[int, Any]]:
         """Yield the numbers and batches of one pass, without those that a resumed one skips."""
         began, num_skipped, now = self._resumed or (random_state(), 0, None)

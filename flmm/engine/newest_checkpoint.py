@@ -8,6 +8,8 @@ from flmm.models.checkpoints import read_checkpoint
 
 POINTER = 'last_checkpoint'
 """The file that holds the name of the newest checkpoint. It has no folder: a moved or copied work dir is complete."""
+NO_CHECKPOINT = 'none yet'
+"""What it holds where a new run has begun beside the checkpoints of an earlier one."""
 RESUMED_PARTS = ('meta', 'message_hub', 'optimizer', 'param_schedulers')
 """What a checkpoint must hold, beside the weights, for a run to go on from it."""
 
@@ -32,6 +34,8 @@ def newest_checkpoint(work_dir: str | Path, folder: str | Path) -> tuple[str | N
     """
     pointer = Path(work_dir, POINTER)
     noted = Path(pointer.read_text(encoding='utf-8', errors='replace').strip()).name if pointer.is_file() else ''
+    if noted == NO_CHECKPOINT:
+        return None, [f'checkpoints in {str(folder)!r} are those of an earlier run; name one to go on from it']
     if '://' in str(folder):
         return (f'{str(folder).rstrip("/")}/{noted}' if noted else None), []
     found = [path for path in Path(folder).glob('*.pth') if not path.name.startswith('best_')]  # without an optimizer

@@ -19,17 +19,19 @@ class RandomStateHook(Hook):
     def __init__(self) -> None:
         self._before_val: dict | None = None
         self._states: list[dict] = []
+        self._num_done = 0
 
     def before_gather_checkpoint(self, runner: Runner) -> None:
         """Bring together the states of all processes; in those without loader workers they drift apart."""
         own = random_state() if self._before_val is None else self._before_val  # what goes on after validation
-        self._states = all_gather_object({**own, 'pass_start': runner.train_loop.passes.began})
+        state, self._num_done = runner.train_loop.passes.position(own)
+        self._states = all_gather_object(state)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add ``random_states``, one by process, and to ``meta`` how far the present pass through the data has come."""
-        passes = runner.train_loop.passes
         checkpoint['random_states'] = self._states
-        checkpoint['meta'].update(pass_batches=passes.num_done, batches_per_pass=len(passes.loader))
+        length = len(runner.train_loop.passes.loader)
+        checkpoint['meta'].update(pass_batches=self._num_done, batches_per_pass=length)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse to resume in mmengine's own Runner, which would execute text of the checkpoint, and not go on exactly.

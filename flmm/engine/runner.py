@@ -1,6 +1,8 @@
 """mmengine's Runner, whose resumed runs go on exactly, by the config, and execute nothing that a checkpoint holds."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +89,26 @@ class GroundingRunner(ShortRunLog, Runner):
         Raises:
             ValueError: another training writes to the work dir.
         """
-        with work_dir_lock(self.work_dir), self.stop_signals:
+        with ExitStack() as held:
+            for folder in dict.fromkeys((self.work_dir, self.checkpoint_folder)):
+                if '://' not in folder:
+                    held.enter_context(work_dir_lock(folder))
+            super().dump_config()
+            held.enter_context(self.stop_signals)
             return super().train()
+
+    def test(self) -> dict[str, float]:
+        """Test."""
+        super().dump_config()
+        return super().test()
+
+    def dump_config(self) -> None:
+        """Leave the config in the work dir as it is until it is known that this run may write there."""
 
     def load_or_resume(self) -> None:
         """Load what ``load_from`` and ``resume`` say; where 'auto' finds nothing to resume, the run starts anew."""
         if self._resume == 'auto' or (self._resume and self._load_from is None):
-            newest, passed_over = from_main_process(lambda: newest_checkpoint(self.work_dir, self._checkpoint_folder()))
+            newest, passed_over = from_main_process(lambda: newest_checkpoint(self.work_dir, self.checkpoint_folder))
             for problem in passed_over:
                 self.logger.warning(f'passed over: {problem}')
             self._resume = newest is not None
@@ -104,10 +119,13 @@ class GroundingRunner(ShortRunLog, Runner):
                 self.logger.info(f'nothing to resume in {self.work_dir}: the run starts from {start}')
         super().load_or_resume()
 
-    def _checkpoint_folder(self) -> str:
-        """Return where CheckpointHook writes."""
-        given = next((hook.out_dir for hook in self.hooks if isinstance(hook, CheckpointHook) and hook.out_dir), None)
-        return self.work_dir if given is None else f'{given.rstrip("/")}/{Path(self.work_dir).name}'
+    @cached_property  # the hook itself changes its out_dir when training begins
+    def checkpoint_folder(self) -> str:
+        """Where CheckpointHook writes."""
+        given = next((hook.out_dir for hook in self.hooks if isinstance(hook, CheckpointHook)), None)
+        if given is None or given == self.work_dir:
+            return self.work_dir
+        return f'{given.rstrip("/")}/{Path(self.work_dir).name}'
 
     def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Save a checkpoint; to be called in every process, of which the main one writes.

@@ -31,17 +31,21 @@ class ValidationRecordHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Validate first, if a resumed run stands where a validation is due and none is noted."""
         self._iters = [number for number in from_main_process(lambda: _noted(runner)) if number <= runner.iter]
+        self._write(runner)  # of an earlier run nothing stays
         if runner.resumed_from is None or runner.val_loop is None or runner.iter in self._iters or not _is_due(runner):
             return
         runner.logger.info(f'the run ended before its validation after iteration {runner.iter}, which follows now')
         runner.val_loop.run()
 
-    @master_only
     def after_val(self, runner: Runner) -> None:
         """Note one of training."""
         if self._iters is not None:
             self._iters.append(runner.iter)
-            write_json(Path(runner.work_dir, RECORD), self._iters, indent=None)
+            self._write(runner)
+
+    @master_only
+    def _write(self, runner: Runner) -> None:
+        write_json(Path(runner.work_dir, RECORD), self._iters, indent=None)
 
 
 def _is_due(runner: Runner) -> bool:
@@ -57,9 +61,9 @@ def _is_due(runner: Runner) -> bool:
 
 
 def _noted(runner: Runner) -> list[int]:
-    """Return the iterations that are noted beside the checkpoint, or else in the work dir."""
+    """Return the iterations that the run of the resumed checkpoint has noted: in its work dir, or beside the file."""
     if runner.resumed_from is None:
         return []
-    folders = (Path(runner.resumed_from).parent, Path(runner.work_dir))
-    path = next((folder / RECORD for folder in folders if (folder / RECORD).is_file()), None)
-    return [] if path is None else parse_json(path.read_bytes(), where=str(path))
+    folder = Path(runner.resumed_from).resolve().parent
+    path = Path(runner.work_dir if folder == Path(runner.checkpoint_folder).resolve() else folder, RECORD)
+    return parse_json(path.read_bytes(), where=str(path)) if path.is_file() else []

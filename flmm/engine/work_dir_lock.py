@@ -30,8 +30,13 @@ def work_dir_lock(work_dir: str | Path) -> Iterator[None]:
     """
     with ExitStack() as held:
         path = Path(work_dir, LOCK)
-        from_main_process(lambda: _take(held.enter_context(path.open('a+', encoding='utf-8'))))  # it may be another's
+        from_main_process(lambda: _take(held.enter_context(_open(path))))
         yield
+
+
+def _open(path: Path) -> TextIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open('a+', encoding='utf-8')  # not emptied: it may be another's
 
 
 def _take(file: TextIO) -> None:

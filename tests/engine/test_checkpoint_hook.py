@@ -6,6 +6,7 @@ import torch
 from mmengine.logging import MessageHub, MMLogger
 
 from flmm.engine import CheckpointHook
+from flmm.engine.newest_checkpoint import newest_checkpoint
 
 STATE = {'state_dict': {'w': torch.arange(3.0)}, 'optimizer': {'x': 1}}
 
@@ -60,7 +61,7 @@ def test_of_each_metric_the_best_is_kept(tmp_path, keys):
         epoch(hook, runner, number, {'a/IoU': first, 'b/IoU': second})
     best = {f'best_{key[0]}_IoU_epoch_2.pth' for key in keys}
     assert names(tmp_path) == {'epoch_3.pth', *best}
-    assert all('best_a_IoU_epoch_1.pth' in there for there in runner.there[2 + len(keys) :][: 1 + len(keys)])
+    assert all('best_a_IoU_epoch_1.pth' in there for there in runner.there[2 + len(keys) :][: 2 + len(keys)])
 
 
 def test_what_a_killed_run_was_about_to_remove_is_removed_by_the_next(tmp_path):
@@ -87,14 +88,46 @@ def test_a_run_that_goes_on_from_elsewhere_removes_nothing_here(tmp_path):
     assert names(tmp_path) == {'epoch_1.pth', 'epoch_2.pth'}
 
 
+def resume(tmp_path, runner, name):
+    """A hook of a run that goes on from a file."""
+    resumed = Saver(tmp_path, resumed_from=str(tmp_path / name))
+    resumed.message_hub = runner.message_hub
+    hook = CheckpointHook(interval=1)
+    hook.before_train(resumed)
+    return hook, resumed
+
+
 def test_a_stop_is_noted_until_there_is_a_newer_one(tmp_path):
     hook, runner = begin(tmp_path)
     epoch(hook, runner, 1)
     hook.before_stop(runner, num_iters=15)
     assert (tmp_path / 'last_checkpoint').read_text() == 'interrupted.pth'
     assert names(tmp_path) == {'epoch_1.pth', 'interrupted.pth'}
+    hook, runner = resume(tmp_path, runner, 'interrupted.pth')
+    assert names(tmp_path) == {'epoch_1.pth', 'interrupted.pth'}  # what a kill would now go on from
     epoch(hook, runner, 2)
     assert names(tmp_path) == {'epoch_1.pth', 'epoch_2.pth'}
+
+
+def test_an_older_checkpoint_that_is_named_removes_no_newer_one(tmp_path):
+    hook, runner = begin(tmp_path)
+    epoch(hook, runner, 1)
+    hook.before_stop(runner, num_iters=15)
+    resume(tmp_path, runner, 'epoch_1.pth')
+    assert names(tmp_path) == {'epoch_1.pth', 'interrupted.pth'}
+
+
+def test_a_new_run_beside_an_earlier_one_does_not_go_on_from_that(tmp_path):
+    hook, runner = begin(tmp_path)
+    epoch(hook, runner, 1)
+    hook.before_stop(runner, num_iters=15)
+    hook, runner = begin(tmp_path)
+    assert newest_checkpoint(tmp_path, tmp_path) == (
+        None, [f"checkpoints in '{tmp_path}' are those of an earlier run; name one to go on from it"]
+    )  # fmt: skip
+    epoch(hook, runner, 1)
+    assert (tmp_path / 'last_checkpoint').read_text() == 'epoch_1.pth'
+    assert names(tmp_path) == {'epoch_1.pth', 'interrupted.pth'}
 
 
 def test_published_files_hold_the_keys_and_are_named_by_their_bytes(tmp_path):

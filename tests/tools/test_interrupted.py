@@ -7,10 +7,11 @@ import shutil
 import signal
 
 import pytest
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from processes import launch
-from same_run import assert_same_run, load
-from tiny_refcoco import train
+from processes import exit_codes, launch, start_function
+from same_run import assert_same, assert_same_run, load
+from tiny_refcoco import run_tool, train
 
 from flmm import atomic_write
 from flmm.registry import HOOKS
@@ -27,11 +28,11 @@ RESUME = ['--resume']
 class Signalled(Hook):
     """Sends its own process a signal in an iteration of training, or of the n-th validation."""
 
-    def __init__(self, number, train_iter=None, validation=None):
-        self.number, self.train_iter, self.validation = number, train_iter, validation
+    def __init__(self, number, train_iter=None, validation=None, rank=0):
+        self.number, self.train_iter, self.validation, self.rank = number, train_iter, validation, rank
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if runner.iter + 1 == self.train_iter:
+        if runner.iter + 1 == self.train_iter and get_rank() == self.rank:
             os.kill(os.getpid(), self.number)
 
     def before_val_iter(self, runner, batch_idx, data_batch=None):
@@ -109,6 +110,39 @@ def test_a_run_by_iterations_stops_and_goes_on_exactly(config, tmp_path):
     for work_dir in (tmp_path / 'straight', tmp_path / 'run'):
         assert json.loads((work_dir / 'validated.json').read_text()) == [3, 4]
         assert not (work_dir / 'interrupted.pth').exists()
+
+
+def test_two_stops_in_one_validation_of_averages(config, tmp_path):
+    """While the averages stand in for the weights, and before the first pass of the resumed run has begun."""
+    averaged, stopped = tmp_path / 'averaged.py', tmp_path / 'stopped.py'
+    hook = {'type': 'EMAHook', 'momentum': 0.4}
+    averaged.write_text(f'_base_ = {str(config)!r}\ncustom_hooks = [{hook}]\n')
+    signals = {'type': 'Signalled', 'number': int(signal.SIGTERM), 'validation': 2}
+    stopped.write_text(f'_base_ = {str(config)!r}\ncustom_hooks = [{hook}, {signals}]\n')
+    train(averaged, tmp_path / 'straight')
+    for resume in ([], RESUME):
+        with pytest.raises(SystemExit):
+            train(stopped, tmp_path / 'run', resume=resume)
+        assert load(tmp_path / 'run' / 'interrupted.pth')['meta']['iter'] == 2
+    train(averaged, tmp_path / 'run', resume=RESUME)
+    found, expected = (load(tmp_path / name / 'epoch_2.pth') for name in ('run', 'straight'))
+    assert_same_run(found, expected)
+    assert_same(found['ema_state_dict'], expected['ema_state_dict'], 'ema_state_dict')
+
+
+def stop_one_rank(config, work_dir, name):
+    options = ['--launcher', 'pytorch', '--cfg-options', f'experiment_name={name}']
+    run_tool('train', config, '--work-dir', work_dir, *options)
+
+
+def test_all_processes_stop_where_one_is_asked_to(config, tmp_path):
+    own_config = tmp_path / config.name
+    hook = {'type': 'Signalled', 'number': int(signal.SIGTERM), 'train_iter': 1, 'rank': 1}
+    own_config.write_text(f'_base_ = {str(config)!r}\ncustom_hooks = [{hook}]\ntrain_dataloader = dict(batch_size=1)\n')
+    started = start_function(2, tmp_path, stop_one_rank, own_config, tmp_path / 'run', 'stopped')
+    assert exit_codes(started) == [143, 143]
+    checkpoint = load(tmp_path / 'run' / 'interrupted.pth')
+    assert (checkpoint['meta']['iter'], len(checkpoint['random_states'])) == (1, 2)
 
 
 def kill_when(*, opened, writes=0, syncs=0, replaced=False):
