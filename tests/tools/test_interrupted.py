@@ -185,11 +185,11 @@ def train_and_die(config, work_dir, kill):
     'kill',
     [
         {'opened': 'epoch_3.pth', 'writes': 1},
-        {'opened': 'epoch_3.pth', 'syncs': 1},
+        pytest.param({'opened': 'epoch_3.pth', 'syncs': 1}, marks=pytest.mark.slow),
         {'opened': 'epoch_3.pth', 'replaced': True},
         {'opened': 'last_checkpoint', 'writes': 1},
         {'opened': 'best_', 'replaced': True},
-        {'opened': 'validated', 'writes': 1},
+        pytest.param({'opened': 'validated', 'writes': 1}, marks=pytest.mark.slow),
     ],
     ids=lambda kill: '-'.join(map(str, kill.values())),
 )

@@ -96,6 +96,7 @@ def test_what_is_missing_is_named(echo, arguments, variables, message):
     assert result.stdout == ''
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason='with a GPU, mmengine gives each process one')
 def test_two_processes_train(config, tmp_path):
     script = [TOOLS / 'dist_train.sh', config, '2', '--work-dir', tmp_path / 'my run']
