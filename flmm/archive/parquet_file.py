@@ -82,6 +82,8 @@ def _check_ids(opened: Any, file: Path) -> None:
 
 
 def _check_group(opened: Any, group: int, file: Path) -> None:
+    if group >= opened.num_row_groups:
+        raise ValueError(f'{str(file)!r} has fewer rows than at the beginning; choose another folder')
     size = opened.metadata.row_group(group).total_byte_size
     if size > MAX_GROUP_BYTES:
         raise ValueError(

@@ -82,3 +82,9 @@ def test_large_groups_are_refused(tmp_path, monkeypatch):
         match=rf"a\.parquet' has {sizes[0]} bytes in row group 0, at most {sizes[0] - 1} are read; write smaller",
     ):
         read(file, rows=3)
+
+
+def test_a_file_of_fewer_rows_than_were_counted_is_refused(tmp_path):
+    file = write_parquet(tmp_path / 'a.parquet', 3, rows_per_group=2)
+    with pytest.raises(ValueError, match=r"a\.parquet' has fewer rows than at the beginning"):
+        read(file, rows=4)
