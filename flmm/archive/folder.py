@@ -14,7 +14,7 @@ from flmm.features.made_with import first_difference
 from flmm.json_files import read_json
 
 DOCUMENT = 'annotate.json'
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had five digits in the names of shards
 
 
 class ArchiveFolder:

@@ -197,3 +197,12 @@ def test_a_broken_link_is_refused(lines):
     (lines.parent / 'x.tar').symlink_to(lines.parent / 'gone.tar')
     with pytest.raises(ValueError, match=r"input '.*x\.tar' is a link to what is not there; mend or remove it"):
         list_files([lines.parent])
+
+
+def test_output_of_another_format_is_refused(grounder, lines, tmp_path):
+    """Its shards have other names, and their rows would be there twice."""
+    open_folder(tmp_path / 'out', [lines], grounder)
+    document = json.loads((tmp_path / 'out' / 'annotate.json').read_text())
+    (tmp_path / 'out' / 'annotate.json').write_text(json.dumps({**document, 'format_version': 1}))
+    with pytest.raises(ValueError, match=r'something else: format_version \(1, not 2\)'):
+        open_folder(tmp_path / 'out', [lines], grounder)

@@ -55,7 +55,7 @@ def test_the_end_may_be_two_blocks_or_a_filled_record(tmp_path, whole):
         assert len(read(file)) == 6
     for zeros, message in (
         (0, 'it is cut off or damaged behind byte'), (512, 'it is cut off or damaged behind byte'),
-        (1024 + 10241, f'behind byte {end} it has more zeros than the end of a tar'),
+        (1024 + 10241, f'behind byte {end} it has more zeros than a tar of blocking factor 20'),
     ):  # fmt: skip
         file.write_bytes(file.read_bytes()[:end] + bytes(zeros))
         refused(file, message)
@@ -72,7 +72,7 @@ def test_a_tar_whose_second_half_is_zeros_is_refused(whole):
     file, offset = whole
     content = file.read_bytes()
     file.write_bytes(content[:offset] + bytes(len(content) - offset))
-    refused(file, rf'behind byte {offset} it has more zeros than the end of a tar')
+    refused(file, rf'behind byte {offset} it has more zeros than a tar of blocking factor 20')
     file.write_bytes(bytes(10240))
     refused(file, 'it has no member')
 
