@@ -72,7 +72,7 @@ def _members(file: Path) -> Members:
                 raise ValueError(f'it is cut off or damaged behind byte {end}, or has another tar behind it')
             if len(zeros) > MAX_END_BYTES:
                 raise ValueError(
-                    f'behind byte {end} it has more zeros than the end of a tar, as if part of it were lost'
+                    f'behind byte {end} it has more zeros than a tar of blocking factor 20: part of it is lost'
                 )
         except (tarfile.TarError, ValueError, ArithmeticError, MemoryError, RecursionError) as error:
             raise ValueError(
