@@ -8,13 +8,13 @@ from flmm.archive.arrow import pyarrow
 from flmm.archive.claims import Claims
 from flmm.archive.made_by import short
 from flmm.archive.output import read_tables, write_table
-from flmm.archive.shards import FORMATS, shards_of
+from flmm.archive.shards import cut, shards_of
 from flmm.atomic_write import UNFINISHED, write_json
 from flmm.features.made_with import first_difference
 from flmm.json_files import read_json
 
 DOCUMENT = 'annotate.json'
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had five digits in the names of shards
 
 
 class ArchiveFolder:
@@ -34,8 +34,7 @@ class ArchiveFolder:
         shards: all of the input, in order.
 
     Raises:
-        ValueError: the folder has output of another model, config or input, naming what differs; or an input file
-            cannot be read.
+        ValueError: the folder has output of another model, config or input, naming what differs.
 
     >>> folder = ArchiveFolder('annotated', files=list_files(['data']), made_by=made_by(grounder), rows_per_shard=1000)
     """
@@ -71,7 +70,7 @@ class ArchiveFolder:
         path = self.folder / DOCUMENT
         with self.claims.whole():  # the first process counts rows, others read what it found
             if not path.exists():
-                cuts = {file.name: FORMATS[file.suffix].cut(file, rows_per_shard) for file in files}
+                cuts = {file.name: cut(file, rows_per_shard) for file in files}
                 write_json(path, {**wanted, 'shards': cuts}, indent=None)
             document = read_json(str(path), setting='output')
         cuts = document.pop('shards', {})

@@ -12,7 +12,9 @@ from flmm.archive.rows import Row, make_row
 from flmm.files import open_regular
 
 ROWS_AT_ONCE = 32
-"""So many rows, with the bytes of their images, are read together."""
+"""So many rows are taken together from a row group, which Arrow itself reads as a whole."""
+MAX_GROUP_BYTES = 2**31
+"""Largest row group that is read, in bytes before compression: it is in memory as a whole."""
 
 
 def cut(file: Path, rows_per_shard: int) -> list[tuple[int, int, int]]:
@@ -37,7 +39,7 @@ def read_rows(file: Path, part: tuple[int, int, int], image_root: Path) -> Itera
     """Read some row groups.
 
     Raises:
-        ValueError: the file is damaged, or lacks a column.
+        ValueError: the file is damaged, lacks a column, has ids of another type, or a group of too many bytes.
     """
     first, count, group = part
     with open_regular(file) as stream:
@@ -46,13 +48,16 @@ def read_rows(file: Path, part: tuple[int, int, int], image_root: Path) -> Itera
         absent = [name for name in ('image', 'phrases') if name not in names]
         if absent:
             raise ValueError(f'{str(file)!r} lacks the column {absent[0]!r}; it has {", ".join(names)}')
+        _check_ids(opened, file)
         columns = [name for name in ('image', 'phrases', 'id') if name in names]
         number, stop = first, first + count
         while number < stop:
+            _check_group(opened, group, file)
             try:
                 for batch in opened.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=columns):
-                    for fields in batch.to_pylist():
-                        yield _row(fields, place=f'row {number} of {file.name!r}', image_root=image_root)
+                    for index in range(batch.num_rows):
+                        place = f'row {number} of {file.name!r}'
+                        yield _row(batch.slice(index, 1), place=place, image_root=image_root)
                         number += 1
             except (pyarrow.ArrowException, OSError) as error:
                 raise ValueError(f'{str(file)!r} cannot be read ({error}); get it again') from error
@@ -66,7 +71,34 @@ def _opened(stream: Any, file: Path) -> Any:
         raise ValueError(f'{str(file)!r} is no parquet file ({error}); get it again') from error
 
 
-def _row(fields: dict[str, Any], *, place: str, image_root: Path) -> Row:
+def _check_ids(opened: Any, file: Path) -> None:
+    if 'id' not in opened.schema_arrow.names:
+        return
+    given = opened.schema_arrow.field('id').type
+    kind = given.value_type if pyarrow.types.is_dictionary(given) else given
+    allowed = (pyarrow.types.is_string, pyarrow.types.is_large_string, pyarrow.types.is_integer, pyarrow.types.is_null)
+    if not any(is_kind(kind) for is_kind in allowed):
+        raise ValueError(f"{str(file)!r} has {given} in the column 'id', expected strings or integers; convert it")
+
+
+def _check_group(opened: Any, group: int, file: Path) -> None:
+    if group >= opened.num_row_groups:
+        raise ValueError(f'{str(file)!r} has fewer rows than at the beginning; choose another folder')
+    size = opened.metadata.row_group(group).total_byte_size
+    if size > MAX_GROUP_BYTES:
+        raise ValueError(
+            f'{str(file)!r} has {size} bytes in row group {group}, at most {MAX_GROUP_BYTES} are read; write smaller '
+            'groups, such as by row_group_size of pyarrow.parquet.write_table'
+        )
+
+
+def _row(one: Any, *, place: str, image_root: Path) -> Row:
+    """Make a row of a table of one."""
+    try:
+        fields = one.to_pylist()[0]
+    except (ValueError, ArithmeticError, LookupError, pyarrow.ArrowException) as error:
+        # Text that is not UTF-8, or a time that Python has no value for.
+        return Row(place=place, image_id=place, error=f'{place} cannot be read ({error}); write it again')
     image = fields['image']
     if isinstance(image, dict):
         image = image.get('path') if image.get('bytes') is None else image['bytes']

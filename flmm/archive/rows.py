@@ -47,6 +47,9 @@ class FilePart:
 class Row:
     """One image and what to find in it.
 
+    Names of files need be no Unicode text, and parquet holds nothing else: what UTF-8 cannot hold of ``place``,
+    ``image_id`` and ``error`` is escaped, a byte 0xe9 of a name as ``\\udce9``. The image is read all the same.
+
     Args:
         place: where it stands, for messages, such as "row 3 of 'a.jsonl'".
         image_id: what the output calls the image.
@@ -60,6 +63,12 @@ class Row:
     image: Path | bytes | FilePart | None = None
     phrases: tuple[Any, ...] = ()
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ('place', 'image_id', 'error'):
+            text = getattr(self, name)
+            if text is not None:
+                object.__setattr__(self, name, text.encode(errors='backslashreplace').decode())
 
 
 def make_row(

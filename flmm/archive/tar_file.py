@@ -3,6 +3,7 @@
 Members are read as bytes where they lie; nothing is ever unpacked.
 """
 
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,15 @@ from flmm.json_files import parse_json
 
 MAX_JSON_BYTES = 2**24
 """Largest ``key.json`` that is read, in bytes."""
+MAX_HEADER_BYTES = 2**16
+"""Longest name, or list of pax fields, of a member, in bytes; tarfile's time for these grows with the square."""
+LONG_HEADERS = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
+"""Types of headers that are as long as they say."""
+MIN_END_BYTES = 2 * tarfile.BLOCKSIZE
+MAX_END_BYTES = MIN_END_BYTES + tarfile.RECORDSIZE
+"""Zeros at the end of a tar: two blocks, and what fills a record. More are what a lost part of a file looks like."""
 KINDS = dict.fromkeys(SUFFIXES, 'image') | {'.json': 'json'}
 
 Members = dict[str, list[tuple[str, tarfile.TarInfo]]]
@@ -31,7 +41,7 @@ def read_rows(file: Path, part: tuple[int, int, int], image_root: Path) -> Itera
     Members of other kinds are passed over, as WebDataset's shards have many.
 
     Raises:
-        ValueError: it is no tar, compressed, or cut off.
+        ValueError: it is no tar, compressed, cut off or damaged, has no member, or has a sparse one.
     """
     for key, members in _members(file).items():
         yield _row(file, key, members, image_root)
@@ -40,22 +50,57 @@ def read_rows(file: Path, part: tuple[int, int, int], image_root: Path) -> Itera
 def _members(file: Path) -> Members:
     found: Members = {}
     with open_regular(file) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        end = 0  # of the last member
         try:
-            # Members are not kept by tarfile, and not followed: what a link leads to is never looked at.
-            with tarfile.open(fileobj=stream, mode='r:', errorlevel=2) as archive:
+            # Members are not followed: what a link leads to is never looked at.
+            with tarfile.open(fileobj=stream, mode='r:', errorlevel=2, tarinfo=_Header) as archive:
                 for member in archive:
+                    _check_place(member, previous=end, following=archive.offset, size=size)
+                    end = archive.offset
                     folder, _, name = member.name.rpartition('/')
                     stem, _, ending = name.partition('.')
                     kind = KINDS.get(f'.{ending.lower()}')
                     if kind is not None and not member.isdir():
                         found.setdefault(f'{folder}/{stem}' if folder else stem, []).append((kind, member))
-                # tarfile takes a damaged header, or none at all, for the end.
-                stream.seek(archive.offset)
-                if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                    raise ValueError(f'{str(file)!r} is cut off or damaged behind byte {archive.offset}; get it again')
-        except tarfile.TarError as error:
-            raise ValueError(f'{str(file)!r} cannot be read as a tar ({error}); get it again, or unpack .gz') from error
+            if not end:
+                raise ValueError('it has no member')
+            # tarfile takes a damaged header, or none at all, for the end.
+            stream.seek(end)
+            zeros = stream.read(MAX_END_BYTES + 1)
+            if len(zeros) < MIN_END_BYTES or zeros.strip(b'\0'):
+                raise ValueError(f'it is cut off or damaged behind byte {end}, or has another tar behind it')
+            if len(zeros) > MAX_END_BYTES:
+                raise ValueError(
+                    f'behind byte {end} it has more zeros than a tar of blocking factor 20: part of it is lost'
+                )
+        except (tarfile.TarError, ValueError, ArithmeticError, MemoryError, RecursionError) as error:
+            raise ValueError(
+                f'{str(file)!r} cannot be read as a tar ({error}); get it again, pack it again, or unpack .gz'
+            ) from error
     return found
+
+
+class _Header(tarfile.TarInfo):
+    """A header whose size is checked before tarfile reads so many bytes or goes back by them."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:  # where tarfile lets subclasses in
+        if self.size < 0:
+            raise ValueError(f'the header of {self.name!r} says that it has {self.size} bytes')
+        if self.type in LONG_HEADERS and self.size > MAX_HEADER_BYTES:
+            raise ValueError(f'a header of {self.size} bytes, at most {MAX_HEADER_BYTES} are read')
+        return super()._proc_member(archive)  # ty: ignore[missing-attribute]
+
+
+def _check_place(member: tarfile.TarInfo, *, previous: int, following: int, size: int) -> None:
+    """Refuse a member that does not lie, as it is, between the one before, the one behind, and the end of the file."""
+    if member.issparse():
+        raise ValueError(f'member {member.name!r} is sparse, which is not read')
+    last = member.offset_data + (member.size if member.isreg() else 0)
+    if member.size < 0 or not previous < following or last > following:
+        raise ValueError(f'member {member.name!r} has {member.size} bytes, which its place does not allow')
+    if following > size:
+        raise ValueError(f'it is cut off in member {member.name!r}, which goes to byte {following} of {size}')
 
 
 def _row(file: Path, key: str, members: list[tuple[str, tarfile.TarInfo]], image_root: Path) -> Row:
@@ -76,6 +121,5 @@ def _row(file: Path, key: str, members: list[tuple[str, tarfile.TarInfo]], image
             raise ValueError(f'its json has {parts["json"].size} bytes, at most {MAX_JSON_BYTES} are read')
         fields = parse_json(parts['json'].read(), where='its json')
     except ValueError as error:
-        name = key.encode(errors='backslashreplace').decode()
-        return Row(place=place, image_id=name, error=f'{place}: {error}'.encode(errors='backslashreplace').decode())
+        return Row(place=place, image_id=key, error=f'{place}: {error}')
     return make_row(fields, place=place, default_id=key, image=parts['image'], image_root=image_root)

@@ -35,7 +35,7 @@ def test_it_says_what_it_is_of(grounder, lines, tmp_path):
     length = lines.stat().st_size // 5  # ids and names have one digit; phrases differ
     assert [part[:2] for part in document['shards']['a.jsonl']] == [[0, 2], [2, 2], [4, 1]]
     assert 0 == document['shards']['a.jsonl'][0][2] < length < document['shards']['a.jsonl'][1][2]
-    assert [shard.name for shard in folder.shards] == ['a.jsonl-00000', 'a.jsonl-00001', 'a.jsonl-00002']
+    assert [shard.name for shard in folder.shards] == ['a.jsonl-000000', 'a.jsonl-000001', 'a.jsonl-000002']
     assert folder.missing() == [0, 1, 2]
 
 
@@ -177,3 +177,32 @@ def test_without_locks_each_process_does_its_share(grounder, lines, tmp_path, mo
         [True, False, True, False, True], [False, True, False, True, False],
     ]  # fmt: skip
     assert 'has no locks' in caplog.text
+
+
+def test_a_file_that_cannot_be_planned_is_a_shard_that_fails(grounder, lines, tmp_path):
+    good = write_parquet(tmp_path / 'c.parquet', 2, rows_per_group=1)
+    content = good.read_bytes()
+    good.write_bytes(content[:-8] + bytes(8))
+    folder = open_folder(tmp_path / 'out', [lines, good], grounder)
+    assert [shard.name for shard in folder.shards] == ['a.jsonl-000000', 'a.jsonl-000001', 'c.parquet']
+    for opened in (folder, open_folder(tmp_path / 'out', [lines, good], grounder)):
+        with pytest.raises(ValueError, match=r"c\.parquet' is no parquet file"):
+            list(opened.shards[2].read_rows(None))
+    good.write_bytes(content)  # of the same number of bytes: nobody has counted its rows
+    with pytest.raises(ValueError, match=r"c\.parquet' could not be read at the beginning, now it can; choose another"):
+        list(folder.shards[2].read_rows(None))
+
+
+def test_a_broken_link_is_refused(lines):
+    (lines.parent / 'x.tar').symlink_to(lines.parent / 'gone.tar')
+    with pytest.raises(ValueError, match=r"input '.*x\.tar' is a link to what is not there; mend or remove it"):
+        list_files([lines.parent])
+
+
+def test_output_of_another_format_is_refused(grounder, lines, tmp_path):
+    """Its shards have other names, and their rows would be there twice."""
+    open_folder(tmp_path / 'out', [lines], grounder)
+    document = json.loads((tmp_path / 'out' / 'annotate.json').read_text())
+    (tmp_path / 'out' / 'annotate.json').write_text(json.dumps({**document, 'format_version': 1}))
+    with pytest.raises(ValueError, match=r'something else: format_version \(1, not 2\)'):
+        open_folder(tmp_path / 'out', [lines], grounder)

@@ -91,7 +91,7 @@ def test_a_full_disk_is_exit_code_1(lines, model, whole, tmp_path, capsys, monke
 
     def full(self, number, rows):
         if number == 5:
-            raise OSError(28, 'No space left on device; nothing was written', 'a.jsonl-00005.parquet')
+            raise OSError(28, 'No space left on device; nothing was written', 'a.jsonl-000005.parquet')
         write(self, number, rows)
 
     monkeypatch.setattr(ArchiveFolder, 'write', full)
