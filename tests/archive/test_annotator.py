@@ -8,6 +8,8 @@ import tarfile
 import zlib
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 from archives import (
@@ -206,6 +208,12 @@ def test_a_shard_that_cannot_be_read_stops_no_other(grounder, json_lines, tmp_pa
     assert not (tmp_path / 'out' / 'b.tar.parquet').exists()
     (tmp_path / 'b.tar').write_bytes(whole[: len(whole) // 2 // 512 * 512])
     assert list(annotate(tmp_path / 'out', [tmp_path, json_lines], grounder).failed) == ['b.tar']
+
+
+def test_parquet_that_lacks_a_column(grounder, tmp_path):
+    pyarrow.parquet.write_table(pyarrow.table({'image': ['0.png'], 'text': ['a cat']}), tmp_path / 'a.parquet')
+    report = annotate(tmp_path / 'out', [tmp_path / 'a.parquet'], grounder)
+    assert "lacks the column 'phrases'; it has image, text" in report.failed['a.parquet']
 
 
 def test_a_full_disk_is_an_error_and_leaves_what_was_there(grounder, json_lines, tmp_path, monkeypatch):
