@@ -6,6 +6,7 @@ import os
 import struct
 import tarfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -27,6 +28,7 @@ from PIL import Image
 from flmm.archive import Annotator, read_ahead
 from flmm.archive.folder import read_archive
 from flmm.archive.made_by import made_by
+from flmm.archive.shards import shards_of
 from flmm.models.finite import NonFiniteError
 from flmm.rle import decode_masks
 
@@ -42,6 +44,11 @@ def annotate(out, inputs, grounder, *, num_workers=0, batch_size=4, rows_per_sha
     folder = open_folder(out, inputs, grounder, rows_per_shard=rows_per_shard)
     annotator = Annotator(grounder=grounder, batch_size=batch_size, num_workers=num_workers, image_root=image_root)
     return annotator.annotate(folder)
+
+
+def output_name(file, number):
+    """The output of a shard of a file that is cut."""
+    return f'{shards_of(Path(file), [(0, 0, 0)] * 3)[number].name}.parquet'
 
 
 def contents(folder):
@@ -96,8 +103,8 @@ def test_all_formats_give_the_same_rows(grounder, json_lines, tmp_path, num_work
     parquet = write_parquet(tmp_path / 'b.parquet', COUNT, rows_per_group=2)
     annotate(tmp_path / 'parquet', [parquet], grounder, num_workers=num_workers)
     assert sorted(path.name for path in (tmp_path / 'parquet').glob('*.parquet')) == [
-        'b.parquet-00000.parquet', 'b.parquet-00001.parquet', 'b.parquet-00002.parquet',
-    ]  # fmt: skip
+        output_name('b.parquet', number) for number in range(3)
+    ]
     assert read_archive(tmp_path / 'parquet').equals(expected)
 
     annotate(tmp_path / 'whole', [json_lines], grounder, rows_per_shard=100)
@@ -120,13 +127,14 @@ def test_batches_change_no_mask(grounder, json_lines, tmp_path):
 def test_running_again_does_what_is_missing_alone(grounder, json_lines, tmp_path):
     annotate(tmp_path, [json_lines], grounder)
     whole = contents(tmp_path)
-    kept = (tmp_path / 'a.jsonl-00000.parquet').stat().st_mtime_ns
-    (tmp_path / 'a.jsonl-00001.parquet').unlink()
-    (tmp_path / 'a.jsonl-00001.parquet.0a1b.unfinished').write_bytes(b'as if killed')
+    first, second = (output_name('a.jsonl', number) for number in range(2))
+    kept = (tmp_path / first).stat().st_mtime_ns
+    (tmp_path / second).unlink()
+    (tmp_path / f'{second}.0a1b.unfinished').write_bytes(b'as if killed')
     report = annotate(tmp_path, [json_lines], grounder)
     assert (report.shards, report.images) == (1, 4)
     assert contents(tmp_path) == whole
-    assert (tmp_path / 'a.jsonl-00000.parquet').stat().st_mtime_ns == kept
+    assert (tmp_path / first).stat().st_mtime_ns == kept
     assert annotate(tmp_path, [json_lines], grounder).shards == 0
 
 
@@ -228,10 +236,10 @@ def test_a_full_disk_is_an_error_and_leaves_what_was_there(grounder, json_lines,
         fsync(descriptor)
 
     monkeypatch.setattr(os, 'fsync', full)
-    with pytest.raises(OSError, match=r'No space left on device; nothing was written.*a\.jsonl-00001\.parquet'):
+    with pytest.raises(OSError, match=r'No space left on device; nothing was written.*a\.jsonl-0+1\.parquet'):
         annotate(tmp_path / 'out', [json_lines], grounder)
     monkeypatch.undo()
-    assert sorted(contents(tmp_path / 'out')) == ['.annotate.lock', 'a.jsonl-00000.parquet', 'annotate.json']
+    assert sorted(contents(tmp_path / 'out')) == ['.annotate.lock', output_name('a.jsonl', 0), 'annotate.json']
     assert annotate(tmp_path / 'out', [json_lines], grounder).shards == 2
     assert contents(tmp_path / 'out') == contents(tmp_path / 'whole')
 

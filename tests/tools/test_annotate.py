@@ -222,12 +222,14 @@ def test_what_was_killed_goes_on(lines, model, whole, tmp_path, number, code):
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec('ray') is None, reason='Ray is not installed: pip install flmm[ray]')
 def test_ray_shares_the_work(lines, model, whole, tmp_path):
-    """Actors of two models; a shard that cannot be read stops no other."""
+    """Actors of two models; a shard that cannot be read stops no other. Paths may be relative."""
     write_tar(tmp_path / 'b.tar', [('x.json', b'{}')])
     (tmp_path / 'b.tar').write_bytes(b'no tar')
-    given = arguments(lines, model, tmp_path / 'out', '--launcher', 'ray', '--processes', '2')
-    command = [sys.executable, REPOSITORY / 'tools' / 'annotate.py', tmp_path / 'b.tar', *given]
-    found = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=300)
+    given = arguments(lines, model, 'out', '--launcher', 'ray', '--processes', '2')
+    command = [sys.executable, REPOSITORY / 'tools' / 'annotate.py', 'b.tar', *given]
+    found = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path
+    )
     assert found.returncode == 1, found.stderr
     assert '2 actors: 12 shards, 24 images, 0 rows with errors, 1 shards failed' in found.stdout
     assert read_archive(tmp_path / 'out').equals(read_archive(whole).replace_schema_metadata(None))
