@@ -12,6 +12,7 @@ written; 2 for wrong use, such as output of another model in --out; 143 after SI
 import argparse
 import functools
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -50,9 +51,11 @@ def prepare(args: argparse.Namespace, place: 'Place') -> 'tuple[Annotator, Archi
     """Load the model, and open the output for it."""
     from flmm.archive import Annotator, ArchiveFolder, list_files
     from flmm.archive.made_by import made_by
+    from flmm.archive.output import check_apart
     from flmm.archive.processes import device_of
     from flmm.grounder import Grounder
 
+    check_apart(args.out, args.inputs)
     files = list_files(args.inputs)  # before the model is loaded
     device = device_of(place, args.device)
     if args.config is not None:
@@ -79,7 +82,7 @@ def prepare(args: argparse.Namespace, place: 'Place') -> 'tuple[Annotator, Archi
 
 def annotate(args: argparse.Namespace, place: 'Place') -> int:
     """Ground what is missing, in this process; return the exit code."""
-    from flmm.archive.processes import end_on_sigterm
+    from flmm.archive.processes import end_on_sigterm, wait_for_others
 
     end_on_sigterm()
     logging.basicConfig(level=logging.WARNING, format=f'%(asctime)s process {place.rank}: %(message)s')
@@ -89,31 +92,55 @@ def annotate(args: argparse.Namespace, place: 'Place') -> int:
     except (ImportError, ValueError) as error:
         print(f'annotate: error: {error}', file=sys.stderr)
         return 2
+    failed = False
     try:
         report = annotator.annotate(folder)
     except OSError as error:
         print(f'annotate: error: {error}', file=sys.stderr)
-        return 1
-    print(
-        f'process {place.rank} of {place.world_size}: {report}; {len(folder.missing())} of {len(folder.shards)} missing'
-    )
-    return 1 if report.failed else 0
+        failed = True
+    else:
+        missing = len(folder.missing())
+        print(f'process {place.rank} of {place.world_size}: {report}; {missing} of {len(folder.shards)} missing')
+        failed = bool(report.failed)
+        if missing and place.has_gaps and not folder.claims.has_locks:
+            print(
+                f'annotate: error: {missing} shards are missing. Numbers of the Slurm array have gaps, and the file '
+                'system of the output has no locks, by which others would do the share of those that are left out; '
+                'use --array=0-N',
+                file=sys.stderr,
+            )
+            failed = True
+    if failed and args.launcher in ('pytorch', 'slurm'):
+        wait_for_others(folder)
+    return int(failed)
+
+
+def with_absolute_paths(args: argparse.Namespace) -> argparse.Namespace:
+    """Return the arguments for processes that stand in other folders; names on the hub stay as they are."""
+
+    def absolute(path: str) -> str:
+        return os.path.abspath(path) if os.path.exists(path) else path
+
+    paths = {name: getattr(args, name) for name in ('model', 'config', 'checkpoint', 'image_root')}
+    paths = {name: absolute(path) for name, path in paths.items() if path is not None}
+    inputs = [absolute(path) for path in args.inputs]
+    return argparse.Namespace(**{**vars(args), **paths, 'inputs': inputs, 'out': os.path.abspath(args.out)})
 
 
 def by_ray(args: argparse.Namespace) -> int:
-    import torch
-
     from flmm.archive.processes import Place
     from flmm.archive.ray_data import annotate_by_ray
 
-    gpus = 1 if args.device is None and torch.cuda.is_available() else 0
+    args = with_absolute_paths(args)
     # Refuses here what actors would refuse one by one; the GPUs are theirs.
     _, folder = prepare(argparse.Namespace(**{**vars(args), 'device': 'cpu'}), Place())
+    gpus = 0 if args.device == 'cpu' else None
     report = annotate_by_ray(
         functools.partial(prepare, args, Place()), folder.missing(), actors=args.processes, gpus=gpus
     )
-    print(f'{args.processes} actors: {report}; {len(folder.missing())} of {len(folder.shards)} missing')
-    return 1 if report.failed else 0
+    missing = len(folder.missing())
+    print(f'{args.processes} actors: {report}; {missing} of {len(folder.shards)} missing')
+    return 1 if missing else 0
 
 
 def main() -> int:

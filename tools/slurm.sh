@@ -8,5 +8,5 @@ gpus=${GPUS:-8}
 per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
 read -ra further <<<"${SRUN_ARGS:-}"
 exec srun --partition="$partition" --job-name="$name" --gres="gpu:$per_node" --ntasks="$gpus" \
-    --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 "${further[@]}" \
+    --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 ${further[@]+"${further[@]}"} \
     "${PYTHON:-python}" -u "$(dirname "$0")/$tool.py" "$@" --launcher slurm

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
 from flmm.archive.folder import ArchiveFolder
 from flmm.archive.output import error_row, found_rows
 from flmm.archive.read_ahead import WINDOW, PreparedRow, ShardEnd, prepared_rows
@@ -115,10 +117,13 @@ class Annotator:
         window: list[PreparedRow] = []
         rows: list[dict[str, Any]] = []
         images, failure, written = 0, None, None
+        tried, absent = 0, []  # how many images of the shard, and the ids of those whose file is not there
         with ThreadPoolExecutor(1) as writer:  # the model goes on with the next shard meanwhile
             while (item := _timed(report, 'waiting', next, items, None)) is not None:
                 if isinstance(item, PreparedRow):
                     images += 1
+                    tried += item.row.error is None
+                    absent += [item.row.image_id] if item.absent else []
                     failure = failure or item.failure
                     window.append(item)
                     if len(window) < WINDOW:
@@ -129,6 +134,11 @@ class Annotator:
                     continue
                 name = folder.shards[item.number].name
                 failure = failure or item.error
+                if failure is None and tried and len(absent) == tried:
+                    failure = (
+                        f'none of the {tried} files of its images is there, such as that of {absent[0]!r}; '
+                        'is the folder mounted, and --image-root (image_root) the right one?'
+                    )
                 if failure is None:
                     if written is not None:
                         _timed(report, 'writing', written.result)
@@ -141,6 +151,7 @@ class Annotator:
                     report.failed[name] = failure
                     logger.error('shard %s cannot be read: %s', name, failure)
                 rows, images, failure = [], 0, None
+                tried, absent = 0, []
                 report.seconds = time.perf_counter() - start
                 logger.info('%s: so far %s', name, report)
             if written is not None:
@@ -161,15 +172,20 @@ class Annotator:
         return [row for rows in found for row in rows]
 
     def _ground_batch(self, items: list[PreparedRow]) -> list[list[dict[str, Any]]]:
-        """Ground a batch; where the model refuses it, image by image, so that one spoils no other."""
+        """Ground a batch; where the model refuses it, or memory, image by image, so that one spoils no other."""
         phrases = [[item.row.phrases[index] for index in item.indices] for item in items]
         try:
             found = ground_batch(self.grounder, [item.image for item in items], phrases)
         except ValueError as error:
-            if len(items) > 1:
-                return [rows for item in items for rows in self._ground_batch([item])]
-            return [[error_row(items[0].row, str(error))]]
-        return [found_rows(item.row, each, item.indices) for item, each in zip(items, found, strict=True)]
+            problem = str(error)
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            problem = f'{items[0].row.place} takes more memory than there is ({str(error) or type(error).__name__})'
+        else:
+            return [found_rows(item.row, each, item.indices) for item, each in zip(items, found, strict=True)]
+        # Not where the error is at hand, which keeps the tensors of the batch.
+        if len(items) > 1:
+            return [rows for item in items for rows in self._ground_batch([item])]
+        return [[error_row(items[0].row, problem)]]
 
 
 def _timed(report: Report, what: str, call: Callable[..., Result], *arguments: Any) -> Result:

@@ -25,13 +25,16 @@ class Claims:
         folder: the output.
         rank: number of this process, from 0.
         world_size: how many share the work.
+
+    Attributes:
+        has_locks: whether the file system has any, as far as is known.
     """
 
     def __init__(self, folder: Path, *, rank: int, world_size: int) -> None:
         self.rank, self.world_size = rank, world_size
         # Closing any descriptor of the file would end all locks of this process, so there is this one alone.
         self._descriptor = os.open(folder / LOCKS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._has_locks = True
+        self.has_locks = True
 
     def order(self, count: int) -> list[int]:
         """Return the numbers of all shards, those of this process's own share (every ``world_size``-th) first."""
@@ -39,7 +42,7 @@ class Claims:
 
     def take(self, number: int) -> bool:
         """Claim a shard. False if another process has it, or where there are no locks and it is another's share."""
-        if self._has_locks:
+        if self.has_locks:
             try:
                 fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
                 return True
@@ -49,9 +52,16 @@ class Claims:
                 self._without_locks(error)
         return number % self.world_size == self.rank
 
+    def is_others(self, number: int) -> bool:
+        """Say whether another process is at a shard now. Always False where there are no locks."""
+        if not self.has_locks or not self.take(number):
+            return self.has_locks
+        self.release(number)
+        return False
+
     def release(self, number: int) -> None:
         """Give a shard back, done or not."""
-        if self._has_locks:
+        if self.has_locks:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, number)
 
     @contextmanager
@@ -73,7 +83,7 @@ class Claims:
     def _without_locks(self, error: OSError) -> None:
         if error.errno not in NO_LOCKS:
             raise error
-        self._has_locks = False
+        self.has_locks = False
         logging.getLogger(__name__).warning(
             'the file system of the output has no locks (%s): process %d of %d does its own share alone',
             error, self.rank, self.world_size,

@@ -14,25 +14,26 @@ from flmm.grounder import Grounder
 from flmm.grounder.stored_types import NOT_STORED
 
 SPEED_ALONE = (*NOT_STORED, 'decode_budget')
-"""Settings of a model that masks do not depend on, but for rounding."""
+"""Settings of a model and its parts that masks do not depend on, but for rounding."""
 
 
 def made_by(grounder: Grounder) -> dict[str, Any]:
     """Describe a grounder, JSON-ready, so that another one has another description, wherever it lies.
 
-    Weights and tokenizer are compared as they were loaded, not by the places that a config names.
+    Weights and tokenizer are compared as they were loaded, not by the places that a config names: those of the trained
+    part whole, those of LMM and SAM by the fingerprints of stored features, which sample the values of each tensor
+    (:func:`flmm.features.fingerprint.weights_fingerprint`).
 
     Raises:
         ValueError: what the grounder was made from is not known.
     """
     if grounder.config is None:
         raise ValueError('the grounder was not made from a config; use Grounder.from_config or from_pretrained')
-    model = {key: value for key, value in grounder.config['model'].items() if key not in SPEED_ALONE}
     processor = grounder.to_sample.image_processor.processor
     described = {
         'versions': {'flmm': flmm.__version__, 'transformers': transformers.__version__},
-        'model': _without_places(model),
-        'to_sample': _without_places(grounder.config['to_sample']),
+        'model': _essential(grounder.config['model']),
+        'to_sample': _essential(grounder.config['to_sample']),
         'frozen_parts': grounder.model.frozen_parts(),
         'trained_part': _hash_of_tensors(grounder.model.state_dict()),
         'tokenizer': _hash_of_text(processor.tokenizer.backend_tokenizer.to_str(), str(processor.chat_template)),
@@ -46,10 +47,12 @@ def short(document: dict[str, Any]) -> str:
     return _hash_of_text(json.dumps(document, sort_keys=True))
 
 
-def _without_places(config: Any) -> Any:
+def _essential(config: Any) -> Any:
+    """Return a config without places and :data:`SPEED_ALONE`, which the LMM's config has, too (``device_map``)."""
     if isinstance(config, Mapping):
-        return {key: _without_places(value) for key, value in config.items() if key not in CHECKPOINT_KEYS}
-    return [_without_places(value) for value in config] if isinstance(config, (list, tuple)) else config
+        left_out = {*CHECKPOINT_KEYS, *SPEED_ALONE}
+        return {key: _essential(value) for key, value in config.items() if key not in left_out}
+    return [_essential(value) for value in config] if isinstance(config, (list, tuple)) else config
 
 
 def _hash_of_text(*texts: str) -> str:

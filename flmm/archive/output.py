@@ -64,6 +64,18 @@ def found_rows(row: Row, found: Grounding, indices: Sequence[int]) -> list[dict[
     ]
 
 
+def check_apart(out: str | os.PathLike, inputs: Sequence[str | os.PathLike]) -> None:
+    """Refuse an output folder that is one of the input or lies in it: run again, its files would be input.
+
+    Raises:
+        ValueError: it is one.
+    """
+    folder = Path(out).resolve()
+    for given in map(Path, inputs):
+        if given.is_dir() and folder.is_relative_to(given.resolve()):
+            raise ValueError(f'the output {str(out)!r} is, or lies in, the input {str(given)!r}; choose another folder')
+
+
 def write_table(path: str | os.PathLike, rows: list[dict[str, Any]], *, fingerprint: str) -> None:
     """Write rows as parquet, by :func:`flmm.atomic_write.open_atomic`; the same rows give the same bytes.
 

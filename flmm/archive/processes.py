@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FrameType
@@ -10,6 +11,7 @@ from typing import NoReturn
 
 import torch
 
+from flmm.archive.folder import ArchiveFolder
 from flmm.datasets.data_loader import end_with_parent
 
 TERMINATED = 128 + signal.SIGTERM
@@ -24,11 +26,14 @@ class Place:
         rank: its number, from 0.
         world_size: how many there are.
         local_rank: its number on its machine, by which it takes a GPU.
+        has_gaps: whether some of these numbers may have no process, as in a Slurm array of 3, 6, 11. Their share is
+            done by others, unless the output's file system has no locks.
     """
 
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0
+    has_gaps: bool = False
 
     @classmethod
     def from_environment(cls, launcher: str, environment: Mapping[str, str] = os.environ) -> 'Place':
@@ -52,10 +57,18 @@ class Place:
             return cls(rank=number('RANK'), world_size=number('WORLD_SIZE'), local_rank=number('LOCAL_RANK'))
         is_array = 'SLURM_ARRAY_TASK_ID' in environment
         tasks, task = number('SLURM_NTASKS', 1 if is_array else None), number('SLURM_PROCID', 0)
-        arrays = number('SLURM_ARRAY_TASK_COUNT') if is_array else 1
-        array = number('SLURM_ARRAY_TASK_ID') - number('SLURM_ARRAY_TASK_MIN', 0) if is_array else 0
-        # An array whose numbers are not one by one (--array=0-9:3) has some above its count.
-        return cls(rank=array % arrays * tasks + task, world_size=arrays * tasks, local_rank=number('SLURM_LOCALID', 0))
+        count = number('SLURM_ARRAY_TASK_COUNT') if is_array else 1
+        least, step = number('SLURM_ARRAY_TASK_MIN', 0), max(1, number('SLURM_ARRAY_TASK_STEP', 1))
+        array = (number('SLURM_ARRAY_TASK_ID') - least) // step if is_array else 0
+        # --array=3,6,11 has numbers above its count.
+        arrays = (number('SLURM_ARRAY_TASK_MAX', least + (count - 1) * step) - least) // step + 1 if is_array else 1
+        arrays = max(arrays, array + 1)
+        return cls(
+            rank=array * tasks + task,
+            world_size=arrays * tasks,
+            local_rank=number('SLURM_LOCALID', 0),
+            has_gaps=arrays > count,
+        )
 
 
 def device_of(place: Place, device: str | None) -> str:
@@ -72,6 +85,20 @@ def device_of(place: Place, device: str | None) -> str:
     if place.local_rank >= count and count > 1:
         raise ValueError(f'process {place.local_rank} of this machine has no GPU, there are {count}; name a --device')
     return f'cuda:{place.local_rank % count}'  # a launcher may show each process its own GPU alone
+
+
+def wait_for_others(folder: ArchiveFolder, *, seconds: float = 2.0) -> None:
+    """Wait until no other process is at a missing shard.
+
+    torchrun, and srun with ``--kill-on-bad-exit``, end all processes where one fails, and with them what they are at.
+    Without locks nothing is known of others, and nobody waits.
+
+    Args:
+        folder: the output.
+        seconds: how often to look.
+    """
+    while any(folder.claims.is_others(number) for number in folder.missing()):
+        time.sleep(seconds)
 
 
 def end_on_sigterm() -> None:

@@ -30,14 +30,14 @@ class ShardActor:
         }
 
 
-def annotate_by_ray(prepare: Prepare, numbers: list[int], *, actors: int, gpus: float) -> Report:
+def annotate_by_ray(prepare: Prepare, numbers: list[int], *, actors: int, gpus: float | None) -> Report:
     """Ground shards by an actor pool of Ray Data; which one does which, Ray says.
 
     Args:
         prepare: loads the model.
         numbers: the shards that are missing.
         actors: how many models there are.
-        gpus: how many GPUs each takes; 0 for the CPU.
+        gpus: how many GPUs each takes; 0 for the CPU; None: one, if Ray's cluster has any.
 
     Returns:
         What all have done; ``seconds`` are those of all actors together.
@@ -49,14 +49,22 @@ def annotate_by_ray(prepare: Prepare, numbers: list[int], *, actors: int, gpus: 
         import ray
     except ImportError as error:
         raise ImportError(f"--launcher ray needs Ray ({error}); install it by: pip install 'flmm[ray]'") from error
-    found = ray.data.from_items([{'number': number} for number in numbers]).map_batches(
+    total = Report()
+    if not numbers:
+        return total
+    if not ray.is_initialized():
+        ray.init()
+    if gpus is None:  # the process that asks may stand on a machine without
+        gpus = 1 if ray.cluster_resources().get('GPU', 0) else 0
+    # A block for each shard: an actor is given whole blocks.
+    items = ray.data.from_items([{'number': number} for number in numbers], override_num_blocks=len(numbers))
+    found = items.map_batches(
         ShardActor,
         fn_constructor_args=(prepare,),
         batch_size=1,  # what an actor that dies was at, is all that another does again
         compute=ray.data.ActorPoolStrategy(size=actors),
         num_gpus=gpus,
     )
-    total = Report()
     for row in found.iter_rows():
         for name in COUNTED:
             setattr(total, name, getattr(total, name) + row[name])

@@ -1,6 +1,7 @@
 """Rows of shards, claimed, read and decoded while the model runs: a thread reads, worker processes decode."""
 
 import contextlib
+import errno
 import queue
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,13 @@ Item = TypeVar('Item')
 
 WINDOW = 16
 """So many images are sorted by their tokens before they are cut into batches; twice as many are decoded ahead."""
+MAX_PHRASES = 1000
+"""Most phrases of a row. Their masks of a large image are in memory together."""
+ABSENT = (errno.ENOENT, errno.ENOTDIR)
+OF_THE_IMAGE = (*ABSENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.EINVAL)
+"""Errors of the system that are of an image and stay: those of its name, and of a damaged one (EINVAL: it says that
+something lies before its first byte). Others are of the storage or the machine, and may pass.
+"""
 
 
 @dataclass(kw_only=True, frozen=True)
@@ -47,6 +55,7 @@ class PreparedRow:
         indices: the phrases that can be read, by their place in the row.
         errors: rows of the output, for the image or for phrases.
         failure: why its shard cannot be read to the end.
+        absent: whether the file of its image is not there.
     """
 
     row: Row
@@ -54,6 +63,7 @@ class PreparedRow:
     indices: tuple[int, ...] = ()
     errors: tuple[dict[str, Any], ...] = ()
     failure: str | None = None
+    absent: bool = False
 
 
 class _Prepare(Dataset):
@@ -67,10 +77,17 @@ class _Prepare(Dataset):
 
 
 def prepare_row(row: Row, *, to_sample: RefCOCO2PNG) -> PreparedRow:
-    """Read and decode the image of a row, and check its phrases; what is wrong becomes rows of the output."""
+    """Read and decode the image of a row, and check its phrases; what is wrong becomes rows of the output.
+
+    A fault of the storage (input or output, permission, too many open files) becomes the failure of the shard: the row
+    may be read tomorrow.
+    """
     bare = replace(row, image=None)
     if row.error is not None:
         return PreparedRow(row=bare, image=None, errors=(error_row(bare, row.error),))
+    if len(row.phrases) > MAX_PHRASES:
+        message = f'{row.place} has {len(row.phrases)} phrases, at most {MAX_PHRASES} are grounded; cut the row'
+        return PreparedRow(row=bare, image=None, errors=(error_row(bare, message),))
     problems = [_problem(phrase, to_sample) for phrase in row.phrases]
     indices = tuple(index for index, problem in enumerate(problems) if problem is None)
     errors = tuple(
@@ -83,10 +100,25 @@ def prepare_row(row: Row, *, to_sample: RefCOCO2PNG) -> PreparedRow:
         image = prepare_image(content, to_sample=to_sample, name=row.place)
     except OSError as error:  # of a tar that could be read a moment ago; images of their own are ValueErrors
         return PreparedRow(row=bare, image=None, failure=f'{row.place} cannot be read any more ({error})')
+    except MemoryError:
+        message = f'{row.place}: its image takes more memory than there is'
+        return PreparedRow(row=bare, image=None, errors=(error_row(bare, message),))
     except ValueError as error:
         message = str(error) if row.place in str(error) else f'{row.place}: {error}'
-        return PreparedRow(row=bare, image=None, errors=(error_row(bare, message),))
+        number = _errno(error)
+        if number is not None and number not in OF_THE_IMAGE:
+            return PreparedRow(row=bare, image=None, failure=message)
+        return PreparedRow(row=bare, image=None, errors=(error_row(bare, message),), absent=number in ABSENT)
     return PreparedRow(row=bare, image=image if indices else None, indices=indices, errors=errors)
+
+
+def _errno(error: BaseException | None) -> int | None:
+    """Return the number of the system's error that an error was raised from; None where there is none."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:  # Pillow's own have none
+            return error.errno
+        error = error.__cause__
+    return None
 
 
 def _problem(phrase: Any, to_sample: RefCOCO2PNG) -> str | None:

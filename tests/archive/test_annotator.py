@@ -7,9 +7,13 @@ import re
 import struct
 import tarfile
 import zlib
+from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
+import torch
 from archives import (
     archive_grounder,
     open_folder,
@@ -22,8 +26,10 @@ from archives import (
 )
 from PIL import Image
 
-from flmm.archive import Annotator
+from flmm.archive import Annotator, read_ahead
 from flmm.archive.folder import read_archive
+from flmm.archive.made_by import made_by
+from flmm.archive.shards import shards_of
 from flmm.models.finite import NonFiniteError
 from flmm.rle import decode_masks
 
@@ -205,6 +211,12 @@ def test_a_shard_that_cannot_be_read_stops_no_other(grounder, json_lines, tmp_pa
     assert list(annotate(tmp_path / 'out', [tmp_path, json_lines], grounder).failed) == ['b.tar', 'c.parquet']
 
 
+def test_parquet_that_lacks_a_column(grounder, tmp_path):
+    pyarrow.parquet.write_table(pyarrow.table({'image': ['0.png'], 'text': ['a cat']}), tmp_path / 'a.parquet')
+    report = annotate(tmp_path / 'out', [tmp_path / 'a.parquet'], grounder)
+    assert "lacks the column 'phrases'; it has image, text" in report.failed['a.parquet']
+
+
 def test_a_full_disk_is_an_error_and_leaves_what_was_there(grounder, json_lines, tmp_path, monkeypatch):
     annotate(tmp_path / 'whole', [json_lines], grounder)
     flushes = []
@@ -242,6 +254,79 @@ def test_a_batch_that_the_model_refuses_is_tried_image_by_image(grounder, json_l
     ]
     others = [[row for row in each if row['image_id'] != 'image 1'] for each in (found, whole)]
     assert [row['rle'] for row in others[0]] == [row['rle'] for row in others[1]]
+
+
+@pytest.mark.parametrize('error', [torch.OutOfMemoryError('CUDA out of memory'), MemoryError()])
+def test_an_image_that_takes_more_memory_than_there_is(grounder, json_lines, tmp_path, monkeypatch, error):
+    """Is a row; images that share its batch are grounded."""
+    run = type(grounder.model).forward
+
+    def full(self, samples, **kwargs):
+        if len(samples) > 3 or any('row 1 of' in sample.image_path for sample in samples):
+            raise error
+        return run(self, samples, **kwargs)
+
+    monkeypatch.setattr(type(grounder.model), 'forward', full)
+    report = annotate(tmp_path, [json_lines], grounder)
+    found = read_archive(tmp_path).to_pylist()
+    assert (report.shards, report.errors, report.failed) == (3, 1, {})
+    assert [row['error'] for row in found if row['status'] == 'error'] == [
+        f"row 1 of 'a.jsonl' takes more memory than there is ({str(error) or 'MemoryError'})"
+    ]
+    assert len({row['image_id'] for row in found}) == COUNT
+
+
+def test_too_many_phrases_are_a_row(grounder, tmp_path, monkeypatch):
+    monkeypatch.setattr(read_ahead, 'MAX_PHRASES', 3)
+    (tmp_path / '0.png').write_bytes(png(0))
+    lines = [json.dumps({'image': '0.png', 'phrases': ['a cat'] * count}) for count in (4, 3)]
+    (tmp_path / 'a.jsonl').write_text('\n'.join(lines))
+    annotate(tmp_path / 'out', [tmp_path / 'a.jsonl'], grounder)
+    found = read_archive(tmp_path / 'out').to_pylist()
+    assert [row['error'] for row in found] == [
+        "row 0 of 'a.jsonl' has 4 phrases, at most 3 are grounded; cut the row", None, None, None,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize('number', [errno.EIO, errno.ESTALE, errno.EACCES, errno.EMFILE])
+def test_a_fault_of_the_storage_is_no_output(grounder, tmp_path, monkeypatch, number):
+    lines = write_json_lines(tmp_path / 'a.jsonl', 8)
+    with monkeypatch.context() as patched:
+        stat = os.stat
+
+        def fail(path, *args, **kwargs):
+            if str(path).endswith('/5.png'):
+                raise OSError(number, os.strerror(number), str(path))
+            return stat(path, *args, **kwargs)
+
+        patched.setattr(os, 'stat', fail)
+        report = annotate(tmp_path / 'out', [lines], grounder)
+    assert (report.shards, report.errors) == (1, 0)
+    (message,) = report.failed.values()
+    assert "row 5 of 'a.jsonl'" in message
+    assert f'[Errno {int(number)}] {os.strerror(number)}' in message
+    assert annotate(tmp_path / 'out', [lines], grounder).shards == 1
+    assert {row['status'] for row in read_archive(tmp_path / 'out').to_pylist()} == {'ok'}
+
+
+def test_another_image_root_is_no_output(grounder, json_lines, tmp_path):
+    (tmp_path / 'root').mkdir()
+    report = annotate(tmp_path / 'out', [json_lines], grounder, image_root=tmp_path / 'root', rows_per_shard=100)
+    assert report.failed == {
+        'a.jsonl': f"none of the {COUNT} files of its images is there, such as that of 'image 0'; is the folder "
+        'mounted, and --image-root (image_root) the right one?'
+    }
+    assert not list((tmp_path / 'out').glob('*.parquet'))
+
+
+def test_speed_makes_no_other_model(grounder, monkeypatch):
+    before = made_by(grounder)
+    model = grounder.config['model']
+    lmm = {**model['lmm'], 'device_map': 'auto'}
+    monkeypatch.setitem(grounder.config, 'model', {**model, 'lmm': lmm, 'compiled': {}, 'decode_budget': 7})
+    assert made_by(grounder) == before
+    monkeypatch.setitem(grounder.config, 'model', {**model, 'lmm': {**lmm, 'dtype': 'other'}})
+    assert made_by(grounder) != before
 
 
 @pytest.mark.parametrize(

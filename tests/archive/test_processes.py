@@ -38,6 +38,25 @@ def test_ranks_of_an_array_of_tasks_are_all_different():
     assert sorted(place.rank for place in places) == list(range(8))
 
 
+@pytest.mark.parametrize(
+    ('numbers', 'step', 'expected', 'has_gaps'),
+    [
+        ((0, 2, 4, 6), 2, [(0, 4), (1, 4), (2, 4), (3, 4)], False),  # --array=0-6:2
+        ((3, 6, 9), 3, [(0, 3), (1, 3), (2, 3)], False),
+        ((3, 6, 11), 1, [(0, 9), (3, 9), (8, 9)], True),
+    ],
+)
+def test_ranks_of_an_array_whose_numbers_are_not_one_by_one(numbers, step, expected, has_gaps):
+    environment = {
+        'SLURM_ARRAY_TASK_COUNT': len(numbers), 'SLURM_ARRAY_TASK_STEP': step,
+        'SLURM_ARRAY_TASK_MIN': min(numbers), 'SLURM_ARRAY_TASK_MAX': max(numbers),
+    }  # fmt: skip
+    environment = {name: str(value) for name, value in environment.items()}
+    places = [Place.from_environment('slurm', {**environment, 'SLURM_ARRAY_TASK_ID': str(id_)}) for id_ in numbers]
+    assert [(place.rank, place.world_size) for place in places] == expected
+    assert {place.has_gaps for place in places} == {has_gaps}
+
+
 @pytest.mark.parametrize(('launcher', 'name'), [('pytorch', 'RANK is None'), ('slurm', 'SLURM_NTASKS is None')])
 def test_a_launcher_that_has_not_started_the_process(launcher, name):
     with pytest.raises(ValueError, match=f"launcher is '{launcher}', but {name} in the environment"):

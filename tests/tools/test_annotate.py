@@ -1,5 +1,7 @@
 """tools/annotate.py: exit codes, several processes, kills and SIGTERM; what is written is always the same."""
 
+import errno
+import fcntl
 import importlib.util
 import multiprocessing
 import os
@@ -13,6 +15,8 @@ from archives import archive_grounder, write_json_lines, write_tar
 from processes import launch_function
 from tiny_refcoco import REPOSITORY, run_tool
 
+from flmm.archive import Annotator
+from flmm.archive.claims import Claims
 from flmm.archive.folder import read_archive
 
 
@@ -74,6 +78,10 @@ def test_wrong_use(lines, model, whole, tmp_path, capsys):
     assert 'RANK is None in the environment' in capsys.readouterr().err
     assert run(*arguments(lines, model, whole, '--launcher', 'slurm', '--processes', '2')) == 2
     assert '--processes is 2' in capsys.readouterr().err
+    for out in (lines.parent, lines.parent / 'sub'):
+        assert run(lines.parent, *arguments(lines, model, out)) == 2
+        assert f'the output {str(out)!r} is, or lies in, the input' in capsys.readouterr().err
+        assert not (out / 'annotate.json').exists()
 
 
 def test_a_shard_that_cannot_be_read_is_exit_code_1(lines, model, tmp_path, capsys):
@@ -100,6 +108,66 @@ def test_a_full_disk_is_exit_code_1(lines, model, whole, tmp_path, capsys, monke
     monkeypatch.undo()
     assert run(*arguments(lines, model, tmp_path)) == 0
     assert contents(tmp_path) == contents(whole)
+
+
+def claim(folder, number, ended):
+    """Be at a shard, for a second longer than all others take."""
+    claims = Claims(folder, rank=1, world_size=2)
+    assert claims.take(number)
+    (folder / 'claimed').touch()
+    wait_for(lambda: len(list(folder.glob('*.parquet'))) == 11)
+    time.sleep(1)
+    ended.value = time.monotonic()
+    claims.close()
+
+
+def test_a_rank_that_fails_waits_for_those_that_work(lines, model, tmp_path, capsys, monkeypatch):
+    """Since torchrun would end them."""
+    write_tar(tmp_path / 'b.tar', [('x.json', b'{}')])
+    (tmp_path / 'b.tar').write_bytes((tmp_path / 'b.tar').read_bytes()[:700])
+    out = tmp_path / 'out'
+    out.mkdir()
+    context = multiprocessing.get_context('fork')
+    ended = context.Value('d', 0.0)
+    annotate = Annotator.annotate
+
+    def beside_another(self, folder):
+        other = context.Process(target=claim, args=(out, 7, ended))
+        other.start()
+        wait_for((out / 'claimed').exists)
+        return annotate(self, folder)
+
+    monkeypatch.setattr(Annotator, 'annotate', beside_another)
+    for name, value in (('RANK', '0'), ('WORLD_SIZE', '2'), ('LOCAL_RANK', '0')):
+        monkeypatch.setenv(name, value)
+    assert run(tmp_path / 'b.tar', *arguments(lines, model, out, '--launcher', 'pytorch')) == 1
+    assert 0 < ended.value < time.monotonic()
+    assert '11 shards, 22 images, 0 rows with errors, 1 shards failed' in (said := capsys.readouterr().out)
+    assert '2 of 13 missing' in said
+
+
+def test_an_array_with_gaps_and_no_locks_says_what_is_missing(lines, model, tmp_path, capsys, monkeypatch):
+    def without(*args):
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr(fcntl, 'lockf', without)
+    for name, value in (('COUNT', '2'), ('MIN', '3'), ('MAX', '6'), ('ID', '6')):
+        monkeypatch.setenv(f'SLURM_ARRAY_TASK_{name}', value)
+    assert run(*arguments(lines, model, tmp_path, '--launcher', 'slurm')) == 1
+    said = capsys.readouterr()
+    assert 'process 3 of 4: 3 shards' in said.out
+    assert '9 shards are missing. Numbers of the Slurm array have gaps' in said.err
+
+
+def test_arguments_for_processes_that_stand_elsewhere(lines, monkeypatch):
+    spec = importlib.util.spec_from_file_location('annotate_tool', REPOSITORY / 'tools' / 'annotate.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.chdir(lines.parent)
+    monkeypatch.setattr(sys, 'argv', ['annotate.py', 'a.jsonl', 'no.tar', '--out', 'out', '--model', 'owner/name'])
+    found = tool.with_absolute_paths(tool.parse_args())
+    assert found.inputs == [str(lines), 'no.tar']
+    assert (found.out, found.model, found.image_root) == (str(lines.parent / 'out'), 'owner/name', None)
 
 
 def test_several_ranks_share_the_work(lines, model, whole, tmp_path):
@@ -154,12 +222,14 @@ def test_what_was_killed_goes_on(lines, model, whole, tmp_path, number, code):
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec('ray') is None, reason='Ray is not installed: pip install flmm[ray]')
 def test_ray_shares_the_work(lines, model, whole, tmp_path):
-    """Actors of two models; a shard that cannot be read stops no other."""
+    """Actors of two models; a shard that cannot be read stops no other. Paths may be relative."""
     write_tar(tmp_path / 'b.tar', [('x.json', b'{}')])
     (tmp_path / 'b.tar').write_bytes(b'no tar')
-    given = arguments(lines, model, tmp_path / 'out', '--launcher', 'ray', '--processes', '2')
-    command = [sys.executable, REPOSITORY / 'tools' / 'annotate.py', tmp_path / 'b.tar', *given]
-    found = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=300)
+    given = arguments(lines, model, 'out', '--launcher', 'ray', '--processes', '2')
+    command = [sys.executable, REPOSITORY / 'tools' / 'annotate.py', 'b.tar', *given]
+    found = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path
+    )
     assert found.returncode == 1, found.stderr
     assert '2 actors: 12 shards, 24 images, 0 rows with errors, 1 shards failed' in found.stdout
     assert read_archive(tmp_path / 'out').equals(read_archive(whole).replace_schema_metadata(None))
