@@ -7,7 +7,6 @@ import re
 import struct
 import tarfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -29,7 +28,6 @@ from PIL import Image
 from flmm.archive import Annotator, read_ahead
 from flmm.archive.folder import read_archive
 from flmm.archive.made_by import made_by
-from flmm.archive.shards import shards_of
 from flmm.models.finite import NonFiniteError
 from flmm.rle import decode_masks
 
