@@ -1,5 +1,7 @@
 """The threshold of existence: in closed form, by brute force, and in runs."""
 
+import os
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +17,7 @@ from flmm.datasets import collate_grounding
 from flmm.engine import CalibrateExistenceHook, GroundingRunner
 from flmm.engine.calibrate_existence_hook import best_threshold
 from flmm.engine.runner import unwrapped_model
+from flmm.models import GroundingModel
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -195,3 +198,22 @@ def test_training_goes_on_as_without_the_hook(tmp_path, monkeypatch):
         torch.load(tmp_path / name / 'epoch_2.pth', weights_only=False)['state_dict'] for name in ('with', 'without')
     )
     assert [key for key in left if not torch.equal(left[key], right[key])] == ['existence_head.threshold']
+
+
+def test_a_stop_is_heard_while_it_runs(tmp_path, monkeypatch):
+    """It takes as long as a validation, and no checkpoint of the epoch is there yet."""
+    judge, calls = GroundingModel.judge, []
+
+    def judge_and_stop(model, samples):
+        calls.append(samples)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return judge(model, samples)
+
+    monkeypatch.setattr(GroundingModel, 'judge', judge_and_stop)
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path / 'run', max_epochs=2)
+    assert stopped.value.code == 143
+    assert len(calls) == 2
+    meta = torch.load(tmp_path / 'run' / 'interrupted.pth', weights_only=False)['meta']
+    assert (meta['epoch'], meta['iter']) == (0, 5)  # the resumed run begins with the end of the epoch
