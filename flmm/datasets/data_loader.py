@@ -11,8 +11,9 @@ from flmm.datasets.item import SkippedItem
 from flmm.registry import FUNCTIONS
 from flmm.structures import GroundingSample
 
-GRACE = 30
-"""Seconds that a worker has after a SIGTERM, as torchrun gives the main process."""
+GRACE = 5
+"""Seconds that a worker has after a SIGTERM, for the batch that its parent waits for. Python does not say who sends it,
+so a parent that ends in the middle of its data waits as long for workers that hold some."""
 
 
 @FUNCTIONS.register_module()
@@ -48,8 +49,8 @@ def end_with_parent(worker_id: int) -> None:
     """Let the worker of a data loader live as long as its parent needs it, and no longer; as a ``worker_init_fn``.
 
     Ctrl-C and the SIGTERM of a cluster reach all processes of a run, of which the main one decides what to do: to
-    finish its iteration, it needs its workers. After a SIGTERM, with which torch also ends workers that hang, a worker
-    has ``GRACE`` seconds.
+    finish its iteration, it needs its workers. After a SIGTERM a worker has ``GRACE`` seconds; a second one ends it: a
+    parent that ends sends two to workers that hang.
 
     torch's own watch for the parent's end stands between two items. A worker that hands over more than a pipe takes,
     such as an image, waits for a reader: for ever, if the parent was killed, since other workers hold the pipe open.
@@ -66,5 +67,5 @@ def _end_with(parent: int, received: int) -> None:
     end = math.inf
     while os.getppid() == parent and time.monotonic() < end:
         if select.select([received], [], [], 1)[0] and os.read(received, 1)[0] == signal.SIGTERM:
-            end = min(end, time.monotonic() + GRACE)
+            end = time.monotonic() + GRACE if end == math.inf else -math.inf
     os._exit(0 if os.getppid() == parent else 1)

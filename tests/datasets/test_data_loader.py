@@ -145,10 +145,13 @@ class Hanging(Dataset):
         return index
 
 
-def test_a_worker_that_hangs_can_be_ended(monkeypatch):
-    monkeypatch.setattr(data_loader, 'GRACE', 0.5)
+@pytest.mark.parametrize(('grace', 'signals'), [(0.5, 1), (1000, 2)])
+def test_a_worker_that_hangs_can_be_ended(monkeypatch, grace, signals):
+    monkeypatch.setattr(data_loader, 'GRACE', grace)
     batches, worker = first_batch_taken(Hanging())
-    worker.terminate()
+    for _ in range(signals):
+        worker.terminate()
+        time.sleep(0.1)
     worker.join(20)
     assert worker.exitcode == 0
     del batches
