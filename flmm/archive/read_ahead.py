@@ -16,7 +16,7 @@ from flmm.archive.folder import ArchiveFolder
 from flmm.archive.output import error_row
 from flmm.archive.rows import FilePart, Row
 from flmm.datasets import RefCOCO2PNG
-from flmm.datasets.data_loader import end_with_parent
+from flmm.datasets.data_loader import end_with_parent, unchanged
 from flmm.grounder.prepared_image import PreparedImage, prepare_image
 
 Item = TypeVar('Item')
@@ -153,7 +153,7 @@ def prepared_rows(
             # In a process that was begun anew, others would be, too, and import everything.
             multiprocessing_context='fork' if num_workers else None,
             prefetch_factor=max(2, 2 * WINDOW // num_workers) if num_workers else None,
-            collate_fn=_unchanged,
+            collate_fn=unchanged,
             worker_init_fn=end_with_parent,
             generator=torch.Generator(),  # a loader draws a seed; the caller's random numbers stay as they are
         )
@@ -207,7 +207,3 @@ def _rows(folder: ArchiveFolder, numbers: list[int], image_root: Path | None) ->
             yield ShardEnd(number=number, error=str(error))
         else:
             yield ShardEnd(number=number)
-
-
-def _unchanged(item: PreparedRow | ShardEnd) -> PreparedRow | ShardEnd:
-    return item

@@ -6,10 +6,13 @@ import select
 import signal
 import threading
 import time
+from typing import TypeVar
 
 from flmm.datasets.item import SkippedItem
 from flmm.registry import FUNCTIONS
 from flmm.structures import GroundingSample
+
+Item = TypeVar('Item')
 
 GRACE = 5
 """Seconds that a worker has after a SIGTERM, for the batch that its parent waits for. Python does not say who sends it,
@@ -33,6 +36,11 @@ def collate_grounding(
         else:
             samples += item if isinstance(item, list) else [item]
     return {'data_samples': samples, 'skipped_items': skipped} if skipped else {'data_samples': samples}
+
+
+def unchanged(item: Item) -> Item:
+    """Hand an item over as it is; the ``collate_fn`` of loaders that make no batches."""
+    return item
 
 
 @FUNCTIONS.register_module()

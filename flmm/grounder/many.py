@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from flmm.datasets import RefCOCO2PNG
-from flmm.datasets.data_loader import end_with_parent
+from flmm.datasets.data_loader import end_with_parent, unchanged
 from flmm.grounder.any_image import AnyImage, any_image
 from flmm.grounder.grounding import Grounding
 from flmm.grounder.prepared_image import PreparedImage, prepare_image
@@ -70,7 +70,7 @@ def ground_many(
         sampler=_named_images(images, phrases, asked),
         batch_size=None,
         num_workers=num_workers,
-        collate_fn=_unchanged,
+        collate_fn=unchanged,
         worker_init_fn=end_with_parent,
         generator=torch.Generator(),  # a loader draws a seed; the caller's random numbers stay as they are
     )
@@ -139,7 +139,3 @@ def _found(
                 raise
             found = error
         yield name, found
-
-
-def _unchanged(prepared: PreparedImage | ValueError) -> PreparedImage | ValueError:
-    return prepared
