@@ -57,7 +57,7 @@ def test_moving_to_a_device_moves_all_tensors(tmp_path):
         ({'frame_names': ['0']}, 'has names of frames 1, expected 2'),
         ({'shown_in': [(0, 0)]}, 'has places of frames 1, expected 2'),
         ({'shown_in': [(0, 0), (0, 1)]}, r'has places that no view has \[\(0, 1\)\]'),
-        ({'gt_masks': torch.zeros(2, 1, 9, 6, dtype=torch.bool)}, r'has truth of shape \(2, 1, 9, 6\), expected \(2, 1, 60,'),
+        ({'gt_masks': torch.zeros(2, 1, 9, 6, dtype=torch.bool)}, r'has truth of shape \(2, 1, 9, 6\), expected'),
         ({'gt_masks': torch.zeros(2, 1, 60, 90)}, r'has truth of dtype torch.float32, expected torch.bool'),
     ],
 )  # fmt: skip
