@@ -13,7 +13,6 @@ from flmm.shapes.write_png import write_png
 from flmm.shapes.write_refcoco import write_refcoco
 
 PNG_SPLITS = ('train', 'val')
-_FOLDERS = ('images', 'refcoco', 'grefcoco', 'annotations')
 
 
 def build_dataset(
@@ -52,7 +51,7 @@ def build_dataset(
         'difficulty': difficulty,
         'num_images': drawn,
     }
-    if is_built(root, parameters, folders=_FOLDERS, overwrite=overwrite):
+    if is_built(root, parameters, overwrite=overwrite):
         return None
     config = DIFFICULTY[difficulty]
     with drawing(workers) as draw_all:

@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,17 +14,18 @@ from flmm.shapes.scene import DIFFICULTY
 
 PARAMETER_FILE = 'shapes.json'
 """Written last: where it is, the dataset is whole."""
+_FOLDERS = ('images', 'refcoco', 'grefcoco', 'annotations', 'meta_expressions', 'train', 'val', 'test')
+"""Of pictures, and of videos."""
 Sample = TypeVar('Sample')
 
 
-def is_built(root: Path, parameters: dict[str, Any], *, folders: Sequence[str], overwrite: bool) -> bool:
+def is_built(root: Path, parameters: dict[str, Any], *, overwrite: bool) -> bool:
     """Tell whether a dataset of these parameters is there; one of other parameters is removed if ``overwrite`` is set.
 
     Args:
         root: folder of the dataset.
         parameters: what it depends on, as JSON has it.
-        folders: what is removed with it, of all layouts; what else is in ``root`` stays.
-        overwrite: whether it may be removed.
+        overwrite: whether it may be removed; what is no part of it stays.
 
     Raises:
         ValueError: there is one of other parameters, and ``overwrite`` is not set.
@@ -41,7 +42,7 @@ def is_built(root: Path, parameters: dict[str, Any], *, folders: Sequence[str], 
             'choose another folder, delete this one, or set overwrite.'
         )
     parameter_file.unlink()
-    for folder in folders:
+    for folder in _FOLDERS:
         shutil.rmtree(root / folder, ignore_errors=True)
     return False
 

@@ -14,7 +14,6 @@ from flmm.shapes.video_chat import frame_conversation, video_conversation
 from flmm.shapes.write_ref_video import RefVideoWriter
 
 CHAT_FILE = 'chat.jsonl'
-_FOLDERS = ('meta_expressions', *VIDEO_SPLITS)
 
 
 def build_video_dataset(
@@ -68,7 +67,7 @@ def build_video_dataset(
         'fps': fps,
         'side_range': list(side_range),
     }
-    if is_built(root, parameters, folders=_FOLDERS, overwrite=overwrite):
+    if is_built(root, parameters, overwrite=overwrite):
         return None
     root.mkdir(parents=True, exist_ok=True)
     counts: dict[str, dict[str, int]] = {}
