@@ -6,12 +6,26 @@ default_hooks = dict(
     throughput=dict(type='ThroughputHook'),
     logger=dict(type='TableLoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # For save_best: of which metrics larger is better, GroundingMetric's and those that mmengine knows.
+    # For save_best: of which metrics larger is better, GroundingMetric's, VideoMetric's first and those that mmengine knows.
     checkpoint=dict(
         type='CheckpointHook',
         interval=1,
         max_keep_ckpts=2,
-        greater_keys=['IoU', 'acc', 'top', 'AR@', 'auc', 'precision', 'mAP', 'mDice', 'mAcc', 'aAcc', 'Pr@', '/AR'],
+        greater_keys=[
+            'IoU',
+            'acc',
+            'top',
+            'AR@',
+            'auc',
+            'precision',
+            'mAP',
+            'mDice',
+            'mAcc',
+            'aAcc',
+            'Pr@',
+            '/AR',
+            'J&F',
+        ],
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Here, not in custom_hooks: a config that sets those would lose them without a word.

@@ -12,9 +12,11 @@ from flmm.datasets.joint_dataset import JointDataset
 from flmm.datasets.json_lines import JsonLinesDataset
 from flmm.datasets.llava_image_processor import LlavaImageProcessorWrapper, LlavaNextImageProcessorWrapper
 from flmm.datasets.load_masks import LoadMasks
+from flmm.datasets.load_video_masks import LoadVideoMasks
 from flmm.datasets.png import PNGDataset
 from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
 from flmm.datasets.reason_seg import ReasonSegDataset
+from flmm.datasets.ref_video import RefVideoDataset
 from flmm.datasets.refcoco import RefCocoDataset
 from flmm.datasets.refcoco_test_sets import RefCocoTestSets
 from flmm.datasets.token_batch_sampler import TokenBatchSampler
@@ -33,6 +35,7 @@ __all__ = [
     'LlavaImageProcessorWrapper',
     'LlavaNextImageProcessorWrapper',
     'LoadMasks',
+    'LoadVideoMasks',
     'PILLoadImageFromFile',
     'PNGDataset',
     'ProcessedImage',
@@ -41,6 +44,7 @@ __all__ = [
     'RefCOCO2PNG',
     'RefCocoDataset',
     'RefCocoTestSets',
+    'RefVideoDataset',
     'Target',
     'TokenBatchSampler',
     'collate_grounding',

@@ -34,7 +34,7 @@ def mask_of_file(mask: dict[str, Any], pictures: dict[str, np.ndarray]) -> np.nd
     """
     path = mask.get('png') or mask['panoptic']
     if path not in pictures:
-        pictures[path] = _read(path, mode='L' if 'png' in mask else 'RGB')
+        pictures[path] = read_png(path, mode='L' if 'png' in mask else 'RGB')
     picture = pictures[path]
     if 'png' in mask:
         found = picture != 0
@@ -53,7 +53,19 @@ def panoptic_ids(picture: np.ndarray) -> np.ndarray:
     return picture.astype(np.int64) @ np.array([1, 256, 256**2])
 
 
-def _read(path: str, *, mode: str) -> np.ndarray:
+def read_png(path: str, *, mode: str) -> np.ndarray:
+    """Read a PNG as it is stored; of a palette picture the indices.
+
+    Args:
+        path: the file.
+        mode: 'L' for one channel, 'RGB' for three.
+
+    Returns:
+        [h, w] or [h, w, 3].
+
+    Raises:
+        ValueError: it is absent, no PNG, too large or has other channels. The message is a predicate.
+    """
     try:
         # of the other formats JPEG changes pixels, and EPS runs code
         with open_regular(path) as file, Image.open(file, formats=['PNG']) as picture:

@@ -7,7 +7,7 @@ Letters: P phrases, K metrics.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -59,16 +59,30 @@ def grounding_metrics(scores: Sequence[PhraseScore], *, num_bootstrap: int = 0) 
         f'{name}/{source}/{key}': value
         for (name, source), group in members.items()
         if group
-        for key, value in _percent(group, num_bootstrap=num_bootstrap).items()
+        for key, value in percentages(
+            _ratios(group), [score.image for score in group], num_bootstrap=num_bootstrap
+        ).items()
     }
 
 
-def _percent(scores: list[PhraseScore], *, num_bootstrap: int) -> dict[str, float]:
-    ratios = _ratios(scores)
+def percentages(
+    ratios: Mapping[str, tuple[np.ndarray, np.ndarray]], images: Sequence[str], *, num_bootstrap: int
+) -> dict[str, float]:
+    """Compute metrics of a test set, and their intervals.
+
+    Args:
+        ratios: ``<metric>`` or ``<metric>/<kind>`` -> two times [P]: what each of P phrases adds to the numerator, and
+            to the denominator.
+        images: P names of the images, or videos, that phrases belong to.
+        num_bootstrap: number of draws for the 95 % intervals; 0 for none.
+
+    Returns:
+        The keys -> percent, and ``<metric>_low`` and ``<metric>_high``, with their kinds, for intervals.
+    """
     intervals = np.full((len(ratios), 2), np.nan)  # [K, 2]
     if num_bootstrap:
         stacked = np.stack([np.stack(ratio) for ratio in ratios.values()])  # [K, 2, P]
-        intervals = bootstrap_intervals(stacked, [score.image for score in scores], num_draws=num_bootstrap)
+        intervals = bootstrap_intervals(stacked, images, num_draws=num_bootstrap)
     percent = {}
     for (key, (numerator, denominator)), interval in zip(ratios.items(), intervals, strict=True):
         # fsum is exact, so that the order of phrases changes no digit

@@ -9,12 +9,15 @@ from flmm.plain_text import display_width, printable
 from flmm.scoring.metrics import METRICS, METRICS_OF_KINDS, RECALLS
 from flmm.scoring.metrics_file import to_json
 from flmm.scoring.phrase_score import SOURCES
+from flmm.scoring.video_metrics import VIDEO_METRICS, VIDEO_METRICS_OF_KINDS
 from flmm.test_set_names import split_name
 
+ALL_METRICS = (*VIDEO_METRICS, *METRICS)
+OF_KINDS = (*VIDEO_METRICS_OF_KINDS, *METRICS_OF_KINDS)
 FIGURE = re.compile(
-    rf'/(?P<source>{"|".join(SOURCES)})/(?P<metric>{"|".join(map(re.escape, METRICS))})(?P<end>_low|_high|)(?=/|\Z)'
+    rf'/(?P<source>{"|".join(SOURCES)})/(?P<metric>{"|".join(map(re.escape, ALL_METRICS))})(?P<end>_low|_high|)(?=/|\Z)'
 )
-IN_PAPERS = ('mIoU', 'gIoU', 'cIoU', 'N_acc', 'T_acc', 'Pr@0.5', 'Pr@0.7', 'Pr@0.9', *RECALLS)
+IN_PAPERS = (*VIDEO_METRICS, 'mIoU', 'gIoU', 'cIoU', 'N_acc', 'T_acc', 'Pr@0.5', 'Pr@0.7', 'Pr@0.9', *RECALLS)
 """Metrics that a table has if nothing else is said."""
 WIDTH = 120
 """Most columns of a table, in characters; one with more test sets is continued below."""
@@ -43,7 +46,7 @@ def format_table(
             and any others. Names of test sets and kinds may hold '/'. A figure that is not defined is nan, or None as
             in metrics.json, whose ``run`` is left out.
         names: what the runs are called; may be left out of a single one.
-        metrics: which of :data:`flmm.scoring.metrics.METRICS` are shown; None shows all, and those of kinds.
+        metrics: which of :data:`ALL_METRICS` are shown; None shows all, and those of kinds.
 
     Raises:
         ValueError: several runs have no names, or two have the same.
@@ -120,7 +123,7 @@ def _place(key: str, metrics: Mapping[str, Any]) -> tuple[str, Row, str] | None:
     places = []
     for match in FIGURE.finditer(key):
         name, rest = key[: match.start()], key[match.end() :]
-        if not name or (rest and match['metric'] not in METRICS_OF_KINDS):
+        if not name or (rest and match['metric'] not in OF_KINDS):
             continue
         places.append((name, (match['source'], match['metric'], rest[1:]), match['end']))
         if rest and key[: match.end()] in metrics:
@@ -131,7 +134,7 @@ def _place(key: str, metrics: Mapping[str, Any]) -> tuple[str, Row, str] | None:
 def _tables(title: str, test_sets: list[str], runs: Mapping[str, Figures]) -> Iterator[str]:
     """Lay out the test sets of a protocol, in as many tables as they need."""
     found = dict.fromkeys(row for figures in runs.values() for name in test_sets for row in figures.get(name, {}))
-    rows = sorted(found, key=lambda row: (row[2] != '', SOURCES.index(row[0]), METRICS.index(row[1])))
+    rows = sorted(found, key=lambda row: (row[2] != '', SOURCES.index(row[0]), ALL_METRICS.index(row[1])))
     lines = [  # of each row those runs that have a figure in it
         (row, run)
         for row in rows

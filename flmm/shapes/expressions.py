@@ -150,12 +150,13 @@ def _first_true(
     kind: str, index: int, scene: Scene, visible: np.ndarray, rng: np.random.Generator
 ) -> Expression | None:
     """Find an expression of a kind that resolves to the shape alone, trying its wordings in random order."""
-    candidates = list(_candidates(kind, index, scene, visible))
+    candidates = list(candidates_of(kind, index, scene, visible))
     rng.shuffle(candidates)
     return next((candidate for candidate in candidates if resolve(candidate, scene) == [index]), None)
 
 
-def _candidates(kind: str, index: int, scene: Scene, visible: np.ndarray) -> Iterator[Expression]:
+def candidates_of(kind: str, index: int, scene: Scene, visible: np.ndarray) -> Iterator[Expression]:
+    """List expressions of a kind that may mean a shape: :func:`resolve` tells which do."""
     shape = scene.shapes[index]
     nouns = nouns_of(shape)
     if kind == 'colour':

@@ -23,23 +23,43 @@ def render_scene(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np
         image [H, W, 3] uint8 RGB, and masks [num_shapes, H, W] bool: the pixels of which a shape covers at least half
         and which no later shape covers by half. Masks are disjoint; a hidden shape's mask is empty.
     """
-    image = _background(scene, rng)
+    image, masks = paint(scene, draw_background(scene, rng))
+    return finish(image, scene, rng), masks
+
+
+def paint(scene: Scene, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Paint the shapes over a background, back to front; what lies outside of the picture is cut off.
+
+    Args:
+        scene: whose shapes are painted.
+        background: [H, W, 3] float32, grey levels; it is not changed.
+
+    Returns:
+        image [H, W, 3] float32, and masks [num_shapes, H, W] bool, as :func:`render_scene` gives them.
+    """
+    image = background.copy()
     owner = np.full((scene.height, scene.width), -1, dtype=np.int8)
     for index, shape in enumerate(scene.shapes):
+        if shape.is_outside(scene.height, scene.width):
+            continue
         window, coverage, outline = _coverage(shape, scene)
-        paint = np.empty((*coverage.shape, 3), dtype=np.float32)
-        paint[:] = shape.rgb
+        colour = np.empty((*coverage.shape, 3), dtype=np.float32)
+        colour[:] = shape.rgb
         if outline is not None:
-            paint = cv2.blendLinear(np.full_like(paint, _OUTLINE_GREY), paint, outline, 1 - outline)
-        image[window] = cv2.blendLinear(paint, image[window], coverage, 1 - coverage)
+            colour = cv2.blendLinear(np.full_like(colour, _OUTLINE_GREY), colour, outline, 1 - outline)
+        image[window] = cv2.blendLinear(colour, image[window], coverage, 1 - coverage)
         owner[window][coverage >= 0.5] = index
+    return image, np.stack([owner == index for index in range(len(scene.shapes))])
+
+
+def finish(image: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Blur a painted image [H, W, 3] float32, add noise, and round to uint8."""
     if scene.config.blur > 0:
         image = cv2.GaussianBlur(image, (0, 0), scene.config.blur)
     if scene.config.noise > 0:
         noise = scene.config.noise * _normal(*image.shape[:2], rng)
         image = cv2.add(image, cv2.merge([noise, noise, noise]))
-    masks = np.stack([owner == index for index in range(len(scene.shapes))])
-    return cv2.add(image, 0, dtype=cv2.CV_8U), masks  # rounds and saturates
+    return cv2.add(image, 0, dtype=cv2.CV_8U)  # rounds and saturates
 
 
 def visible_fractions(scene: Scene, masks: np.ndarray) -> np.ndarray:
@@ -76,7 +96,7 @@ def _fixed_point(polygons: list[np.ndarray], *, scale: int = 1) -> list[np.ndarr
     return [np.rint((polygon * scale - 0.5) * (1 << _SHIFT)).astype(np.int32) for polygon in polygons]
 
 
-def _background(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+def draw_background(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """Blend soft-edged textured patches into a smooth gradient; [H, W, 3] float32, grey levels."""
     config, height, width = scene.config, scene.height, scene.width
     low, high = config.lightness

@@ -143,6 +143,11 @@ class Shape:
         outer = self.contours[0]
         return (*outer.min(axis=0).tolist(), *outer.max(axis=0).tolist())
 
+    def is_outside(self, height: int, width: int) -> bool:
+        """Tell whether nothing of the shape lies in a picture of ``height`` x ``width`` px."""
+        left, top, right, bottom = self.box
+        return right <= 0 or bottom <= 0 or left >= width or top >= height
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
@@ -165,7 +170,7 @@ def sample_scene(rng: np.random.Generator, config: SceneConfig) -> Scene:
     for _ in range(_SCENE_TRIES):
         shapes: list[Shape] = []
         while len(shapes) < wanted:
-            shape = _place(_sample_look(rng, config, shapes), rng, config, shapes, height=height, width=width)
+            shape = _place(sample_look(rng, config, shapes), rng, config, shapes, height=height, width=width)
             if shape is None:
                 break
             shapes.append(shape)
@@ -177,7 +182,7 @@ def sample_scene(rng: np.random.Generator, config: SceneConfig) -> Scene:
     )
 
 
-def _sample_look(rng: np.random.Generator, config: SceneConfig, shapes: list[Shape]) -> Shape:
+def sample_look(rng: np.random.Generator, config: SceneConfig, shapes: list[Shape]) -> Shape:
     """Draw kind, colour, size and rotation; the centre is not chosen yet."""
     kind, colour = str(rng.choice(config.kinds)), str(rng.choice(config.colours))
     if shapes and rng.random() < config.similarity:
@@ -202,14 +207,14 @@ def _place(
         for _ in range(_PLACEMENT_TRIES):
             shape = replace(sized, centre=tuple(rng.uniform(low, high).tolist()))
             limits = [0.0 if other.colour == shape.colour else config.max_overlap for other in shapes]
-            if all(_overlap(shape.box, other.box) <= limit for other, limit in zip(shapes, limits, strict=True)):
+            if all(box_overlap(shape.box, other.box) <= limit for other, limit in zip(shapes, limits, strict=True)):
                 return shape
         if fraction <= config.size_range[0]:
             return None
         fraction = max(0.85 * fraction, config.size_range[0])
 
 
-def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+def box_overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     """Intersection of two boxes over the area of the smaller one, 0..1."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:

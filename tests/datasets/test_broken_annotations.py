@@ -10,12 +10,13 @@ from broken_grounding_suite import GROUNDING_SUITE
 from broken_json_lines import JSON_LINES
 from broken_png import PNG
 from broken_reason_seg import REASON_SEG
+from broken_ref_video import MEVIS, REF_YOUTUBE_VOS
 from broken_refcoco import REFCOCO
 
 from flmm.data_check.problems import logged_warnings
 from flmm.datasets import LoadMasks, PILLoadImageFromFile, RefCOCO2PNG
 
-LAYOUTS = [REFCOCO, GREFCOCO, PNG, JSON_LINES, REASON_SEG, GROUNDING_SUITE]
+LAYOUTS = [REFCOCO, GREFCOCO, PNG, JSON_LINES, REASON_SEG, GROUNDING_SUITE, REF_YOUTUBE_VOS, MEVIS]
 CASES = [(layout, fault) for layout in LAYOUTS for fault in layout.faults]
 
 

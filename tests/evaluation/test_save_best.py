@@ -106,13 +106,13 @@ def test_several_keys_with_a_prefix_beside_another_metric(tmp_path):
 
 def test_what_mmengine_knows_of_metrics_is_kept():
     shipped = Config.fromfile(RUNTIME).default_hooks.checkpoint.greater_keys
-    assert set(CheckpointHook._default_greater_keys) - {'mIoU'} | {'IoU', 'Pr@', '/AR'} == set(shipped)
+    assert set(CheckpointHook._default_greater_keys) - {'mIoU'} | {'IoU', 'Pr@', '/AR', 'J&F'} == set(shipped)
 
 
 @pytest.mark.parametrize(
     ('key', 'rule'),
     [
-        *((f'png_val/coarse/{metric}', 'greater') for metric in METRICS),
+        *((f'png_val/coarse/{metric}', 'greater') for metric in (*METRICS, 'J&F', 'J&F/motion:stops')),
         ('png_val/coarse/own_loss', 'less'),
         ('own/coarse_loss', 'less'),
     ],

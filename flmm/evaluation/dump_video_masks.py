@@ -1,0 +1,59 @@
+"""Write predicted masks of videos as the servers of challenges take them."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from PIL import Image
+
+from flmm.atomic_write import open_atomic
+from flmm.clip_sample import ClipSample
+from flmm.evaluation.video_metric import grounded_frames
+from flmm.files import prepare_output
+from flmm.registry import METRICS
+
+
+@METRICS.register_module()
+class DumpVideoMasks(BaseMetric):
+    """Writes the refined masks, and computes no metric, so that it also serves for splits without truth.
+
+    Of each frame ``<out_dir>/<test set>/Annotations/<video>/<expression>/<frame>.png``, a picture of one channel, 255
+    in the mask and 0 elsewhere. Ref-YouTube-VOS's server takes the folder Annotations, MeViS's the folders in it.
+
+    Args:
+        out_dir: folder of all test sets. It is made at once.
+        collect_device: 'cpu' or 'gpu', as in every mmengine metric.
+
+    Raises:
+        ValueError: nothing can be written there.
+    """
+
+    def __init__(self, *, out_dir: str, collect_device: str = 'cpu') -> None:
+        super().__init__(collect_device=collect_device)
+        self.out_dir = Path(out_dir)
+        prepare_output(self.out_dir / 'Annotations', setting='out_dir')
+
+    def process(self, data_batch: dict, data_samples: Sequence[ClipSample]) -> None:
+        """Write the masks of a batch."""
+        for clip in data_samples:
+            folder = self.out_dir / clip.dataset_name / 'Annotations' / os.path.basename(clip.video_path)
+            for index, info in enumerate(clip.phrase_infos):
+                if info.expression_id is None:
+                    raise ValueError(
+                        f'phrase {clip.phrases[index]!r} of video {clip.video_path!r} has no expression_id, by which '
+                        'its folder would be named; read the video with RefVideoDataset'
+                    )
+                (folder / info.expression_id).mkdir(parents=True, exist_ok=True)
+            for name, sample in zip(clip.frame_names, grounded_frames(clip), strict=True):
+                for which, masks in sample.mask_chunks('refined'):
+                    pictures = masks.cpu().numpy().astype(np.uint8) * 255
+                    for info, picture in zip(clip.phrase_infos[which], pictures, strict=True):
+                        with open_atomic(folder / info.expression_id / f'{name}.png') as file:
+                            Image.fromarray(picture).save(file, format='PNG')
+            self.results.append(None)
+
+    def compute_metrics(self, results: list[None]) -> dict:
+        """Return nothing: the files are written."""
+        return {}

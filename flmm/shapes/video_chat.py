@@ -1,0 +1,75 @@
+"""Conversations about scenes in motion, and about single frames of them, for tools/finetune_lmm.py.
+
+An answer is sentences, each followed by where its shape is, in the tokens of the demo LMM: ``<x3><y5>`` is the unit of
+28 x 28 px that holds the centre of what is seen of it. For a picture that is one place; for a video one for each pair
+of frames, which Qwen2-VL and Qwen2.5-VL read together, and ``-`` for a pair in which nothing of it is seen.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from flmm.shapes.generate_video import VideoSample
+from flmm.shapes.sample_motion import SIDE_STEP
+from flmm.shapes.write_ref_video import frame_names
+
+LOCATE_PROMPT = 'Locate the shapes.'
+UNSEEN = '-'
+MIN_PIXELS = 56 * 56
+"""Of a frame, as the demo LMM's processor has it: below the size of any frame, so that none is enlarged."""
+MERGED_FRAMES = 2
+
+
+def video_conversation(sample: VideoSample, *, frame_folder: str) -> dict[str, Any]:
+    """Say where the shapes are that the sentences about the whole video mean, pair of frames by pair of frames.
+
+    Args:
+        sample: a drawn scene with at least one sentence.
+        frame_folder: where its frames lie, as the conversation is to name them.
+    """
+    names = frame_names(sample.video.num_frames)
+    part = {
+        'type': 'video',
+        'video': [f'{frame_folder}/{name}.jpg' for name in names],
+        'sample_fps': sample.video.fps,
+        'min_pixels': MIN_PIXELS,
+    }
+    answers = [each.text + _places(sample.masks[:, each.shape_index]) for each in sample.sentences]
+    return _conversation(part, answers)
+
+
+def frame_conversation(sample: VideoSample, *, frame_folder: str) -> dict[str, Any]:
+    """Say where the shapes are that the sentences about one frame mean; the arguments are those of the other one."""
+    frame = sample.frame_sentences.frame
+    part = {'type': 'image', 'image': f'{frame_folder}/{frame_names(sample.video.num_frames)[frame]}.jpg'}
+    answers = [
+        sentence.text + _places(sample.masks[frame, index][None])
+        for index, sentence in sample.frame_sentences.sentences
+    ]
+    return _conversation(part, answers)
+
+
+def _conversation(part: dict[str, Any], answers: list[str]) -> dict[str, Any]:
+    question = [part, {'type': 'text', 'text': LOCATE_PROMPT}]
+    return {
+        'messages': [
+            {'role': 'user', 'content': question},
+            {'role': 'assistant', 'content': [{'type': 'text', 'text': '.'.join(answers)}]},
+        ]
+    }
+
+
+def _places(masks: np.ndarray) -> str:
+    """Give the place of a shape in each pair of frames, of its masks [T, H, W]."""
+    frames, height, width = masks.shape
+    cells = masks.reshape(frames, height // SIDE_STEP, SIDE_STEP, width // SIDE_STEP, SIDE_STEP)
+    cover = cells.mean(axis=(2, 4))  # [T, rows, columns], 0..1
+    places = []
+    for start in range(0, frames, MERGED_FRAMES):
+        pair = cover[start : start + MERGED_FRAMES].sum(axis=0)
+        if not pair.any():
+            places.append(UNSEEN)
+            continue
+        x, y = ((each * np.arange(len(each))).sum() / each.sum() for each in (pair.sum(axis=0), pair.sum(axis=1)))
+        places.append(f'<x{int(x + 0.5)}><y{int(y + 0.5)}>')
+    return ''.join(places)

@@ -1,0 +1,177 @@
+"""VideoMetric and DumpVideoMasks over clips whose frames have masks."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from predicted_samples import predicted_sample, random_masks
+
+from flmm.clip_sample import ClipSample
+from flmm.evaluation import DumpVideoMasks, VideoMetric
+from flmm.phrase_info import PhraseInfo
+from flmm.registry import METRICS
+from flmm.scoring import contour_accuracy, region_similarity
+
+SIZE = (12, 17)
+
+
+def clip(truth, coarse, refined, *, infos=None, name='val', number=0, exists=None, known=True):
+    """A clip of truths and predictions, [F, M, H, W] bool; ``exists``: [F, M] bool."""
+    frames = [
+        predicted_sample(*masks, dataset_name=name, sample_idx=number, image_path=f'videos/{number}/{frame}')
+        for frame, masks in enumerate(zip(truth, coarse, refined, strict=True))
+    ]
+    for frame, sample in enumerate(frames):
+        sample.phrase_infos = infos or sample.phrase_infos
+        if exists is not None:
+            frames[frame] = sample.with_outputs(exists=exists[frame], existence=exists[frame].float())
+    return ClipSample(
+        sequences=frames[:1],
+        frames=[Image.new('RGB', SIZE[::-1])] * len(frames),
+        shown_in=[(0, 0)] * len(frames),
+        frame_names=[f'{frame:05d}' for frame in range(len(frames))],
+        video_path=f'videos/{number}',
+        gt_masks=truth if known else None,
+        dataset_name=name,
+        sample_idx=number,
+        grounded=frames,
+    )
+
+
+def random_clip(num_frames, num_masks, *, seed, **settings):
+    masks = [
+        random_masks(num_frames * num_masks, *SIZE, seed=10 * seed + offset).view(num_frames, num_masks, *SIZE)
+        for offset in range(3)
+    ]
+    return clip(*masks, number=seed, **settings), masks
+
+
+def evaluate(batches, *, num_items, **settings):
+    metric = VideoMetric(**settings)
+    for batch in batches:
+        metric.process({}, batch)
+    return metric.evaluate(size=num_items)
+
+
+def test_means_over_frames_then_over_expressions():
+    infos = [PhraseInfo(kind='colour'), PhraseInfo(kind='motion:stops')]
+    one, masks = random_clip(3, 2, seed=0, infos=infos)
+    other, more = random_clip(5, 1, seed=1, infos=infos[1:])
+    found = evaluate([[one], [other]], num_items=2)
+    for index, source in ((1, 'coarse'), (2, 'refined')):
+        j, f = [], []
+        for truth, predicted in ((each[0].numpy(), each[index].numpy()) for each in (masks, more)):
+            for phrase in range(truth.shape[1]):
+                j.append(
+                    np.mean(
+                        [region_similarity(p, t) for p, t in zip(predicted[:, phrase], truth[:, phrase], strict=True)]
+                    )
+                )
+                f.append(
+                    np.mean(
+                        [contour_accuracy(p, t) for p, t in zip(predicted[:, phrase], truth[:, phrase], strict=True)]
+                    )
+                )
+        expected = {'J&F': np.mean([j, f]), 'J': np.mean(j), 'F': np.mean(f), 'J&F/colour': (j[0] + f[0]) / 2}
+        expected['J&F/motion'] = expected['J&F/motion:stops'] = np.mean([j[1:], f[1:]])
+        assert {key: value for key, value in found.items() if f'/{source}/' in key} == pytest.approx(
+            {f'val/{source}/{key}': 100 * value for key, value in expected.items()}, rel=1e-12
+        )
+    assert next(iter(found)) == 'val/refined/J&F'
+    assert len(found) == 12
+
+
+def test_frames_without_the_object_count():
+    """Two frames: found where it is, and nothing said where it is not: 1 and 1. Something said there: 1 and 0."""
+    truth = torch.zeros(2, 1, *SIZE, dtype=torch.bool)
+    truth[0, 0, 2:8, 3:9] = True
+    noisy = truth.clone()
+    noisy[1, 0, 4, 4] = True
+    found = evaluate([[clip(truth, noisy, truth)]], num_items=1)
+    assert found == {
+        **{f'val/refined/{key}': 100.0 for key in ('J&F', 'J', 'F')},
+        **{f'val/coarse/{key}': 50.0 for key in ('J&F', 'J', 'F')},
+    }
+
+
+def test_an_expression_without_a_target_is_absent_in_every_frame():
+    truth, coarse = torch.zeros(2, 2, *SIZE, dtype=torch.bool), torch.zeros(2, 2, *SIZE, dtype=torch.bool)
+    truth[0, 0, 2:8, 3:9] = True
+    coarse[1, 1, 5, 5] = True
+    found = evaluate([[clip(truth, coarse, truth)]], num_items=1)
+    assert {key: value for key, value in found.items() if 'acc' in key} == {
+        'val/refined/N_acc': 100, 'val/refined/T_acc': 100, 'val/coarse/N_acc': 0, 'val/coarse/T_acc': 0
+    }  # fmt: skip
+
+
+def test_the_verdict_of_a_model_says_whether_it_is_there():
+    truth = torch.zeros(2, 2, *SIZE, dtype=torch.bool)
+    truth[:, 0, 2:8, 3:9] = True
+    everything = torch.ones_like(truth)
+    exists = torch.tensor([[False, False], [True, False]])  # the first one in the second frame alone
+    found = evaluate([[clip(truth, everything, truth, exists=exists)]], num_items=1)
+    assert found['val/refined/N_acc'] == found['val/refined/T_acc'] == found['val/coarse/N_acc'] == 100
+    assert found['val/refined/J'] == 50
+
+
+def test_a_trackers_masks_are_scored_alone():
+    one, masks = random_clip(2, 1, seed=4)
+    one.grounded = [sample.with_outputs(coarse=None) for sample in one.grounded]
+    found = evaluate([[one]], num_items=1)
+    assert found.keys() == {'val/refined/J&F', 'val/refined/J', 'val/refined/F'}
+    assert found['val/refined/J'] == pytest.approx(100 * region_similarity(masks[2].numpy(), masks[0].numpy()).mean())
+
+
+def test_without_truth_there_is_no_metric():
+    known, _ = random_clip(2, 1, seed=2)
+    unknown, _ = random_clip(2, 1, seed=3, name='test', known=False)
+    assert evaluate([[unknown]], num_items=1) == {}
+    assert evaluate([[unknown, known]], num_items=2) == evaluate([[known]], num_items=1)
+
+
+def test_repeated_items_are_cut_off():
+    """A distributed sampler repeats items at the end; mmengine cuts the results to the number of items."""
+    clips = [random_clip(2, number, seed=number)[0] for number in (1, 2)]
+    assert evaluate([[clips[0]], [clips[1]], [clips[0]]], num_items=2) == evaluate([clips], num_items=2)
+
+
+def test_registered_with_intervals():
+    metric = METRICS.build({'type': 'VideoMetric', 'num_bootstrap': 20})
+    metric.process({}, [random_clip(2, 2, seed=seed)[0] for seed in (5, 6)])
+    found = metric.evaluate(size=2)
+    assert found['val/refined/J&F_low'] <= found['val/refined/J&F'] <= found['val/refined/J&F_high']
+
+
+def test_a_clip_without_masks_is_refused():
+    one, _ = random_clip(1, 1, seed=0)
+    one.grounded = None
+    with pytest.raises(ValueError, match=r"video 'videos/0' has no predicted masks; run the model on it"):
+        VideoMetric().process({}, [one])
+
+
+def test_masks_on_disk(tmp_path):
+    infos = [PhraseInfo(expression_id='0'), PhraseInfo(expression_id='a7')]
+    clips = [random_clip(3, 2, seed=seed, infos=infos, known=seed == 0) for seed in (0, 1)]
+    metric = METRICS.build({'type': 'DumpVideoMasks', 'out_dir': str(tmp_path / 'masks')})
+    metric.process({}, [each for each, _ in clips])
+    assert metric.evaluate(size=2) == {}
+    folder = tmp_path / 'masks' / 'val' / 'Annotations'
+    written = sorted(str(path.relative_to(folder)) for path in folder.rglob('*.png'))
+    assert written == [
+        f'{number}/{id_}/{frame:05d}.png' for number in (0, 1) for id_ in ('0', 'a7') for frame in range(3)
+    ]
+    for number, (_, (_, _, refined)) in enumerate(clips):
+        for index, id_ in enumerate(('0', 'a7')):
+            for frame in range(3):
+                with Image.open(folder / str(number) / id_ / f'{frame:05d}.png') as picture:
+                    assert picture.mode == 'L'
+                    assert np.array_equal(np.asarray(picture), 255 * refined[frame, index].numpy())
+
+
+def test_masks_of_an_expression_without_a_name_are_refused(tmp_path):
+    metric = DumpVideoMasks(out_dir=str(tmp_path))
+    with pytest.raises(ValueError, match=r"phrase 'phrase 0' of video 'videos/0' has no expression_id"):
+        metric.process({}, [random_clip(1, 1, seed=0)[0]])
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(ValueError, match=r'out_dir is .*its folder cannot be made'):
+        DumpVideoMasks(out_dir=str(tmp_path / 'file'))
