@@ -19,8 +19,8 @@ class FrameSize:
     """Bounds of the size of frames, by the arithmetic of qwen-vl-utils 0.0.14.
 
     Args:
-        min_pixels: smallest area of a frame in px; None is that of 128 tokens. It is that of one token if ``max_pixels``
-            is below that of 128, where qwen-vl-utils fails.
+        min_pixels: smallest area of a frame in px; None is that of 128 tokens, or of one token if ``max_pixels`` is
+            below that of 128, where qwen-vl-utils fails.
         max_pixels: largest area of a frame in px; None, or more than that, is that of 768 tokens.
         total_pixels: largest area of all frames, counted once for each merged pair of them, in px; None is that of
             115,200 tokens. Of long videos it makes frames smaller, down to 1.05 times ``min_pixels``.
