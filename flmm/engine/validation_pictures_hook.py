@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from flmm.plain_text import file_name
 from flmm.registry import HOOKS
 from flmm.structures import GroundingSample
-from flmm.visualization import PhrasePage, draw_page, figure_pixels, phrase_page
+from flmm.visualization import PhrasePage, draw_page, figure_pixels, sample_page
 
 
 @HOOKS.register_module()
@@ -51,7 +51,7 @@ class ValidationPicturesHook(Hook):
             name = f'{file_name(sample.dataset_name)}/{stem}_{sample.sample_idx}_{self._num_seen}'
             self._num_seen += 1
             with _logging_failure(runner, name):
-                self._pages[name] = phrase_page([sample])
+                self._pages[name] = sample_page(sample)
 
     def after_val(self, runner: Runner) -> None:
         """Draw them."""

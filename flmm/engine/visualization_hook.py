@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from flmm.plain_text import file_name
 from flmm.registry import HOOKS
 from flmm.structures import GroundingSample
-from flmm.visualization import PhrasePage, draw_page, phrase_page, save_figure
+from flmm.visualization import PhrasePage, draw_page, sample_page, save_figure
 
 
 @HOOKS.register_module()
@@ -60,7 +60,7 @@ class VisualizationHook(Hook):
                 name = f'{file_name(Path(sample.image_path).stem)}_{sample.sample_idx}_{number}.png'
                 path = self.out_dir / file_name(sample.dataset_name) / name
                 with self._noting_failure(path, sample.image_path):
-                    self._pages[path] = (sample.image_path, phrase_page([sample]))
+                    self._pages[path] = (sample.image_path, sample_page(sample))
 
     def after_test(self, runner: Runner) -> None:
         """Draw the pictures."""

@@ -2,7 +2,15 @@
 
 from flmm.visualization.compared import compared_page
 from flmm.visualization.curves import draw_curves
-from flmm.visualization.figures import PhrasePage, attention_map, draw_page, draw_phrases, phrase_page, spotlight_mask
+from flmm.visualization.figures import (
+    PhrasePage,
+    attention_map,
+    draw_page,
+    draw_phrases,
+    phrase_page,
+    sample_page,
+    spotlight_mask,
+)
 from flmm.visualization.heads_figure import draw_heads
 from flmm.visualization.mask_layer import colour_of, mask_layer
 from flmm.visualization.overlay import draw_overlay
@@ -26,6 +34,7 @@ __all__ = [
     'mask_layer',
     'phrase_page',
     'rebuild_image',
+    'sample_page',
     'save_figure',
     'spotlight_mask',
 ]

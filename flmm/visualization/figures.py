@@ -8,7 +8,7 @@ Letters: M masks of a sample, C attention maps of each (of all views), (h, w) th
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from flmm.clip_sample import ClipSample
 from flmm.geometry import FrameMetaData, frame_meta_data, frame_of_cells, image_cells, resample_view
 from flmm.phrase_scores import SOURCES, phrase_scores
 from flmm.structures import GroundingSample
@@ -29,6 +30,8 @@ FONT_SIZE = 8
 LONGEST_SIDE = 300
 """Of the pictures of a page in px; it shows 200 of them."""
 MAX_ROWS = 24
+FRAMES_OF_A_CLIP = 4
+"""So many frames of a clip are on its page, spread over the video."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,15 +159,42 @@ def phrase_page(samples: Sequence[GroundingSample], *, max_rows: int = MAX_ROWS)
     Raises:
         ValueError: no sample, one without predictions, or one without its image.
     """
+    for sample in samples:
+        if sample.mask_attentions is None:
+            raise ValueError(f"sample of {sample.image_path!r} holds no predictions; draw what mode='tensor' returns")
     rows = list(itertools.islice(itertools.chain.from_iterable(map(_rows, samples)), max_rows))
     if not rows:
         raise ValueError('draw_phrases got no phrase to draw; pass at least one sample')
     return PhrasePage(rows=rows, num_left_out=sum(sample.num_masks for sample in samples) - len(rows))
 
 
+def sample_page(sample: GroundingSample | ClipSample) -> PhrasePage:
+    """Take what a page shows of a predicted sample, of an image as :func:`phrase_page` does.
+
+    Of a clip it shows each phrase in a few frames, and the attention to them where it was kept.
+
+    Raises:
+        ValueError: no predictions.
+    """
+    if isinstance(sample, GroundingSample):
+        return phrase_page([sample])
+    if sample.grounded is None:
+        raise ValueError(f'video {sample.video_path!r} holds no predictions; draw what the model returns')
+    last = len(sample.frames) - 1
+    numbers = sorted({round(last * i / (FRAMES_OF_A_CLIP - 1)) for i in range(FRAMES_OF_A_CLIP)})
+    frames = [
+        [replace(row, phrase=f'{row.phrase} ({sample.frame_names[number]})') for row in _rows(sample.grounded[number])]
+        for number in numbers
+    ]
+    rows = list(itertools.chain.from_iterable(zip(*frames, strict=True)))
+    num_whole = MAX_ROWS // len(numbers) * len(numbers)
+    num_left_out = max(len(rows) - num_whole, 0) // len(numbers)
+    return PhrasePage(rows=rows[:num_whole], num_left_out=num_left_out)
+
+
 @torch.no_grad()
 def _rows(sample: GroundingSample) -> Iterator[PhraseRow]:
-    if sample.mask_attentions is None or sample.coarse is None or sample.refined is None:
+    if sample.coarse is None or sample.refined is None:
         raise ValueError(f"sample of {sample.image_path!r} holds no predictions; draw what mode='tensor' returns")
     if sample.image is None:
         raise ValueError(f'sample of {sample.image_path!r} holds no image, as samples of stored features do not')
@@ -185,7 +215,9 @@ def _rows(sample: GroundingSample) -> Iterator[PhraseRow]:
         yield PhraseRow(
             phrase=phrase,
             image=image,
-            heat=attention_map(sample.mask_attentions[index], sample.meta_data, size),
+            heat=None
+            if sample.mask_attentions is None
+            else attention_map(sample.mask_attentions[index], sample.meta_data, size),
             masks={name: bitmaps[index] for name, bitmaps in masks.items()},
             ious={score.source: score.iou for score in scores[index :: sample.num_masks] if score.has_target},
             absent=frozenset(absent),

@@ -1,5 +1,7 @@
 """FrozenQwenSAM over clips: its maps are the stock model's, its masks those of the frames by themselves."""
 
+import itertools
+
 import pytest
 import torch
 from tiny_clips import UNITS, clip_transform, tiny_clip, tiny_item
@@ -13,6 +15,7 @@ from flmm.datasets import unlabelled_item
 from flmm.frozen_features import FrozenFeatures
 from flmm.images import read_rgb
 from flmm.models import frozen_parts
+from flmm.visualization import sample_page
 
 PHRASES = ['a cat', 'the red one']
 
@@ -191,3 +194,17 @@ def test_a_sample_of_a_video_has_no_masks_of_its_own(tmp_path):
     clip = tiny_clip(tmp_path, PHRASES, num_frames=2)
     with pytest.raises(ValueError, match='has no masks of its own; give its ClipSample'):
         tiny_grounder()(clip.sequences, mode='predict')
+
+
+def test_a_page_shows_each_phrase_in_a_few_frames(tmp_path):
+    model = tiny_grounder()
+    (found,) = model([tiny_clip(tmp_path, PHRASES, num_frames=7)], mode='predict')
+    page = sample_page(found)
+    names = ['00000', '00002', '00004', '00006']
+    assert [row.phrase for row in page.rows] == [f'{phrase} ({name})' for phrase in PHRASES for name in names]
+    assert page.num_left_out == 0
+    for row, (index, number) in zip(page.rows, itertools.product(range(2), (0, 2, 4, 6)), strict=True):
+        assert (row.masks['refined'] == found.grounded[number].refined_masks[index].numpy()).all()
+        assert row.heat is None
+    with pytest.raises(ValueError, match='holds no predictions'):
+        sample_page(tiny_clip(tmp_path, PHRASES, num_frames=2))
