@@ -7,5 +7,16 @@ from flmm.grounder.grounder import Grounder
 from flmm.grounder.grounding import Grounding
 from flmm.grounder.read_image import AttentionMaps, ReadImage
 from flmm.grounder.region import Region
+from flmm.grounder.video_grounding import VideoGrounding
 
-__all__ = ['Answer', 'AttentionMaps', 'CloserAnswer', 'Grounder', 'Grounding', 'ReadImage', 'Region', 'demo_folder']
+__all__ = [
+    'Answer',
+    'AttentionMaps',
+    'CloserAnswer',
+    'Grounder',
+    'Grounding',
+    'ReadImage',
+    'Region',
+    'VideoGrounding',
+    'demo_folder',
+]
