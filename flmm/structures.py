@@ -55,6 +55,8 @@ class GroundingSample:
         independent: each phrase is read behind the prompt as if the others were not there, so that neither they nor
             their order matter. Otherwise all tokens behind the prompt are one text, in which a phrase sees those before
             it.
+        is_video: the views are moments of a video, in order of time, and ``image`` is its first frame. Masks are of
+            frames, so there is no truth here (:class:`flmm.clip_sample.ClipSample`).
 
         mask_attentions: [M, C, h, w] float. Attention of each phrase's tokens to the image tokens.
         text_embeds: M tensors [tokens_i, sam_dim]. Hidden states of each phrase's tokens, projected for SAM.
@@ -86,6 +88,7 @@ class GroundingSample:
     reading: ImageReading | None = None
     prompt_length: int | None = None
     independent: bool = False
+    is_video: bool = False
 
     mask_attentions: Tensor | None = None
     text_embeds: list[Tensor] | None = None

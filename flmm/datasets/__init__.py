@@ -1,5 +1,6 @@
 """From files on disk to GroundingSample."""
 
+from flmm.datasets.clip_to_sample import ClipToSample
 from flmm.datasets.data_loader import collate_grounding, keep_torch_seed
 from flmm.datasets.deepseek_vl_image_processor import DeepseekVLImageProcessorWrapper
 from flmm.datasets.grefcoco import GRefCocoDataset
@@ -20,6 +21,7 @@ from flmm.datasets.token_batch_sampler import TokenBatchSampler
 from flmm.datasets.transforms import PILLoadImageFromFile, RefCOCO2PNG, unlabelled_item
 
 __all__ = [
+    'ClipToSample',
     'DeepseekVLImageProcessorWrapper',
     'GRefCocoDataset',
     'GroundingDataset',

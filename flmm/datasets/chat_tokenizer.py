@@ -35,7 +35,11 @@ class ChatTokenizer:
         self.plain_tokenizer = copy.deepcopy(self.tokenizer)
         self.plain_tokenizer('', add_special_tokens=False, split_special_tokens=True)
         self.prompt_template = prompt_template
-        self.chat = self._chat_template() if prompt_template is None else self._given_template(prompt_template)
+        self.chat = (
+            self._chat_template()
+            if prompt_template is None
+            else self._given_template(prompt_template, shown=processor.image_token)
+        )
 
     def encode_text(self, text: str) -> list[int]:
         """Tokenize ``text`` as plain text: no special token is added, and none is read out of it.
@@ -46,11 +50,13 @@ class ChatTokenizer:
         """
         check_text(text, what='text')
         ids = self.plain_tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
-        if self.processor.image_token_id in ids:
-            raise ValueError(
-                f'the tokenizer would read an image out of the text {reprlib.repr(text)}; leave '
-                f"{self.processor.image_token!r} out of it, or mark that token as special in the checkpoint's tokenizer"
-            )
+        for kind in ('image', 'video'):
+            if getattr(self.processor, f'{kind}_token_id', None) in ids:
+                token = getattr(self.processor, f'{kind}_token')
+                raise ValueError(
+                    f'the tokenizer would read {kind}s out of the text {reprlib.repr(text)}; leave {token!r} out of it, '
+                    "or mark that token as special in the checkpoint's tokenizer"
+                )
         return ids
 
     def first_turn_ids(self, prompt: str, *, num_images: int = 1) -> list[int]:
@@ -89,6 +95,21 @@ class ChatTokenizer:
         return ids[len(word) :]
 
     @cached_property
+    def video_chat(self) -> tuple[str, str]:
+        """What stands before and behind the user's words about a video, which has one placeholder."""
+        if self.prompt_template is not None:
+            return self._given_template(self.prompt_template, shown=self.processor.video_token)
+        return self._chat_template(kind='video')
+
+    def ids_between(self, before: str, prompt: str, after: str) -> list[int]:
+        """Tokenize the user's words as plain text, with what the chat has around them, which begins no text.
+
+        Raises:
+            ValueError: a prompt that is no string, or that :meth:`encode_text` refuses.
+        """
+        return self._turn_ids(before, _words(prompt), after, add_special_tokens=False)
+
+    @cached_property
     def _follow_up(self) -> tuple[str, str]:
         """What the chat template writes behind an answer before the user's next words, and behind those."""
         if self.prompt_template is not None:
@@ -120,26 +141,27 @@ class ChatTokenizer:
         ids = self.tokenizer(before, add_special_tokens=add_special_tokens)['input_ids']
         return [*ids, *self.encode_text(words), *self.tokenizer(after, add_special_tokens=False)['input_ids']]
 
-    def _chat_template(self, *, num_images: int = 1) -> tuple[str, str]:
-        user_turn = [*[{'type': 'image'}] * num_images, {'type': 'text', 'text': PROMPT_SENTINEL}]
+    def _chat_template(self, *, num_images: int = 1, kind: str = 'image') -> tuple[str, str]:
+        user_turn = [*[{'type': kind}] * num_images, {'type': 'text', 'text': PROMPT_SENTINEL}]
         rendered = self.processor.apply_chat_template(
             [{'role': 'user', 'content': user_turn}], tokenize=False, add_generation_prompt=True
         )
         before, found, after = rendered.partition(PROMPT_SENTINEL)
-        image_token = self.processor.image_token
-        if not found or before.count(image_token) != num_images or image_token in after:
-            images = 'one image' if num_images == 1 else f'{num_images} images'
+        token = getattr(self.processor, f'{kind}_token')
+        if not found or before.count(token) != num_images or token in after:
+            images = f'one {kind}' if num_images == 1 else f'{num_images} {kind}s'
             raise ValueError(
                 f'the chat template does not render {images} and one text once each, in this order; expected a '
                 f"template like Qwen2-VL's, got {rendered!r}"
             )
         return before, after
 
-    def _given_template(self, template: str) -> tuple[str, str]:
+    def _given_template(self, template: str, *, shown: str) -> tuple[str, str]:
         check_text(template, what='prompt_template')
-        image_token = self.processor.image_token  # a template may write it out, or else '<image>'
-        before, found, after = template.replace('<image>', image_token).partition('{prompt}')
-        if not found or '{prompt}' in after or before.count(image_token) != 1 or image_token in after:
+        # A template may write out the token of an image, or else '<image>'.
+        template = template.replace('<image>', self.processor.image_token)
+        before, found, after = template.replace(self.processor.image_token, shown).partition('{prompt}')
+        if not found or '{prompt}' in after or before.count(shown) != 1 or shown in after:
             raise ValueError(
                 f"prompt_template is {template!r}, expected one '<image>' and, behind it, one '{{prompt}}', such as "
                 "'USER: <image>\\n{prompt} ASSISTANT:'"
@@ -148,6 +170,6 @@ class ChatTokenizer:
 
 
 def _words(prompt: str) -> str:
-    """The user's words without placeholders of an image, for which the template has a place already."""
+    """The user's words without placeholders of what is shown, for which the template has a place already."""
     check_text(prompt, what='prompt')
-    return prompt.replace('<image>', '').strip()
+    return prompt.replace('<image>', '').replace('<video>', '').strip()

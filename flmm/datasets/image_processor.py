@@ -14,21 +14,24 @@ from flmm.datasets.chat_tokenizer import ChatTokenizer
 from flmm.families import check_processor
 from flmm.pretrained import load_processor
 from flmm.structures import ImageView
+from flmm.video import Clip
 
 
 @dataclass(kw_only=True)
 class ProcessedImage:
-    """What an LMM reads of one image and the user's turn.
+    """What an LMM reads of one image, or of one video, and the user's turn.
 
     Args:
         input_ids: [S] long, the rendered chat up to the start of the answer, with the placeholders of the image.
         lmm_inputs: tensors that the LMM takes beside the text, under its own names.
         views: the renderings of the image, coarse before fine; their columns are positions in ``input_ids``.
+        is_video: the views are moments of a video, in order of time.
     """
 
     input_ids: Tensor
     lmm_inputs: dict[str, Tensor]
     views: list[ImageView]
+    is_video: bool = False
 
 
 class ImageProcessorWrapper(ABC):
@@ -87,6 +90,17 @@ class ImageProcessorWrapper(ABC):
     @abstractmethod
     def num_image_tokens(self, height: int, width: int) -> int:
         """How many tokens an image of this size in px has, at most."""
+
+    def preprocess_video(self, clip: Clip, *, prompt: str) -> ProcessedImage:
+        """Prepare the frames of a video with the user's words about it: a view for each moment, in order of time.
+
+        Raises:
+            ValueError: the family reads no videos.
+        """
+        raise ValueError(
+            f'{type(self).__name__} reads {clip.name!r} as no video; read its frames as single images '
+            "(read_as='images'), or take a model of the Qwen-VL family"
+        )
 
     def encode_text(self, text: str) -> list[int]:
         """Tokenize plain text; see :meth:`flmm.datasets.chat_tokenizer.ChatTokenizer.encode_text`."""

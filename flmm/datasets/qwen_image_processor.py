@@ -17,12 +17,14 @@ from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 from flmm.apt.layout import TokenLayout
 from flmm.apt.patch_selection import SETTINGS
 from flmm.apt.region_layout import region_layout
-from flmm.datasets.image_processor import ImageProcessorWrapper
+from flmm.datasets.image_processor import ImageProcessorWrapper, ProcessedImage
+from flmm.datasets.qwen_video import process_video
 from flmm.geometry import frame_meta_data
 from flmm.qwen import AdaptiveQwen2VLImageProcessor
 from flmm.qwen.layout_patches import patches_of_layout
 from flmm.registry import TRANSFORMS
 from flmm.structures import ImageView
+from flmm.video import Clip
 
 
 @TRANSFORMS.register_module()
@@ -34,8 +36,9 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
 
     Args:
         pretrained_model_name_or_path: ImageProcessorWrapper's, as is ``prompt_template``.
-        min_pixels: lower bound of smart_resize in px; None keeps the checkpoint's.
-        max_pixels: upper bound of smart_resize in px; None keeps the checkpoint's.
+        min_pixels: lower bound of smart_resize in px, of an image or of a frame of a video; None keeps the
+            checkpoint's.
+        max_pixels: upper bound of smart_resize in px; likewise.
         patch_selection_method: 'none', 'v1', 'v2' or 'budget': see :class:`flmm.apt.PatchSelection`, as for the rest.
         alpha: the share of tokens to keep ('budget'), or a factor of the threshold ('v2'). A pair (low, high) draws it
             evenly for each image anew, from Python's ``random``: training that is to serve many budgets.
@@ -91,12 +94,17 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
         # The others don't use it and say so: another alpha for each image would be another warning for each.
         self.draws_alpha = bounds[0] < bounds[1] and patch_selection_method in ('v2', 'budget')
         size = self.image_processor.size
+        self.min_pixels, self.max_pixels = min_pixels, max_pixels
         self.size = {
             'shortest_edge': size['shortest_edge'] if min_pixels is None else min_pixels,
             'longest_edge': size['longest_edge'] if max_pixels is None else max_pixels,
         }
         if not 0 < self.size['shortest_edge'] <= self.size['longest_edge']:
             raise ValueError(f'min_pixels and max_pixels give {self.size}; expected 0 < min_pixels <= max_pixels')
+
+    def preprocess_video(self, clip: Clip, *, prompt: str) -> ProcessedImage:
+        """Prepare the frames of a video; see :func:`flmm.datasets.qwen_video.process_video`."""
+        return process_video(self, clip, prompt=prompt)
 
     def num_image_tokens(self, height: int, width: int) -> int:
         """How many tokens an image of this size in px has, at most."""

@@ -227,7 +227,8 @@ class RefCOCO2PNG(BaseTransform):
             mask_ids += [mask_id] * len(ids)
         lengths = [len(ids) for ids, _ in pieces]
         num_text_tokens = len(processed.input_ids) + (max(lengths) if independent else sum(lengths))
-        num_text_tokens -= int((processed.input_ids == self.image_processor.image_token_id).sum())
+        placeholder = processed.input_ids[processed.views[0].columns[0]]
+        num_text_tokens -= int((processed.input_ids == placeholder).sum())
         if num_text_tokens > self.max_text_tokens:
             longest = group[max((len(ids), mask_id) for ids, mask_id in pieces if mask_id >= 0)[1]]
             phrase = reprlib.repr(results['text'][longest])
@@ -256,6 +257,7 @@ class RefCOCO2PNG(BaseTransform):
             sample_idx=results.get('sample_idx', 0),
             prompt_length=len(processed.input_ids),
             independent=independent,
+            is_video=processed.is_video,
         )
 
 

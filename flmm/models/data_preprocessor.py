@@ -4,6 +4,7 @@ from typing import Any
 
 from mmengine.model import BaseDataPreprocessor
 
+from flmm.clip_sample import ClipSample
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample
 
@@ -27,4 +28,4 @@ class GroundingDataPreprocessor(BaseDataPreprocessor):
 
     def cast_data(self, data: Any) -> Any:
         """Move ``data``, where samples may lie in the lists and dicts that mmengine knows."""
-        return data.to(self.device) if isinstance(data, GroundingSample) else super().cast_data(data)
+        return data.to(self.device) if isinstance(data, (GroundingSample, ClipSample)) else super().cast_data(data)

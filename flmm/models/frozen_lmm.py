@@ -119,14 +119,48 @@ class FrozenLMM(LMMFamily, GroundingModel):
 
         Raises:
             ValueError: the LMM has no weights, a sample was processed for another one, it does not begin as what its
-                ``reading`` was made of, or another LMM or SAM has made that.
+                ``reading`` was made of, or another LMM or SAM has made that; or it is of a video (:meth:`run_moments`).
+        """
+        read = self.run_moments(samples, heads=heads)
+        for sample in samples:
+            if sample.is_video:
+                raise ValueError(f'sample of video {sample.image_path!r} has no masks of its own; give its ClipSample')
+        return [maps[0] for maps, _ in read], [states for _, states in read]
+
+    @torch.no_grad()
+    def run_moments(
+        self, samples: list[GroundingSample], *, heads: dict[int, list[int]] | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Run the LMM over samples of images and of videos; an image is one moment, a video has one for each view.
+
+        Args:
+            samples: the batch.
+            heads: as :meth:`run_lmm` has it.
+
+        Returns:
+            For each sample [moments, M, channels, h, w] float32 attention and [layers, R, hidden], the hidden states of
+            its R phrase tokens, which have seen all of the video.
+
+        Raises:
+            ValueError: as in :meth:`run_lmm`.
         """
         for sample in samples:
             self.check_sample(sample)
         with torch.autocast(device_type=samples[0].input_ids.device.type, enabled=False):
             read = read_samples(self, samples, heads=self.heads if heads is None else heads)
-        attentions, hidden_states = zip(*read, strict=True)
-        return list(attentions), list(hidden_states)
+        return [(self._by_moment(sample, maps), states) for sample, (maps, states) in zip(samples, read, strict=True)]
+
+    def _by_moment(self, sample: GroundingSample, maps: Tensor) -> Tensor:
+        """[M, C, sum of N] -> [moments, M, channels, h, w]."""
+        if not sample.is_video:
+            return self.on_grid(sample, maps)[None]
+        parts = maps.split([len(view.columns) for view in sample.views], dim=-1)
+        return torch.stack(
+            [
+                view.layout.to_dense(part, mode=self.coarse_attention)
+                for view, part in zip(sample.views, parts, strict=True)
+            ]
+        )
 
     def read_image(self, sample: GroundingSample, *, image_embedding: dict[str, Tensor] | None = None) -> ImageReading:
         """Read image and prompt of one sample; see :meth:`read_images`."""
@@ -169,7 +203,7 @@ class FrozenLMM(LMMFamily, GroundingModel):
         It is a part of the sample's reading, unless layers were left out there, or carry a state that has gone on: then
         the image is read again.
         """
-        columns = sample.input_ids[: sample.prompt_length] == self.lmm.config.image_token_id
+        columns = sample.input_ids[: sample.prompt_length] == self.placeholder_id(sample)
         length = int(columns.nonzero().max()) + 1
         kept = None if sample.reading is None else sample.reading.prefix
         if kept is not None and self.depth == self.num_layers and not kept.carries:

@@ -2,6 +2,7 @@
 
 import copy
 import operator
+from collections.abc import Iterator
 from functools import cached_property
 
 import torch
@@ -9,11 +10,14 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from flmm.alike import distinct
+from flmm.clip_sample import ClipSample
 from flmm.models.fingerprints import different_part, weights_fingerprint
 from flmm.structures import FrozenFeatures, GroundingSample
 
 FROZEN = ('lmm', 'sam.model.image_encoder')
 """Modules that are never trained, nor saved with the others."""
+FRAMES_AT_ONCE = 8
+"""So many frames of a clip are encoded and decoded together, where nothing is kept of them but their masks."""
 
 
 class FrozenParts(BaseModel):
@@ -27,6 +31,10 @@ class FrozenParts(BaseModel):
 
     def run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
         """Return for each sample ``attentions`` and ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`."""
+        raise NotImplementedError
+
+    def run_moments(self, samples: list[GroundingSample]) -> list[tuple[Tensor, Tensor]]:
+        """Return for each sample the attention to each moment of it, and the hidden states of its phrases."""
         raise NotImplementedError
 
     @property
@@ -108,6 +116,30 @@ class FrozenParts(BaseModel):
         unknown = [sample for sample in samples if sample.features is None]
         computed = iter(self._frozen_features(unknown, for_masks=for_masks)) if unknown else iter(())
         return [next(computed) if sample.features is None else sample.features for sample in samples]
+
+    @torch.no_grad()
+    def encode_frames(self, clip: ClipSample) -> Iterator[list[GroundingSample]]:
+        """Yield the frames of a clip, :data:`FRAMES_AT_ONCE` at a time, each with what the frozen parts say of it.
+
+        What the LMM reads is read once, and when the first frame of it is due: one sequence of a video, or the images
+        of the frames that are yielded.
+        """
+        read: dict[int, tuple[Tensor, Tensor]] = {}  # by the number of the sequence
+        for start in range(0, len(clip.frames), FRAMES_AT_ONCE):
+            numbers = range(start, min(start + FRAMES_AT_ONCE, len(clip.frames)))
+            needed = dict.fromkeys(clip.shown_in[number][0] for number in numbers)
+            read = {sequence: read[sequence] for sequence in needed if sequence in read}
+            unread = [sequence for sequence in needed if sequence not in read]
+            if unread:
+                read |= zip(unread, self.run_moments([clip.sequences[sequence] for sequence in unread]), strict=True)
+            embeddings = self.sam.encode_images([clip.frames[number] for number in numbers])
+            frames = []
+            for number, embedding in zip(numbers, embeddings, strict=True):
+                sequence, moment = clip.shown_in[number]
+                maps, states = read[sequence]
+                features = FrozenFeatures(attentions=maps[moment], hidden_states=states, image_embedding=embedding)
+                frames.append(clip.frame_sample(number, features=features))
+            yield frames
 
     def _frozen_features(self, samples: list[GroundingSample], *, for_masks: bool) -> list[FrozenFeatures]:
         attentions, hidden_states = self.run_lmm(samples)

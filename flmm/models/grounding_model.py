@@ -3,11 +3,13 @@
 Letters: M masks (= phrases) of a sample, C attention maps of each, (h, w) their grid, (IH, IW) the image in px.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from flmm.clip_sample import ClipSample
 from flmm.models.checkpoints import load_trained
 from flmm.models.finite import check_predictions
 from flmm.models.frozen_parts import FROZEN, FrozenParts
@@ -147,48 +149,39 @@ class GroundingModel(FrozenParts):
             self.get_submodule(name).compile(**setting)  # in place: names in checkpoints stay
 
     def forward(
-        self, data_samples: list[GroundingSample], mode: str = 'tensor'
-    ) -> dict[str, Tensor] | list[GroundingSample]:
+        self, data_samples: Sequence[GroundingSample | ClipSample], mode: str = 'tensor'
+    ) -> dict[str, Tensor] | list[GroundingSample | ClipSample]:
         """Ground the phrases of a batch.
 
         Args:
-            data_samples: the samples. A loss may be of none, where all of a batch were left out.
+            data_samples: the samples, of images or of clips, whose masks are those of their frames (``grounded``). A
+                loss may be of none, where all of a batch were left out.
             mode: 'loss' returns the losses of coarse and refined masks, with ``loss_iou`` that of SAM's scores, and
                 with an existence head 'loss_existence', which is the only one with ``trained_masks``; 'tensor' returns
                 the samples with every field of the model filled in (``mask_attentions``, ``text_embeds``, ``coarse``,
                 ``refined``, ``sam_scores``; with an existence head ``existence`` and ``exists``); 'predict' returns the
-                same without gradient.
+                same without gradient. Frames of clips are predicted a few at a time, and keep their masks alone.
 
         Raises:
             NonFiniteError: a prediction, or what it was made from, is not finite; 'loss' leaves that to training
                 (:class:`flmm.engine.FiniteCheckHook`).
-            ValueError: another mode, or a loss of a sample without truth, of a phrase without a target where no
-                existence head learns from it, or of a model in which nothing is trained.
+            ValueError: another mode, or a loss of a sample without truth, of a phrase without a target in an image
+                where no existence head learns from it, or of a model in which nothing is trained. A frame of a clip
+                that does not show what a phrase means takes no part in the losses of masks.
         """
         if mode not in ('loss', 'predict', 'tensor'):
             raise ValueError(f"mode is {mode!r}, expected 'loss', 'predict' or 'tensor'")
-        if mode == 'loss' and not self.is_trained:
-            raise ValueError(
-                f'there is nothing to train: {type(self.mask_head).__name__} has no parameters; '
-                'test the model with tools/test.py, without a checkpoint'
-            )
-        if mode == 'loss' and not data_samples:
-            num_averages = self.trains_masks + (self.existence_head is not None)
-            return empty_loss(self.parameters(), num_averages=num_averages)
         if mode == 'loss':
-            check_truth(data_samples, existence=self.existence_head is not None)
-            if not self.trains_masks:
-                logits = self._existence_logits(data_samples, self.encode(data_samples, for_masks=False))
-                return {'loss_existence': existence_loss(data_samples, logits)}
+            return self._loss(data_samples)
+        if any(isinstance(sample, ClipSample) for sample in data_samples):
+            return [
+                self._grounded_clip(sample, mode) if isinstance(sample, ClipSample) else self.forward([sample], mode)[0]
+                for sample in data_samples
+            ]
         with torch.set_grad_enabled(mode != 'predict' and torch.is_grad_enabled()):
             features = self.encode(data_samples)
             grounded = self._ground(data_samples, features)
             existence_logits = self._existence_logits(data_samples, features)
-        if mode == 'loss':
-            losses = self._losses(grounded)
-            if self.existence_head is not None:
-                losses['loss_existence'] = existence_loss(data_samples, existence_logits)
-            return losses
         if self.existence_head is not None:
             existence = [logits.sigmoid() for logits in existence_logits]
             grounded = [
@@ -197,6 +190,38 @@ class GroundingModel(FrozenParts):
             ]
         check_predictions(grounded, features)
         return grounded
+
+    def _loss(self, data_samples: Sequence[GroundingSample | ClipSample]) -> dict[str, Tensor]:
+        if not self.is_trained:
+            raise ValueError(
+                f'there is nothing to train: {type(self.mask_head).__name__} has no parameters; '
+                'test the model with tools/test.py, without a checkpoint'
+            )
+        if not data_samples:
+            num_averages = self.trains_masks + (self.existence_head is not None)
+            return empty_loss(self.parameters(), num_averages=num_averages)
+        images = [sample for sample in data_samples if isinstance(sample, GroundingSample)]
+        clips = [sample for sample in data_samples if isinstance(sample, ClipSample)]
+        check_truth(images, existence=self.existence_head is not None)
+        check_truth(clips, existence=True)  # what a phrase means comes and goes in a video
+        samples = [*images, *(frame for clip in clips for part in self.encode_frames(clip) for frame in part)]
+        if not self.trains_masks:
+            logits = self._existence_logits(samples, self.encode(samples, for_masks=False))
+            return {'loss_existence': existence_loss(samples, logits)}
+        features = self.encode(samples)
+        losses = self._losses(self._ground(samples, features))
+        if self.existence_head is not None:
+            losses['loss_existence'] = existence_loss(samples, self._existence_logits(samples, features))
+        return losses
+
+    def _grounded_clip(self, clip: ClipSample, mode: str) -> ClipSample:
+        grounded: list[GroundingSample] = []
+        for frames in self.encode_frames(clip):
+            found = self.forward(frames, mode)
+            if mode == 'predict':
+                found = [frame.with_outputs(features=None, mask_attentions=None, text_embeds=None) for frame in found]
+            grounded += found
+        return clip.with_outputs(grounded=grounded)
 
     def _ground(self, samples: list[GroundingSample], features: list[FrozenFeatures]) -> list[GroundingSample]:
         """Return the samples with what the model says of masks filled in."""

@@ -51,6 +51,16 @@ class LMMFamily:
         """
         return {}
 
+    @property
+    def video_input_names(self) -> Sequence[str]:
+        """Return ``input_names`` of videos; none where the family reads no videos."""
+        return ()
+
+    def placeholder_id(self, sample: GroundingSample) -> int:
+        """Return the token that stands in the sequence for what is shown there."""
+        config = self.lmm.config
+        return config.video_token_id if sample.is_video else config.image_token_id
+
     def to_last_view(self, maps: Tensor, view: ImageView, last: ImageView) -> Tensor:
         """Bring maps from the grid of a view to that of the last, each cell to its place in the image."""
         return resample_view(maps, view.meta_data, last.meta_data, last.layout.grid_size)
@@ -66,17 +76,23 @@ class LMMFamily:
                 f'the sample of {sample.image_path!r} carries no features, and the LMM was built without weights; '
                 'read stored features (CachedFeatures), or load the LMM'
             )
-        if sample.lmm_inputs.keys() != set(self.input_names):
+        names = self.video_input_names if sample.is_video else self.input_names
+        if sample.is_video and not names:
+            raise ValueError(
+                f'video {sample.image_path!r} was processed to tokens of a video, which {type(self).__name__} does not '
+                "read; read its frames as single images (read_as='images')"
+            )
+        if sample.lmm_inputs.keys() != set(names):
             raise ValueError(
                 f'image {sample.image_path!r} was processed to {sorted(sample.lmm_inputs)}, the model reads '
-                f"{sorted(self.input_names)}; use the model's own processor"
+                f"{sorted(names)}; use the model's own processor"
             )
-        if len(sample.views) > self.num_views:
+        if len(sample.views) > self.num_views and not sample.is_video:
             raise ValueError(
                 f'image {sample.image_path!r} has {len(sample.views)} views, the model reads {self.num_views} '
                 "(num_views); use the model's own processor"
             )
-        expected = self.lmm.config.image_token_id
+        expected = self.placeholder_id(sample)
         found = set(sample.input_ids[torch.cat([view.columns for view in sample.views])].tolist())
         if found != {expected}:
             raise ValueError(

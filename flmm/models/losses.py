@@ -11,15 +11,16 @@ import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
+from flmm.clip_sample import ClipSample
 from flmm.geometry import area_coverage, image_cells, whole_cells
 from flmm.structures import GroundingSample
 
 
-def check_truth(samples: Sequence[GroundingSample], *, existence: bool) -> None:
+def check_truth(samples: Sequence[GroundingSample | ClipSample], *, existence: bool) -> None:
     """Refuse samples that no loss can be made of.
 
     Args:
-        samples: The samples of a batch.
+        samples: The samples of a batch, of images or of clips.
         existence: whether the model learns from phrases without a target.
 
     Raises:

@@ -23,10 +23,11 @@ def read_prompts(model: 'FrozenLMM', samples: Sequence[GroundingSample], *, dept
 
     Args:
         model: the LMM, and how its family reads images.
-        samples: the batch. Where the LMM has layers without attention, one sample: they would carry padding on.
+        samples: the batch, all of images or all of videos. Where the LMM has layers without attention, one sample: they
+            would carry padding on.
         depth: how many layers to run.
     """
-    text = _padded_prompts(samples, image_token_id=model.lmm.config.image_token_id)
+    text = _padded_prompts(samples, placeholder_id=model.placeholder_id(samples[0]))
     inputs = model.text_inputs(samples, text)
     lengths = [sample.prompt_length for sample in samples]
     following = lengths
@@ -41,7 +42,9 @@ def read_prompts(model: 'FrozenLMM', samples: Sequence[GroundingSample], *, dept
     inner.language_model = first_layers(model.lmm.model.language_model, depth)
     cache = inner(
         input_ids=text['input_ids'][:, :-1],
-        mm_encoder_outputs={'image': model.image_outputs([features[i] for i in index])},
+        mm_encoder_outputs={
+            'video' if samples[0].is_video else 'image': model.image_outputs([features[i] for i in index])
+        },
         use_cache=True,
         # Without the token that follows.
         **{name: value[..., :-1] for name, value in inputs.items()},
@@ -98,9 +101,9 @@ def read_further_image(
     )
 
 
-def _padded_prompts(samples: Sequence[GroundingSample], *, image_token_id: int) -> dict[str, Tensor]:
+def _padded_prompts(samples: Sequence[GroundingSample], *, placeholder_id: int) -> dict[str, Tensor]:
     """Pad the prompts on the right, each with one more token: that of a text behind it, for its position."""
-    token = int(image_token_id == 0)  # any but that of images
+    token = int(placeholder_id == 0)  # any but that of images
     prompts = [sample.input_ids[: sample.prompt_length] for sample in samples]
     lengths = torch.tensor([len(prompt) + 1 for prompt in prompts], device=prompts[0].device)
     input_ids = F.pad(pad_sequence(prompts, batch_first=True, padding_value=token), (0, 1), value=token)

@@ -1,7 +1,7 @@
 """Both passes through the LMM: what samples begin with, each beginning once, then the texts of their phrases.
 
-Letters: M masks (= phrases) of a sample, R their tokens, V views of an image, C chosen attention heads, (h, w) the grid
-of the last view, L layers run.
+Letters: M masks (= phrases) of a sample, R their tokens, N tokens of all views of an image, C chosen attention heads, L
+layers run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,8 @@ def read_samples(
         heads: the heads to read of each layer.
 
     Returns:
-        For each sample [M, V * C, h, w] float32 attention and [L, R, hidden], the hidden states of its phrase tokens.
+        For each sample [M, C, N] float32 attention to the tokens of all views, and [L, R, hidden], the hidden states of
+        its phrase tokens.
 
     Raises:
         ValueError: a sample does not begin as what its ``reading`` was made of, or that is another model's.
@@ -56,14 +57,15 @@ def read_samples(
         read = iter(read_texts(model.lmm.model.language_model, texts, merge=model.merge, heads=heads))
         for n, count in counts.items():
             maps, states = zip(*(next(read) for _ in range(count)), strict=True)
-            found[n] = model.on_grid(samples[n], torch.cat(maps)), torch.cat(states, dim=1)
+            found[n] = torch.cat(maps), torch.cat(states, dim=1)
     return found
 
 
 def prompt_chunks(model: 'FrozenLMM', samples: Sequence[GroundingSample]) -> Iterator[list[int]]:
     """Split prompts into runs of at most ``MAX_FORWARD_TOKENS``, padding included, or of one.
 
-    Each is a run by itself where layers without attention would carry padding on in their state.
+    A run is of images or of videos. Each prompt is a run by itself where layers without attention would carry padding
+    on in their state.
 
     Args:
         model: what will read them.
@@ -74,9 +76,10 @@ def prompt_chunks(model: 'FrozenLMM', samples: Sequence[GroundingSample]) -> Ite
     """
     alone = len(attention_layers(model.lmm.config.get_text_config())) < model.num_layers
     chunk: list[int] = []
-    for i, length in enumerate(sample.prompt_length for sample in samples):
-        longest = max(length, *(samples[j].prompt_length for j in chunk)) if chunk else length
-        if chunk and (alone or longest * (len(chunk) + 1) > MAX_FORWARD_TOKENS):
+    for i, sample in enumerate(samples):
+        longest = max(samples[j].prompt_length for j in (*chunk, i))
+        is_full = alone or longest * (len(chunk) + 1) > MAX_FORWARD_TOKENS
+        if chunk and (is_full or samples[chunk[0]].is_video != sample.is_video):
             yield chunk
             chunk = []
         chunk.append(i)

@@ -28,8 +28,8 @@ from transformers.vision_utils import get_vision_interpolation_indices_and_weigh
 from flmm.apt.layout import TokenLayout
 
 QwenModel = Qwen2VLModel | Qwen2_5_VLModel | Qwen3VLModel | Qwen3_5Model
-IMAGE_TOKEN_TYPE = 1
-"""What ``mm_token_type_ids`` holds where an image token is; text is 0, video 2."""
+IMAGE_TOKEN_TYPE, VIDEO_TOKEN_TYPE = 1, 2
+"""What ``mm_token_type_ids`` holds where a token of an image or of a video is; text is 0."""
 
 
 def layouts_from_inputs(
