@@ -1,0 +1,117 @@
+"""Video files through PyAV."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, NamedTuple
+
+import av
+import torch
+from torch import Tensor
+
+from flmm.video.source import check_frame_count, check_frame_pixels
+
+ALONE = {'protocol_whitelist': 'none'}
+"""FFmpeg's option by which a file cannot have another file or an address opened."""
+
+
+class _Packet(NamedTuple):
+    """What is known of a frame before it is decoded. Times are in units of the stream."""
+
+    time: int
+    place: int  # as decoding goes, which reads frames before others that refer to them
+    duration: int
+    is_key: bool
+    is_shown: bool  # edited videos have frames before their start
+
+
+class PyAVFile:
+    """A video file that is open; a :class:`~flmm.video.source.VideoSource`.
+
+    Frames are numbered by the times of all packets, which are read without decoding. A frame is decoded from the last
+    key frame before it.
+
+    Args:
+        file: open to be read.
+        container: FFmpeg's name of its container.
+        name: what errors call the video.
+        max_pixels: largest width times height of a frame.
+
+    Raises:
+        ValueError: it cannot be opened, is damaged or cut off, has no video stream or no frame, or too large frames.
+    """
+
+    def __init__(self, file: BinaryIO, *, container: str, name: str, max_pixels: int) -> None:
+        self.name = name
+        try:
+            self._container = av.open(file, format=container, options=ALONE)
+            self._stream = self._container.streams.best('video')
+            if self._stream is None or self._stream.codec_context is None:
+                raise ValueError(f'video {name!r} has no video stream that can be decoded; convert it')
+            check_frame_pixels(self._stream.width, self._stream.height, name=name, max_pixels=max_pixels)
+            packets = [_described(packet, name) for packet in self._container.demux(self._stream) if packet.size]
+        except av.FFmpegError as error:
+            raise ValueError(f'video {name!r} cannot be read ({error}); download it again or convert it') from error
+        check_frame_count(len(packets), self._stream.frames, name=name)
+        self._first = packets[0]
+        self._keys = sorted({self._first, *(packet for packet in packets if packet.is_key)})
+        shown = [packet for packet in packets if packet.is_shown]
+        self._times = sorted(packet.time for packet in shown)
+        self.num_frames = len(shown)
+        duration = max(packet.time + packet.duration for packet in shown) - self._times[0]
+        second = 1 / self._stream.time_base
+        self.fps = float(self.num_frames * second / duration if duration else self._stream.average_rate)
+        _, height, width = next(self.frames([0])).shape  # in the header it lies as it is stored
+        self.size = (width, height)
+
+    def frames(self, indices: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the frames of these numbers, which never fall, each [3, H, W] uint8, RGB, turned for display.
+
+        Raises:
+            ValueError: a frame cannot be decoded.
+        """
+        frame, decoded = None, iter(())
+        for index in indices:
+            time = self._times[index]
+            key = self._keys[max(bisect_right(self._keys, time, key=lambda packet: packet.time) - 1, 0)]
+            try:
+                if frame is None or key.time > _time(frame):
+                    decoded = self._decoded_from(key)
+                if frame is None or _time(frame) != time:
+                    frame = next((each for each in decoded if _time(each) >= time), None)
+            except av.FFmpegError as error:
+                raise ValueError(f'video {self.name!r}: frame {index} cannot be decoded ({error})') from error
+            if frame is None or _time(frame) != time or frame.is_corrupt:
+                raise ValueError(
+                    f'video {self.name!r}: frame {index} of {self.num_frames} is damaged; download it again or convert it'
+                )
+            pixels = torch.from_numpy(frame.to_ndarray(format='rgb24'))  # [H, W, 3]
+            yield torch.rot90(pixels, round(frame.rotation / 90)).permute(2, 0, 1)  # [3, H, W]
+
+    def _decoded_from(self, key: _Packet) -> Iterator[av.VideoFrame]:
+        """Decode from a key frame on; from the start of the file where seeking goes past it."""
+        for place in (key.place, self._first.place):
+            self._container.seek(place, stream=self._stream)
+            found = False
+            for packet in self._container.demux(self._stream):
+                found = found or (packet.size > 0 and _time(packet) == key.time)
+                if found:
+                    yield from packet.decode()
+            if found:
+                return
+
+
+def _described(packet: av.Packet, name: str) -> _Packet:
+    if packet.pts is None and packet.dts is None:
+        raise ValueError(f'video {name!r} has frames without a time; convert it')
+    return _Packet(
+        time=_time(packet),
+        place=_time(packet) if packet.dts is None else packet.dts,
+        duration=packet.duration or 0,
+        is_key=packet.is_keyframe,
+        is_shown=not packet.is_discard,
+    )
+
+
+def _time(timed: av.Packet | av.VideoFrame) -> int:
+    """When it is shown; some AVI files say only in which order frames are decoded."""
+    return timed.dts if timed.pts is None else timed.pts

@@ -1,0 +1,59 @@
+"""Video files, through the decoder that is there."""
+
+import contextlib
+import functools
+import logging
+import os
+from collections.abc import Iterator
+
+from flmm.files import open_regular
+from flmm.video.containers import container_of
+from flmm.video.source import VideoSource
+
+
+@contextlib.contextmanager
+def open_video_file(path: str | os.PathLike, *, name: str, max_pixels: int) -> Iterator[VideoSource]:
+    """Open a video file: through torchcodec where that can be loaded, else through PyAV. Both give the same frames.
+
+    Args:
+        path: a regular file on this machine.
+        name: what errors call it.
+        max_pixels: largest width times height of a frame.
+
+    Raises:
+        ValueError: there is no such file or no decoder, or the file cannot be read; :class:`TorchCodecFile` and
+            :class:`PyAVFile` say how.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open_regular(path))
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f'video {name!r} cannot be opened ({error}); expected the path of a file on this machine'
+            ) from error
+        container = container_of(file, name=name)
+        if _torchcodec_loads():
+            from flmm.video.torchcodec_file import TorchCodecFile
+
+            yield TorchCodecFile(file, name=name, max_pixels=max_pixels)
+            return
+        try:
+            from flmm.video.pyav_file import PyAVFile
+        except ImportError as error:
+            raise ValueError(
+                f'video {name!r} is a file, and neither torchcodec nor PyAV can be imported to decode it; install one, '
+                'such as by pip install "flmm[video]", or give its frames as a list'
+            ) from error
+        yield PyAVFile(file, container=container, name=name, max_pixels=max_pixels)
+
+
+@functools.cache
+def _torchcodec_loads() -> bool:
+    try:
+        import torchcodec.decoders  # noqa: F401
+    except ImportError:
+        return False
+    except (OSError, RuntimeError) as error:  # FFmpeg's libraries are absent, or it was built for another torch
+        logging.getLogger('flmm').info('torchcodec cannot be loaded, PyAV decodes videos (%s)', error)
+        return False
+    return True
