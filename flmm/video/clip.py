@@ -54,7 +54,7 @@ class Clip:
 
     @property
     def seconds(self) -> tuple[float, ...]:
-        """When each of the T frames is shown: its number by the (average) rate of the source, as transformers counts."""
+        """When each of the T frames is shown, as transformers counts: its number by the average rate of the source."""
         return tuple(index / self.source_fps for index in self.indices)
 
     @property

@@ -1,33 +1,86 @@
-"""Which kinds of video files are opened: FFmpeg reads hundreds, some of which are lists of other files and addresses."""
+"""The kinds of video files that are opened, and whether a file is all there.
 
+FFmpeg reads hundreds of kinds, some of which are lists of other files and addresses. A file that begins as the ones
+here do is none of those to it. What is cut off may be a shorter video to it, so sizes in the file are compared with the
+file's own.
+"""
+
+import os
 from typing import BinaryIO
 
 CONTAINERS = {'mov': 'MP4 or MOV', 'matroska': 'Matroska or WebM', 'avi': 'AVI'}
 """FFmpeg's names of what is read."""
 
-SUFFIXES = ('.3gp', '.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
-"""Of the files in a folder that are taken for videos, in small letters or capitals."""
-
 _MOV_ATOMS = (b'ftyp', b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
+_EBML_HEADER, _MATROSKA_SEGMENT = b'\x1a\x45\xdf\xa3', b'\x18\x53\x80\x67'
 
 
 def container_of(file: BinaryIO, *, name: str) -> str:
-    """Return FFmpeg's name of the container of an open file, by its first bytes; the file is at its start again.
-
-    A file that begins so is no playlist and no other list of files to FFmpeg.
+    """Return FFmpeg's name of the container of an open file, which is left at its start.
 
     Raises:
-        ValueError: it is none of :data:`CONTAINERS`.
+        ValueError: it is none of :data:`CONTAINERS`, or is cut off.
     """
     start = file.read(12)
-    file.seek(0)
     if start[4:8] in _MOV_ATOMS:
-        return 'mov'
-    if start[:4] == b'\x1a\x45\xdf\xa3':
-        return 'matroska'
-    if start[:4] == b'RIFF' and start[8:] == b'AVI ':
-        return 'avi'
-    raise ValueError(
-        f'video {name!r} is no file of {", ".join(CONTAINERS.values())}; convert it, such as by ffmpeg -i INPUT -c copy '
-        'OUTPUT.mp4'
-    )
+        container, length = 'mov', _length_of_mov(file)
+    elif start[:4] == _EBML_HEADER:
+        container, length = 'matroska', _length_of_matroska(file)
+    elif start[:4] == b'RIFF' and start[8:] == b'AVI ':
+        container, length = 'avi', _length_of_avi(file)
+    else:
+        raise ValueError(
+            f'video {name!r} is no file of {", ".join(CONTAINERS.values())}; convert it, such as by '
+            'ffmpeg -i INPUT -c copy OUTPUT.mp4'
+        )
+    size = file.seek(0, os.SEEK_END)
+    if size < length:
+        raise ValueError(
+            f'video {name!r} is cut off: {size:,} bytes are there of the {length:,} that its headers add up to; '
+            'download it again'
+        )
+    file.seek(0)
+    return container
+
+
+def _length_of_mov(file: BinaryIO) -> int:
+    """The end of the last of its atoms, which begin with a size (4 bytes, or 8 behind the type) and a type."""
+    end = 0
+    while len(head := _bytes_at(file, end, 16)) >= 8:
+        size = int.from_bytes(head[:4], 'big')
+        if size == 1:
+            size = int.from_bytes(head[8:], 'big')
+        if size < 8:  # 0: up to the end of the file; others: no atom, as FFmpeg sees it
+            break
+        end += size
+    return end
+
+
+def _length_of_matroska(file: BinaryIO) -> int:
+    """The end of its segment, which follows the header; 0 if that is unknown, as in live recordings."""
+    place = 4 + sum(_variable_size(file, 4))
+    if _bytes_at(file, place, 4) != _MATROSKA_SEGMENT:
+        return 0
+    width, size = _variable_size(file, place + 4)
+    is_unknown = size == 2 ** (7 * width) - 1
+    return 0 if is_unknown else place + 4 + width + size
+
+
+def _variable_size(file: BinaryIO, place: int) -> tuple[int, int]:
+    """How many bytes a size of Matroska takes, by its leading zero bits, and what it says."""
+    head = _bytes_at(file, place, 8)
+    width = 9 - head[0].bit_length() if head else 0
+    return width, int.from_bytes(head[:width], 'big') & (2 ** (7 * width) - 1)
+
+
+def _length_of_avi(file: BinaryIO) -> int:
+    """The end of the last of its RIFF lists, of which those over a gigabyte have several."""
+    end = 0
+    while (head := _bytes_at(file, end, 8))[:4] == b'RIFF':
+        end += 8 + int.from_bytes(head[4:8], 'little')
+    return end
+
+
+def _bytes_at(file: BinaryIO, place: int, count: int) -> bytes:
+    file.seek(place)
+    return file.read(count)

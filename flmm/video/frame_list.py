@@ -38,7 +38,7 @@ class FrameList:
             raise ValueError(f'video {name!r} has no frames; give a list of at least one')
         self.name, self.fps, self.num_frames = name, fps, len(frames)
         self._frames = list(frames)
-        self._settings = {'orientation': orientation, 'max_pixels': max_pixels}
+        self.orientation, self.max_pixels = orientation, max_pixels
         self.size = self._size(0)
         for number in range(1, self.num_frames):
             size = self._size(number)
@@ -59,19 +59,19 @@ class FrameList:
             if isinstance(frame, Image.Image):
                 image = to_rgb(load_pixels(frame, name=self._called(index)))
             else:
-                image = read_rgb(frame, name=str(frame), **self._settings)
+                image = read_rgb(frame, name=str(frame), orientation=self.orientation, max_pixels=self.max_pixels)
             yield torch.from_numpy(np.array(image)).permute(2, 0, 1)  # [3, H, W]
 
     def _size(self, number: int) -> tuple[int, int]:
         frame = self._frames[number]
         if isinstance(frame, str | os.PathLike):
-            return read_image_size(frame, name=str(frame), **self._settings)
+            return read_image_size(frame, name=str(frame), orientation=self.orientation, max_pixels=self.max_pixels)
         if not isinstance(frame, Image.Image):
             raise ValueError(f'video {self.name!r}: {self._called(number)} is {frame!r}, expected a path or an image')
-        if not 0 < frame.width * frame.height <= self._settings['max_pixels']:
+        if not 0 < frame.width * frame.height <= self.max_pixels:
             raise ValueError(
                 f'video {self.name!r}: {self._called(number)} has {frame.width} x {frame.height} px, expected 1 to '
-                f'max_pixels={self._settings["max_pixels"]:,}'
+                f'max_pixels={self.max_pixels:,}'
             )
         return frame.size
 

@@ -48,18 +48,18 @@ class PyAVFile:
             if self._stream is None or self._stream.codec_context is None:
                 raise ValueError(f'video {name!r} has no video stream that can be decoded; convert it')
             check_frame_pixels(self._stream.width, self._stream.height, name=name, max_pixels=max_pixels)
-            packets = [_described(packet, name) for packet in self._container.demux(self._stream) if packet.size]
+            packets = [self._described(packet) for packet in self._container.demux(self._stream) if packet.size]
         except av.FFmpegError as error:
             raise ValueError(f'video {name!r} cannot be read ({error}); download it again or convert it') from error
-        check_frame_count(len(packets), self._stream.frames, name=name)
+        shown = [packet for packet in packets if packet.is_shown]
+        check_frame_count(len(shown), name=name)
         self._first = packets[0]
         self._keys = sorted({self._first, *(packet for packet in packets if packet.is_key)})
-        shown = [packet for packet in packets if packet.is_shown]
         self._times = sorted(packet.time for packet in shown)
         self.num_frames = len(shown)
         duration = max(packet.time + packet.duration for packet in shown) - self._times[0]
         second = 1 / self._stream.time_base
-        self.fps = float(self.num_frames * second / duration if duration else self._stream.average_rate)
+        self.fps = float(self.num_frames * second / duration if duration else self._stream.average_rate or 0)
         _, height, width = next(self.frames([0])).shape  # in the header it lies as it is stored
         self.size = (width, height)
 
@@ -74,15 +74,16 @@ class PyAVFile:
             time = self._times[index]
             key = self._keys[max(bisect_right(self._keys, time, key=lambda packet: packet.time) - 1, 0)]
             try:
-                if frame is None or key.time > _time(frame):
+                if frame is None or key.time > self._time(frame):
                     decoded = self._decoded_from(key)
-                if frame is None or _time(frame) != time:
-                    frame = next((each for each in decoded if _time(each) >= time), None)
+                if frame is None or self._time(frame) != time:
+                    frame = next((each for each in decoded if self._time(each) >= time), None)
             except av.FFmpegError as error:
                 raise ValueError(f'video {self.name!r}: frame {index} cannot be decoded ({error})') from error
-            if frame is None or _time(frame) != time or frame.is_corrupt:
+            if frame is None or self._time(frame) != time or frame.is_corrupt:
                 raise ValueError(
-                    f'video {self.name!r}: frame {index} of {self.num_frames} is damaged; download it again or convert it'
+                    f'video {self.name!r}: frame {index} of {self.num_frames} is damaged or not at its time; download '
+                    'it again or convert it'
                 )
             pixels = torch.from_numpy(frame.to_ndarray(format='rgb24'))  # [H, W, 3]
             yield torch.rot90(pixels, round(frame.rotation / 90)).permute(2, 0, 1)  # [3, H, W]
@@ -93,25 +94,25 @@ class PyAVFile:
             self._container.seek(place, stream=self._stream)
             found = False
             for packet in self._container.demux(self._stream):
-                found = found or (packet.size > 0 and _time(packet) == key.time)
+                found = found or (packet.size > 0 and self._time(packet) == key.time)
                 if found:
                     yield from packet.decode()
             if found:
                 return
 
+    def _described(self, packet: av.Packet) -> _Packet:
+        time = self._time(packet)
+        return _Packet(
+            time=time,
+            place=time if packet.dts is None else packet.dts,
+            duration=packet.duration or 0,
+            is_key=packet.is_keyframe,
+            is_shown=not packet.is_discard,
+        )
 
-def _described(packet: av.Packet, name: str) -> _Packet:
-    if packet.pts is None and packet.dts is None:
-        raise ValueError(f'video {name!r} has frames without a time; convert it')
-    return _Packet(
-        time=_time(packet),
-        place=_time(packet) if packet.dts is None else packet.dts,
-        duration=packet.duration or 0,
-        is_key=packet.is_keyframe,
-        is_shown=not packet.is_discard,
-    )
-
-
-def _time(timed: av.Packet | av.VideoFrame) -> int:
-    """When it is shown; some AVI files say only in which order frames are decoded."""
-    return timed.dts if timed.pts is None else timed.pts
+    def _time(self, timed: av.Packet | av.VideoFrame) -> int:
+        """When it is shown; AVI files may say only in which order frames are decoded."""
+        time = timed.dts if timed.pts is None else timed.pts
+        if time is None:
+            raise ValueError(f'video {self.name!r} has frames without a time; convert it')
+        return time

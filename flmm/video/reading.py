@@ -56,6 +56,11 @@ def read_clip(
         numbers, (width, height) = _chosen(video, source, sampling, frame_size)
         frames = torch.empty(len(numbers), 3, height, width, dtype=torch.uint8)
         for place, frame in enumerate(video.frames(numbers)):
+            if frame.shape[1:] != video.size[::-1]:
+                raise ValueError(
+                    f'video {video.name!r}: frame {numbers[place]} has {frame.shape[2]} x {frame.shape[1]} px (width x '
+                    f'height), the first {video.size[0]} x {video.size[1]}; frames of one video are of one size'
+                )
             if frame.shape[1:] != (height, width):
                 frame = tvF.resize(frame, [height, width], tvF.InterpolationMode.BICUBIC, antialias=True)
             frames[place] = frame
@@ -136,7 +141,7 @@ def _chosen(
         raise ValueError(f'video {video.name!r}: {error}') from error
     if len(numbers) * size[0] * size[1] > MAX_CLIP_PIXELS:
         raise ValueError(
-            f'video {video.name!r}: {len(numbers)} frames of {size[0]} x {size[1]} px are more than {MAX_CLIP_PIXELS:,} '
-            'pixels in all; read fewer (nframes, max_frames), or smaller ones (frame_size, max_pixels)'
+            f'video {video.name!r}: {len(numbers)} frames of {size[0]} x {size[1]} px are more than '
+            f'{MAX_CLIP_PIXELS:,} pixels in all; read fewer (nframes, max_frames) or smaller ones (frame_size)'
         )
     return numbers, size

@@ -23,13 +23,9 @@ class VideoSource(Protocol):
         ...
 
 
-def check_frame_count(found: int, in_header: int | None, *, name: str) -> None:
-    """Raise a ValueError if a file has no frames, or fewer than its header (0 or None where it doesn't say) says."""
-    if found < (in_header or 0):
-        raise ValueError(
-            f'video {name!r} is cut off: its header says {in_header} frames, {found} are there; download it again'
-        )
-    if not found:
+def check_frame_count(num_frames: int, *, name: str) -> None:
+    """Raise a ValueError if a file has no frames."""
+    if not num_frames:
         raise ValueError(f'video {name!r} has no frames; download it again, or leave it out')
 
 
@@ -37,6 +33,6 @@ def check_frame_pixels(width: int, height: int, *, name: str, max_pixels: int) -
     """Raise a ValueError if the frames of a file have more than ``max_pixels``."""
     if width * height > max_pixels:
         raise ValueError(
-            f'video {name!r} has frames of {width} x {height} px, more than max_pixels={max_pixels:,}; make it smaller, '
-            'or raise max_pixels if the memory suffices'
+            f'video {name!r} has frames of {width} x {height} px, more than max_pixels={max_pixels:,}; make it '
+            'smaller, or raise max_pixels if the memory suffices'
         )

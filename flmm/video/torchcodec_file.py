@@ -27,10 +27,11 @@ class TorchCodecFile:
             # exact: packets are counted, as headers may be wrong
             self._decoder = VideoDecoder(file, seek_mode='exact', device='cpu')
         except (RuntimeError, ValueError) as error:
-            raise ValueError(f'video {name!r} cannot be read ({error}); download it again or convert it') from error
+            problem = str(error).splitlines()[0]
+            raise ValueError(f'video {name!r} cannot be read ({problem}); download it again or convert it') from error
         known = self._decoder.metadata
         check_frame_pixels(known.width, known.height, name=name, max_pixels=max_pixels)
-        check_frame_count(known.num_frames, known.num_frames_from_header, name=name)
+        check_frame_count(known.num_frames, name=name)
         self.num_frames, self.fps = known.num_frames, known.average_fps
         self.size = (known.width, known.height)
 
@@ -40,8 +41,8 @@ class TorchCodecFile:
         Raises:
             ValueError: a frame cannot be decoded.
         """
-        for index in indices:
-            try:
+        try:
+            for index in indices:
                 yield self._decoder.get_frame_at(index).data
-            except (RuntimeError, ValueError) as error:
-                raise ValueError(f'video {self.name!r}: frame {index} cannot be decoded ({error})') from error
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f'video {self.name!r}: frame {index} cannot be decoded ({error})') from error
