@@ -50,11 +50,11 @@ class ChatTokenizer:
         """
         check_text(text, what='text')
         ids = self.plain_tokenizer(text, add_special_tokens=False, split_special_tokens=True)['input_ids']
-        for kind in ('image', 'video'):
+        for kind, what in (('image', 'an image'), ('video', 'a video')):
             if getattr(self.processor, f'{kind}_token_id', None) in ids:
                 token = getattr(self.processor, f'{kind}_token')
                 raise ValueError(
-                    f'the tokenizer would read {kind}s out of the text {reprlib.repr(text)}; leave {token!r} out of it, '
+                    f'the tokenizer would read {what} out of the text {reprlib.repr(text)}; leave {token!r} out of it, '
                     "or mark that token as special in the checkpoint's tokenizer"
                 )
         return ids

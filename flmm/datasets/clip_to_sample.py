@@ -14,7 +14,6 @@ from PIL import Image
 from flmm.clip_sample import ClipSample
 from flmm.datasets.transforms import PILLoadImageFromFile, RefCOCO2PNG, unlabelled_item
 from flmm.registry import TRANSFORMS
-from flmm.structures import GroundingSample
 from flmm.video import Clip, FrameSampling
 from flmm.video.frame_sampling import FRAMES_MERGED
 
@@ -69,8 +68,8 @@ class ClipToSample(BaseTransform):
         self.sampling = FrameSampling(**(sampling or {}))
         self.load_image = PILLoadImageFromFile()
 
-    def transform(self, results: dict) -> ClipSample:
-        """Return the sample of the item."""
+    def transform(self, results: dict) -> Any:
+        """Return the ClipSample of the item."""
         paths = results['frame_paths']
         numbers = list(range(len(paths)))
         if self.num_frames is not None:
@@ -79,7 +78,7 @@ class ClipToSample(BaseTransform):
 
         def frame(number: int) -> Image.Image:
             if number not in frames:
-                frames[number] = self.load_image({'img_path': paths[number]})['image']
+                frames[number] = self.load_image.transform({'img_path': paths[number]})['image']
             return frames[number]
 
         if self.read_as == 'images':
@@ -108,10 +107,10 @@ class ClipToSample(BaseTransform):
         except ValueError as error:
             raise ValueError(f'video {results["video_path"]!r}: {error}') from error
 
-    def _of_image(self, results: dict, frame: Image.Image, path: str) -> GroundingSample:
+    def _of_image(self, results: dict, frame: Image.Image, path: str) -> Any:
         return self.to_sample.transform(self._unlabelled(results, frame, path))
 
-    def _of_video(self, results: dict, frames: list[Image.Image], indices: list[int]) -> GroundingSample:
+    def _of_video(self, results: dict, frames: list[Image.Image], indices: list[int]) -> Any:
         path = results['video_path']
         clip = Clip(
             frames=torch.from_numpy(np.stack([np.asarray(frame) for frame in frames])).permute(0, 3, 1, 2),

@@ -1,4 +1,4 @@
-"""Frames of a video -> what a Qwen-VL model reads, through the checkpoint's own processor, whose tokens are never pruned.
+"""Frames of a video -> what a Qwen-VL model reads, by the checkpoint's own processor, whose tokens are never pruned.
 
 Letters: T frames, V = T / 2 moments, (h, w) the grid of a moment in units.
 """

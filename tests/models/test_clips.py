@@ -116,7 +116,7 @@ def test_frames_read_as_images_are_grounded_as_images_are(tmp_path):
     transform = clip_transform(read_as='images')
     (found,) = model([transform.transform(item)], mode='predict')
     for number, frame in enumerate(found.grounded):
-        image = transform.load_image({'img_path': item['frame_paths'][number]})['image']
+        image = transform.load_image.transform({'img_path': item['frame_paths'][number]})['image']
         (alone,) = model([transform.to_sample.transform(unlabelled_item(image, PHRASES))], mode='predict')
         torch.testing.assert_close(frame.sam_pred_masks, alone.sam_pred_masks, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(frame.pred_masks, alone.pred_masks, atol=1e-5, rtol=1e-4)
