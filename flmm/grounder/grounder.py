@@ -18,7 +18,7 @@ from flmm.grounder.many import Images, ground_many
 from flmm.grounder.prepared_image import PreparedImage, prepare_image
 from flmm.grounder.pretrained import PretrainedGrounder
 from flmm.grounder.read_image import ReadImage
-from flmm.grounder.read_video import ReadVideo
+from flmm.grounder.read_video import ReadVideo, names_of_files
 from flmm.grounder.stored_config import with_absolute_paths
 from flmm.models import FrozenLMM, LMMWithoutWeights
 from flmm.models.build import build_model
@@ -158,7 +158,7 @@ class Grounder(PretrainedGrounder):
 
         Args:
             video: a video file, or its frames in order of time, as image files or PIL images of one size; or what
-                :func:`flmm.video.read_clip` made of one of these.
+                :func:`flmm.video.read_clip` made of one of these. Frames are called as their files, else by numbers.
             read_as: 'video', as video tokens, a moment for each two frames, in which a phrase sees all of them; or
                 'images', each frame by itself, as any LMM can read it.
             sampling: which frames are read and get masks. None is two a second of a file, and all of a list.
@@ -174,10 +174,9 @@ class Grounder(PretrainedGrounder):
         if isinstance(video, Clip):
             if sampling is not None or fps is not None:
                 raise ValueError('video is a clip, whose frames are chosen already; leave sampling and fps out')
-            clip = video
-        else:
-            clip = read_clip(video, sampling=sampling, fps=fps)
-        return ReadVideo(grounder=self, clip=clip, read_as=read_as)
+            return ReadVideo(grounder=self, clip=video, read_as=read_as)
+        clip = read_clip(video, sampling=sampling, fps=fps)
+        return ReadVideo(grounder=self, clip=clip, read_as=read_as, source_names=names_of_files(video))
 
     def __call__(self, image: AnyImage, phrases: Iterable[str]) -> Grounding:
         """Read an image and ground phrases in it: ``read(image).ground(phrases)``."""

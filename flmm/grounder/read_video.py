@@ -3,7 +3,9 @@
 Letters: F frames, V moments of a video, M phrases, C channels, (h, w) the grid of a moment.
 """
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +22,7 @@ from flmm.grounder.video_grounding import VideoGrounding
 from flmm.models.frozen_parts import FRAMES_AT_ONCE
 from flmm.reading import ImageReading
 from flmm.structures import GroundingSample
-from flmm.video import Clip
+from flmm.video import Clip, VideoInput
 from flmm.video.frame_sampling import FRAMES_MERGED
 
 if TYPE_CHECKING:
@@ -33,34 +35,36 @@ MAPS_AT_ONCE = 2**27
 class ReadVideo:
     """Frames of a video that went through the vision part and the LMM once; SAM's encoder runs when first asked.
 
-    What is kept of a frame, SAM's embedding, lies on the CPU: 4 MB with SAM's ViT-L. What the LMM keeps lies with it.
+    SAM's embeddings are kept on the CPU, 4 MB a frame with SAM's ViT-L. Keys and values stay on the LMM's device.
 
     Args:
         grounder: what reads phrases.
-        clip: the frames. Where the last one is repeated, it has masks once.
+        clip: the frames. One that is repeated has masks once.
         read_as: 'video', as one sequence of video tokens, in which a phrase sees all moments; or 'images', each frame
             by itself.
+        source_names: what all frames of the source are called; None calls them after their numbers, such as '00007'.
 
     Raises:
         ValueError: another ``read_as``, or frames or a video that the LMM's processor refuses.
     """
 
-    def __init__(self, *, grounder: 'Grounder', clip: Clip, read_as: str) -> None:
+    def __init__(
+        self, *, grounder: 'Grounder', clip: Clip, read_as: str, source_names: Sequence[str] | None = None
+    ) -> None:
         if read_as not in WAYS:
             raise ValueError(f'read_as is {read_as!r}, expected one of {WAYS}')
         self.grounder, self.name, self.read_as = grounder, clip.name, read_as
         self.fps = clip.sampled_fps
-        indices = list(dict.fromkeys(clip.indices))
-        digits = max(len(str(indices[-1])), 5)
-        self.frame_names = [f'{index:0{digits}}' for index in indices]
-        self.frames = [
-            Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in clip.frames[: len(indices)]
-        ]  # the last is repeated, if any
+        places = [place for place, index in enumerate(clip.indices) if index not in clip.indices[:place]]
+        digits = max(len(str(clip.indices[-1])), 5)
+        indices = [clip.indices[place] for place in places]
+        self.frame_names = [f'{index:0{digits}}' if source_names is None else source_names[index] for index in indices]
+        self.frames = [Image.fromarray(clip.frames[place].permute(1, 2, 0).numpy()) for place in places]
         if read_as == 'video':
-            self.shown_in = [(0, number // FRAMES_MERGED) for number in range(len(indices))]
+            self.shown_in = [(0, place // FRAMES_MERGED) for place in places]
             self.prepared = [self._prepared_video(clip)]
         else:
-            self.shown_in = [(number, 0) for number in range(len(indices))]
+            self.shown_in = [(number, 0) for number in range(len(places))]
             self.prepared = [
                 prepare_image(frame, to_sample=grounder.to_sample, name=f'{self.name}/{name}')
                 for frame, name in zip(self.frames, self.frame_names, strict=True)
@@ -159,3 +163,11 @@ class ReadVideo:
         model = self.grounder.model
         channels = model.num_views * sum(map(len, model.heads.values()))
         return max(MAPS_AT_ONCE // (moments * channels * height * width), 1)
+
+
+def names_of_files(video: VideoInput) -> list[str] | None:
+    """Return what the files of a list of frames are called without suffix; None where that tells them not apart."""
+    if isinstance(video, (str, os.PathLike)):
+        return None
+    names = [Path(frame).stem for frame in video if isinstance(frame, (str, os.PathLike))]
+    return names if len({name.casefold() for name in names}) == len(video) else None

@@ -1,10 +1,12 @@
 """A video that was read once: what is found is what the model finds in a ClipSample made by hand."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_clips import clip_transform, tiny_item
 from tiny_families import build_grounder, build_wrapper
 from tiny_grounder import tiny_grounder
@@ -13,9 +15,10 @@ from tiny_video_sam import tiny_video_sam
 from flmm.datasets import RefCOCO2PNG
 from flmm.grounder import Grounder, read_video
 from flmm.grounder.phrases import check_phrases
+from flmm.grounder.read_video import names_of_files
 from flmm.images import read_rgb
 from flmm.models.sam.video_tracker import VideoTracker
-from flmm.video import FrameSampling, read_clip
+from flmm.video import Clip, FrameSampling, read_clip
 
 PHRASES = ['a cat', 'dog']
 EXISTENCE = {'type': 'flmm.ExistenceHead', 'width': 8}
@@ -92,6 +95,43 @@ def test_what_is_asked_later_or_a_few_at_a_time_is_the_same(grounder, item, read
                 logits = getattr(other, name).in_image()[order]
                 torch.testing.assert_close(getattr(frame, name).in_image(), logits, atol=1e-4, rtol=0)
     assert runs == []  # what was read is kept
+
+
+def test_frames_are_called_as_their_files(grounder, item, tmp_path):
+    for number, path in enumerate(item['frame_paths']):
+        (tmp_path / f'shot {5 * number}.png').symlink_to(path)
+    names = ['shot 0', 'shot 15']
+
+    found = grounder.read_video([tmp_path / f'{name}.png' for name in names]).ground(['dog'])
+
+    assert found.frame_names == names
+    (folder,) = found.save_png(tmp_path / 'masks')
+    assert sorted(path.name for path in folder.iterdir()) == ['shot 0.png', 'shot 15.png']
+
+
+@pytest.mark.parametrize(
+    ('video', 'names'),
+    [
+        ('clip.mp4', None),
+        (['a/1.png', Path('b/2.jpg')], ['1', '2']),
+        (['a/1.png', 'b/1.png'], None),
+        (['a/1.png', Image.new('RGB', (4, 4))], None),
+    ],
+)
+def test_names_tell_frames_apart(video, names):
+    assert names_of_files(video) == names
+
+
+def test_a_repeated_frame_has_masks_once(grounder):
+    frames = torch.randint(0, 255, (4, 3, 60, 90), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    clip = Clip(frames=frames, indices=(0, 0, 2, 5), source_fps=4.0, num_source_frames=9, name='clip')
+
+    read = grounder.read_video(clip)
+
+    assert read.frame_names == ['00000', '00002', '00005']
+    assert read.shown_in == [(0, 0), (0, 1), (0, 1)]
+    for image, place in zip(read.frames, [0, 2, 3], strict=True):
+        np.testing.assert_array_equal(np.asarray(image), frames[place].permute(1, 2, 0))
 
 
 def test_a_phrase_sees_all_moments_of_a_video(grounder, item):
