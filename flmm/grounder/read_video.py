@@ -54,11 +54,13 @@ class ReadVideo:
         if read_as not in WAYS:
             raise ValueError(f'read_as is {read_as!r}, expected one of {WAYS}')
         self.grounder, self.name, self.read_as = grounder, clip.name, read_as
-        self.fps = clip.sampled_fps
+        self.fps, self.source_fps = clip.sampled_fps, clip.source_fps
         places = [place for place, index in enumerate(clip.indices) if index not in clip.indices[:place]]
         digits = max(len(str(clip.indices[-1])), 5)
-        indices = [clip.indices[place] for place in places]
-        self.frame_names = [f'{index:0{digits}}' if source_names is None else source_names[index] for index in indices]
+        self.indices = [clip.indices[place] for place in places]
+        self.frame_names = [
+            f'{index:0{digits}}' if source_names is None else source_names[index] for index in self.indices
+        ]
         self.frames = [Image.fromarray(clip.frames[place].permute(1, 2, 0).numpy()) for place in places]
         if read_as == 'video':
             self.shown_in = [(0, place // FRAMES_MERGED) for place in places]
@@ -90,7 +92,9 @@ class ReadVideo:
         return VideoGrounding(
             frames=[joined(parts, image=image) for parts, image in zip(found, self.frames, strict=True)],
             frame_names=self.frame_names,
+            indices=self.indices,
             fps=self.fps,
+            source_fps=self.source_fps,
             name=self.name,
         )
 

@@ -4,7 +4,7 @@ Letters: F frames, M phrases, (IH, IW) a frame in px.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,9 @@ class VideoGrounding:
     Args:
         frames: what was found in each frame, of the same M phrases in each.
         frame_names: F names, which files are called after.
-        fps: frames in a second, for what is to be looked at.
+        indices: F numbers of these frames in the video that they were taken from, ascending.
+        fps: how many of them are shown in a second.
+        source_fps: how many frames the video itself has in a second.
         name: what messages and files call the video.
 
     >>> found = grounder.read_video('clip.mp4').ground(['the red circle', 'the star that moves left'])
@@ -40,7 +42,9 @@ class VideoGrounding:
 
     frames: list[Grounding]
     frame_names: list[str]
+    indices: list[int]
     fps: float
+    source_fps: float
     name: str = 'video'
 
     def __len__(self) -> int:
@@ -77,7 +81,9 @@ class VideoGrounding:
         """[F, M] bool, its verdict; None exactly where :attr:`existence` is."""
         return _stacked([frame.exists for frame in self.frames])
 
-    def tracked(self, tracker: 'VideoTracker', *, num_key_frames: int = 1) -> 'VideoGrounding':
+    def tracked(
+        self, tracker: 'VideoTracker', *, num_key_frames: int = 1, frames: Sequence[Image.Image] | None = None
+    ) -> 'VideoGrounding':
         """Keep the masks of each phrase's best frames, and let SAM 2 carry them through the others.
 
         The best frames are those of the highest score, times ``existence`` where that is judged, among those in which
@@ -86,38 +92,53 @@ class VideoGrounding:
         Args:
             tracker: SAM 2's model for video.
             num_key_frames: how many frames of each phrase are kept.
+            frames: all frames of the video that these were taken from, RGB, of the same size, which then all have
+                masks; they may be decoded when they are asked for. None: the frames of this grounding alone.
 
         Returns:
-            A new grounding. Its refined masks are the tracker's, ``existence`` and ``exists`` say whether SAM 2 sees
-            the object in the frame, and ``scores`` are those of the best of the masks that were kept. A phrase without
-            a mask in any frame has none, and score 0. Coarse masks stay those of each frame.
+            A new grounding. All its masks are the tracker's, ``existence`` and ``exists`` say whether SAM 2 sees the
+            object in the frame, and ``scores`` are those of the best of the masks that were kept. A phrase without a
+            mask in any frame has none, and score 0.
 
         Raises:
-            ValueError: ``num_key_frames`` below 1.
+            ValueError: ``num_key_frames`` below 1, or frames that :meth:`VideoTracker.track` refuses.
+
+        >>> found = grounder.read_video(paths, sampling=FrameSampling(nframes=8)).ground(['the dog that runs'])
+        >>> tracked = found.tracked(tracker, frames=[Image.open(path) for path in paths])
         """
+        given, scores = self._best_masks(num_key_frames)
+        indices, names, fps = self.indices, self.frame_names, self.fps
+        if frames is not None:
+            given = [{indices[place]: mask for place, mask in masks.items()} for masks in given]
+            indices, fps = list(range(len(frames))), self.source_fps
+            names = [f'{index:05}' for index in indices]
+        frames = [frame.image for frame in self.frames] if frames is None else frames
+        tracks = tracker.track(frames, given)
+        found = [
+            Grounding(
+                image=frames[place],
+                name=f'{self.name}/{name}',
+                phrases=self.phrases,
+                coarse=tracks.logits[place],
+                refined=tracks.logits[place],
+                scores=scores,
+                existence=tracks.seen[place],
+                exists=tracks.seen[place] > 0.5,
+            )
+            for place, name in enumerate(names)
+        ]
+        return replace(self, frames=found, frame_names=names, indices=indices, fps=fps)
+
+    def _best_masks(self, num: int) -> tuple[list[dict[int, Tensor]], Tensor]:
+        """Return each phrase's masks in its best frames, by place, and the highest score of these, [M]."""
         from flmm.models.sam.best_frames import best_frames
 
         quality = self.scores if self.existence is None else self.scores * self.existence
-        has_mask = torch.stack(
-            [torch.cat([nonempty(masks) for masks in frame.mask_chunks()]) for frame in self.frames]
-        )  # [F, M]
-        chosen = best_frames(quality, num=num_key_frames, usable=has_mask)
-        given = [
-            {frame: self.frames[frame].refined[[phrase]].masks()[0] for frame in frames}
-            for phrase, frames in enumerate(chosen)
-        ]
-        tracks = tracker.track([frame.image for frame in self.frames], given)
-        scores = torch.stack(
-            [
-                self.scores[frames, phrase].amax() if frames else self.scores.new_zeros(())
-                for phrase, frames in enumerate(chosen)
-            ]
-        )  # [M]
-        found = [
-            replace(frame, refined=logits, scores=scores, existence=seen, exists=seen > 0.5)
-            for frame, logits, seen in zip(self.frames, tracks.logits, tracks.seen, strict=True)
-        ]
-        return replace(self, frames=found)
+        has_mask = [torch.cat([nonempty(masks) for masks in frame.mask_chunks()]) for frame in self.frames]
+        best = best_frames(quality, num=num, usable=torch.stack(has_mask))
+        masks = [{place: self[place].refined[[phrase]].masks()[0] for place in own} for phrase, own in enumerate(best)]
+        scores = [self.scores[own, phrase].amax() if own else torch.tensor(0.0) for phrase, own in enumerate(best)]
+        return masks, torch.tensor(scores)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it but the pixels, JSON-ready.

@@ -41,8 +41,15 @@ def grounding(**changes):
         )
         for frame in range(5)
     ]
-    names = [f'{5 * frame:05}' for frame in range(5)]
-    return VideoGrounding(**{'frames': frames, 'frame_names': names, 'fps': 4.0, 'name': 'clip.mp4', **changes})
+    settings = {
+        'frames': frames,
+        'frame_names': [f'{5 * frame:05}' for frame in range(5)],
+        'indices': [0, 5, 10, 15, 20],
+        'fps': 4.0,
+        'source_fps': 20.0,
+        'name': 'clip.mp4',
+    }
+    return VideoGrounding(**{**settings, **changes})
 
 
 def judged():
@@ -161,8 +168,27 @@ def test_the_best_frames_are_tracked():
     assert torch.equal(tracked.exists, expected.seen > 0.5)
     assert not tracked.exists[:, 2].any()
     torch.testing.assert_close(tracked.scores, torch.tensor([[0.6, 0.8, 0.0]]).expand(5, 3))
-    assert tracked.frame_names == found.frame_names
+    assert (tracked.frame_names, tracked.fps) == (found.frame_names, 4.0)
+    assert [frame.name for frame in tracked] == [f'clip.mp4/{name}' for name in found.frame_names]
     json.dumps(tracked.to_dict(), allow_nan=False)
+
+
+def test_masks_are_carried_through_frames_that_were_not_read():
+    tracker, found = Given(), judged()
+    rng = np.random.default_rng(1)
+    frames = [Image.fromarray(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)) for _ in range(22)]
+
+    tracked = found.tracked(tracker, frames=frames)
+
+    assert tracker.frames is frames
+    assert [list(masks) for masks in tracker.given] == [[10], [15], []]
+    assert torch.equal(tracker.given[0][10], truth()[2, 0])
+    assert torch.equal(tracked.masks, VideoTracker(model=tiny_video_sam()).track(frames, tracker.given).masks)
+    assert tracked.frame_names == [f'{number:05}' for number in range(22)]
+    assert (len(tracked), tracked.fps, tracked.indices) == (22, 20.0, list(range(22)))
+    assert tracked[21].image is frames[21]
+    with pytest.raises(ValueError, match='mask of object 0 in frame 10: the video has frames 0 to 3'):
+        found.tracked(tracker, frames=frames[:4])
 
 
 def test_no_key_frame_is_refused():
