@@ -43,10 +43,10 @@ def grounding(**changes):
     ]
     settings = {
         'frames': frames,
-        'frame_names': [f'{5 * frame:05}' for frame in range(5)],
-        'indices': [0, 5, 10, 15, 20],
+        'frame_names': [f'{2 * frame:05}' for frame in range(5)],
+        'indices': [0, 2, 4, 6, 8],
         'fps': 4.0,
-        'source_fps': 20.0,
+        'source_fps': 8.0,
         'name': 'clip.mp4',
     }
     return VideoGrounding(**{**settings, **changes})
@@ -81,7 +81,7 @@ def test_a_dict_has_lists_over_time():
     document = json.loads(json.dumps(judged().to_dict(), allow_nan=False))
     rows = document.pop('phrases')
 
-    names = ['00000', '00005', '00010', '00015', '00020']
+    names = ['00000', '00002', '00004', '00006', '00008']
     assert document == {'video': 'clip.mp4', 'width': 60, 'height': 40, 'fps': 4.0, 'frames': names}
     assert [row['phrase'] for row in rows] == PHRASES
     assert rows[0]['areas'] == [300] * 5
@@ -100,7 +100,7 @@ def test_a_folder_of_masks_for_each_phrase(tmp_path):
     assert paths == [tmp_path / 'masks' / name for name in ('1_the red circle', '2_%2E.%2Fstar', '3_nothing')]
     for phrase, path in enumerate(paths):
         files = sorted(path.iterdir())
-        assert [file.name for file in files] == ['00000.png', '00005.png', '00010.png', '00015.png', '00020.png']
+        assert [file.name for file in files] == ['00000.png', '00002.png', '00004.png', '00006.png', '00008.png']
         for frame, file in enumerate(files):
             with Image.open(file) as image:
                 assert (image.format, image.mode) == ('PNG', '1')
@@ -176,18 +176,18 @@ def test_the_best_frames_are_tracked():
 def test_masks_are_carried_through_frames_that_were_not_read():
     tracker, found = Given(), judged()
     rng = np.random.default_rng(1)
-    frames = [Image.fromarray(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)) for _ in range(22)]
+    frames = [Image.fromarray(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)) for _ in range(10)]
 
     tracked = found.tracked(tracker, frames=frames)
 
     assert tracker.frames is frames
-    assert [list(masks) for masks in tracker.given] == [[10], [15], []]
-    assert torch.equal(tracker.given[0][10], truth()[2, 0])
+    assert [list(masks) for masks in tracker.given] == [[4], [6], []]
+    assert torch.equal(tracker.given[0][4], truth()[2, 0])
     assert torch.equal(tracked.masks, VideoTracker(model=tiny_video_sam()).track(frames, tracker.given).masks)
-    assert tracked.frame_names == [f'{number:05}' for number in range(22)]
-    assert (len(tracked), tracked.fps, tracked.indices) == (22, 20.0, list(range(22)))
-    assert tracked[21].image is frames[21]
-    with pytest.raises(ValueError, match='mask of object 0 in frame 10: the video has frames 0 to 3'):
+    assert tracked.frame_names == [f'{number:05}' for number in range(10)]
+    assert (len(tracked), tracked.fps, tracked.indices) == (10, 8.0, list(range(10)))
+    assert tracked[9].image is frames[9]
+    with pytest.raises(ValueError, match='mask of object 0 in frame 4: the video has frames 0 to 3'):
         found.tracked(tracker, frames=frames[:4])
 
 
