@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from threads import one_thread
 from tiny_clips import clip_transform, tiny_item
 from tiny_families import build_grounder, build_wrapper
 from tiny_grounder import tiny_grounder
@@ -22,6 +23,13 @@ from flmm.video import Clip, FrameSampling, read_clip
 
 PHRASES = ['a cat', 'dog']
 EXISTENCE = {'type': 'flmm.ExistenceHead', 'width': 8}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Threads wait for each other longer than these small operators take."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope='module')
