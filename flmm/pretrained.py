@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from transformers import (
     PROCESSOR_MAPPING,
     AutoConfig,
+    AutoModel,
     AutoModelForImageTextToText,
     AutoModelForMaskGeneration,
     AutoProcessor,
@@ -93,6 +94,12 @@ def load_sam(name_or_path: str | os.PathLike) -> PreTrainedModel:
     """Load a SAM of transformers with its weights, all of them, in float32; errors as in :func:`load_lmm`."""
     source = checkpoint_source(name_or_path, needs=MODEL_FILES)
     return _load_whole(AutoModelForMaskGeneration, source, dtype=torch.float32, attn_implementation='sdpa')
+
+
+def load_video_sam(name_or_path: str | os.PathLike) -> PreTrainedModel:
+    """Load a SAM of transformers whole, with what it has for video alone; otherwise as :func:`load_sam`."""
+    source = checkpoint_source(name_or_path, needs=MODEL_FILES)
+    return _load_whole(AutoModel, source, dtype=torch.float32, attn_implementation='sdpa')
 
 
 def lmm_from_config(

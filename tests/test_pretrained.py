@@ -15,7 +15,7 @@ from transformers import AutoProcessor, Qwen2_5_VLProcessor
 from flmm.datasets import QwenImageProcessorWrapper
 from flmm.models import pretrained_lmm, random_lmm
 from flmm.models.lmm_loading import LMMWithoutWeights
-from flmm.pretrained import lmm_from_config, load_lmm, load_lmm_config, load_processor
+from flmm.pretrained import lmm_from_config, load_lmm, load_lmm_config, load_processor, load_video_sam
 
 
 @pytest.fixture(scope='module')
@@ -95,6 +95,7 @@ LOADERS = {
     'load_processor': load_processor,
     'load_lmm_config': load_lmm_config,
     'load_lmm': lambda folder: load_lmm(folder, dtype=torch.float32),
+    'load_video_sam': load_video_sam,
     'pretrained_lmm': lambda folder: pretrained_lmm(name_or_path=str(folder)),
     'random_lmm': lambda folder: random_lmm(name_or_path=str(folder)),
     'LMMWithoutWeights': lambda folder: LMMWithoutWeights(name_or_path=str(folder)),

@@ -18,10 +18,12 @@ from flmm.grounder.many import Images, ground_many
 from flmm.grounder.prepared_image import PreparedImage, prepare_image
 from flmm.grounder.pretrained import PretrainedGrounder
 from flmm.grounder.read_image import ReadImage
+from flmm.grounder.read_video import ReadVideo, names_of_files
 from flmm.grounder.stored_config import with_absolute_paths
 from flmm.models import FrozenLMM, LMMWithoutWeights
 from flmm.models.build import build_model
 from flmm.registry import TRANSFORMS, is_type
+from flmm.video import Clip, FrameSampling, VideoInput, read_clip
 
 LOADERS = ('val_dataloader', 'test_dataloader', 'train_dataloader')
 """Where a config's way from image and phrases to a sample is looked for, in this order."""
@@ -143,6 +145,38 @@ class Grounder(PretrainedGrounder):
         sample = prepared.beginning(to_sample=self.to_sample).to(self.device)
         reading = self.model.read_image(sample, image_embedding=image_embedding)
         return ReadImage(grounder=self, prepared=prepared, reading=reading)
+
+    def read_video(
+        self,
+        video: VideoInput | Clip,
+        *,
+        read_as: Literal['video', 'images'] = 'video',
+        sampling: FrameSampling | None = None,
+        fps: float | None = None,
+    ) -> ReadVideo:
+        """Read frames of a video, which can then be asked about: vision part and LMM run once.
+
+        Args:
+            video: a video file, or its frames in order of time, as image files or PIL images of one size; or what
+                :func:`flmm.video.read_clip` made of one of these. Frames are called as their files, else by numbers.
+            read_as: 'video', as video tokens, a moment for each two frames, in which a phrase sees all of them; or
+                'images', each frame by itself, as any LMM can read it.
+            sampling: which frames are read and get masks. None is two a second of a file, and all of a list.
+            fps: the rate of the frames of a list; None is 2.
+
+        Raises:
+            ValueError: a video or a setting that :func:`flmm.video.read_clip` refuses, another ``read_as``, frames that
+                the processor refuses, or an LMM that reads no videos.
+
+        >>> read = grounder.read_video('clip.mp4', sampling=FrameSampling(max_frames=32))
+        >>> masks = read.ground(['the red circle that moves left']).masks  # [frames, 1, height, width]
+        """
+        if isinstance(video, Clip):
+            if sampling is not None or fps is not None:
+                raise ValueError('video is a clip, whose frames are chosen already; leave sampling and fps out')
+            return ReadVideo(grounder=self, clip=video, read_as=read_as)
+        clip = read_clip(video, sampling=sampling, fps=fps)
+        return ReadVideo(grounder=self, clip=clip, read_as=read_as, source_names=names_of_files(video))
 
     def __call__(self, image: AnyImage, phrases: Iterable[str]) -> Grounding:
         """Read an image and ground phrases in it: ``read(image).ground(phrases)``."""

@@ -150,6 +150,10 @@ class Grounding:
             exists=None if self.exists is None else self.exists.tolist(),
         )
 
+    def save_overlay(self, path: str | os.PathLike) -> None:
+        """Write :meth:`overlay` to a file, whose kind Pillow tells by how its name ends."""
+        self.overlay().save(path)
+
 
 def joined(samples: Sequence[GroundingSample], *, image: Image.Image, order: Sequence[int] | None = None) -> Grounding:
     """Put what a model predicted of one image together.

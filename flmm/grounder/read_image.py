@@ -12,6 +12,7 @@ from torch import Tensor
 from flmm.datasets.image_processor import ProcessedImage
 from flmm.grounder.conversation import Conversation
 from flmm.grounder.grounding import Grounding, joined
+from flmm.grounder.phrases import check_phrases
 from flmm.grounder.prepared_image import PreparedImage
 from flmm.reading import ImageReading
 from flmm.structures import GroundingSample
@@ -85,7 +86,7 @@ class ReadImage(Conversation):
         Raises:
             ValueError: no list of strings, or a phrase without letters or digits, or with too many tokens.
         """
-        phrases = self._checked(phrases)
+        phrases = check_phrases(phrases, asked=f'image {self.name!r}')
         step = PHRASES_AT_ONCE if self.grounder.to_sample.independent else len(phrases)
         parts = (phrases[start : start + step] for start in range(0, len(phrases), step))
         return self.found_of(self.sample(part) for part in parts)
@@ -117,7 +118,7 @@ class ReadImage(Conversation):
         """
         model = self.grounder.model
         chosen = model.run_heads if all_heads else model.heads
-        ((maps,), _) = model.run_lmm([self.sample(self._checked([words]))], heads=chosen)
+        ((maps,), _) = model.run_lmm([self.sample([words])], heads=chosen)
         heads = [(layer, head) for layer, heads in chosen.items() for head in heads]
         channels = [(view, *head) for view in range(model.num_views) for head in heads]
         return AttentionMaps(maps=maps[0], channels=channels)
@@ -126,12 +127,3 @@ class ReadImage(Conversation):
         """Return what the model takes of phrases of this image."""
         sample = self.prepared.sample(phrases, to_sample=self.grounder.to_sample)
         return sample.with_outputs(reading=self.reading_for_masks).to(self.grounder.device)
-
-    def _checked(self, phrases: Iterable[str]) -> list[str]:
-        if isinstance(phrases, (str, bytes)) or not isinstance(phrases, Iterable):
-            kind = 'the string ' if isinstance(phrases, str) else ''
-            raise ValueError(f'image {self.name!r} has {kind}{phrases!r} for phrases; give a list of strings')
-        phrases = list(phrases)
-        if not phrases:
-            raise ValueError(f'image {self.name!r} has no phrase; give a list of strings')
-        return phrases

@@ -13,11 +13,14 @@ from threads import one_thread
 from tiny_grounder import tiny_grounder
 from tiny_models import tiny_processor
 from tiny_refcoco import REPOSITORY
+from tiny_video_sam import tiny_video_sam
 
 from flmm.cli.main import main
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
 from flmm.grounder import Grounder, ReadImage
+from flmm.models.sam.video_tracker import VideoTracker
 from flmm.shapes import DIFFICULTY, generate_sample
+from flmm.video import FrameSampling
 
 CONFIG = ['--config', 'configs/tiny.py', '--checkpoint', 'tiny.pth']
 
@@ -110,6 +113,63 @@ def test_what_is_not_there(asked, tiny, tmp_path, capsys, monkeypatch):
     assert_written(document, judged, tmp_path / 'grounded')
 
 
+def video(path, num_frames=6):
+    av = pytest.importorskip('av')
+    rng = np.random.default_rng(0)
+    with av.open(path, 'w') as container:
+        stream = container.add_stream('libx264', rate=2)
+        stream.width, stream.height, stream.pix_fmt = 60, 90, 'yuv420p'
+        for _ in range(num_frames):
+            pixels = rng.integers(0, 255, (90, 60, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_a_video(asked, tiny, tmp_path, capsys):
+    video(tmp_path / 'clip.mp4')
+    assert main(['ground', 'clip.mp4', 'a cat', 'dog', *CONFIG, '--fps', '1', '--read-as', 'images']) == 0
+    out = tmp_path / 'grounded'
+    found = tiny.read_video('clip.mp4', sampling=FrameSampling(fps=1.0), read_as='images').ground(['a cat', 'dog'])
+    document = json.loads((out / 'clip.json').read_text())
+    assert document['frames'] == ['00000', '00002', '00003', '00005']  # four at the least
+    assert [row.pop('mask_folder') for row in document['phrases']] == ['clip_masks/1_a cat', 'clip_masks/2_dog']
+    assert document == found.to_dict()
+    assert files_in(out) == [
+        'clip.json',
+        *(f'clip_masks/{phrase}/{name}.png' for phrase in ('1_a cat', '2_dog') for name in document['frames']),
+        'clip_overlay.gif',
+    ]
+    for phrase, folder in enumerate(['1_a cat', '2_dog']):
+        for number, name in enumerate(document['frames']):
+            with Image.open(out / 'clip_masks' / folder / f'{name}.png') as image:
+                np.testing.assert_array_equal(np.asarray(image), found[number].masks[phrase])
+    with Image.open(out / 'clip_overlay.gif') as gif:
+        assert (gif.n_frames, gif.size) == (4, found[0].overlay().size)
+
+    title, *lines, places = capsys.readouterr().out.splitlines()
+    assert title == 'clip.mp4 (60x90 px, 4 frames)'
+    for number, line in enumerate(lines):
+        in_frames = found.masks[:, number].flatten(1).any(dim=1)
+        best = float(found.scores[in_frames, number].max())
+        cells = [f'{number + 1}', found.phrases[number], f'score {best:.2f}', f'in {int(in_frames.sum())} of 4 frames']
+        assert re.split('  +', line.strip()) == cells
+    assert places == '  grounded/clip.json, grounded/clip_masks, grounded/clip_overlay.gif'
+
+
+def test_a_tracked_video(asked, tiny, tmp_path):
+    tiny_video_sam().save_pretrained(tmp_path / 'sam2')
+    video(tmp_path / 'clip.mp4', num_frames=4)
+    assert main(['ground', 'clip.mp4', 'a cat', *CONFIG, '--tracker', 'sam2', '--no-overlay']) == 0
+    tracker = VideoTracker(model=tiny_video_sam())
+    expected = tiny.read_video('clip.mp4').ground(['a cat']).tracked(tracker).to_dict()
+    document = json.loads((tmp_path / 'grounded' / 'clip.json').read_text())
+    (row,), (other,) = document['phrases'], expected['phrases']
+    assert row.pop('mask_folder') == 'clip_masks/1_a cat'
+    assert row.pop('existence') == pytest.approx(other.pop('existence'), abs=1e-5)
+    assert document == expected
+
+
 def test_results_are_replaced_on_demand_alone(asked, tmp_path, capsys):
     photo(tmp_path / 'photo.png')
     ask = ['ground', 'photo.png', *CONFIG, '--out', 'deep/out']
@@ -181,7 +241,7 @@ def test_which_weights(asked, tmp_path, capsys):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['absent.jpg', 'x'], "'absent.jpg' is neither an image nor a folder"),
+        (['absent.jpg', 'x'], "'absent.jpg' is no image, video or folder"),
         (['photo.png', '?!'], "phrase '?!' has no letter or digit; fill it or leave it out"),
         (['photo.png', 'x', '--checkpoint', 'a.pth'], '--checkpoint needs --config, the config of its model'),
         (
@@ -202,11 +262,19 @@ def test_which_weights(asked, tmp_path, capsys):
         ),
         (['empty', 'x'], "folder 'empty' has no images (.bmp, "),
         (['broken.png', 'x'], "image 'broken.png' cannot be read"),
+        (['absent.mp4', 'x'], "'absent.mp4' is no image, video or folder"),
+        (['broken.mp4', 'x'], "video 'broken.mp4' is no file of MP4 or MOV"),
+        (['broken.mp4', 'x', '--fps', '0'], 'fps is 0.0'),
+        (['broken.mp4', '--say', 'What?'], '--say asks about images; name the phrases to find in a video'),
+        (['broken.mp4', 'x', '--tracker', 'absent/sam2/x'], "folder 'absent/sam2/x' does not exist"),
+        (['photo.png', 'x', '--fps', '2'], "--fps is for videos, and 'photo.png' is none; leave it out"),
+        (['photos', 'x', '--read-as', 'images'], "--read-as is for videos, and 'photos' is none; leave it out"),
     ],
 )
 def test_what_the_user_can_mend(asked, arguments, message, tmp_path, capsys):
     photo(tmp_path / 'photo.png')
     (tmp_path / 'broken.png').write_bytes(b'no image')
+    (tmp_path / 'broken.mp4').write_bytes(b'no video')
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'photos').mkdir()
     photo(tmp_path / 'photos' / 'a.png')

@@ -31,7 +31,7 @@ def test_help_names_the_commands(capsys):
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
     assert shown.startswith('usage: flmm [-h] [--version] COMMAND')
-    assert 'find phrases in an image, or in each image of a folder' in shown
+    assert 'find phrases in an image, in each image of a folder, or in a' in shown
 
 
 def test_version(capsys):
@@ -91,4 +91,4 @@ def test_the_tool_is_the_command(tmp_path):
     assert shown.startswith('usage: flmm ground [-h]')
     failed = subprocess.run([*tool, 'absent.jpg', 'x'], cwd=tmp_path, check=False, capture_output=True, text=True)
     assert (failed.returncode, failed.stdout) == (2, '')
-    assert failed.stderr == "flmm: error: 'absent.jpg' is neither an image nor a folder\n"
+    assert failed.stderr == "flmm: error: 'absent.jpg' is no image, video or folder\n"

@@ -54,6 +54,8 @@ def test_quickstart(clone, capsys):
     assert names['picture'].width == width
     assert names['right'].phrases == ['the red triangle on the right']
     assert names['maps'].maps.shape[0] == len(names['maps'].channels) == 4 * 6  # layers * heads of the demo's LMM
+    assert names['in_video'].masks.shape == (4, 1, height, 320)
+    assert Image.open('star.gif').n_frames == 4
 
 
 def test_the_command_in_python(clone):

@@ -58,19 +58,22 @@ def tiny_hf_sam(kind: str, seed: int = 0) -> PreTrainedModel:
             architecture='repvit_m1', model_args={'in_chans': 3, 'features_only': True, 'out_indices': [0, 1, 2, 3]}
         )
         model = EdgeTamModel(_config(EdgeTamConfig, backbone, [384, 192, 96, 48]))
+    randomize(model)
+    return model.eval()
+
+
+def randomize(model: PreTrainedModel) -> None:
+    """Make all that goes in change what comes out."""
     for path, module in model.named_modules():
         if 'timm_model' in path:  # deep, and random as it is
             continue
         for name, parameter in module.named_parameters(recurse=False):
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(parameter)
-            elif (
-                isinstance(module, LINEAR) and name == 'weight'
-            ):  # so wide that all that goes in changes what comes out
+            elif isinstance(module, LINEAR) and name == 'weight':
                 nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
             elif not parameter.any():  # positions and biases
                 nn.init.normal_(parameter, std=0.1)
-    return model.eval()
 
 
 def tiny_hf_backend(kind: str, seed: int = 0) -> SamBackend:

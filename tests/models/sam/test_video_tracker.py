@@ -1,0 +1,168 @@
+"""The tracker against a plain loop over transformers' own session, one object in each."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from threads import one_thread
+from tiny_hf_sams import tiny_hf_sam
+from tiny_video_sam import tiny_video_sam
+from transformers import Sam2ImageProcessor, Sam2VideoProcessor, Sam2VideoVideoProcessor
+
+from flmm.models.sam.video_session import ObjectSession
+from flmm.models.sam.video_tracker import VideoTracker
+
+SIZE = (48, 80)
+SIDE = {'height': 64, 'width': 64}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Threads wait for each other longer than these small operators take."""
+    with one_thread():
+        yield
+
+
+def make_frames(num=14):
+    rng = np.random.default_rng(0)
+    return [Image.fromarray(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)) for _ in range(num)]
+
+
+def box(left, top, right, bottom):
+    mask = torch.zeros(SIZE, dtype=torch.bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+FRAMES = make_frames()
+OBJECTS = [{0: box(4, 4, 30, 30)}, {9: box(20, 10, 50, 30), 5: box(30, 20, 70, 40)}, {13: box(50, 5, 70, 30)}, {}]
+
+
+def stock(model, frames, masks):
+    """Masks [F, IH, IW] and object scores [F] of transformers' session of one object."""
+    processor = Sam2VideoProcessor(
+        image_processor=Sam2ImageProcessor(size=SIDE), video_processor=Sam2VideoVideoProcessor(size=SIDE)
+    )
+    session = processor.init_video_session(video=frames)
+    for frame, mask in sorted(masks.items()):
+        processor.add_inputs_to_inference_session(session, frame_idx=frame, obj_ids=1, input_masks=mask)
+        model(session, frame_idx=frame)
+    outputs = [
+        *model.propagate_in_video_iterator(session),
+        *model.propagate_in_video_iterator(session, start_frame_idx=min(masks), reverse=True),
+    ]
+    assert {output.frame_idx for output in outputs} == set(range(len(frames)))
+    found, scores = torch.zeros(len(frames), *SIZE, dtype=torch.bool), torch.zeros(len(frames))
+    for output in outputs:
+        found[output.frame_idx] = processor.post_process_masks([output.pred_masks], [list(SIZE)])[0][0, 0]
+        scores[output.frame_idx] = output.object_score_logits.sigmoid()
+    return found, scores
+
+
+def test_each_object_is_tracked_as_if_alone_in_a_stock_session():
+    model = tiny_video_sam()
+
+    tracks = VideoTracker(model=model).track(FRAMES, OBJECTS)
+
+    found = tracks.masks
+    assert found.shape == (14, 4, *SIZE)
+    for index, masks in enumerate(OBJECTS[:3]):
+        expected, seen = stock(model, FRAMES, masks)
+        assert torch.equal(found[:, index], expected)
+        torch.testing.assert_close(tracks.seen[:, index], seen, rtol=0, atol=1e-6)
+        areas = expected.sum((1, 2)).tolist()
+        assert len(set(areas)) > 10  # or the comparison would say little
+    assert not found[:, 3].any()
+    assert tracks.seen[:, 3].tolist() == [0.0] * 14
+
+
+def test_a_given_mask_stays_and_its_object_is_seen():
+    tracks = VideoTracker(model=tiny_video_sam()).track(FRAMES, OBJECTS)
+
+    for index, masks in enumerate(OBJECTS):
+        for frame, mask in masks.items():
+            found = tracks.logits[frame].masks()[index]
+            iou = (found & mask).sum() / (found | mask).sum()
+            assert iou > 0.8  # on SAM's grid of 16 x 16 cells
+            assert tracks.seen[frame, index] == pytest.approx(1 / (1 + np.exp(-10)))
+
+
+def test_memory_is_bounded_and_features_are_shared(monkeypatch):
+    """What a long video would fill the memory with: pixels, masks of L x L px, and memories that are read no more."""
+    kept, encoded, asked = [], [], []
+    step = ObjectSession.step
+
+    def counting(session, frame, *, reverse=False):
+        found = step(session, frame, reverse=reverse)
+        kept.append(len(session.output_dict_per_obj[0]['non_cond_frame_outputs']))
+        assert session.processed_frames is None
+        for outputs in session.output_dict_per_obj[0].values():
+            assert not any('high_res_masks' in output for output in outputs.values())
+        return found
+
+    class Frames(list):
+        def __getitem__(self, frame):
+            asked.append(frame)
+            return super().__getitem__(frame)
+
+    monkeypatch.setattr(ObjectSession, 'step', counting)
+    model = tiny_video_sam()
+    model.vision_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    frames = Frames(make_frames(30))
+
+    VideoTracker(model=model).track(frames, [{10: box(4, 4, 30, 30)}, {10: box(20, 10, 50, 30)}, {12: OBJECTS[0][0]}])
+
+    # The last four frames forward, and three behind the given one for the way back, where that is the fourth.
+    assert max(kept) == 7
+    # Both given frames, each frame behind the first of them, and each before the last: once for all objects.
+    assert len(encoded) == 2 + 19 + 12
+    assert asked[1:] == [10, 12, *range(11, 30), *reversed(range(12))]  # the first tells the size
+
+
+@pytest.mark.parametrize(
+    ('frames', 'given', 'message'),
+    [
+        ([], [{}], '0 frames and 1 objects; give at least one of each'),
+        (FRAMES, [], '14 frames and 0 objects; give at least one of each'),
+        (FRAMES, [{}, {14: box(1, 1, 9, 9)}], 'mask of object 1 in frame 14: the video has frames 0 to 13'),
+        (FRAMES, [{2: box(1, 1, 9, 9)[:40]}], 'object 0 in frame 2 is torch.bool (40, 80), expected bool (48, 80)'),
+        (FRAMES, [{2: box(1, 1, 9, 9).float()}], 'frame 2 is torch.float32 (48, 80), expected bool (48, 80)'),
+        (FRAMES, [{2: box(1, 1, 1, 9)}], 'mask of object 0 in frame 2 has no pixel; leave it out'),
+        (
+            [*FRAMES[:3], FRAMES[0].resize((40, 48))],
+            [{0: box(1, 1, 9, 9)}],
+            'frame 3 is 40x48 px, expected 80x48 as frame 0',
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(frames, given, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        VideoTracker(model=tiny_video_sam()).track(frames, given)
+
+
+def test_a_folder_is_loaded_whole(tmp_path):
+    model = tiny_video_sam(seed=3)
+    model.save_pretrained(tmp_path)
+
+    tracker = VideoTracker.from_pretrained(tmp_path)
+
+    assert {parameter.dtype for parameter in tracker.model.parameters()} == {torch.float32}
+    expected = VideoTracker(model=model).track(FRAMES[:4], OBJECTS[:1])
+    assert torch.equal(tracker.track(FRAMES[:4], OBJECTS[:1]).masks, expected.masks)
+
+    weights = load_file(tmp_path / 'model.safetensors')
+    del weights['no_object_pointer']
+    save_file(weights, tmp_path / 'model.safetensors', metadata={'format': 'pt'})
+    with pytest.raises(ValueError, match=r'does not fit Sam2VideoModel: .*no_object_pointer'):
+        VideoTracker.from_pretrained(tmp_path)
+
+
+def test_another_model_is_refused(tmp_path):
+    tiny_hf_sam('sam2').save_pretrained(tmp_path)
+    message = f'{str(tmp_path)!r} holds a Sam2Model, expected a Sam2VideoModel'
+
+    with pytest.raises(ValueError, match=re.escape(message)):
+        VideoTracker.from_pretrained(tmp_path)
