@@ -14,7 +14,6 @@ from torch import Tensor
 
 from flmm.clip_sample import ClipSample
 from flmm.datasets.clip_to_sample import WAYS
-from flmm.frozen_features import FrozenFeatures
 from flmm.grounder.grounding import joined
 from flmm.grounder.phrases import check_phrases
 from flmm.grounder.prepared_image import PreparedImage, prepare_image
@@ -101,19 +100,8 @@ class ReadVideo:
     @torch.no_grad()
     def _found(self, phrases: list[str]) -> Iterator[GroundingSample]:
         """Yield each frame with the masks of phrases, on the CPU, and without what they were made of."""
-        clip, model = self._clip(phrases), self.grounder.model
-        read: list[tuple[Tensor, Tensor]] = []
-        for start in range(0, len(self.frames), FRAMES_AT_ONCE):
-            numbers = range(start, min(start + FRAMES_AT_ONCE, len(self.frames)))
-            first, last = clip.shown_in[numbers[0]][0], clip.shown_in[numbers[-1]][0]
-            if start == 0 or self.read_as == 'images':
-                read = model.run_moments(clip.sequences[first : last + 1])
-            samples = []
-            for number, embedding in zip(numbers, self._embeddings(numbers), strict=True):
-                sequence, moment = clip.shown_in[number]
-                maps, states = read[sequence - first]
-                features = FrozenFeatures(attentions=maps[moment], hidden_states=states, image_embedding=embedding)
-                samples.append(clip.frame_sample(number, features=features))
+        model = self.grounder.model
+        for samples in model.encode_frames(self._clip(phrases), embed=self._embeddings):
             for sample in model(samples, mode='predict'):
                 yield sample.with_outputs(features=None, mask_attentions=None, text_embeds=None).to('cpu')
 
@@ -131,7 +119,7 @@ class ReadVideo:
             video_path=self.name,
         )
 
-    def _embeddings(self, numbers: range) -> list[dict[str, Tensor]]:
+    def _embeddings(self, numbers: Sequence[int]) -> list[dict[str, Tensor]]:
         """Return what SAM's encoder makes of frames, each of which it reads once."""
         unread = [number for number in numbers if number not in self.embeddings]
         if unread:

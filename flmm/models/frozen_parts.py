@@ -2,7 +2,7 @@
 
 import copy
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import torch
@@ -118,7 +118,9 @@ class FrozenParts(BaseModel):
         return [next(computed) if sample.features is None else sample.features for sample in samples]
 
     @torch.no_grad()
-    def encode_frames(self, clip: ClipSample, *, for_masks: bool = True) -> Iterator[list[GroundingSample]]:
+    def encode_frames(
+        self, clip: ClipSample, *, embed: Callable[[Sequence[int]], list[dict[str, Tensor]]] | None = None
+    ) -> Iterator[list[GroundingSample]]:
         """Yield the frames of a clip, :data:`FRAMES_AT_ONCE` at a time, each with what the frozen parts say of it.
 
         What the LMM reads is read once, and when the first frame of it is due: one sequence of a video, or the images
@@ -126,7 +128,7 @@ class FrozenParts(BaseModel):
 
         Args:
             clip: the clip.
-            for_masks: as :meth:`encode` has it.
+            embed: gives what SAM's encoder makes of frames, by their numbers; None runs it.
         """
         read: dict[int, tuple[Tensor, Tensor]] = {}  # by the number of the sequence
         for start in range(0, len(clip.frames), FRAMES_AT_ONCE):
@@ -136,8 +138,10 @@ class FrozenParts(BaseModel):
             unread = [sequence for sequence in needed if sequence not in read]
             if unread:
                 read |= zip(unread, self.run_moments([clip.sequences[sequence] for sequence in unread]), strict=True)
-            images = [clip.frames[number] for number in numbers]
-            embeddings = self.sam.encode_images(images) if for_masks else [{}] * len(images)
+            if embed is None:
+                embeddings = self.sam.encode_images([clip.frames[number] for number in numbers])
+            else:
+                embeddings = embed(numbers)
             frames = []
             for number, embedding in zip(numbers, embeddings, strict=True):
                 sequence, moment = clip.shown_in[number]

@@ -282,7 +282,8 @@ class GroundingModel(FrozenParts):
         return [each.sigmoid() for each in logits]
 
     def _judge_clip(self, clip: ClipSample) -> Tensor:
-        return torch.cat([each for part in self.encode_frames(clip, for_masks=False) for each in self.judge(part)])
+        frames = self.encode_frames(clip, embed=lambda numbers: [{} for _ in numbers])  # no mask is made
+        return torch.cat([existence for part in frames for existence in self.judge(part)])
 
     def _losses(self, grounded: list[GroundingSample]) -> dict[str, Tensor]:
         return mask_losses(
