@@ -20,7 +20,9 @@ def assemble(
 
     Args:
         base: the config's ``_base_``, with ``frozen_lmm`` (the type of the model), ``lmm``, ``image_processor``,
-            ``loading`` (the pipeline's first steps) and ``to_sample`` (its last one, without the image processor).
+            ``loading`` (the pipeline's first steps) and ``to_sample`` (its last one, without the image processor). Of
+            videos also with ``to_clip`` (ClipToSample, without ``to_sample``, which then makes what is read of a clip),
+            and with ``train_to_clip`` where that is another in training.
         image_processor: What reads images everywhere; None takes the base's.
         train_image_processor: What reads images in training; None takes the one above.
 
@@ -36,8 +38,19 @@ def assemble(
             f'_base_ says nothing of {", ".join(missing)}; add files of configs/_base_ that do, such as one of lmms'
         )
     image_processor = image_processor or base['image_processor']
+    to_clip = base.get('to_clip')
     train, test = (
-        {'dataset': {'pipeline': [*base['loading'], {**base['to_sample'], 'image_processor': each}]}}
-        for each in (train_image_processor or image_processor, image_processor)
+        {'dataset': {'pipeline': [*base['loading'], _last_step(base['to_sample'], reader, clip)]}}
+        for reader, clip in (
+            (train_image_processor or image_processor, base.get('train_to_clip', to_clip)),
+            (image_processor, to_clip),
+        )
     )
     return {'type': base['frozen_lmm'], 'lmm': base['lmm']}, train, test, test
+
+
+def _last_step(
+    to_sample: Mapping[str, Any], image_processor: Mapping[str, Any], to_clip: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    step = {**to_sample, 'image_processor': image_processor}
+    return step if to_clip is None else {**to_clip, 'to_sample': step}

@@ -1,0 +1,25 @@
+"""Ref-YouTube-VOS in training, Ref-DAVIS in validation and tests.
+
+Masks of Ref-YouTube-VOS's validation videos have no public truth: configs/qwen/*_ref_youtube_vos_valid.py writes them
+for the benchmark's server.
+"""
+
+_base_ = './ref_video.py'
+davis = dict(
+    name='ref_davis_valid',
+    data_root='data/ref-davis/',
+    ann_file='meta_expressions/valid/meta_expressions.json',
+    data_prefix=dict(img_path='valid/JPEGImages', mask_path='valid/Annotations'),
+    fps=24.0,
+)
+train_dataloader = dict(
+    dataset=dict(
+        name='ref_youtube_vos_train',
+        data_root='data/ref-youtube-vos/',
+        ann_file='meta_expressions/train/meta_expressions.json',
+        data_prefix=dict(img_path='train/JPEGImages', mask_path='train/Annotations'),
+        fps=6.0,
+    )
+)
+val_dataloader = dict(dataset=davis)
+test_dataloader = dict(dataset=davis)
