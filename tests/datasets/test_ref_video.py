@@ -69,6 +69,17 @@ def test_an_item_of_each_video(roots, name, files):
         assert np.array_equal(item['gt_masks'].numpy(), truth(video))
 
 
+def test_items_of_a_few_expressions(roots):
+    dataset = build(roots['palettes'], PALETTES, group_by_video=True, max_expressions=2)
+    found = [(dataset[index]['video_path'][-4:], dataset[index]['text']) for index in range(len(dataset))]
+    assert found == [
+        ('bird', ['the bird that lands', 'the fence']),
+        ('cars', ['the red car', 'Both cars']),
+        ('cars', ['the lamp']),
+    ]
+    assert np.array_equal(dataset[2]['gt_masks'].numpy(), truth('cars')[:, 2:])
+
+
 def test_truth_may_be_unknown(roots, tmp_path):
     write_ref_youtube_vos(tmp_path)
     path = tmp_path / 'meta_expressions.json'
@@ -150,6 +161,8 @@ def test_items_are_stored_serialized_and_sets_can_be_joined(roots):
             r"has mask_file 'mask_dict.json' and data_prefix\['mask_path'\] 'Annotations'",
         ),
         ({'fps': 0}, 'fps is 0, expected how many frames there are in a second'),
+        ({'max_expressions': 2}, 'max_expressions is 2 with group_by_video=False; give a number of at least 1'),
+        ({'max_expressions': 0, 'group_by_video': True}, 'max_expressions is 0 with group_by_video=True'),
     ],
 )
 def test_settings_that_are_refused(roots, settings, message):
