@@ -4,7 +4,7 @@ import json
 
 import pytest
 from PIL import Image
-from tiny_videos import FRAMES, SIZE, truth, write_ref_youtube_vos
+from tiny_ref_videos import FRAMES, SIZE, truth, write_ref_youtube_vos
 
 from flmm.data_check import Problems, check_videos, find_sources
 from flmm.datasets import ClipToSample, RefCOCO2PNG

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_videos import EXPRESSIONS, FPS, FRAMES, SIZE, truth, write_mevis, write_ref_youtube_vos
+from tiny_ref_videos import EXPRESSIONS, FPS, FRAMES, SIZE, truth, write_mevis, write_ref_youtube_vos
 
 from flmm.datasets import JointDataset, LoadVideoMasks, RefVideoDataset
 from flmm.phrase_info import PhraseInfo

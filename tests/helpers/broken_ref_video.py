@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from broken_annotations import Fault, Layout, edit_at, edit_bytes, edit_json, fault, file_faults, json_faults
 from PIL import Image
-from tiny_videos import write_mevis, write_ref_youtube_vos
+from tiny_ref_videos import write_mevis, write_ref_youtube_vos
 
 from flmm.datasets import LoadVideoMasks, RefVideoDataset
 
