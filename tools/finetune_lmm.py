@@ -1,9 +1,9 @@
-"""Fine-tune a Qwen2-VL or Qwen2.5-VL checkpoint on conversations about images.
+"""Fine-tune a Qwen2-VL or Qwen2.5-VL checkpoint on conversations about images and videos.
 
     python tools/finetune_lmm.py --model Qwen/Qwen2.5-VL-3B-Instruct --data train.jsonl --output work_dirs/sft
 
 The data format is described in flmm/finetune/chat_format.py. All conversations and the headers of
-all images are checked before training. The output folder is a checkpoint for `from_pretrained`.
+all images and videos are checked before training. The output folder is a checkpoint for `from_pretrained`.
 """
 
 import argparse
@@ -14,7 +14,14 @@ import torch
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from flmm.finetune import ChatCollator, ChatDataset, freeze_parts, set_image_size
+from flmm.finetune import (
+    ChatCollator,
+    ChatDataset,
+    frame_size_for,
+    freeze_parts,
+    set_image_size,
+    set_video_size,
+)
 from flmm.images import MAX_IMAGE_PIXELS, ORIENTATIONS
 from flmm.pretrained import load_lmm, load_processor
 
@@ -66,6 +73,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--log-steps', type=int, default=10)
     parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint in --output')
     parser.add_argument('--seed', type=int, default=0)
+    for name, what in (
+        ('min', 'smallest area of a frame of a video, by default that of 128 tokens'),
+        ('max', 'largest area of a frame, by default that of 768 tokens'),
+        ('total', 'largest area of all frames of a video, by default that of 115,200 tokens'),
+    ):
+        parser.add_argument(f'--video-{name}-pixels', type=int, help=what)
     return parser.parse_args()
 
 
@@ -76,6 +89,7 @@ def check_arguments(args: argparse.Namespace) -> None:
         ValueError: names the option and its range.
     """
     least_one = ('batch_size', 'accumulate', 'max_length', 'save_steps', 'log_steps')
+    least_one += ('video_min_pixels', 'video_max_pixels', 'video_total_pixels')
     ranges = {
         'epochs': (args.epochs > 0 or args.max_steps > 0, 'above 0'),
         'max_steps': (args.max_steps > 0 or args.max_steps == -1, 'above 0, or -1 to go by --epochs'),
@@ -121,6 +135,15 @@ def main() -> None:
         check_resuming(args)
     processor = load_processor(args.model)
     set_image_size(processor, min_pixels=args.min_pixels, max_pixels=args.max_pixels)
+    try:
+        frame_size = frame_size_for(
+            processor,
+            min_pixels=args.video_min_pixels,
+            max_pixels=args.video_max_pixels,
+            total_pixels=args.video_total_pixels,
+        )
+    except ValueError as error:
+        raise ValueError(f'--video-... of {error}') from error
     collator = ChatCollator(processor, max_length=args.max_length)
     dataset = ChatDataset(
         args.data,
@@ -129,9 +152,12 @@ def main() -> None:
         assistant_tokens=args.assistant_tokens,
         orientation=args.orientation,
         max_pixels=args.max_image_pixels,
+        frame_size=frame_size,
     )
     for index in range(len(dataset)):  # all of it now: an error hours into the training would cost it
-        collator.check(dataset.without_images(index), dataset.image_sizes(index))
+        collator.check(dataset.without_images(index), dataset.image_sizes(index), dataset.video_shapes(index))
+    if any(dataset.video_shapes(index) for index in range(len(dataset))):
+        set_video_size(processor, frame_size)  # the model is to read videos as it was trained to
 
     use_bf16 = args.precision == 'bf16' or (
         args.precision == 'auto' and torch.cuda.is_available() and torch.cuda.is_bf16_supported()

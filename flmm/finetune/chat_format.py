@@ -1,4 +1,4 @@
-"""The chat format: one conversation about images, as a line of JSON.
+"""The chat format: one conversation about images and videos, as a line of JSON.
 
 A line is a conversation in the message format of transformers' chat templates (here broken for reading):
 
@@ -11,7 +11,21 @@ A line is a conversation in the message format of transformers' chat templates (
         {"role": "assistant", "content": "Left of the square."}]}
 
 A system message may come first or not at all; then user and assistant take turns, and the assistant has the last word.
-``content`` is a string or a list of parts. Only users show images; an image path is relative to ``image_root``.
+``content`` is a string or a list of parts. Only users show images and videos; paths are relative to ``image_root``.
+A video is a file or the list of its frames, in order of time:
+
+.. code-block:: text
+
+    {"type": "video", "video": "clips/0001.mp4", "fps": 1, "max_frames": 32}
+    {"type": "video", "video": ["frames/00.jpg", "frames/01.jpg"], "sample_fps": 4}
+
+Its other keys are those of qwen-vl-utils, all of them optional:
+
+- which frames of a file are read (:class:`flmm.video.FrameSampling`): ``fps`` (2 a second by default) or ``nframes``;
+  ``min_frames`` (4), ``max_frames`` (768); ``video_start`` and ``video_end`` in seconds. A list of frames is read whole
+  unless one of them is given beside ``sample_fps``.
+- at what size (:class:`flmm.video.FrameSize`), in px: ``min_pixels`` and ``max_pixels`` of a frame, ``total_pixels``.
+- of a list alone: ``sample_fps``, the rate of its frames (2), and ``raw_fps``, that of the video that they are from.
 """
 
 import json
@@ -24,7 +38,9 @@ import numpy as np
 
 from flmm.files import path_inside
 from flmm.finetune.special_tokens import SPECIAL_TOKENS, STRUCTURE_TOKENS
+from flmm.finetune.video_part import parse_video_part
 from flmm.images import check_image_settings, read_image_size
+from flmm.video import FrameSize
 
 ROLES = ('system', 'user', 'assistant')
 
@@ -33,12 +49,13 @@ class ChatReader:
     """Reads conversations line by line, and checks all of them but the pixels.
 
     Args:
-        image_root: folder that image paths are relative to.
-        allow_outside: whether image paths may lead out of ``image_root``: be absolute, hold '..', or be a link.
+        image_root: folder that paths of images and videos are relative to.
+        allow_outside: whether those paths may lead out of ``image_root``: be absolute, hold '..', or be a link.
         assistant_tokens: special tokens that the assistant's text may contain, such as '<|box_start|>'; never those
             that delimit turns or images.
         orientation: what to do with pictures that EXIF says to turn (:func:`flmm.images.read_rgb`).
-        max_pixels: largest width times height of an image; more are refused.
+        max_pixels: largest width times height of an image or a frame; more are refused.
+        frame_size: the size at which videos are read that do not say otherwise.
 
     Raises:
         ValueError: a setting out of its range.
@@ -52,6 +69,7 @@ class ChatReader:
         assistant_tokens: Sequence[str],
         orientation: str,
         max_pixels: int,
+        frame_size: FrameSize,
     ) -> None:
         check_image_settings(orientation=orientation, max_pixels=max_pixels)
         texts = [token for token in assistant_tokens if isinstance(token, str) and token not in ('', *STRUCTURE_TOKENS)]
@@ -63,12 +81,14 @@ class ChatReader:
         self.image_root, self.allow_outside = image_root, allow_outside
         self.assistant_tokens = tuple(assistant_tokens)
         self.orientation, self.max_pixels = orientation, max_pixels
+        self.frame_size = frame_size
 
     def read(self, line: bytes, *, where: str) -> list[dict[str, Any]]:
-        """Return the messages of a line, each with its list of parts: of images with their names and sizes.
+        """Return the messages of a line, each with its list of parts: of images with their names and sizes, of
+        videos with what :func:`parse_video_part` returns.
 
         Raises:
-            ValueError: the line is malformed, or names no readable image; the message says ``where``, and which key.
+            ValueError: the line is malformed, or names no readable image or video; says ``where``, and which key.
         """
         try:
             record = json.loads(line.decode('utf-8-sig'))
@@ -115,10 +135,10 @@ class ChatReader:
 
     def _parse_part(self, part: Any, role: str, where: str) -> dict[str, Any]:
         kind = part.get('type') if isinstance(part, dict) else None
-        if kind not in ('text', 'image'):
-            raise ValueError(f'{where}.type: expected "text" or "image", got {kind!r}')
+        if kind not in ('text', 'image', 'video'):
+            raise ValueError(f'{where}.type: expected "text", "image" or "video", got {kind!r}')
         value = part.get(kind)
-        if not isinstance(value, str):
+        if kind != 'video' and not isinstance(value, str):
             raise ValueError(f'{where}.{kind}: expected a string, got {value!r}')
         if kind == 'text':
             try:
@@ -127,12 +147,22 @@ class ChatReader:
                 raise ValueError(f'{where}.text: not Unicode text ({error})') from error
             return {'type': 'text', 'text': value}
         if role != 'user':
-            raise ValueError(f'{where}: only a user message may hold an image, this one is of role "{role}"')
+            article = 'an image' if kind == 'image' else 'a video'
+            raise ValueError(f'{where}: only a user message may hold {article}, this one is of role "{role}"')
+        settings = {'orientation': self.orientation, 'max_pixels': self.max_pixels}
+        if kind == 'video':
+            return parse_video_part(
+                part,
+                where,
+                root=self.image_root,
+                allow_outside=self.allow_outside,
+                frame_size=self.frame_size,
+                **settings,
+            )
         try:
             path = path_inside(self.image_root, value, allow_outside=self.allow_outside)
             if not os.path.lexists(path):
                 raise ValueError(f'no such file: {path}')
-            settings = {'orientation': self.orientation, 'max_pixels': self.max_pixels}
             size = read_image_size(path, name=str(path), **settings)
         except ValueError as error:
             raise ValueError(f'{where}.image: {error}') from error

@@ -1,6 +1,7 @@
 """Conversations -> one padded batch with labels for the assistant's words alone.
 
-Letters: B conversations, S tokens of the longest one, P patches of all images, N images.
+Letters: B conversations, S tokens of the longest one, P patches of all images, N images; Q patches of all videos, V
+videos.
 """
 
 import math
@@ -20,9 +21,9 @@ IGNORE_INDEX = -100
 class ChatCollator:
     """Turns conversations into model inputs; feeds ``Trainer`` as ``data_collator``.
 
-    The processor writes the chat template, resizes images and repeats image tokens. A label is kept for the words of
-    every assistant turn and for the ``<|im_end|>`` that closes it; everything else (system and user turns, images, the
-    assistant's header, padding) is :data:`IGNORE_INDEX`.
+    The processor writes the chat template, resizes images and repeats image and video tokens; videos have their size. A
+    label is kept for the words of every assistant turn and for the ``<|im_end|>`` that closes it; everything else
+    (system and user turns, images, videos, the assistant's header, padding) is :data:`IGNORE_INDEX`.
 
     Args:
         processor: a Qwen2-VL or Qwen2.5-VL processor whose chat template is ChatML: a turn is
@@ -31,8 +32,9 @@ class ChatCollator:
 
     Raises:
         ValueError: when called, naming the conversation: a text forges a special token (:func:`render_chat`), the
-            template shows other assistant turns or images than the conversation has, the processor refuses an image's
-            aspect ratio, or cutting to ``max_length`` would lose image tokens or every label of a conversation.
+            template shows other assistant turns, images or videos than the conversation has, the processor refuses an
+            image's aspect ratio, the sides of a video are no multiples of a token's, or cutting to ``max_length`` would
+            lose tokens of an image or a video or every label of a conversation.
             ``max_length`` below 1, when constructed.
     """
 
@@ -47,38 +49,68 @@ class ChatCollator:
 
     def __call__(self, conversations: Sequence[Conversation]) -> dict[str, Tensor]:
         """Return input_ids, attention_mask, mm_token_type_ids, labels [B, S]; for images also pixel_values [P, 1176]
-        and image_grid_thw [N, 3].
+        and image_grid_thw [N, 3]; for videos pixel_values_videos [Q, 1176] and video_grid_thw [V, 3], with Qwen2.5-VL
+        also second_per_grid_ts [V].
         """
-        texts = [self._render(c, len(c.images)) for c in conversations]
-        for c in conversations:
-            self._image_token_counts(c, [image.size for image in c.images])  # the processor would not name the image
+        texts = [self._render(c, len(c.images), len(c.videos)) for c in conversations]
+        for c in conversations:  # the processor would not name the image or the video
+            self._image_token_counts(c, [image.size for image in c.images])
+            self._video_token_counts(c, [tuple(clip.frames.shape) for clip in c.videos])
         images = [image for c in conversations for image in c.images]
+        clips = [clip for c in conversations for clip in c.videos]
+        settings = {'do_sample_frames': False, 'do_resize': False, 'video_metadata': [clip.metadata for clip in clips]}
         batch = dict(
-            self.processor(text=texts, images=images or None, padding=True, padding_side='right', return_tensors='pt')
+            self.processor(
+                text=texts,
+                images=images or None,
+                videos=[clip.frames for clip in clips] or None,
+                videos_kwargs=settings if clips else {},
+                padding=True,
+                padding_side='right',
+                return_tensors='pt',
+            )
         )
         batch['labels'] = self._labels(batch['input_ids'], batch['attention_mask'], conversations)
         return self._cut(batch, conversations) if self.max_length is not None else batch
 
-    def check(self, conversation: Conversation, image_sizes: Sequence[tuple[int, int]]) -> None:
-        """Raise what a call would raise for a conversation, of its images by their (width, height) in px alone."""
-        before, *pieces = self._render(conversation, len(image_sizes)).split(self.processor.image_token)
-        counts = self._image_token_counts(conversation, image_sizes)
-        text = before + ''.join(
-            self.processor.image_token * count + piece for count, piece in zip(counts, pieces, strict=True)
-        )
+    def check(
+        self,
+        conversation: Conversation,
+        image_sizes: Sequence[tuple[int, int]],
+        video_shapes: Sequence[tuple[int, ...]] = (),
+    ) -> None:
+        """Raise what a call would raise for a conversation, by sizes alone.
+
+        Args:
+            conversation: its pixels are not looked at.
+            image_sizes: (width, height) in px of its images.
+            video_shapes: [T, 3, H, W] of the frames of its videos.
+        """
+        text = self._render(conversation, len(image_sizes), len(video_shapes))
+        for token, counts in (
+            (self.processor.image_token, self._image_token_counts(conversation, image_sizes)),
+            (self.processor.video_token, self._video_token_counts(conversation, video_shapes)),
+        ):
+            before, *pieces = text.split(token)
+            text = before + ''.join(token * count + piece for count, piece in zip(counts, pieces, strict=True))
         input_ids = torch.tensor([self.processor.tokenizer(text, add_special_tokens=False)['input_ids']])
-        batch = {'input_ids': input_ids, 'mm_token_type_ids': input_ids == self.processor.image_token_id}
+        places = torch.tensor([self.processor.image_token_id, self.processor.video_token_id])
+        batch = {'input_ids': input_ids, 'mm_token_type_ids': torch.isin(input_ids, places)}
         batch['labels'] = self._labels(input_ids, torch.ones_like(input_ids), [conversation])
         if self.max_length is not None:
             self._cut(batch, [conversation])
 
-    def _render(self, conversation: Conversation, num_images: int) -> str:
+    def _render(self, conversation: Conversation, num_images: int, num_videos: int) -> str:
         text = render_chat(self.processor, conversation)
-        shown = text.count(self.processor.image_token)
-        if shown != num_images:
-            raise ValueError(
-                f'{conversation.source}: the chat template shows {shown} images, the conversation has {num_images}'
-            )
+        for kind, token, count in (
+            ('images', self.processor.image_token, num_images),
+            ('videos', self.processor.video_token, num_videos),
+        ):
+            shown = text.count(token)
+            if shown != count:
+                raise ValueError(
+                    f'{conversation.source}: the chat template shows {shown} {kind}, the conversation has {count}'
+                )
         return text
 
     def _image_token_counts(self, conversation: Conversation, sizes: Sequence[tuple[int, int]]) -> list[int]:
@@ -90,6 +122,22 @@ class ChatCollator:
         return [
             _num_pixels(*size, where=f'{conversation.source}: image {name!r}', factor=unit, **bounds) // unit**2
             for name, size in zip(names, sizes, strict=True)
+        ]
+
+    def _video_token_counts(self, conversation: Conversation, shapes: Sequence[tuple[int, ...]]) -> list[int]:
+        """How many tokens videos with frames of these shapes take, or an error that names the one that doesn't fit."""
+        processor = self.processor.video_processor
+        unit = processor.patch_size * processor.merge_size
+        names = conversation.video_names or range(len(shapes))
+        for name, (_, _, height, width) in zip(names, shapes, strict=True):
+            if height % unit or width % unit:
+                raise ValueError(
+                    f'{conversation.source}: video {name!r} has frames of {width} x {height} px, expected multiples of '
+                    f'{unit}; read it with FrameSize(unit={unit}, ...)'
+                )
+        return [
+            frames // processor.temporal_patch_size * (height // unit) * (width // unit)
+            for frames, _, height, width in shapes
         ]
 
     def _labels(self, input_ids: Tensor, attention_mask: Tensor, conversations: Sequence[Conversation]) -> Tensor:
@@ -112,10 +160,10 @@ class ChatCollator:
         lost_labels = (batch['labels'][:, : self.max_length] == IGNORE_INDEX).all(dim=1)
         for row, conversation in enumerate(conversations):
             if lost_images[row] or lost_labels[row]:
-                what = 'image tokens' if lost_images[row] else 'every answer'
+                what = 'image or video tokens' if lost_images[row] else 'every answer'
                 raise ValueError(
-                    f'{conversation.source}: cutting to max_length={self.max_length} loses {what}; raise max_length or '
-                    f'lower max_pixels of the image processor'
+                    f'{conversation.source}: cutting to max_length={self.max_length} loses {what}; raise max_length, '
+                    f'lower max_pixels of the image processor, or read fewer or smaller frames of videos'
                 )
         sequences = ('input_ids', 'attention_mask', 'mm_token_type_ids', 'labels')
         return {key: value[:, : self.max_length] if key in sequences else value for key, value in batch.items()}

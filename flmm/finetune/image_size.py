@@ -1,6 +1,9 @@
-"""The size at which a processor reads images."""
+"""The size at which a processor reads images and videos."""
 
 from typing import Any
+
+from flmm.video import FrameSize
+from flmm.video.frame_sampling import FRAMES_MERGED
 
 
 def set_image_size(processor: Any, *, min_pixels: int | None = None, max_pixels: int | None = None) -> None:
@@ -26,4 +29,32 @@ def set_image_size(processor: Any, *, min_pixels: int | None = None, max_pixels:
         )
     processor.image_processor = type(image_processor).from_dict(
         {**image_processor.to_dict(), 'size': {'shortest_edge': smallest, 'longest_edge': largest}}
+    )
+
+
+def frame_size_for(processor: Any, **settings: int | None) -> FrameSize:
+    """Return the size of frames for a processor.
+
+    Args:
+        processor: says how large its tokens are.
+        **settings: ``min_pixels``, ``max_pixels`` and ``total_pixels`` of :class:`FrameSize`.
+
+    Raises:
+        ValueError: a setting out of its range.
+    """
+    video_processor = processor.video_processor
+    return FrameSize(unit=video_processor.patch_size * video_processor.merge_size, **settings)
+
+
+def set_video_size(processor: Any, frame_size: FrameSize) -> None:
+    """Set the bounds of a processor's resizing of frames, to be saved with it, to those that short videos are read by.
+
+    Args:
+        processor: changed in place.
+        frame_size: its ``total_pixels``, by which the frames of long videos are smaller, is left out.
+    """
+    smallest, largest = frame_size.bounds(FRAMES_MERGED)
+    video_processor = processor.video_processor
+    processor.video_processor = type(video_processor).from_dict(
+        {**video_processor.to_dict(), 'size': {'shortest_edge': smallest, 'longest_edge': int(largest)}}
     )

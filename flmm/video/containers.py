@@ -11,6 +11,9 @@ from typing import BinaryIO
 CONTAINERS = {'mov': 'MP4 or MOV', 'matroska': 'Matroska or WebM', 'avi': 'AVI'}
 """FFmpeg's names of what is read."""
 
+MAX_PARTS = 100_000
+"""How many parts of a file are looked at; one made of parts without content has no end otherwise."""
+
 _MOV_ATOMS = (b'ftyp', b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
 _EBML_HEADER, _MATROSKA_SEGMENT = b'\x1a\x45\xdf\xa3', b'\x18\x53\x80\x67'
 
@@ -46,11 +49,12 @@ def container_of(file: BinaryIO, *, name: str) -> str:
 def _length_of_mov(file: BinaryIO) -> int:
     """The end of the last of its atoms, which begin with a size (4 bytes, or 8 behind the type) and a type."""
     end = 0
-    while len(head := _bytes_at(file, end, 16)) >= 8:
+    for _ in range(MAX_PARTS):
+        head = _bytes_at(file, end, 16)
         size = int.from_bytes(head[:4], 'big')
         if size == 1:
             size = int.from_bytes(head[8:], 'big')
-        if size < 8:  # 0: up to the end of the file; others: no atom, as FFmpeg sees it
+        if size < 8:  # the end of the file; 0: an atom up to there; others are none
             break
         end += size
     return end
@@ -76,7 +80,10 @@ def _variable_size(file: BinaryIO, place: int) -> tuple[int, int]:
 def _length_of_avi(file: BinaryIO) -> int:
     """The end of the last of its RIFF lists, of which those over a gigabyte have several."""
     end = 0
-    while (head := _bytes_at(file, end, 8))[:4] == b'RIFF':
+    for _ in range(MAX_PARTS):
+        head = _bytes_at(file, end, 8)
+        if head[:4] != b'RIFF':
+            break
         end += 8 + int.from_bytes(head[4:8], 'little')
     return end
 

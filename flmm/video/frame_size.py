@@ -19,8 +19,8 @@ class FrameSize:
     """Bounds of the size of frames, by the arithmetic of qwen-vl-utils 0.0.14.
 
     Args:
-        min_pixels: smallest area of a frame in px; None is that of 128 tokens, or ``max_pixels`` if that is less, where
-            qwen-vl-utils fails.
+        min_pixels: smallest area of a frame in px; None is that of 128 tokens, or of one token if ``max_pixels`` is
+            below that of 128, where qwen-vl-utils fails.
         max_pixels: largest area of a frame in px; None, or more than that, is that of 768 tokens.
         total_pixels: largest area of all frames, counted once for each merged pair of them, in px; None is that of
             115,200 tokens. Of long videos it makes frames smaller, down to 1.05 times ``min_pixels``.
@@ -55,7 +55,9 @@ class FrameSize:
         token = self.unit**2
         smallest = self.min_pixels
         if smallest is None:
-            smallest = min(MIN_TOKENS * token, self.max_pixels or MIN_TOKENS * token)
+            smallest = MIN_TOKENS * token
+            if self.max_pixels is not None and self.max_pixels < smallest:
+                smallest = token
         total = CONTEXT_TOKENS * token * CONTEXT_SHARE if self.total_pixels is None else self.total_pixels
         largest = max(min(MAX_TOKENS * token, total / num_frames * FRAMES_MERGED), int(smallest * 1.05))
         return smallest, largest if self.max_pixels is None else min(self.max_pixels, largest)

@@ -87,7 +87,7 @@ def read_clip_shape(
     name: str | None = None,
     orientation: str = 'apply',
     max_pixels: int = MAX_IMAGE_PIXELS,
-) -> tuple[int, int, int, int]:
+) -> tuple[int, ...]:
     """Return the shape [T, 3, H, W] of the frames that :func:`read_clip` would give, with those of its checks that need
     no pixels: of a file its packets are counted, of a list of files the headers are read.
     """

@@ -32,7 +32,7 @@ class TorchCodecFile:
         known = self._decoder.metadata
         check_frame_pixels(known.width, known.height, name=name, max_pixels=max_pixels)
         check_frame_count(known.num_frames, name=name)
-        self.num_frames, self.fps = known.num_frames, known.average_fps
+        self.num_frames, self.fps = known.num_frames, float(known.average_fps)
         self.size = (known.width, known.height)
 
     def frames(self, indices: Sequence[int]) -> Iterator[Tensor]:

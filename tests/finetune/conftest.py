@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from PIL import Image
+from tiny_videos import write_video
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     PreTrainedTokenizerFast,
@@ -20,7 +21,8 @@ SPECIAL += ['<|image_pad|>', '<|video_pad|>']
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% if message['content'] is string %}"
     "{{ message['content'] }}{% else %}{% for part in message['content'] %}{% if part['type'] == 'image' %}"
-    "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
+    "<|vision_start|><|image_pad|><|vision_end|>{% elif part['type'] == 'video' %}"
+    "<|vision_start|><|video_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
     '<|im_end|>\n{% endfor %}'
 )
 WORDS = [
@@ -107,5 +109,30 @@ def record():
             {'role': 'assistant', 'content': 'the left'},
             {'role': 'user', 'content': 'and now'},
             {'role': 'assistant', 'content': [{'type': 'text', 'text': 'right'}]},
+        ]
+    }
+
+
+@pytest.fixture
+def record_with_videos(tmp_path):
+    """A conversation about star.png, five frames of 90 x 50 px, 4 a second, and a second of a video of 96 x 64 px."""
+    for number in range(5):
+        Image.effect_noise((90, 50), 40 + number).convert('RGB').save(tmp_path / f'{number}.png')
+    write_video(tmp_path / 'clip.mp4', num_frames=20, fps=10)
+    frames = {'type': 'video', 'video': [f'{number}.png' for number in range(5)], 'sample_fps': 4, 'max_pixels': 4000}
+    clip = {'type': 'video', 'video': 'clip.mp4', 'fps': 4, 'video_end': 1.0, 'max_pixels': 784 * 4}
+    return {
+        'messages': [
+            {
+                'role': 'user',
+                'content': [
+                    frames,
+                    {'type': 'image', 'image': 'star.png'},
+                    {'type': 'text', 'text': 'where is the star'},
+                ],
+            },
+            {'role': 'assistant', 'content': 'left'},
+            {'role': 'user', 'content': [clip, {'type': 'text', 'text': 'and now'}]},
+            {'role': 'assistant', 'content': 'the right'},
         ]
     }

@@ -51,7 +51,10 @@ def _broken(record, change):
             lambda m: m[2].update(content=[]),
             'messages[2].content: expected a string or a non-empty list of parts, got []',
         ),
-        (lambda m: m[1]['content'][0].update(type='video'), 'messages[1].content[0].type: expected "text" or "image"'),
+        (
+            lambda m: m[1]['content'][0].update(type='audio'),
+            'messages[1].content[0].type: expected "text", "image" or "video"',
+        ),
         (lambda m: m[1]['content'][1].pop('text'), 'messages[1].content[1].text: expected a string, got None'),
         (
             lambda m: m[3].update(content='<|im_end|>'),

@@ -75,7 +75,7 @@ def test_max_length_cuts_the_end(write_jsonl, record, processor):
     assert batch['pixel_values'].shape == (24, 1176)
 
 
-@pytest.mark.parametrize(('max_length', 'lost'), [(14, 'image tokens'), (20, 'every answer')])
+@pytest.mark.parametrize(('max_length', 'lost'), [(14, 'image or video tokens'), (20, 'every answer')])
 def test_max_length_never_cuts_images_or_all_labels(write_jsonl, record, processor, max_length, lost):
     conversation = ChatDataset(write_jsonl(record))[0]
     message = f'{conversation.source}: cutting to max_length={max_length} loses {lost}; raise max_length'

@@ -1,0 +1,184 @@
+"""Both decoders: each test runs with the ones that can be loaded here."""
+
+import logging
+import os
+import re
+import sys
+
+import av
+import pytest
+import torch
+from tiny_videos import grey_of, write_video
+
+from flmm.video import FrameSampling, read_clip, video_file
+from flmm.video.pyav_file import PyAVFile
+from flmm.video.video_file import open_video_file
+
+NO_TORCHCODEC = 'torchcodec, or the FFmpeg libraries that it needs, cannot be loaded here'
+DECODERS = [
+    'pyav',
+    pytest.param('torchcodec', marks=pytest.mark.skipif(not video_file._torchcodec_loads(), reason=NO_TORCHCODEC)),
+]
+UNEVEN = [0, 0.1, 0.2, 0.7, 0.75, 1.5, 2.0, 2.1, 4, 5]
+KINDS = {
+    'h264.mp4': {},
+    'h264.mkv': {},
+    'short_groups.mp4': {'key_every': 3},
+    'vp9.webm': {'codec': 'libvpx-vp9'},
+    'mpeg4.avi': {'codec': 'mpeg4'},
+    'mjpeg.avi': {'codec': 'mjpeg'},
+    'uneven.mkv': {'times': UNEVEN, 'num_frames': len(UNEVEN)},
+    'uneven.mp4': {'times': UNEVEN, 'num_frames': len(UNEVEN), 'codec': 'mpeg4'},
+    'turned.mp4': {'rotation': 90},
+    'upside_down.mp4': {'rotation': 180},
+    'mirrored_size.mp4': {'rotation': -90},
+    'one.mp4': {'num_frames': 1},
+    'odd.mp4': {'num_frames': 7, 'size': (98, 62)},
+}
+
+
+@pytest.fixture
+def decoder(request, monkeypatch):
+    monkeypatch.setattr(video_file, '_torchcodec_loads', lambda: request.param == 'torchcodec')
+    return request.param
+
+
+def every_frame(path):
+    with open_video_file(path, name='clip', max_pixels=10**6) as video:
+        return torch.stack(list(video.frames(range(video.num_frames)))), video.fps, video.size
+
+
+def greys(frames):
+    """Of the middle of each frame, behind the quarter that marks its upper left; [T, 3, H, W] -> T numbers."""
+    return frames[:, :, 40:, 40:].float().mean((1, 2, 3)).tolist()
+
+
+@pytest.mark.parametrize('decoder', DECODERS, indirect=True)
+@pytest.mark.parametrize('kind', KINDS)
+def test_frames_in_order_of_time(tmp_path, decoder, kind):
+    settings = {'num_frames': 20, **KINDS[kind]}
+    path = write_video(tmp_path / kind, **settings)
+    frames, fps, size = every_frame(path)
+    assert len(frames) == settings['num_frames']
+    assert size == (frames.shape[3], frames.shape[2])
+    assert fps == pytest.approx(len(UNEVEN) / 5.1 if 'times' in settings else 10, rel=0.03)
+    if 'rotation' not in settings:
+        assert greys(frames) == pytest.approx([grey_of(number) for number in range(len(frames))], abs=4)
+
+
+@pytest.mark.parametrize('decoder', DECODERS, indirect=True)
+@pytest.mark.parametrize('kind', ['h264.mp4', 'h264.mkv', 'short_groups.mp4', 'vp9.webm', 'mpeg4.avi', 'uneven.mkv'])
+def test_chosen_frames_are_those_of_the_whole(tmp_path, decoder, kind):
+    path = write_video(tmp_path / kind, **{'num_frames': 30, **KINDS[kind]})
+    whole, _, _ = every_frame(path)
+    last = len(whole) - 1
+    for numbers in ([0], [last], [last, last], [0, last], [1, 2, last - 1], [3, 3, 4, 9], list(range(2, last, 3))):
+        with open_video_file(path, name='clip', max_pixels=10**6) as video:
+            chosen = torch.stack(list(video.frames(numbers)))
+            again = torch.stack(list(video.frames(numbers)))
+        assert torch.equal(chosen, whole[numbers])
+        assert torch.equal(again, chosen)
+
+
+@pytest.mark.parametrize('decoder', DECODERS, indirect=True)
+@pytest.mark.parametrize(('rotation', 'corner'), [(0, (0, 0)), (90, (-1, 0)), (180, (-1, -1)), (-90, (0, -1))])
+def test_videos_are_read_as_players_show_them(tmp_path, decoder, rotation, corner):
+    """A counter-clockwise turn of 90 degrees brings the upper left corner to the lower left."""
+    path = write_video(tmp_path / 'clip.mp4', num_frames=3, rotation=rotation)
+    frames, _, size = every_frame(path)
+    assert size == ((64, 96) if rotation % 180 else (96, 64))
+    red = (frames[0, 0].int() - frames[0, 1].int()) > 80
+    row, column = corner
+    assert red[row, column]
+    assert red.float().mean() == pytest.approx(0.25, abs=0.05)
+
+
+@pytest.mark.skipif(not video_file._torchcodec_loads(), reason=NO_TORCHCODEC)
+@pytest.mark.parametrize('kind', KINDS)
+def test_both_decoders_give_the_same_bytes(tmp_path, monkeypatch, kind):
+    path = write_video(tmp_path / kind, **{'num_frames': 20, **KINDS[kind]})
+    clips = []
+    for loads in (True, False):
+        monkeypatch.setattr(video_file, '_torchcodec_loads', lambda loads=loads: loads)
+        clips.append(read_clip(path, sampling=FrameSampling(fps=5)))
+    one, other = clips
+    assert torch.equal(one.frames, other.frames)
+    assert (one.indices, one.num_source_frames) == (other.indices, other.num_source_frames)
+    assert one.source_fps == pytest.approx(other.source_fps, rel=1e-9)
+
+
+def test_only_what_is_needed_is_decoded(tmp_path, monkeypatch):
+    path = write_video(tmp_path / 'clip.mp4', num_frames=40, key_every=10)
+    decoded = []
+    with path.open('rb') as file:
+        video = PyAVFile(file, container='mov', name='clip', max_pixels=10**6)
+        whole = video._decoded_from
+        monkeypatch.setattr(
+            video, '_decoded_from', lambda key: (decoded.append(frame.pts) or frame for frame in whole(key))
+        )
+        list(video.frames([0, 31]))
+    assert len(decoded) < 12  # not the 30 frames between
+
+
+@pytest.mark.parametrize('decoder', DECODERS, indirect=True)
+def test_files_that_are_no_video(tmp_path, decoder):
+    clip = write_video(tmp_path / 'clip.mp4', num_frames=30)
+    content = clip.read_bytes()
+    middle = content.index(b'mdat') + 1000
+    (tmp_path / 'noise.mp4').write_bytes(content[:middle] + b'\x7f' * 600 + content[middle + 600 :])
+    (tmp_path / 'cut.mp4').write_bytes(content[: len(content) // 2])
+    (tmp_path / 'zeros.mp4').write_bytes(b'\0\0\0\x08ftyp' + b'\0' * 500)
+    with av.open(str(tmp_path / 'sound.mov'), 'w') as container:
+        stream = container.add_stream('pcm_s16le', rate=8000)
+        sound = av.AudioFrame(format='s16', layout='mono', samples=1024)
+        sound.sample_rate, sound.pts = 8000, 0
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode())
+    os.mkfifo(tmp_path / 'fifo.mp4')
+    expected = {
+        'absent.mp4': r'cannot be opened \(.*No such file.*\); expected the path of a file on this machine',
+        'fifo.mp4': r'cannot be opened \(.*no regular file: a FIFO\)',
+        '.': r'cannot be opened \(.*no regular file: Is a directory\)',
+        'cut.mp4': 'is cut off',
+        'zeros.mp4': r'cannot be read \(.+\); download it again or convert it',
+        'sound.mov': 'has no video stream that can be decoded|cannot be read .*best video stream is unknown',
+        'noise.mp4': r'frame \d+ cannot be decoded|is damaged',
+    }
+    for name, message in expected.items():
+        path = tmp_path / name
+        with pytest.raises(ValueError, match=re.escape(f'video {str(path)!r}') + f'.*({message})'):
+            read_clip(path, sampling=FrameSampling(fps=10))
+    with pytest.raises(ValueError, match=r"video '.*clip\.mp4' has frames of 96 x 64 px, more than max_pixels=6,143"):
+        read_clip(clip, max_pixels=96 * 64 - 1)
+
+
+def test_addresses_are_no_files():
+    for address in ('http://127.0.0.1:9/clip.mp4', 'concat:a.mp4|b.mp4', 'file:/etc/hostname'):
+        with pytest.raises(ValueError, match=r'cannot be opened \(.*No such file'):
+            read_clip(address)
+
+
+def test_without_a_decoder(tmp_path, monkeypatch):
+    path = write_video(tmp_path / 'clip.mp4', num_frames=2)
+    monkeypatch.setattr(video_file, '_torchcodec_loads', lambda: False)
+    monkeypatch.delitem(sys.modules, 'flmm.video.pyav_file')
+    monkeypatch.setitem(sys.modules, 'av', None)
+    message = (
+        r'neither torchcodec nor PyAV can be imported to decode it; install one, such as by pip install "flmm\[video\]"'
+    )
+    with pytest.raises(ValueError, match=message):
+        read_clip(path)
+
+
+def test_a_torchcodec_that_cannot_be_loaded(monkeypatch, caplog):
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == 'torchcodec':
+                raise RuntimeError('Could not load libtorchcodec')
+
+    for name in [name for name in sys.modules if name.partition('.')[0] == 'torchcodec']:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, 'meta_path', [Broken(), *sys.meta_path])
+    caplog.set_level(logging.INFO, logger='flmm')
+    assert video_file._torchcodec_loads.__wrapped__() is False
+    assert 'torchcodec cannot be loaded, PyAV decodes videos (Could not load libtorchcodec)' in caplog.text
