@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from flmm.frozen_features import FrozenFeatures
-from flmm.geometry import image_to_processed
+from flmm.geometry import image_to_processed, nonempty
+from flmm.image_view import ImageView
 from flmm.phrase_info import PhraseInfo
 from flmm.structures import GroundingSample
 
@@ -97,6 +98,24 @@ class ClipSample:
     def num_masks(self) -> int:
         """M, the number of phrases and of masks of a frame."""
         return len(self.phrases)
+
+    @property
+    def views(self) -> list[ImageView]:
+        """All views of all sequences: what the LMM reads of the video."""
+        return [view for sequence in self.sequences for view in sequence.views]
+
+    @property
+    def has_target(self) -> Tensor:
+        """[F * M] bool, whether each frame shows what each phrase means, frame after frame.
+
+        Raises:
+            ValueError: no truth is known.
+        """
+        if self.gt_masks is None:
+            raise ValueError(
+                f'video {self.video_path!r} has no truth masks, so nothing says which frames show a target'
+            )
+        return nonempty(self.gt_masks.flatten(0, 1))
 
     @property
     def image_path(self) -> str:

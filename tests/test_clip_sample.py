@@ -65,3 +65,10 @@ def test_fields_that_do_not_fit_together_are_refused(tmp_path, change, message):
     clip = tiny_clip(tmp_path, ['a cat'], num_frames=2)
     with pytest.raises(ValueError, match=f'video {str(tmp_path)!r} {message}'):
         replace(clip, **change)
+
+
+def test_every_frame_and_phrase_has_a_target_or_none(tmp_path):
+    clip = tiny_clip(tmp_path, ['a cat', 'dog'], num_frames=2)
+    clip.gt_masks[1, 0] = False
+    assert clip.has_target.tolist() == [True, True, False, True]
+    assert len(clip.views) == 1

@@ -118,11 +118,15 @@ class FrozenParts(BaseModel):
         return [next(computed) if sample.features is None else sample.features for sample in samples]
 
     @torch.no_grad()
-    def encode_frames(self, clip: ClipSample) -> Iterator[list[GroundingSample]]:
+    def encode_frames(self, clip: ClipSample, *, for_masks: bool = True) -> Iterator[list[GroundingSample]]:
         """Yield the frames of a clip, :data:`FRAMES_AT_ONCE` at a time, each with what the frozen parts say of it.
 
         What the LMM reads is read once, and when the first frame of it is due: one sequence of a video, or the images
         of the frames that are yielded.
+
+        Args:
+            clip: the clip.
+            for_masks: as :meth:`encode` has it.
         """
         read: dict[int, tuple[Tensor, Tensor]] = {}  # by the number of the sequence
         for start in range(0, len(clip.frames), FRAMES_AT_ONCE):
@@ -132,7 +136,8 @@ class FrozenParts(BaseModel):
             unread = [sequence for sequence in needed if sequence not in read]
             if unread:
                 read |= zip(unread, self.run_moments([clip.sequences[sequence] for sequence in unread]), strict=True)
-            embeddings = self.sam.encode_images([clip.frames[number] for number in numbers])
+            images = [clip.frames[number] for number in numbers]
+            embeddings = self.sam.encode_images(images) if for_masks else [{}] * len(images)
             frames = []
             for number, embedding in zip(numbers, embeddings, strict=True):
                 sequence, moment = clip.shown_in[number]

@@ -264,16 +264,25 @@ class GroundingModel(FrozenParts):
         ]
 
     @torch.no_grad()
-    def judge(self, samples: list[GroundingSample]) -> list[Tensor]:
+    def judge(self, samples: Sequence[GroundingSample | ClipSample]) -> list[Tensor]:
         """Return the existence of the phrases of each sample, [M_i] float32 in 0..1, without making masks.
+
+        Of a clip it is that of the phrases in each frame, [F * M_i], frame after frame.
 
         Raises:
             ValueError: the model has no existence head.
         """
         if self.existence_head is None:
             raise ValueError("the model judges no existence; build it with existence=dict(type='ExistenceHead')")
+        if any(isinstance(sample, ClipSample) for sample in samples):
+            return [
+                self._judge_clip(each) if isinstance(each, ClipSample) else self.judge([each])[0] for each in samples
+            ]
         logits = self._existence_logits(samples, self.encode(samples, for_masks=False))
         return [each.sigmoid() for each in logits]
+
+    def _judge_clip(self, clip: ClipSample) -> Tensor:
+        return torch.cat([each for part in self.encode_frames(clip, for_masks=False) for each in self.judge(part)])
 
     def _losses(self, grounded: list[GroundingSample]) -> dict[str, Tensor]:
         return mask_losses(

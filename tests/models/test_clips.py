@@ -154,6 +154,9 @@ def test_a_model_with_an_existence_head_says_in_which_frames_a_phrase_is(tmp_pat
     (found,) = model([clip], mode='predict')
     assert [tuple(frame.existence.shape) for frame in found.grounded] == [(2,)] * 4
     assert model.train()([clip], mode='loss')['loss_existence'] > 0
+    (judged,) = model.eval().judge([clip])
+    torch.testing.assert_close(judged, torch.cat([frame.existence for frame in found.grounded]))
+    assert clip.has_target.shape == judged.shape
 
 
 def test_a_batch_may_hold_images_and_clips(tmp_path):
