@@ -16,7 +16,7 @@ def config(tmp_path, wrapper):
     to_sample = RefCOCO2PNG(image_processor=wrapper, prompt='Where?', max_phrase_tokens=20)
     return {
         'type': 'RefVideoDataset', 'name': 'videos', 'data_root': str(tmp_path), 'ann_file': 'meta_expressions.json',
-        'fps': 6.0, 'data_prefix': {'img_path': 'JPEGImages', 'mask_path': 'Annotations'},
+        'fps': 6.0, 'serialize_data': False, 'data_prefix': {'img_path': 'JPEGImages', 'mask_path': 'Annotations'},
         'pipeline': [{'type': 'flmm.LoadVideoMasks'}, ClipToSample(to_sample=to_sample)],
     }  # fmt: skip
 
