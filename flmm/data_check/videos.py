@@ -86,7 +86,7 @@ class _Checks:
         if self.source.load_masks is None:
             return
         try:
-            masks = self.source.load_masks.transform(dict(item))['gt_masks']
+            masks = self.source.load_masks.transform(dict(item))['gt_masks'][range(len(item['frame_paths']))]
         except ValueError as error:
             yield 'mask', str(error)
             return

@@ -30,7 +30,13 @@ def build(root, files, **settings):
     # Serialized items take a while, as mmengine collects garbage for them; one test has them.
     fixed = {'ann_file': 'meta_expressions.json', 'fps': 6.0, 'test_mode': True, 'serialize_data': False}
     settings = {'name': 'videos', **fixed, **settings}
-    return RefVideoDataset(data_root=str(root), pipeline=[LoadVideoMasks()], **files, **settings)
+    return RefVideoDataset(data_root=str(root), pipeline=[LoadVideoMasks(), all_frames], **files, **settings)
+
+
+def all_frames(item):
+    """The item, with the masks of all its frames drawn."""
+    masks = item['gt_masks']
+    return {**item, 'gt_masks': None if masks is None else masks[range(len(masks))]}
 
 
 @pytest.mark.parametrize(('name', 'files'), [('palettes', PALETTES), ('rles', RLES)])
@@ -80,6 +86,21 @@ def test_items_of_a_few_expressions(roots):
         ('cars', ['the lamp']),
     ]
     assert np.array_equal(dataset[2]['gt_masks'].numpy(), truth('cars')[:, 2:])
+
+
+@pytest.mark.parametrize(('name', 'files'), [('palettes', PALETTES), ('rles', RLES)])
+def test_masks_are_drawn_for_the_frames_that_are_taken(roots, name, files):
+    """An object that is in none of them is no error then: it may be in others."""
+    dataset = build(roots[name], files, group_by_video=True)
+    item = LoadVideoMasks().transform(dataset.get_data_info(0))
+    masks = item['gt_masks']
+    assert len(masks) == 3
+    assert np.array_equal(masks[[2, 0]].numpy(), truth('bird')[[2, 0]])
+    assert not masks[[0]][:, 0].any()
+    item['masks'][1][0] = {'whose': 'the absent fence', 'rles': [None] * 3}
+    assert not masks[[0, 1]][:, 1].any()
+    with pytest.raises(ValueError, match='the absent fence has no pixel in any of 3 frames'):
+        masks[[2, 1, 0]]
 
 
 def test_truth_may_be_unknown(roots, tmp_path):
@@ -132,7 +153,7 @@ def test_videos_of_shapes_are_read_as_they_were_drawn(tmp_path):
             'ann_file': 'meta_expressions/val/meta_expressions.json',
             'data_prefix': {'img_path': 'val/JPEGImages', 'mask_path': 'val/Annotations'},
             'group_by_video': True,
-            'pipeline': [{'type': 'flmm.LoadVideoMasks'}],
+            'pipeline': [{'type': 'flmm.LoadVideoMasks'}, all_frames],
         }
     )
     for index in range(2):

@@ -23,7 +23,7 @@ PALETTE = 'Annotations/cars/00001.png'
 
 def as_sample(item: dict) -> SimpleNamespace:
     """What the table of faults looks at, of an item that LoadVideoMasks has read."""
-    return SimpleNamespace(phrases=item['text'], gt_masks=item['gt_masks'])
+    return SimpleNamespace(phrases=item['text'], gt_masks=item['gt_masks'][range(len(item['gt_masks']))])
 
 
 def build(root: Path, *, files: dict[str, Any], pipeline: list, **settings: Any) -> RefVideoDataset:
