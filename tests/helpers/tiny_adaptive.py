@@ -163,13 +163,17 @@ def with_video(inputs, *, family='qwen2_5_vl', seed=0):
     }
 
 
-def plain_positions(inputs, *, frame_step=1):
+def plain_positions(inputs, *, frame_steps=None):
     """Walk over each sequence token by token: [3, B, S], and [B, 1], the next position minus the length.
 
-    A video is that of :func:`with_video`, its frames ``frame_step`` positions apart, unless text stands between them.
+    The frames of video v are ``frame_steps[v]`` positions apart, rounded down, one if that is None; unless text stands
+    between them.
     """
     rows, deltas = [], []
     layouts = iter(layouts_of(inputs))
+    grids = [(t, h // 2, w // 2) for t, h, w in inputs.get('video_grid_thw', torch.zeros(0, 3, dtype=int)).tolist()]
+    videos = iter(zip(grids, frame_steps or [1] * len(grids), strict=True))
+    frames_left = 0
     for types, mask in zip(inputs['mm_token_type_ids'].tolist(), inputs['attention_mask'].tolist(), strict=True):
         row, here, highest, i = [], 0, 0, 0
         while i < len(types):
@@ -185,11 +189,17 @@ def plain_positions(inputs, *, frame_step=1):
                 here += max(layout.grid_size)
                 highest = max(highest, here - 1)  # of the dense run
             else:
-                frames = types[i : i + 12].count(2) // 6
+                if not frames_left:
+                    (frames_left, h, w), step = next(videos)
+                frames = next((n for n, each in enumerate(types[i:]) if each != 2), len(types) - i) // (h * w)
+                frames_left -= frames
                 row.extend(
-                    (here + frame_step * t, here + y, here + x) for t in range(frames) for y in (0, 1) for x in range(3)
+                    (here + int(step * t), here + y, here + x)
+                    for t in range(frames)
+                    for y in range(h)
+                    for x in range(w)
                 )
-                here += 3
+                here += max(h, w)
             i = len(row)
             highest = max(highest, *row[-1])
         rows.append(row)

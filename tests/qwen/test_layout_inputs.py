@@ -129,10 +129,10 @@ def test_positions_equal_a_plain_walk(family, padding_side, video):
     if video:
         inputs = with_video(inputs, family=family)
         others = {'video_grid_thw': inputs['video_grid_thw']}
-    step = 1
+    steps = None
     if video and family == 'qwen2_5_vl':
         others['second_per_grid_ts'] = torch.tensor([1.5])
-        step = int(4 * 1.5)  # tokens_per_second is 4
+        steps = [4 * 1.5]  # tokens_per_second is 4
     positions, deltas = position_ids(
         tiny_lmm(family).model,
         inputs['input_ids'],
@@ -142,7 +142,7 @@ def test_positions_equal_a_plain_walk(family, padding_side, video):
         layouts=layouts_of(inputs),
         **others,
     )
-    expected, expected_deltas = plain_positions(inputs, frame_step=step)
+    expected, expected_deltas = plain_positions(inputs, frame_steps=steps)
     assert torch.equal(positions, expected)
     assert torch.equal(deltas, expected_deltas)
     assert deltas.dtype == torch.long
