@@ -1,0 +1,1 @@
+"""The experiment of tools/research/reading_videos.py."""

@@ -1,0 +1,94 @@
+"""The tables of the experiment, made of how each expression was scored."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flmm.atomic_write import write_json, write_text
+
+Rows = list[list[str]]
+CONDITIONS = {
+    'video': 'video tokens',
+    'images': 'single images',
+    'held': 'first frame alone, its mask held',
+    'untuned_images': 'single images, LMM as it ships',
+    'untuned_video': 'video tokens, LMM as it ships',
+}
+KINDS = {'all': None, 'still': False, 'motion': True}
+"""Group of expressions -> whether its expressions are about motion."""
+
+
+def write_report(files: Mapping[int, Sequence[Path]], folder: Path) -> str:
+    """Write ``tables.json``, the cells of each table by name, and ``tables.md``, which is returned.
+
+    Args:
+        files: by seed those that :func:`reading_videos.measure.measure` has written.
+        folder: where to write.
+    """
+    scores = {
+        seed: [score for path in paths for score in json.loads(path.read_text(encoding='utf-8'))]
+        for seed, paths in files.items()
+    }
+    tables = {'ways': way_rows(scores), 'kinds': kind_rows(scores)}
+    write_json(folder / 'tables.json', tables)
+    text = '\n'.join(map(_markdown, tables.values()))
+    write_text(folder / 'tables.md', text)
+    return text
+
+
+def way_rows(scores: Mapping[int, list[dict[str, Any]]]) -> Rows:
+    """J&F of refined masks by condition and group of expressions, and of coarse ones: mean over seeds, and range."""
+    rows = [['frames read as', *(f'J&F {group}' for group in KINDS), 'J', 'F', 'coarse J&F']]
+    for condition, label in CONDITIONS.items():
+        found = {seed: [s for s in each if s['condition'] == condition] for seed, each in scores.items()}
+        if not any(found.values()):
+            continue
+        refined = {seed: [s for s in each if s['source'] == 'refined'] for seed, each in found.items()}
+        coarse = {seed: [s for s in each if s['source'] == 'coarse'] for seed, each in found.items()}
+        groups = [
+            [_both([s for s in each if moves in (None, _is_motion(s))]) for each in refined.values() if each]
+            for moves in KINDS.values()
+        ]
+        means = [[100 * statistics.mean(s[name] for s in each) for each in refined.values() if each] for name in 'JF']
+        rows.append([label, *map(_over_seeds, [*groups, *means, [_both(each) for each in coarse.values() if each]])])
+    return rows
+
+
+def kind_rows(scores: Mapping[int, list[dict[str, Any]]]) -> Rows:
+    """J&F of refined masks by kind of expression, mean over seeds, and how many expressions there are."""
+    first = next(iter(scores.values()))
+    conditions = [name for name in CONDITIONS if any(s['condition'] == name for s in first)]
+    rows = [['kind', 'expressions', *(CONDITIONS[name] for name in conditions)]]
+    for kind in sorted({s['kind'] for s in first}, key=lambda kind: (':' in kind, kind)):
+        cells = []
+        for condition in conditions:
+            per_seed = [
+                [s for s in each if (s['condition'], s['source'], s['kind']) == (condition, 'refined', kind)]
+                for each in scores.values()
+            ]
+            cells.append([_both(each) for each in per_seed if each])
+            count = len(per_seed[0])
+        rows.append([kind, str(count), *(f'{statistics.mean(cell):.1f}' for cell in cells)])
+    return rows
+
+
+def _is_motion(score: dict[str, Any]) -> bool:
+    return score['kind'].startswith('motion')
+
+
+def _both(scores: list[dict[str, Any]]) -> float:
+    """J&F in percent."""
+    return 50 * statistics.mean(score['J'] + score['F'] for score in scores)
+
+
+def _over_seeds(values: list[float]) -> str:
+    mean = f'{statistics.mean(values):.1f}'
+    return mean if len(values) == 1 else f'{mean} ({min(values):.1f} to {max(values):.1f})'
+
+
+def _markdown(rows: Rows) -> str:
+    header, *others = rows
+    rule = ['---', *['---:'] * (len(header) - 1)]
+    return ''.join(f'| {" | ".join(row)} |\n' for row in (header, rule, *others))
