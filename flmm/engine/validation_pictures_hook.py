@@ -22,9 +22,10 @@ class ValidationPicturesHook(Hook):
     """Gives every backend of the visualizer a picture of the first samples of each validation.
 
     A picture shows image, attention, coarse, refined and truth of the phrases; of a video, each frame is a sample. The
-    backend of files writes ``<work_dir>/<time>/vis_data/vis_image/<dataset_name>/<image
-    name>_<item>_<number>_<iteration>.png``. Loaders of validation do not shuffle, so samples are the same each time; of
-    several processes, they are the first one's. What cannot be drawn is logged as an error, and training goes on.
+    backend of files writes
+    ``<work_dir>/<time>/vis_data/vis_image/<dataset_name>/<image name>_<item>_<number>_<iteration>.png``. Loaders of
+    validation do not shuffle, so samples are the same each time; of several processes, they are the first one's. What
+    cannot be drawn is logged as an error, and training goes on.
 
     Args:
         num_samples: how many.
