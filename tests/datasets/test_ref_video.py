@@ -197,6 +197,18 @@ def test_settings_that_are_refused(roots, settings, message):
         )
 
 
+def test_a_link_out_of_the_folder_is_followed_where_that_is_asked_for(tmp_path):
+    root = tmp_path / 'data'
+    root.mkdir()
+    write_ref_youtube_vos(root)
+    (root / 'JPEGImages' / 'cars').rename(tmp_path / 'cars')
+    (root / 'JPEGImages' / 'cars').symlink_to(tmp_path / 'cars')
+    with pytest.raises(ValueError, match=r"video 'cars' of ann_file .* leads out of .* through a link"):
+        build(root, PALETTES)
+    found = build(root, PALETTES, allow_outside=True, group_by_video=True)[1]
+    assert np.array_equal(found['gt_masks'].numpy(), truth('cars'))
+
+
 def test_a_transform_that_drops_an_item_is_refused(roots):
     dataset = RefVideoDataset(
         name='videos', data_root=str(roots['palettes']), ann_file='meta_expressions.json', fps=6.0, **PALETTES,
