@@ -2,9 +2,10 @@
 
     python tools/check_data.py configs/shapes/demo.py
 
-Reads every image once, with all annotations of the config's loaders, through the config's own pipeline; of the LMM the
-processor is loaded alone. Prints counts and problems, and writes ``report.json`` and ``report.png``. Exit code: 0 where
-data are sound (there may be warnings), 1 where a run would stop, 2 for mistaken arguments.
+Reads every image once, with all annotations of the config's loaders, through the config's own pipeline, and every frame
+of a video; of the LMM the processor is loaded alone. Prints counts and problems, and writes ``report.json`` and
+``report.png``. Exit code: 0 where data are sound (there may be warnings), 1 where a run would stop, 2 for mistaken
+arguments.
 """
 
 import argparse
@@ -16,7 +17,16 @@ from mmengine.registry import init_default_scope
 
 from flmm.atomic_write import write_json
 from flmm.config import read_config
-from flmm.data_check import Problems, check_images, draw_report, find_sources, format_report
+from flmm.data_check import (
+    Problems,
+    Source,
+    VideoSource,
+    check_images,
+    check_videos,
+    draw_report,
+    find_sources,
+    format_report,
+)
 from flmm.visualization import save_figure
 
 LOADERS = ('train', 'val', 'test')
@@ -54,11 +64,14 @@ def parse_args() -> tuple[argparse.Namespace, Config]:
 def main() -> int:
     args, config = parse_args()
     init_default_scope(config.get('default_scope', 'flmm'))
-    sources, found = find_sources(config, args.loaders)
+    found_sources, found = find_sources(config, args.loaders)
+    sources = [source for source in found_sources if isinstance(source, Source)]
+    videos = [source for source in found_sources if isinstance(source, VideoSource)]
     problems = Problems(limit=args.max_problems)
     for problem in found:
         problems.add(problem)
-    summaries = check_images(sources, problems, headers_only=args.fast, num_workers=args.workers)
+    of_images = check_images(sources, problems, headers_only=args.fast, num_workers=args.workers)
+    summaries = [*of_images, *check_videos(videos, problems, headers_only=args.fast)]
     args.out.mkdir(parents=True, exist_ok=True)
     document = {
         'config': args.config,
@@ -75,7 +88,7 @@ def main() -> int:
     encoding = sys.stdout.encoding or 'utf-8'  # a terminal may lack letters of a phrase
     print(text.encode(encoding, 'backslashreplace').decode(encoding))
     if sources:
-        save_figure(draw_report(sources, summaries), args.out / 'report.png')
+        save_figure(draw_report(sources, of_images), args.out / 'report.png')
     print(f'report.json and pictures: {args.out}')
     return 1 if problems.num_errors else 0
 

@@ -10,6 +10,8 @@ from flmm.data_check.problems import Problem, Problems
 from flmm.data_check.sources import Source, find_sources
 from flmm.data_check.summary import Summary, check_images
 from flmm.data_check.text import format_report
+from flmm.data_check.video_source import VideoSource
+from flmm.data_check.videos import check_videos
 
 __all__ = [
     'ImageChecks',
@@ -19,7 +21,9 @@ __all__ = [
     'Problems',
     'Source',
     'Summary',
+    'VideoSource',
     'check_images',
+    'check_videos',
     'draw_report',
     'find_sources',
     'format_report',

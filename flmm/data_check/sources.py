@@ -1,7 +1,7 @@
 """The datasets of a config, each built by itself, so that one that fails hides no other."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,14 @@ from mmengine.dataset import BaseDataset
 from PIL import Image
 
 from flmm.data_check.problems import Problem, logged_warnings
+from flmm.data_check.video_source import VideoSource, video_source
 from flmm.datasets import (
     GroundingDataset,
     ImageProcessorWrapper,
     LoadMasks,
     PILLoadImageFromFile,
     RefCOCO2PNG,
+    RefVideoDataset,
     TokenBatchSampler,
 )
 from flmm.datasets.image_processor import ProcessedImage
@@ -66,7 +68,7 @@ class Source:
     draws_texts: bool
 
 
-def find_sources(config: Config, loaders: Sequence[str]) -> tuple[list[Source], list[Problem]]:
+def find_sources(config: Config, loaders: Sequence[str]) -> tuple[list[Source | VideoSource], list[Problem]]:
     """Build the datasets of some loaders; what wraps datasets (JointDataset, CachedFeatures, ...) is looked into.
 
     Args:
@@ -76,7 +78,7 @@ def find_sources(config: Config, loaders: Sequence[str]) -> tuple[list[Source], 
     Returns:
         The datasets that can be built, and why others cannot, or not beside each other or under their sampler.
     """
-    sources: dict[str, Source] = {}
+    sources: dict[str, Source | VideoSource] = {}
     problems = []
     for loader in loaders:
         settings = config[f'{loader}_dataloader']
@@ -98,7 +100,10 @@ def find_sources(config: Config, loaders: Sequence[str]) -> tuple[list[Source], 
                         message = f'several datasets of {loader} are named {name!r}; give each a name of its own'
                         problems.append(Problem(kind='dataset', message=message, datasets=(label,)))
                     if source is None:
-                        message = f'{type(result).__name__} is no GroundingDataset that ends in RefCOCO2PNG'
+                        message = (
+                            f'{type(result).__name__} is no GroundingDataset that ends in RefCOCO2PNG, and no '
+                            'RefVideoDataset that ends in ClipToSample'
+                        )
                         problems.append(Problem(kind='not checked', message=message, datasets=(label,)))
                     else:
                         sources[label] = source
@@ -132,7 +137,9 @@ def _build(config: dict[str, Any]) -> list[tuple[str, BaseDataset | Exception]]:
     return [(getattr(dataset, 'name', type(dataset).__name__), dataset) for dataset in datasets]
 
 
-def _source(dataset: BaseDataset, *, label: str, loader: str) -> Source | None:
+def _source(dataset: BaseDataset, *, label: str, loader: str) -> Source | VideoSource | None:
+    if isinstance(dataset, RefVideoDataset):
+        return video_source(dataset, label=label, loader=loader)
     steps = dataset.pipeline.transforms if isinstance(dataset, GroundingDataset) else []
     load_image = next((step for step in steps if isinstance(step, PILLoadImageFromFile)), None)
     if load_image is None or not isinstance(steps[-1], RefCOCO2PNG):
@@ -155,7 +162,7 @@ def _source(dataset: BaseDataset, *, label: str, loader: str) -> Source | None:
     )
 
 
-def _unique(label: str, taken: dict[str, Source]) -> str:
+def _unique(label: str, taken: Container[str]) -> str:
     number, found = 1, label
     while found in taken:
         number, found = number + 1, f'{label} ({number + 1})'

@@ -3,7 +3,7 @@
 import collections
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch.utils.data import DataLoader
@@ -107,13 +107,24 @@ def check_images(
                     summary.add(findings, number)
                 owners.setdefault(findings.identity, set()).update(item.source for item in findings.items)
             progress.update(len(batch))
-    for problem in _shared(sources, owners.values()):
+    for problem in shared(sources, owners.values(), what='images'):
         problems.add(problem)
     return summaries
 
 
-def _shared(sources: Sequence[Source], owners: Iterable[set[int]]) -> list[Problem]:
-    """Name each pair of a train set and another with images in both."""
+class _Labelled(Protocol):
+    label: str
+    loader: str
+
+
+def shared(sources: Sequence[_Labelled], owners: Iterable[set[int]], *, what: str) -> list[Problem]:
+    """Name each pair of a train set and another with something in both.
+
+    Args:
+        sources: the datasets.
+        owners: of each image or video the numbers of the datasets that have it.
+        what: 'images' or 'videos', for messages.
+    """
     pairs: collections.Counter[tuple[str, str]] = collections.Counter()
     for numbers in owners:
         found = [sources[number] for number in sorted(numbers)]
@@ -122,7 +133,7 @@ def _shared(sources: Sequence[Source], owners: Iterable[set[int]]) -> list[Probl
     return [
         Problem(
             kind='train and test',
-            message=f'{pair[0]!r} and {pair[1]!r} share images: {count}; what was trained on is no test',
+            message=f'{pair[0]!r} and {pair[1]!r} share {what}: {count}; what was trained on is no test',
             datasets=pair,
         )
         for pair, count in pairs.items()

@@ -12,7 +12,7 @@ from flmm.datasets.joint_dataset import JointDataset
 from flmm.datasets.json_lines import JsonLinesDataset
 from flmm.datasets.llava_image_processor import LlavaImageProcessorWrapper, LlavaNextImageProcessorWrapper
 from flmm.datasets.load_masks import LoadMasks
-from flmm.datasets.load_video_masks import LoadVideoMasks
+from flmm.datasets.load_video_masks import LoadVideoMasks, VideoMasks
 from flmm.datasets.png import PNGDataset
 from flmm.datasets.qwen_image_processor import QwenImageProcessorWrapper
 from flmm.datasets.reason_seg import ReasonSegDataset
@@ -47,6 +47,7 @@ __all__ = [
     'RefVideoDataset',
     'Target',
     'TokenBatchSampler',
+    'VideoMasks',
     'collate_grounding',
     'keep_torch_seed',
     'unlabelled_item',

@@ -1,6 +1,7 @@
 """meta_expressions.json, in which Ref-YouTube-VOS, Ref-DAVIS and MeViS say which words mean what in a video."""
 
 import reprlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,15 @@ def read_expressions(path: str) -> list[AnnotatedVideo]:
         raise ValueError(f'{where} is {brief(content)}, expected an object whose "videos" are an object by name')
     if not videos:
         raise ValueError(f'{where} has no video; get the original file again')
+    _check_names('video', videos, where=where)
     return [_video(name, video, where=f'video {name!r} of {where}') for name, video in videos.items()]
+
+
+def _check_names(what: str, names: Iterable[str], *, where: str) -> None:
+    """Refuse names that are no names of files or folders, as which masks are written."""
+    for name in names:
+        if name in ('', '.', '..') or set(name) & {'/', '\\', '\0'}:
+            raise ValueError(f'{where} has the {what} {reprlib.repr(name)}, expected a name without slashes')
 
 
 def _video(name: str, video: Any, *, where: str) -> AnnotatedVideo:
@@ -69,6 +78,7 @@ def _video(name: str, video: Any, *, where: str) -> AnnotatedVideo:
     frames, expressions, fps = video['frames'], video['expressions'], video.get('fps')
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, str) and frame for frame in frames):
         raise ValueError(f'{where} has frames {brief(frames)}, expected a list of names without .jpg')
+    _check_names('frame', frames, where=where)
     if len(set(frames)) < len(frames):
         repeated = next(frame for frame in frames if frames.count(frame) > 1)
         raise ValueError(f'{where} has the frame {repeated!r} twice; leave one out')
@@ -76,6 +86,7 @@ def _video(name: str, video: Any, *, where: str) -> AnnotatedVideo:
         raise ValueError(f'{where} has fps {reprlib.repr(fps)}, expected a number above 0')
     if not isinstance(expressions, dict):
         raise ValueError(f'{where} has expressions {brief(expressions)}, expected an object by id')
+    _check_names('expression', expressions, where=where)
     found = [
         _expression(expression_id, entry, where=f'expression {expression_id!r} of {where}')
         for expression_id, entry in expressions.items()

@@ -1,5 +1,6 @@
-"""Masks of a video, frame by frame, at the size of its frames."""
+"""Masks of a video, at the size of its frames, drawn for those frames that are asked for."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,29 +16,52 @@ from flmm.rle import check_rle
 
 @TRANSFORMS.register_module()
 class LoadVideoMasks(BaseTransform):
-    """Decode the masks of an item of :class:`flmm.datasets.RefVideoDataset`.
+    """Prepare the masks of an item of :class:`flmm.datasets.RefVideoDataset`.
 
-    Adds ``gt_masks``, a bool tensor [F, M, IH, IW] of F frames and M phrases, or None where the item's ``masks`` are:
-    no truth is known. The mask of a phrase is the union of its objects', and empty in frames that show none of them, or
-    in all where it means nothing in the video.
-
-    Raises:
-        ValueError: a file cannot be read, has another size than the first frame, or an object is in none of the frames.
-            The message names the file and the object.
+    Adds ``gt_masks``, a :class:`VideoMasks`, or None where the item's ``masks`` are: no truth is known.
     """
 
     def transform(self, results: dict) -> dict:
         """Add the masks to ``results``."""
-        results['gt_masks'] = None if results['masks'] is None else self._draw(results)
+        masks = results['masks']
+        results['gt_masks'] = None if masks is None else VideoMasks(masks, frame_paths=results['frame_paths'])
         return results
 
-    def _draw(self, results: dict) -> torch.Tensor:
-        paths, meant = results['frame_paths'], results['masks']
-        width, height = read_image_size(paths[0], name=paths[0], orientation='refuse')
-        drawn = torch.zeros(len(paths), len(meant), height, width, dtype=torch.bool)
-        parts = [(phrase, part) for phrase, objects in enumerate(meant) for part in objects]
+
+class VideoMasks:
+    """The masks of M phrases in F frames, which are drawn when frames are taken: training takes a few of many.
+
+    The mask of a phrase is the union of its objects', and empty in frames that show none of them, or in all where the
+    phrase means nothing in the video.
+
+    Args:
+        meant: for each phrase the objects that it means. An object says ``whose`` it is, for messages, and has F
+            ``rles``, some of them None, or F files ``palettes``, and its ``id`` in them.
+        frame_paths: F files of frames.
+
+    >>> VideoMasks(item['masks'], frame_paths=item['frame_paths'])[[0, 7]].shape
+    torch.Size([2, 3, 480, 854])
+    """
+
+    def __init__(self, meant: Sequence[Sequence[dict[str, Any]]], *, frame_paths: Sequence[str]) -> None:
+        self.meant, self.frame_paths = meant, frame_paths
+
+    def __len__(self) -> int:
+        return len(self.frame_paths)
+
+    def __getitem__(self, frames: Sequence[int]) -> torch.Tensor:
+        """Draw the masks of some frames, [frames, M, IH, IW] bool.
+
+        Raises:
+            ValueError: a file cannot be read, has another size than the first frame, or, where all frames are taken, an
+                object is in none of them. The message names the file and the object.
+        """
+        first = self.frame_paths[0]
+        width, height = read_image_size(first, name=first, orientation='refuse')
+        drawn = torch.zeros(len(frames), len(self.meant), height, width, dtype=torch.bool)
+        parts = [(phrase, part) for phrase, objects in enumerate(self.meant) for part in objects]
         seen = [False] * len(parts)
-        for frame in range(len(paths)):
+        for place, frame in enumerate(frames):
             pictures: dict[str, np.ndarray] = {}
             for number, (phrase, part) in enumerate(parts):
                 mask = _mask(part, frame, pictures)
@@ -46,14 +70,14 @@ class LoadVideoMasks(BaseTransform):
                 if mask.shape != (height, width):
                     raise ValueError(
                         f'{part["whose"]} has a mask of {mask.shape[0]}x{mask.shape[1]} px (height x width) for frame '
-                        f'{paths[frame]!r}, whose video has {height}x{width}; take both from one release'
+                        f'{self.frame_paths[frame]!r}, whose video has {height}x{width}; take both from one release'
                     )
                 seen[number] = seen[number] or bool(mask.any())
-                drawn[frame, phrase] |= torch.from_numpy(mask)
-        if not all(seen):
+                drawn[place, phrase] |= torch.from_numpy(mask)
+        if not all(seen) and set(frames) == set(range(len(self))):
             _, part = parts[seen.index(False)]
             raise ValueError(
-                f'{part["whose"]} has no pixel in any of {len(paths)} frames; leave out the expression that means it'
+                f'{part["whose"]} has no pixel in any of {len(self)} frames; leave out the expression that means it'
             )
         return drawn
 

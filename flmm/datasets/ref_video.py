@@ -35,6 +35,8 @@ class RefVideoDataset(BaseDataset):
             which keeps every fifth of 30, and 24 in DAVIS.
         group_by_video: False makes an item of each expression. True makes one of each video, with all its expressions:
             its frames are read once for all of them, and their masks are in memory together.
+        max_expressions: with ``group_by_video``, the most expressions of an item: a video that has more becomes several
+            items. None: all.
         allow_outside: whether names of videos and frames may lead out of their folders.
         **kwargs: mmengine's BaseDataset's: data_root, pipeline, ... Nothing is filtered or fetched again, so filter_cfg
             and max_refetch are refused.
@@ -63,6 +65,7 @@ class RefVideoDataset(BaseDataset):
         mask_file: str = '',
         fps: float | None = None,
         group_by_video: bool = False,
+        max_expressions: int | None = None,
         allow_outside: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -77,7 +80,13 @@ class RefVideoDataset(BaseDataset):
             )
         if fps is not None and not fps > 0:
             raise ValueError(f'fps is {fps!r}, expected how many frames there are in a second, above 0')
+        if max_expressions is not None and (not group_by_video or max_expressions < 1):
+            raise ValueError(
+                f'max_expressions is {max_expressions!r} with group_by_video={group_by_video}; give a number of '
+                'at least 1, with group_by_video=True'
+            )
         self.name, self.fps, self.group_by_video = name, fps, group_by_video
+        self.max_expressions = max_expressions
         self.allow_outside = allow_outside
         self.mask_file = mask_file and os.path.join(kwargs.get('data_root') or '', mask_file)
         self._tracks: MaskTracks | None = None
@@ -98,9 +107,10 @@ class RefVideoDataset(BaseDataset):
         if self.mask_file:
             self._tracks = self._read_tracks(videos)
         return [
-            self._item(video, expressions)
+            self._item(video, video.expressions[start : start + step])
             for video in videos
-            for expressions in ([video.expressions] if self.group_by_video else [[e] for e in video.expressions])
+            for step in [(self.max_expressions or len(video.expressions)) if self.group_by_video else 1]
+            for start in range(0, len(video.expressions), step)
         ]
 
     def get_data_info(self, idx: int) -> dict:

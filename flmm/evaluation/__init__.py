@@ -2,6 +2,7 @@
 
 from flmm.evaluation.dump_predictions import DumpPredictions
 from flmm.evaluation.dump_video_masks import DumpVideoMasks
+from flmm.evaluation.grounded_frames import pictures_of
 from flmm.evaluation.grounding_metric import GroundingMetric
 from flmm.evaluation.head_scores import best_threshold_iou, elbow, selection_frequency, spatial_entropy
 from flmm.evaluation.video_metric import VideoMetric
@@ -19,6 +20,7 @@ __all__ = [
     'elbow',
     'format_table',
     'phrase_scores',
+    'pictures_of',
     'selection_frequency',
     'spatial_entropy',
     'write_metrics',

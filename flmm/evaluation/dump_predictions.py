@@ -7,6 +7,7 @@ from pathlib import Path
 from mmengine.evaluator import BaseMetric
 
 from flmm.atomic_write import open_atomic
+from flmm.clip_sample import ClipSample
 from flmm.evaluation.grounding_metric import samples_by_item
 from flmm.files import prepare_output
 from flmm.geometry import nonempty
@@ -23,7 +24,7 @@ class DumpPredictions(BaseMetric):
     """Writes files in the format of docs/evaluation.md, one JSON object for each phrase, and computes no metric.
 
     ``<name>.jsonl`` holds the predictions, ``<name>.truth.jsonl`` beside it the truths, as far as they are known. The
-    lines have the order of the dataset, on any number of processes.
+    lines have the order of the dataset, on any number of processes. Of a video, each frame is an image.
 
     Args:
         out_file_path: ends in '.jsonl'. Its folder is made at once.
@@ -43,7 +44,7 @@ class DumpPredictions(BaseMetric):
             self.out_file_path.with_suffix('.truth.jsonl'), setting='the file of truths beside out_file_path'
         )
 
-    def process(self, data_batch: dict, data_samples: Sequence[GroundingSample]) -> None:
+    def process(self, data_batch: dict, data_samples: Sequence[GroundingSample | ClipSample]) -> None:
         """Store the lines of a batch, predictions and truths, for each item of the dataset."""
         for samples in samples_by_item(data_samples):
             predictions = [line for sample in samples for line in _predictions(sample)]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from flmm.atomic_write import open_atomic
 from flmm.clip_sample import ClipSample
-from flmm.evaluation.video_metric import grounded_frames
+from flmm.evaluation.grounded_frames import grounded_frames
 from flmm.files import prepare_output
 from flmm.registry import METRICS
 

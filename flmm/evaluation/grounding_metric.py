@@ -5,19 +5,24 @@ from collections.abc import Iterator, Sequence
 
 from mmengine.evaluator import BaseMetric
 
+from flmm.clip_sample import ClipSample
+from flmm.evaluation.grounded_frames import pictures_of
 from flmm.phrase_scores import phrase_scores
 from flmm.registry import METRICS
 from flmm.scoring import PhraseScore, grounding_metrics
 from flmm.structures import GroundingSample
 
 
-def samples_by_item(data_samples: Sequence[GroundingSample]) -> Iterator[list[GroundingSample]]:
+def samples_by_item(data_samples: Sequence[GroundingSample | ClipSample]) -> Iterator[list[GroundingSample]]:
     """Group a batch by the item of the dataset that its samples come from; one item may have been split into several.
+
+    Of a clip, each frame is a sample, as of pictures.
 
     A metric stores one result for each item: mmengine cuts the gathered results to the number of items, which is how it
     drops those that a distributed sampler repeats.
     """
-    for _, samples in itertools.groupby(data_samples, key=lambda sample: (sample.dataset_name, sample.sample_idx)):
+    pictures = pictures_of(data_samples)
+    for _, samples in itertools.groupby(pictures, key=lambda sample: (sample.dataset_name, sample.sample_idx)):
         yield list(samples)
 
 
@@ -43,7 +48,7 @@ class GroundingMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.num_bootstrap = num_bootstrap
 
-    def process(self, data_batch: dict, data_samples: Sequence[GroundingSample]) -> None:
+    def process(self, data_batch: dict, data_samples: Sequence[GroundingSample | ClipSample]) -> None:
         """Score a batch: a result for each item of the dataset."""
         for samples in samples_by_item(data_samples):
             self.results.append([score for sample in samples for score in phrase_scores(sample)])

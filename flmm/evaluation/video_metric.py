@@ -7,6 +7,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from flmm.clip_sample import ClipSample
+from flmm.evaluation.grounded_frames import grounded_frames
 from flmm.registry import METRICS
 from flmm.scoring import VideoScore, contour_accuracy, region_similarity, video_metrics
 from flmm.scoring.phrase_score import SOURCES
@@ -40,17 +41,6 @@ class VideoMetric(BaseMetric):
     def compute_metrics(self, results: list[list[VideoScore]]) -> dict[str, float]:
         """Return the metrics, in percent."""
         return video_metrics(list(itertools.chain.from_iterable(results)), num_bootstrap=self.num_bootstrap)
-
-
-def grounded_frames(clip: ClipSample) -> list[GroundingSample]:
-    """Return the frames of a clip with their masks.
-
-    Raises:
-        ValueError: no model has made masks of it.
-    """
-    if clip.grounded is None:
-        raise ValueError(f'video {clip.video_path!r} has no predicted masks; run the model on it, mode="predict"')
-    return clip.grounded
 
 
 def clip_scores(clip: ClipSample) -> Iterator[VideoScore]:

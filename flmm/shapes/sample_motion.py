@@ -110,7 +110,7 @@ def _add_shape(video: MovingScene, rng: np.random.Generator, config: VideoConfig
         look = replace(look, kind=twin.kind, colour=twin.colour, rgb=twin.rgb)
     look = replace(look, size=look.size * min(video.start.height, video.start.width))
     taken = {
-        (motion.direction, motion.first, motion.last == video.num_frames - 1)
+        _manner(motion, video)
         for shape, motion in zip(present, video.motions, strict=True)
         if (shape.kind, shape.colour) == (look.kind, look.colour)
     }
@@ -119,12 +119,17 @@ def _add_shape(video: MovingScene, rng: np.random.Generator, config: VideoConfig
         if found is None:
             continue
         shape, motion = found
-        if (motion.direction, motion.first, motion.last == video.num_frames - 1) in taken:
+        if _manner(motion, video) in taken:
             continue  # a twin that moves in the same manner: nothing could be said of either
         more = replace(video, start=replace(video.start, shapes=(*present, shape)), motions=(*video.motions, motion))
         if all(_may_pass(more, index, config) for index in range(len(present))):
             return more
     return None
+
+
+def _manner(motion: Motion, video: MovingScene) -> tuple[str | None, int, bool]:
+    """What can be told of a motion: its direction, when it begins, and whether it ends before the video does."""
+    return motion.direction, motion.first, motion.last < video.num_frames - 1
 
 
 def _draw_course(look: Shape, video: MovingScene, rng: np.random.Generator) -> tuple[Shape, Motion] | None:

@@ -27,8 +27,16 @@ def roots(tmp_path_factory):
 
 
 def build(root, files, **settings):
-    settings = {'name': 'videos', 'ann_file': 'meta_expressions.json', 'fps': 6.0, 'test_mode': True, **settings}
-    return RefVideoDataset(data_root=str(root), pipeline=[LoadVideoMasks()], **files, **settings)
+    # Serialized items take a while, as mmengine collects garbage for them; one test has them.
+    fixed = {'ann_file': 'meta_expressions.json', 'fps': 6.0, 'test_mode': True, 'serialize_data': False}
+    settings = {'name': 'videos', **fixed, **settings}
+    return RefVideoDataset(data_root=str(root), pipeline=[LoadVideoMasks(), all_frames], **files, **settings)
+
+
+def all_frames(item):
+    """The item, with the masks of all its frames drawn."""
+    masks = item['gt_masks']
+    return {**item, 'gt_masks': None if masks is None else masks[range(len(masks))]}
 
 
 @pytest.mark.parametrize(('name', 'files'), [('palettes', PALETTES), ('rles', RLES)])
@@ -67,6 +75,32 @@ def test_an_item_of_each_video(roots, name, files):
         assert [info.expression_id for info in item['phrase_infos']] == [each[0] for each in EXPRESSIONS[video]]
         assert item['gt_masks'].shape == (len(FRAMES[video]), len(EXPRESSIONS[video]), *SIZE)
         assert np.array_equal(item['gt_masks'].numpy(), truth(video))
+
+
+def test_items_of_a_few_expressions(roots):
+    dataset = build(roots['palettes'], PALETTES, group_by_video=True, max_expressions=2)
+    found = [(dataset[index]['video_path'][-4:], dataset[index]['text']) for index in range(len(dataset))]
+    assert found == [
+        ('bird', ['the bird that lands', 'the fence']),
+        ('cars', ['the red car', 'Both cars']),
+        ('cars', ['the lamp']),
+    ]
+    assert np.array_equal(dataset[2]['gt_masks'].numpy(), truth('cars')[:, 2:])
+
+
+@pytest.mark.parametrize(('name', 'files'), [('palettes', PALETTES), ('rles', RLES)])
+def test_masks_are_drawn_for_the_frames_that_are_taken(roots, name, files):
+    """An object that is in none of them is no error then: it may be in others."""
+    dataset = build(roots[name], files, group_by_video=True)
+    item = LoadVideoMasks().transform(dataset.get_data_info(0))
+    masks = item['gt_masks']
+    assert len(masks) == 3
+    assert np.array_equal(masks[[2, 0]].numpy(), truth('bird')[[2, 0]])
+    assert not masks[[0]][:, 0].any()
+    item['masks'][1][0] = {'whose': 'the absent fence', 'rles': [None] * 3}
+    assert not masks[[0, 1]][:, 1].any()
+    with pytest.raises(ValueError, match='the absent fence has no pixel in any of 3 frames'):
+        masks[[2, 1, 0]]
 
 
 def test_truth_may_be_unknown(roots, tmp_path):
@@ -119,7 +153,7 @@ def test_videos_of_shapes_are_read_as_they_were_drawn(tmp_path):
             'ann_file': 'meta_expressions/val/meta_expressions.json',
             'data_prefix': {'img_path': 'val/JPEGImages', 'mask_path': 'val/Annotations'},
             'group_by_video': True,
-            'pipeline': [{'type': 'flmm.LoadVideoMasks'}],
+            'pipeline': [{'type': 'flmm.LoadVideoMasks'}, all_frames],
         }
     )
     for index in range(2):
@@ -132,7 +166,7 @@ def test_videos_of_shapes_are_read_as_they_were_drawn(tmp_path):
 
 
 def test_items_are_stored_serialized_and_sets_can_be_joined(roots):
-    dataset = build(roots['palettes'], PALETTES)
+    dataset = build(roots['palettes'], PALETTES, serialize_data=True)
     assert dataset.data_list == []
     assert dataset.names == ['videos']
     joint = JointDataset(datasets=[dataset, build(roots['rles'], RLES, name='others')])
@@ -150,6 +184,8 @@ def test_items_are_stored_serialized_and_sets_can_be_joined(roots):
             r"has mask_file 'mask_dict.json' and data_prefix\['mask_path'\] 'Annotations'",
         ),
         ({'fps': 0}, 'fps is 0, expected how many frames there are in a second'),
+        ({'max_expressions': 2}, 'max_expressions is 2 with group_by_video=False; give a number of at least 1'),
+        ({'max_expressions': 0, 'group_by_video': True}, 'max_expressions is 0 with group_by_video=True'),
     ],
 )
 def test_settings_that_are_refused(roots, settings, message):
@@ -159,6 +195,18 @@ def test_settings_that_are_refused(roots, settings, message):
             {**PALETTES, **settings} if 'data_prefix' in settings else PALETTES,
             **{key: value for key, value in settings.items() if key != 'data_prefix'},
         )
+
+
+def test_a_link_out_of_the_folder_is_followed_where_that_is_asked_for(tmp_path):
+    root = tmp_path / 'data'
+    root.mkdir()
+    write_ref_youtube_vos(root)
+    (root / 'JPEGImages' / 'cars').rename(tmp_path / 'cars')
+    (root / 'JPEGImages' / 'cars').symlink_to(tmp_path / 'cars')
+    with pytest.raises(ValueError, match=r"video 'cars' of ann_file .* leads out of .* through a link"):
+        build(root, PALETTES)
+    found = build(root, PALETTES, allow_outside=True, group_by_video=True)[1]
+    assert np.array_equal(found['gt_masks'].numpy(), truth('cars'))
 
 
 def test_a_transform_that_drops_an_item_is_refused(roots):

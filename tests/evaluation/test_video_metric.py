@@ -1,15 +1,18 @@
 """VideoMetric and DumpVideoMasks over clips whose frames have masks."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from predicted_clips import clip_of
 from predicted_samples import predicted_sample, random_masks
 
-from flmm.clip_sample import ClipSample
-from flmm.evaluation import DumpVideoMasks, VideoMetric
+from flmm.evaluation import DumpPredictions, DumpVideoMasks, GroundingMetric, VideoMetric
 from flmm.phrase_info import PhraseInfo
 from flmm.registry import METRICS
+from flmm.rle import decode_masks
 from flmm.scoring import contour_accuracy, region_similarity
 
 SIZE = (12, 17)
@@ -18,24 +21,14 @@ SIZE = (12, 17)
 def clip(truth, coarse, refined, *, infos=None, name='val', number=0, exists=None, known=True):
     """A clip of truths and predictions, [F, M, H, W] bool; ``exists``: [F, M] bool."""
     frames = [
-        predicted_sample(*masks, dataset_name=name, sample_idx=number, image_path=f'videos/{number}/{frame}')
+        predicted_sample(*masks, dataset_name=name, sample_idx=number, image_path=f'videos/{number}/{frame:05d}')
         for frame, masks in enumerate(zip(truth, coarse, refined, strict=True))
     ]
     for frame, sample in enumerate(frames):
         sample.phrase_infos = infos or sample.phrase_infos
         if exists is not None:
             frames[frame] = sample.with_outputs(exists=exists[frame], existence=exists[frame].float())
-    return ClipSample(
-        sequences=frames[:1],
-        frames=[Image.new('RGB', SIZE[::-1])] * len(frames),
-        shown_in=[(0, 0)] * len(frames),
-        frame_names=[f'{frame:05d}' for frame in range(len(frames))],
-        video_path=f'videos/{number}',
-        gt_masks=truth if known else None,
-        dataset_name=name,
-        sample_idx=number,
-        grounded=frames,
-    )
+    return clip_of(frames, gt_masks=truth if known else None, video_path=f'videos/{number}')
 
 
 def random_clip(num_frames, num_masks, *, seed, **settings):
@@ -147,6 +140,22 @@ def test_a_clip_without_masks_is_refused():
     one.grounded = None
     with pytest.raises(ValueError, match=r"video 'videos/0' has no predicted masks; run the model on it"):
         VideoMetric().process({}, [one])
+
+
+def test_frames_count_as_pictures_for_other_metrics(tmp_path):
+    clips = [random_clip(2, 3, seed=seed) for seed in (0, 1)]
+    metric = GroundingMetric()
+    metric.process({}, [each for each, _ in clips])
+    ious = [
+        (masks[2] & masks[0]).sum(dim=(2, 3)) / (masks[2] | masks[0]).sum(dim=(2, 3)) for _, masks in clips
+    ]  # [F, M] each
+    assert metric.evaluate(size=2)['val/refined/mIoU'] == pytest.approx(100 * float(torch.stack(ious).mean()))
+    dump = DumpPredictions(out_file_path=str(tmp_path / 'found.jsonl'))
+    dump.process({}, [each for each, _ in clips])
+    dump.evaluate(size=2)
+    lines = [json.loads(line) for line in (tmp_path / 'found.jsonl').read_text().splitlines()]
+    assert [line['image'] for line in lines[::3]] == [f'videos/{n}/{f:05d}' for n in (0, 1) for f in (0, 1)]
+    assert np.array_equal(decode_masks([lines[4]['refined']])[0], clips[0][1][2][1, 1].numpy())
 
 
 def test_masks_on_disk(tmp_path):

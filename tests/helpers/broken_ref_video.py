@@ -23,7 +23,7 @@ PALETTE = 'Annotations/cars/00001.png'
 
 def as_sample(item: dict) -> SimpleNamespace:
     """What the table of faults looks at, of an item that LoadVideoMasks has read."""
-    return SimpleNamespace(phrases=item['text'], gt_masks=item['gt_masks'])
+    return SimpleNamespace(phrases=item['text'], gt_masks=item['gt_masks'][range(len(item['gt_masks']))])
 
 
 def build(root: Path, *, files: dict[str, Any], pipeline: list, **settings: Any) -> RefVideoDataset:
@@ -75,8 +75,11 @@ def expression_faults(key: str) -> list[Fault]:
         fault('frames of numbers', video(frames=[0, 1]), rf'{VIDEO} has frames \[0, 1\], expected a list of names'),
         fault('frames in an object', video(frames={'0': '00000'}), f'{VIDEO} has frames .*, expected a list of names'),
         fault('frame twice', video(frames=['00001', '00001']), f"{VIDEO} has the frame '00001' twice; leave one out"),
-        fault('frame outside', video(frames=['../00000', '1']), rf'{VIDEO}: path .* is absolute or goes up by "\.\."'),
-        fault('frame with NUL', video(frames=['0\0', '1']), f'{VIDEO}: path .* is no name of a file'),
+        fault('frame outside', video(frames=['../00000', '1']), f"{VIDEO} has the frame '../00000', expected a name w"),
+        fault('frame with NUL', video(frames=['0\0', '1']), rf"{VIDEO} has the frame '0\\x00', expected a name withou"),
+        fault('frame above', video(frames=['..']), f"{VIDEO} has the frame '..', expected a name without slashes"),
+        fault('id of a path', edit_at(META, 'videos', 'cars', 'expressions', **{'../1': {}}), f"{VIDEO} has the expre"),
+        fault('video in a folder', edit_at(META, 'videos', **{'a/cars': {}}), f"{FILE} has the video 'a/cars', expect"),
         fault('fps as text', video(fps='6'), f"{VIDEO} has fps '6', expected a number above 0"),
         fault('fps of 0', video(fps=0), f'{VIDEO} has fps 0, expected a number above 0'),
         fault('fps of true', video(fps=True), f'{VIDEO} has fps True, expected a number above 0'),

@@ -122,12 +122,15 @@ def test_conversations_say_where_shapes_are(root):
     assert unseen > 0
 
 
-def test_conversations_about_frames_are_read_by_finetuning(root, tmp_path):
-    (tmp_path / 'frames.jsonl').write_text(
-        ''.join(line + '\n' for line in (root / 'chat.jsonl').read_text().splitlines()[1::2])
-    )
-    dataset = ChatDataset(tmp_path / 'frames.jsonl', image_root=root)
-    assert [len(dataset[index].images) for index in range(len(dataset))] == [1] * 6
+def test_conversations_are_read_by_finetuning_at_their_own_size(root):
+    dataset = ChatDataset(root / 'chat.jsonl')
+    for index, sample in enumerate(drawn('train')):
+        about_video, about_frame = dataset[2 * index], dataset[2 * index + 1]
+        (clip,), (picture,) = about_video.videos, about_frame.images
+        assert clip.frames.shape == (8, 3, *sample.frames.shape[1:3])
+        assert clip.seconds == pytest.approx([frame / 3 for frame in range(8)])
+        assert picture.size == sample.frames.shape[2:0:-1]
+        assert about_video.images == about_frame.videos == []
 
 
 def test_the_same_call_again_does_nothing_and_another_is_refused(root, tmp_path):
