@@ -14,6 +14,7 @@ STARTS_PROGRAMS = {
     'flmm/engine/launchers.py',  # Slurm's own, which names the nodes of a job
     'tools/demo.py',
     'tools/research/measurements/running.py',
+    'tools/research/reading_videos/training.py',
     'tools/torture_annotate.py',
     'tools/torture_resume.py',
 }

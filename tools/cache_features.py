@@ -41,7 +41,7 @@ class ImageSamples(Dataset):
         seed: Where random drawings start from.
 
     Raises:
-        ValueError: the dataset leaves items out.
+        ValueError: the dataset leaves items out, or is one of videos.
     """
 
     def __init__(self, dataset: Dataset, *, draws: int, seed: int) -> None:
@@ -54,7 +54,13 @@ class ImageSamples(Dataset):
         self.seed = seed
         items: dict[str, list[int]] = {}
         for item in range(len(dataset)):
-            items.setdefault(dataset.get_data_info(item)['img_path'], []).append(item)
+            info = dataset.get_data_info(item)
+            if 'img_path' not in info:
+                raise ValueError(
+                    f'item {item} of the dataset is no image but {sorted(info)}: features are stored of images, and '
+                    'of no videos; train on the dataset itself'
+                )
+            items.setdefault(info['img_path'], []).append(item)
         self.paths = list(items)
         self.items = list(items.values())
 

@@ -18,7 +18,7 @@ need no checkpoint: attention above a threshold (AttentionThreshold), and SAM pr
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -30,6 +30,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from flmm.atomic_write import write_json, write_text
+from flmm.clip_sample import ClipSample
 from flmm.config import read_config
 from flmm.evaluation import best_threshold_iou, selection_frequency, spatial_entropy
 from flmm.features import cached_features_in
@@ -150,7 +151,7 @@ def _scores(
     with tqdm(total=num_images, unit='image') as progress:
         for batch in loader:
             samples = model.data_preprocessor(batch)['data_samples'][: num_images - seen]
-            for sample, maps in zip(samples, model.run_lmm(samples)[0], strict=True):
+            for sample, maps in _read(model, samples):
                 scores.append(score(model, sample, maps.unflatten(1, (model.num_views, -1))))  # [M, V, C, h, w]
             seen += len(samples)
             progress.update(len(samples))
@@ -162,6 +163,16 @@ def _scores(
             f'no phrase of the first {num_images} images has a target, so no head can be scored by its mask'
         )
     return found
+
+
+def _read(model: FrozenLMM, samples: list[GroundingSample | ClipSample]) -> Iterator[tuple[GroundingSample, Tensor]]:
+    """Yield images, and the frames of clips, with their attention."""
+    images = [sample for sample in samples if isinstance(sample, GroundingSample)]
+    if images:
+        yield from zip(images, model.run_lmm(images)[0], strict=True)
+    for clip in (sample for sample in samples if isinstance(sample, ClipSample)):
+        for part in model.encode_frames(clip, embed=lambda numbers: [{} for _ in numbers]):
+            yield from ((frame, frame.features.attentions) for frame in part)
 
 
 def _iou(model: FrozenLMM, sample: GroundingSample, maps: Tensor) -> Tensor:

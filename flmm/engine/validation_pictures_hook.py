@@ -1,6 +1,5 @@
 """Pictures of the same few samples at each validation."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +8,6 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from flmm.clip_sample import ClipSample
-from flmm.evaluation import pictures_of
 from flmm.plain_text import file_name
 from flmm.registry import HOOKS
 from flmm.structures import GroundingSample
@@ -21,8 +18,7 @@ from flmm.visualization import PhrasePage, draw_page, figure_pixels, sample_page
 class ValidationPicturesHook(Hook):
     """Gives every backend of the visualizer a picture of the first samples of each validation.
 
-    A picture shows image, attention, coarse, refined and truth of the phrases; of a video, each frame is a sample. The
-    backend of files writes
+    A picture shows image, attention, coarse, refined and truth of the phrases. The backend of files writes
     ``<work_dir>/<time>/vis_data/vis_image/<dataset_name>/<image name>_<item>_<number>_<iteration>.png``. Loaders of
     validation do not shuffle, so samples are the same each time; of several processes, they are the first one's. What
     cannot be drawn is logged as an error, and training goes on.
@@ -46,11 +42,11 @@ class ValidationPicturesHook(Hook):
         self._pages, self._num_seen = {}, 0
 
     def after_val_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[GroundingSample | ClipSample]
+        self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[GroundingSample]
     ) -> None:
         """Keep what the pictures show; later batches need the memory."""
         left = self.num_samples - self._num_seen if is_main_process() else 0
-        for sample in itertools.islice(pictures_of(outputs), left):
+        for sample in outputs[:left]:
             stem = file_name(Path(sample.image_path).stem)
             name = f'{file_name(sample.dataset_name)}/{stem}_{sample.sample_idx}_{self._num_seen}'
             self._num_seen += 1

@@ -9,8 +9,6 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from flmm.clip_sample import ClipSample
-from flmm.evaluation import pictures_of
 from flmm.plain_text import file_name
 from flmm.registry import HOOKS
 from flmm.structures import GroundingSample
@@ -20,8 +18,6 @@ from flmm.visualization import PhrasePage, draw_page, sample_page, save_figure
 @HOOKS.register_module()
 class VisualizationHook(Hook):
     """Writes a picture for each tested sample: image, attention, coarse, refined and truth of its phrases.
-
-    Of a video, each frame is a sample.
 
     Files are ``<out_dir>/<dataset_name>/<image name>_<item>_<number>.png``, with what no file name can hold written as
     in a URL. While testing, only what a picture shows is kept, in small (about 1 MB for a phrase); all is drawn in
@@ -53,11 +49,11 @@ class VisualizationHook(Hook):
         self._forget()
 
     def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[GroundingSample | ClipSample]
+        self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[GroundingSample]
     ) -> None:
         """Keep of the samples of a batch what their pictures show."""
         rank, world_size = get_dist_info()
-        for sample in pictures_of(outputs):
+        for sample in outputs:
             number = self._numbers.get(sample.dataset_name, rank)  # of each process its own: files have one writer
             if number < self.max_samples:
                 self._numbers[sample.dataset_name] = number + world_size

@@ -8,6 +8,7 @@ from mmengine.evaluator import BaseMetric
 
 from flmm.atomic_write import open_atomic
 from flmm.clip_sample import ClipSample
+from flmm.evaluation.grounded_frames import pictures_of
 from flmm.evaluation.grounding_metric import samples_by_item
 from flmm.files import prepare_output
 from flmm.geometry import nonempty
@@ -46,7 +47,7 @@ class DumpPredictions(BaseMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[GroundingSample | ClipSample]) -> None:
         """Store the lines of a batch, predictions and truths, for each item of the dataset."""
-        for samples in samples_by_item(data_samples):
+        for samples in samples_by_item(pictures_of(data_samples)):
             predictions = [line for sample in samples for line in _predictions(sample)]
             truths = [line for sample in samples if sample.gt_masks is not None for line in _truths(sample)]
             self.results.append((_written(predictions), _written(truths)))

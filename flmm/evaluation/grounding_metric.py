@@ -1,7 +1,8 @@
 """The metrics of flmm.scoring, while a model runs: training's validation and tools/test.py."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from mmengine.evaluator import BaseMetric
 
@@ -12,17 +13,16 @@ from flmm.registry import METRICS
 from flmm.scoring import PhraseScore, grounding_metrics
 from flmm.structures import GroundingSample
 
+Sample = TypeVar('Sample', GroundingSample, ClipSample)
 
-def samples_by_item(data_samples: Sequence[GroundingSample | ClipSample]) -> Iterator[list[GroundingSample]]:
+
+def samples_by_item(data_samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     """Group a batch by the item of the dataset that its samples come from; one item may have been split into several.
-
-    Of a clip, each frame is a sample, as of pictures.
 
     A metric stores one result for each item: mmengine cuts the gathered results to the number of items, which is how it
     drops those that a distributed sampler repeats.
     """
-    pictures = pictures_of(data_samples)
-    for _, samples in itertools.groupby(pictures, key=lambda sample: (sample.dataset_name, sample.sample_idx)):
+    for _, samples in itertools.groupby(data_samples, key=lambda sample: (sample.dataset_name, sample.sample_idx)):
         yield list(samples)
 
 
@@ -50,7 +50,7 @@ class GroundingMetric(BaseMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[GroundingSample | ClipSample]) -> None:
         """Score a batch: a result for each item of the dataset."""
-        for samples in samples_by_item(data_samples):
+        for samples in samples_by_item(pictures_of(data_samples)):
             self.results.append([score for sample in samples for score in phrase_scores(sample)])
 
     def compute_metrics(self, results: list[list[PhraseScore]]) -> dict[str, float]:

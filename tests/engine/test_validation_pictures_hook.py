@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from predicted_clips import clip_of
 from predicted_samples import predicted_sample, random_masks
 
 from flmm.engine import ValidationPicturesHook
@@ -83,11 +82,3 @@ def test_a_backend_that_fails_does_not_end_the_training(monkeypatch):
 def test_no_sample():
     with pytest.raises(ValueError, match='num_samples is 0, expected 1 or more'):
         ValidationPicturesHook(num_samples=0)
-
-
-def test_frames_of_a_clip_are_pictures():
-    validation = Validation(ValidationPicturesHook(num_samples=3))
-    validation.run([clip_of([sample_of(7), sample_of(7)])], [clip_of([sample_of(8), sample_of(8)])])
-    assert [name for name, _ in validation.pictures] == [
-        'val%2Feasy/photo_7_0', 'val%2Feasy/photo_7_1', 'val%2Feasy/photo_8_2'
-    ]  # fmt: skip

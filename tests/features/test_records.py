@@ -9,8 +9,8 @@ from flmm.features.records import PLAIN_FIELDS, TENSOR_FIELDS, StoredSample, fro
 from flmm.registry import DATASETS
 from flmm.structures import GroundingSample, PhraseInfo
 
-NOT_READ = {'lmm_inputs', 'image', 'reading'}
-"""What the frozen parts alone read."""
+NOT_READ = {'lmm_inputs', 'image', 'reading', 'is_video'}
+"""What the frozen parts alone read; features are stored of images."""
 OTHERWISE = {'masks', 'gt_masks', 'ignore_masks', 'phrase_infos', 'features', 'views'}
 """Stored in another form."""
 PREDICTED = {'mask_attentions', 'text_embeds', 'coarse', 'refined', 'sam_scores', 'existence', 'exists'}
