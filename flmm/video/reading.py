@@ -35,6 +35,9 @@ def read_clip(
 ) -> Clip:
     """Read chosen frames of a video; of a file no others are kept in memory.
 
+    Where the rate of a file varies, its average counts, for the choice and for times, as in qwen-vl-utils and in
+    transformers. It is by how long FFmpeg says that frames last, which differs a little between versions of FFmpeg.
+
     Args:
         source: the path of a video file, or the frames in order of time, as paths of image files or as PIL images.
         sampling: which frames; None is two a second of a file, and all of a list, the last one twice if they are odd.
