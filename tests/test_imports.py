@@ -20,6 +20,7 @@ HEAVY = {'matplotlib', 'mmcv', 'mmdet', 'mmengine', 'segment_anything', 'torch',
         ('flmm.scoring', set()),
         ('flmm.apt', {'torch'}),
         ('flmm.structures', {'torch'}),
+        ('flmm.video', {'torch'}),
         ('flmm.visualization', {'torch', 'matplotlib'}),
         ('flmm.qwen', {'torch', 'transformers'}),
     ],
@@ -35,9 +36,16 @@ def test_a_part_imports_what_it_needs_alone(module, allowed):
     [
         'flmm', 'flmm.apt', 'flmm.archive', 'flmm.chat', 'flmm.convert', 'flmm.data_check', 'flmm.datasets',
         'flmm.engine', 'flmm.evaluation', 'flmm.features', 'flmm.finetune', 'flmm.grounder', 'flmm.models', 'flmm.qwen',
-        'flmm.scoring', 'flmm.shapes', 'flmm.visualization',
+        'flmm.scoring', 'flmm.shapes', 'flmm.video', 'flmm.visualization',
     ],
 )  # fmt: skip
 def test_a_package_has_the_names_that_it_lists(package):
     module = importlib.import_module(package)
     assert set(module.__all__) <= set(dir(module))
+
+
+@pytest.mark.parametrize('module', ['flmm.video', 'flmm.finetune', 'flmm.qwen'])
+def test_decoders_of_videos_come_when_a_file_is_read(module):
+    code = f'import sys, {module}; print(*({{"av", "torchcodec"}} & set(sys.modules)))'
+    found = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout.split()
+    assert found == []

@@ -10,6 +10,8 @@ SOURCES = sorted(path for folder in ('flmm', 'tools', 'configs', 'docs') for pat
 
 READS_PICKLES = {'flmm/datasets/plain_pickle.py'}
 """Where an unpickler stands that makes numbers, texts, lists and dicts alone."""
+OPENS_VIDEOS = {'flmm/video/torchcodec_file.py'}
+"""Where torchcodec, which takes no format, is given files that are known to be of one."""
 STARTS_PROGRAMS = {
     'flmm/engine/launchers.py',  # Slurm's own, which names the nodes of a job
     'tools/demo.py',
@@ -60,6 +62,11 @@ def problems(source, name):
             found.append(f'{name}:{node.lineno} numpy.load')
         if called.endswith('Image.open') and 'formats' not in settings:
             found.append(f'{name}:{node.lineno} Image.open of any format')
+        written = 'w' in (values.get('mode'), *(getattr(argument, 'value', None) for argument in node.args[1:2]))
+        if called == 'av.open' and not written and not {'format', 'options'} <= settings.keys():
+            found.append(f'{name}:{node.lineno} av.open of any format or with protocols')
+        if called.endswith('VideoDecoder') and name not in OPENS_VIDEOS:
+            found.append(f'{name}:{node.lineno} VideoDecoder of any format')
         for key, allowed in (('trust_remote_code', False), ('weights_only', True), ('shell', False)):
             if key in settings and values[key] is not allowed and called != 'torch.load':
                 found.append(f'{name}:{node.lineno} {key} is not {allowed}')
@@ -79,7 +86,7 @@ def test_no_source_runs_what_a_file_says(path):
         'torch.load(path)', 'torch.load(path, weights_only=False)', 'torch.load(path, weights_only=setting)',
         'AutoModel.from_pretrained(name, trust_remote_code=True)', 'loader(name, trust_remote_code=setting)',
         'Image.open(path)', 'PIL.Image.open(path)', 'import subprocess', 'run(command, shell=True)', 'os.system(text)',
-        'importlib.import_module(name)',
+        'importlib.import_module(name)', 'av.open(path)', "av.open(file, format='mov')", 'VideoDecoder(path)',
     ],
 )  # fmt: skip
 def test_the_check_sees(source):

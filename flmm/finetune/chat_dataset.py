@@ -18,8 +18,7 @@ class Conversation:
     """One conversation, ready for :class:`~flmm.finetune.ChatCollator`.
 
     Args:
-        messages: what ``apply_chat_template`` takes; image and video parts are bare, as
-            ``{'type': 'image'}``.
+        messages: what ``apply_chat_template`` takes; image and video parts are bare, as ``{'type': 'image'}``.
         images: the RGB images in the order of the image parts.
         source: where it came from (``file:line``), for error messages.
         image_names: what error messages call the images; their numbers if empty.
@@ -38,8 +37,8 @@ class Conversation:
 
 
 class ChatDataset(Dataset):
-    """The conversations of one JSON-lines file. The whole file and the headers of its images and videos
-    are checked on construction; pixels are read on access.
+    """The conversations of one JSON-lines file. The whole file and the headers of its images and videos are
+    checked on construction; pixels are read on access.
 
     Args:
         path: the JSON-lines file. Blank lines are skipped.

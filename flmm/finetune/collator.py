@@ -34,8 +34,7 @@ class ChatCollator:
         ValueError: when called, naming the conversation: a text forges a special token (:func:`render_chat`), the
             template shows other assistant turns, images or videos than the conversation has, the processor refuses an
             image's aspect ratio, the sides of a video are no multiples of a token's, or cutting to ``max_length`` would
-            lose tokens of an image or a video or every label of a conversation.
-            ``max_length`` below 1, when constructed.
+            lose image or video tokens, or every label of a conversation. ``max_length`` below 1, when constructed.
     """
 
     def __init__(self, processor: Any, *, max_length: int | None = None) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from transformers.video_utils import VideoMetadata
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Clip:
     """Frames of a video, ready for the video processor of a Qwen-VL model.
 

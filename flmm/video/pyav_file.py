@@ -43,10 +43,11 @@ class PyAVFile:
     def __init__(self, file: BinaryIO, *, container: str, name: str, max_pixels: int) -> None:
         self.name = name
         try:
-            self._container = av.open(file, format=container, options=ALONE)
+            self._container = av.open(file, format=container, options=ALONE, metadata_errors='replace')
             self._stream = self._container.streams.best('video')
             if self._stream is None or self._stream.codec_context is None:
                 raise ValueError(f'video {name!r} has no video stream that can be decoded; convert it')
+            self._stream.codec_context.thread_count = 1  # PyAV's threads live until a garbage collection
             check_frame_pixels(self._stream.width, self._stream.height, name=name, max_pixels=max_pixels)
             packets = [self._described(packet) for packet in self._container.demux(self._stream) if packet.size]
         except av.FFmpegError as error:
@@ -62,6 +63,10 @@ class PyAVFile:
         self.fps = float(self.num_frames * second / duration if duration else self._stream.average_rate or 0)
         _, height, width = next(self.frames([0])).shape  # in the header it lies as it is stored
         self.size = (width, height)
+
+    def close(self) -> None:
+        """Close the container; the file that was given stays open."""
+        self._container.close()
 
     def frames(self, indices: Sequence[int]) -> Iterator[Tensor]:
         """Yield the frames of these numbers, which never fall, each [3, H, W] uint8, RGB, turned for display.

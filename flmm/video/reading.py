@@ -35,6 +35,9 @@ def read_clip(
 ) -> Clip:
     """Read chosen frames of a video; of a file no others are kept in memory.
 
+    Where the rate of a file varies, its average counts, for the choice and for times, as in qwen-vl-utils and in
+    transformers. It is by how long FFmpeg says that frames last, which differs a little between versions of FFmpeg.
+
     Args:
         source: the path of a video file, or the frames in order of time, as paths of image files or as PIL images.
         sampling: which frames; None is two a second of a file, and all of a list, the last one twice if they are odd.
@@ -53,7 +56,7 @@ def read_clip(
             range or does not fit the video. The message names the video.
     """
     with _opened(source, fps=fps, raw_fps=raw_fps, name=name, orientation=orientation, max_pixels=max_pixels) as video:
-        numbers, (width, height) = _chosen(video, source, sampling, frame_size)
+        numbers, (width, height) = _chosen(video, sampling, frame_size)
         frames = torch.empty(len(numbers), 3, height, width, dtype=torch.uint8)
         for place, frame in enumerate(video.frames(numbers)):
             if frame.shape[1:] != video.size[::-1]:
@@ -92,7 +95,7 @@ def read_clip_shape(
     no pixels: of a file its packets are counted, of a list of files the headers are read.
     """
     with _opened(source, fps=fps, raw_fps=raw_fps, name=name, orientation=orientation, max_pixels=max_pixels) as video:
-        numbers, (width, height) = _chosen(video, source, sampling, frame_size)
+        numbers, (width, height) = _chosen(video, sampling, frame_size)
         return len(numbers), 3, height, width
 
 
@@ -127,7 +130,7 @@ def _opened(
 
 
 def _chosen(
-    video: VideoSource, source: VideoInput, sampling: FrameSampling | None, frame_size: FrameSize | None
+    video: VideoSource, sampling: FrameSampling | None, frame_size: FrameSize | None
 ) -> tuple[list[int], tuple[int, int]]:
     """The numbers of the frames to read, and their width and height."""
     try:

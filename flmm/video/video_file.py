@@ -44,16 +44,18 @@ def open_video_file(path: str | os.PathLike, *, name: str, max_pixels: int) -> I
                 f'video {name!r} is a file, and neither torchcodec nor PyAV can be imported to decode it; install one, '
                 'such as by pip install "flmm[video]", or give its frames as a list'
             ) from error
-        yield PyAVFile(file, container=container, name=name, max_pixels=max_pixels)
+        video = PyAVFile(file, container=container, name=name, max_pixels=max_pixels)
+        stack.callback(video.close)
+        yield video
 
 
 @functools.cache
 def _torchcodec_loads() -> bool:
     try:
-        import torchcodec.decoders  # noqa: F401
+        from torchcodec.decoders import VideoStreamMetadata
     except ImportError:
         return False
     except (OSError, RuntimeError) as error:  # FFmpeg's libraries are absent, or it was built for another torch
         logging.getLogger('flmm').info('torchcodec cannot be loaded, PyAV decodes videos (%s)', error)
         return False
-    return True
+    return 'rotation' in VideoStreamMetadata.__dataclass_fields__  # older ones give frames as they are stored

@@ -32,6 +32,8 @@ SAMPLES = [
     ['no picture'],
     ['V3', 'V4', 'e', 'I2', 'why?'],
 ]
+SHOWN = ['qwen2_5_vl', 'qwen3_vl', *(pytest.param(name, marks=pytest.mark.slow) for name in ('qwen2_vl', 'qwen3_5'))]
+"""The families, of which two stand for the others in the quick run."""
 PRUNED = {'patch_selection_method': 'budget', 'alpha': 0.5}
 
 
@@ -105,7 +107,7 @@ def test_videos_are_read_as_by_the_stock_classes(family):
         assert torch.equal(model(**found).logits, stock(**expected).logits)
 
 
-@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('family', SHOWN)
 def test_unpruned_images_beside_videos_give_the_stock_logits(family):
     clips = clips_for(family)
     expected = read(tiny_processor(family), clips, SAMPLES)
@@ -137,7 +139,7 @@ def test_positions_of_pruned_images_and_videos_equal_a_plain_walk(family, paddin
     assert len(inputs['image_layout']) < int(inputs['image_grid_thw'].prod(1).sum()) // 4
 
 
-@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('family', SHOWN)
 def test_a_batch_of_pruned_images_and_videos_equals_one_by_one(family):
     clips, processor, model = clips_for(family), adaptive_processor(family), adaptive_lmm(family).double()
     batch = read(processor, clips, SAMPLES, **PRUNED)
@@ -148,7 +150,7 @@ def test_a_batch_of_pruned_images_and_videos_equals_one_by_one(family):
             torch.testing.assert_close(logits[mask], model(**alone).logits[0], atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('family', SHOWN)
 def test_generation_behind_pruned_images_and_videos(family):
     clips, processor, model = clips_for(family), adaptive_processor(family), adaptive_lmm(family)
     settings = {'max_new_tokens': 4, 'do_sample': False, **BYTES_ALONE}

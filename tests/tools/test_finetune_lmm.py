@@ -10,6 +10,7 @@ from PIL import Image
 from tiny_models import tiny_lmm, tiny_processor
 
 from flmm.pretrained import load_lmm, load_processor
+from flmm.video import read_clip
 
 
 @pytest.fixture(scope='module')
@@ -57,6 +58,23 @@ def test_what_is_saved_can_be_used(run, record, tmp_path):
     assert lmm(**batch).logits.isfinite().all()
 
 
+def test_videos_are_trained_and_the_processor_reads_them_as_trained(run, record, tmp_path):
+    for number in range(3):
+        Image.new('RGB', (100, 70), (80 * number, 0, 0)).save(tmp_path / f'{number}.png')
+    video = {'type': 'video', 'video': [f'{number}.png' for number in range(3)], 'sample_fps': 4}
+    shown = {'messages': [{'role': 'user', 'content': [video]}, *record['messages'][1:]]}
+    sizes = ['--video-min-pixels', 784, '--video-max-pixels', 3200]
+    out = run(shown, record, options=['--max-steps', 1, '--batch-size', 2, '--lr', 1e-3, *sizes])
+    processor, lmm = load_processor(out), load_lmm(out, dtype=torch.float32)
+    clip = read_clip([tmp_path / f'{number}.png' for number in range(3)], fps=4)
+    batch = processor(
+        text='<|vision_start|><|video_pad|><|vision_end|>where', videos=[clip.frames], video_metadata=[clip.metadata],
+        do_sample_frames=False, return_tensors='pt',
+    )  # fmt: skip
+    assert batch['video_grid_thw'].tolist() == [[2, 2, 4]]  # 56 x 28 px of 100 x 70
+    assert lmm(**batch).logits.isfinite().all()
+
+
 def test_resuming_with_other_settings_of_the_optimizer_is_refused(run, record):
     out = run(record, options=['--max-steps', 1, '--save-steps', 1, '--lr', 1e-3, '--weight-decay', 0.1])
     for options, message in (
@@ -77,6 +95,8 @@ def test_resuming_with_other_settings_of_the_optimizer_is_refused(run, record):
     ('options', 'message'),
     [
         (['--resume'], 'has no checkpoint to go on from; leave --resume out'),
+        (['--video-max-pixels', 100], r'--video-\.\.\. of max_pixels is 100, expected at least 784'),
+        (['--video-min-pixels', 0], '--video-min-pixels is 0, expected 1 or more'),
         (['--max-pixels', 100], 'images of min_pixels=3136 to max_pixels=100 px are asked for'),
         (['--max-pixels', 0], 'images of min_pixels=3136 to max_pixels=0 px are asked for'),
         (['--max-pixels', -5], 'images of min_pixels=3136 to max_pixels=-5 px are asked for'),

@@ -8,9 +8,10 @@ import sys
 import av
 import pytest
 import torch
+from qwen_vl_utils import vision_process as reference
 from tiny_videos import grey_of, write_video
 
-from flmm.video import FrameSampling, read_clip, video_file
+from flmm.video import FrameSampling, FrameSize, read_clip, video_file
 from flmm.video.pyav_file import PyAVFile
 from flmm.video.video_file import open_video_file
 
@@ -107,6 +108,22 @@ def test_both_decoders_give_the_same_bytes(tmp_path, monkeypatch, kind):
     assert one.source_fps == pytest.approx(other.source_fps, rel=1e-9)
 
 
+@pytest.mark.skipif(not video_file._torchcodec_loads(), reason=NO_TORCHCODEC)
+@pytest.mark.parametrize(
+    'settings',
+    [{}, {'fps': 5, 'video_start': 0.45, 'video_end': 2.2}, {'nframes': 6, 'max_pixels': 150_000}, {'max_frames': 3}],
+)
+def test_a_file_is_read_as_by_qwen_vl_utils(tmp_path, settings):
+    path = write_video(tmp_path / 'clip.mp4', num_frames=30)
+    expected, metadata = reference.fetch_video({'video': str(path), **settings}, return_video_metadata=True)
+    sampling = {key: value for key, value in settings.items() if key != 'max_pixels'}
+    size = FrameSize(max_pixels=settings.get('max_pixels'))
+    clip = read_clip(path, sampling=FrameSampling(**sampling), frame_size=size)
+    found = {'frames_indices': list(clip.indices), 'fps': clip.source_fps, 'total_num_frames': clip.range_frames}
+    assert found == {key: metadata[key] for key in found}
+    assert (clip.frames.float() - expected).abs().max() <= 1  # another resize of torchvision's, which rounds last
+
+
 def test_only_what_is_needed_is_decoded(tmp_path, monkeypatch):
     path = write_video(tmp_path / 'clip.mp4', num_frames=40, key_every=10)
     decoded = []
@@ -124,6 +141,8 @@ def test_only_what_is_needed_is_decoded(tmp_path, monkeypatch):
 def test_files_that_are_no_video(tmp_path, decoder):
     clip = write_video(tmp_path / 'clip.mp4', num_frames=30)
     content = clip.read_bytes()
+    (tmp_path / 'title.mp4').write_bytes(content.replace(b'VideoHandler', b'\xff\xfe' * 6))
+    read_clip(tmp_path / 'title.mp4')  # what is no text is no harm
     middle = content.index(b'mdat') + 1000
     (tmp_path / 'noise.mp4').write_bytes(content[:middle] + b'\x7f' * 600 + content[middle + 600 :])
     (tmp_path / 'cut.mp4').write_bytes(content[: len(content) // 2])
