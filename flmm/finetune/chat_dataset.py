@@ -44,6 +44,7 @@ class ChatDataset(Dataset):
         orientation: what to do with pictures that EXIF says to turn: 'apply' that, as transformers does where it loads
             images itself, 'ignore' or 'refuse' it (:func:`flmm.images.read_rgb`).
         max_pixels: largest width times height of an image; more are refused.
+        needs_answer: whether the assistant must have the last word; if not, the user may.
 
     Raises:
         ValueError: the file holds no conversation, or a line is malformed or names no readable image; names file, line
@@ -59,6 +60,7 @@ class ChatDataset(Dataset):
         assistant_tokens: Sequence[str] = (),
         orientation: str = 'apply',
         max_pixels: int = MAX_IMAGE_PIXELS,
+        needs_answer: bool = True,
     ) -> None:
         self.path = Path(path)
         self.reader = ChatReader(
@@ -67,6 +69,7 @@ class ChatDataset(Dataset):
             assistant_tokens=assistant_tokens,
             orientation=orientation,
             max_pixels=max_pixels,
+            needs_answer=needs_answer,
         )
         if not self.path.exists() or self.path.is_dir():
             raise ValueError(
