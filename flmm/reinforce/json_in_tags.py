@@ -43,7 +43,8 @@ def parse_json_in_tags(text: str, frame: AnswerFrame) -> Answer | None:
     if not isinstance(objects, list) or len(objects) > MAX_OBJECTS:
         return None
     answer = tuple(_object(each, frame) for each in objects)
-    return None if None in answer else answer
+    read = tuple(each for each in answer if each is not None)
+    return read if len(read) == len(answer) else None
 
 
 def _refuse(name: str) -> NoReturn:

@@ -30,12 +30,17 @@ class MaskIoU:
 
     def __init__(self, grounder: 'Grounder') -> None:
         if not grounder.to_sample.independent:
-            raise ValueError('the grounder reads phrases in one sequence, where each depends on others; build it with '
-                             'independent=True')
+            raise ValueError(
+                'the grounder reads phrases in one sequence, where each depends on others; build it with '
+                'independent=True'
+            )
         self.grounder = grounder
 
     def __call__(
-        self, answers: Sequence[Answer | None], truths: Sequence[Truth], images: Sequence[Image.Image],
+        self,
+        answers: Sequence[Answer | None],
+        truths: Sequence[Truth],
+        images: Sequence[Image.Image],
         sources: Sequence[str],
     ) -> list[float]:
         """Score answers.

@@ -1,9 +1,9 @@
 """Rewards of an answer that need nothing but the truth, by name.
 
 After Seg-Zero (arXiv:2503.06520) and VisionReasoner (arXiv:2505.12081), for any number of objects: answered and true
-objects are matched one to one so that the sum over pairs is largest, and it is divided by the larger of both numbers. In
-the papers, something is always there. Here, where nothing is, an answer without objects is right and has 1, any other 0;
-where something is, one without objects has 0. An answer that cannot be read has 0.
+objects are matched one to one so that the sum over pairs is largest, and it is divided by the larger of both numbers.
+In the papers, something is always there. Here, where nothing is, an answer without objects is right and has 1, any
+other 0; where something is, one without objects has 0. An answer that cannot be read has 0.
 
 Letters: K answered objects, N true ones.
 """
@@ -65,7 +65,7 @@ def box_ious(answered: Sequence[Sequence[float]], true: Sequence[Sequence[float]
 
 def box_iou(answer: Answer, truth: Truth) -> float:
     """Give each pair of boxes 1 whose IoU is above 0.5 (VisionReasoner: bboxes IoU reward)."""
-    return _matched(answer, 'box', truth, lambda boxes: box_ious(boxes, truth.boxes) > LEAST_IOU)
+    return _matched(answer, 'box', truth, lambda boxes: box_ious(boxes, truth.boxes or ()) > LEAST_IOU)
 
 
 def box_l1(answer: Answer, truth: Truth) -> float:
@@ -160,5 +160,5 @@ def _inside(points: list, truth: Truth) -> np.ndarray:
     """Whether each point lies on each mask, [K, N]; none does outside of the image."""
     width, height = truth.image_size
     x, y = np.floor(np.array(points)).astype(int).T
-    shown = (0 <= x) & (x < width) & (0 <= y) & (y < height)
+    shown = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     return truth.masks[:, y.clip(0, height - 1), x.clip(0, width - 1)].T & shown[:, None]

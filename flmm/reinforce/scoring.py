@@ -78,9 +78,7 @@ class TrlReward:
             **columns: ``truth``, ``frame``, ``images`` and ``source`` of each, as :class:`PromptDataset` gives them.
         """
         texts = [completion[-1]['content'] for completion in completions]
-        answers = [
-            self.answer_format.parse(text, frame) for text, frame in zip(texts, columns['frame'], strict=True)
-        ]
+        answers = [self.answer_format.parse(text, frame) for text, frame in zip(texts, columns['frame'], strict=True)]
         scores = self.scores(answers, columns)
         if self.log is not None:
             rows = [
@@ -95,11 +93,10 @@ class TrlReward:
         truths: Sequence[Truth] = columns['truth']
         score = REWARDS[self.__name__].score
         if score is None:
+            assert self.mask_iou is not None, f'reward {self.__name__} was made without a grounder'
             images = [images[0] for images in columns['images']]
             return self.mask_iou(answers, truths, images, columns['source'])
-        return [
-            0.0 if answer is None else score(answer, truth) for answer, truth in zip(answers, truths, strict=True)
-        ]
+        return [0.0 if answer is None else score(answer, truth) for answer, truth in zip(answers, truths, strict=True)]
 
 
 def _last_words(prompt: list[dict[str, Any]]) -> str:

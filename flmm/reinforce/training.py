@@ -29,7 +29,9 @@ def check_installed(*, vllm: bool = False) -> None:
     """
     for name in ('trl', 'peft'):
         if importlib.util.find_spec(name) is None:
-            raise ValueError(f"{name} is not installed, which reinforcement needs: pip install 'flmm[rl]' (Python 3.11+)")
+            raise ValueError(
+                f"{name} is not installed, which reinforcement needs: pip install 'flmm[rl]' (Python 3.11+)"
+            )
     if vllm and importlib.util.find_spec('vllm') is None:
         raise ValueError('vLLM is not installed: pip install vllm, or leave --vllm out, for generation by transformers')
     if vllm and not torch.cuda.is_available():
@@ -49,7 +51,7 @@ def grpo_trainer(
 
     Args:
         model: the policy, loaded from the folder or hub name that the reference model of the KL term is loaded from.
-        processor: of the model.
+        processor: of the model; it pads on the left from now on.
         dataset: the prompts.
         rewards: in the order of ``reward_weights``.
         lora: ``LoraConfig``'s ``r``, ``lora_alpha`` and ``lora_dropout``; None trains the model itself.
@@ -59,6 +61,7 @@ def grpo_trainer(
     from peft import LoraConfig
     from trl import GRPOConfig, GRPOTrainer
 
+    processor.tokenizer.padding_side = 'left'  # completions follow prompts; TRL expects it, and pads so without a word
     indices = Dataset.from_dict({'index': list(range(len(dataset)))})
     adapter = None if lora is None else LoraConfig(task_type='CAUSAL_LM', target_modules=ADAPTED, **lora)
     return GRPOTrainer(

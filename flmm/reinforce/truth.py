@@ -9,8 +9,8 @@ It stands beside the messages of a conversation (:mod:`flmm.finetune.chat_format
                "boxes": [[10, 20, 110, 140], [300, 40, 380, 200]], "points": [[60, 80], [340, 120]], "count": 2}}
 
 One of the keys is enough, and each has one entry for each object: ``masks`` COCO's RLE, or the path of a PNG below the
-image root whose pixels are not 0 in the mask; ``boxes`` [x1, y1, x2, y2], edges in px of the image; ``points`` [x, y] in
-px of the image; ``count`` is how many objects there are. Empty lists, or a count of 0, say that nothing is there.
+image root whose pixels are not 0 in the mask; ``boxes`` [x1, y1, x2, y2], edges in px of the image; ``points`` [x, y]
+in px of the image; ``count`` is how many objects there are. Empty lists, or a count of 0, say that nothing is there.
 """
 
 import math
@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from flmm.datasets.mask_files import mask_of_file
 from flmm.files import path_inside
 from flmm.json_files import brief
 from flmm.reinforce.answer import Box, Point
@@ -83,10 +82,8 @@ def parse_truth(said: Any, *, where: str, image_size: tuple[int, int], image_roo
         raise ValueError(f'{where} has different numbers of objects: {counts}')
     rles = boxes = points = None
     if 'masks' in said:
-        rles = tuple(
-            _rle(mask, f'{where}.masks[{i}]', image_size, image_root, allow_outside)
-            for i, mask in enumerate(said['masks'])
-        )
+        files = {'image_root': image_root, 'allow_outside': allow_outside}
+        rles = tuple(_rle(mask, f'{where}.masks[{i}]', image_size, **files) for i, mask in enumerate(said['masks']))
         boxes = tuple((x, y, x + width, y + height) for x, y, width, height in map(rle_box, rles))
     if 'boxes' in said:
         boxes = tuple(_place(box, f'{where}.boxes[{i}]', image_size, 4) for i, box in enumerate(said['boxes']))
@@ -94,16 +91,16 @@ def parse_truth(said: Any, *, where: str, image_size: tuple[int, int], image_roo
         points = tuple(_place(point, f'{where}.points[{i}]', image_size, 2) for i, point in enumerate(said['points']))
     elif boxes is not None:
         points = tuple(((x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in boxes)
-    return Truth(
-        image_size=image_size, count=next(iter(counts.values())), boxes=boxes, points=points, rles=rles
-    )
+    return Truth(image_size=image_size, count=next(iter(counts.values())), boxes=boxes, points=points, rles=rles)
 
 
 def _place(said: Any, where: str, image_size: tuple[int, int], length: int) -> Any:
     """Check a point, or a box: its corners."""
     expected = f'{["x", "y"] if length == 2 else ["x1", "y1", "x2", "y2"]} in px of the image'
     is_list = isinstance(said, list) and len(said) == length
-    if not is_list or not all(isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n) for n in said):
+    if not is_list or not all(
+        isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n) for n in said
+    ):
         raise ValueError(f'{where} is {brief(said)}, expected {expected}')
     if any(not 0 <= n <= image_size[i % 2] for i, n in enumerate(said)):
         raise ValueError(f'{where} is {brief(said)}, which lies outside of the image of {image_size} px')
@@ -112,10 +109,14 @@ def _place(said: Any, where: str, image_size: tuple[int, int], length: int) -> A
     return tuple(map(float, said))
 
 
-def _rle(said: Any, where: str, image_size: tuple[int, int], image_root: Path, allow_outside: bool) -> dict[str, Any]:
+def _rle(
+    said: Any, where: str, image_size: tuple[int, int], *, image_root: Path, allow_outside: bool
+) -> dict[str, Any]:
     width, height = image_size
     try:
         if isinstance(said, str):
+            from flmm.datasets.mask_files import mask_of_file  # here: it brings mmdet along
+
             path = path_inside(image_root, said, allow_outside=allow_outside)
             mask = mask_of_file({'png': str(path)}, {})
             if mask.shape != (height, width):
