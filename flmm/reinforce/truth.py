@@ -13,8 +13,9 @@ image root whose pixels are not 0 in the mask; ``boxes`` [x1, y1, x2, y2], edges
 in px of the image; ``count`` is how many objects there are. Empty lists, or a count of 0, say that nothing is there.
 """
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,8 @@ def parse_truth(said: Any, *, where: str, image_size: tuple[int, int], image_roo
         raise ValueError(f'{where} has different numbers of objects: {counts}')
     rles = boxes = points = None
     if 'masks' in said:
-        files = {'image_root': image_root, 'allow_outside': allow_outside}
-        rles = tuple(_rle(mask, f'{where}.masks[{i}]', image_size, **files) for i, mask in enumerate(said['masks']))
+        inside = partial(path_inside, image_root, allow_outside=allow_outside)
+        rles = tuple(_rle(mask, f'{where}.masks[{i}]', image_size, inside) for i, mask in enumerate(said['masks']))
         boxes = tuple((x, y, x + width, y + height) for x, y, width, height in map(rle_box, rles))
     if 'boxes' in said:
         boxes = tuple(_place(box, f'{where}.boxes[{i}]', image_size, 4) for i, box in enumerate(said['boxes']))
@@ -98,9 +99,7 @@ def _place(said: Any, where: str, image_size: tuple[int, int], length: int) -> A
     """Check a point, or a box: its corners."""
     expected = f'{["x", "y"] if length == 2 else ["x1", "y1", "x2", "y2"]} in px of the image'
     is_list = isinstance(said, list) and len(said) == length
-    if not is_list or not all(
-        isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n) for n in said
-    ):
+    if not is_list or not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in said):
         raise ValueError(f'{where} is {brief(said)}, expected {expected}')
     if any(not 0 <= n <= image_size[i % 2] for i, n in enumerate(said)):
         raise ValueError(f'{where} is {brief(said)}, which lies outside of the image of {image_size} px')
@@ -109,16 +108,13 @@ def _place(said: Any, where: str, image_size: tuple[int, int], length: int) -> A
     return tuple(map(float, said))
 
 
-def _rle(
-    said: Any, where: str, image_size: tuple[int, int], *, image_root: Path, allow_outside: bool
-) -> dict[str, Any]:
+def _rle(said: Any, where: str, image_size: tuple[int, int], inside: Callable[[str], Path]) -> dict[str, Any]:
     width, height = image_size
     try:
         if isinstance(said, str):
             from flmm.datasets.mask_files import mask_of_file  # here: it brings mmdet along
 
-            path = path_inside(image_root, said, allow_outside=allow_outside)
-            mask = mask_of_file({'png': str(path)}, {})
+            mask = mask_of_file({'png': str(inside(said))}, {})
             if mask.shape != (height, width):
                 raise ValueError(f'is of {mask.shape[1]} x {mask.shape[0]} px, the image of {width} x {height} px')
             (rle,) = encode_masks(mask[None].astype(bool))
