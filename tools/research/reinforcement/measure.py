@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from flmm.reinforce import ANSWER_FORMATS, REWARDS, MaskIoU, PromptDataset
 
 BATCH = 32
-MAX_NEW_TOKENS = 16
+MAX_NEW_TOKENS = 28
 FORMAT = ANSWER_FORMATS['location_tokens']
 
 
