@@ -35,8 +35,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     check_arguments(args)
-    if args.resume:
-        check_resuming(args)
+    checkpoint = check_resuming(args) if args.resume else None
     processor = load_processor(args.model)
     set_image_size(processor, min_pixels=args.min_pixels, max_pixels=args.max_pixels)
     collator = ChatCollator(processor, max_length=args.max_length)
@@ -44,7 +43,7 @@ def main() -> None:
     for index in range(len(dataset)):  # all of it now: an error hours into the training would cost it
         collator.check(dataset.without_images(index), dataset.image_sizes(index))
 
-    model = load_lmm(args.model, dtype=torch.float32, attn_implementation=args.attention)
+    model = load_lmm(checkpoint or args.model, dtype=torch.float32, attn_implementation=args.attention)
     model.config.use_cache = False
     trained = freeze_parts(model, args.freeze)
     print(f'{len(dataset)} conversations; {trained:,} of {model.num_parameters():,} parameters are trained')
@@ -58,7 +57,7 @@ def main() -> None:
         data_collator=collator,
         processing_class=processor,
     )
-    trainer.train(resume_from_checkpoint=args.resume or None)
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trainer.save_model(args.output)
 
 

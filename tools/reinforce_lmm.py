@@ -159,15 +159,18 @@ def main() -> None:
     check(args)
     answer_format = ANSWER_FORMATS[args.answer_format]
     weights = chosen_rewards(args.rewards, answer_format=answer_format)
-    if args.resume:
-        check_adapter(args, check_resuming(args))
+    checkpoint = check_resuming(args) if args.resume else None
+    if checkpoint is not None:
+        check_adapter(args, checkpoint)
     processor = load_processor(args.model)
     set_image_size(processor, min_pixels=args.min_pixels, max_pixels=args.max_pixels)
     needs = {field for name in weights if (field := REWARDS[name].needs) is not None}
     dataset = PromptDataset(args.data, processor, needs=needs, coordinates=args.coordinates, **data_settings(args))
     scorer = mask_iou(args) if any(REWARDS[name].score is None for name in weights) else None
 
-    model = load_lmm(args.model, dtype=torch.float32, attn_implementation=args.attention)
+    weights_from = args.model if checkpoint is None or args.lora else checkpoint  # Trainer loads adapters
+    model = load_lmm(weights_from, dtype=torch.float32, attn_implementation=args.attention)
+    model.config._name_or_path = args.model  # where TRL loads the reference model from
     trained = (
         'adapters' if args.lora else f'{freeze_parts(model, args.freeze):,} of {model.num_parameters():,} parameters'
     )
@@ -192,7 +195,7 @@ def main() -> None:
         lr_scheduler_type='constant_with_warmup',
         **training_settings(args),
     )
-    trainer.train(resume_from_checkpoint=args.resume or None)
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     save_policy(trainer, args.output)
 
 

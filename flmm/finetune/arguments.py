@@ -103,7 +103,8 @@ def check_resuming(args: argparse.Namespace) -> Path:
     """Refuse to go on with another rate or weight decay: Trainer would take those of the checkpoint without a word.
 
     Returns:
-        The checkpoint to go on from.
+        The checkpoint to go on from. Its weights are to be loaded as those of any model: Trainer looks for them by the
+        names that modules have now, finds none under those that transformers saves them by, and would go on without.
 
     Raises:
         ValueError: there is no checkpoint, or it was made with another one of them; names both.

@@ -11,18 +11,18 @@ from flmm.pretrained import load_processor
 from flmm.reinforce import MaskIoU, PromptDataset
 from reinforcement.measure import measure
 from reinforcement.scenes import LOCATION_TOKENS, write_scenes
-from reinforcement.training import RATES, load, reinforce, supervise
+from reinforcement.training import load, reinforce, supervise
 
 LMM = Path('assets/demo_lmm')
 TRAINING_SEED, HELD_OUT_SEED = 1, 1_000_003
 """Of the scenes."""
-WARM = 'warm'
+BEFORE = 'before'
 CONDITIONS = {
-    WARM: 'before: warmed up with supervision',
-    'supervised': 'more supervision',
-    'point': 'reward: the point lies on the shape',
+    BEFORE: 'the demo LMM, before',
+    'supervised': 'supervision',
+    'point': 'reward: points lie on the shapes',
     'shuffled': 'the same reward, shuffled',
-    'mask': 'reward: IoU of the mask that the phrase grounds',
+    'mask': 'reward: IoU of what phrases ground',
 }
 REWARD = {'point': 'point_in_mask', 'shuffled': 'point_in_mask', 'mask': 'mask_iou'}
 
@@ -34,12 +34,11 @@ class Demo:
         folder: gets scenes, models and what they said.
         num_scenes: to train on.
         num_held_out: scenes to measure on.
-        warmup_steps: of supervision, before everything.
         steps: of each condition.
     """
 
-    def __init__(self, folder: Path, *, num_scenes: int, num_held_out: int, warmup_steps: int, steps: int) -> None:
-        self.folder, self.warmup_steps, self.steps = folder, warmup_steps, steps
+    def __init__(self, folder: Path, *, num_scenes: int, num_held_out: int, steps: int) -> None:
+        self.folder, self.steps = folder, steps
         self.data = write_scenes(folder / 'scenes', seed=TRAINING_SEED, number=num_scenes)
         held_out = write_scenes(folder / 'held_out', seed=HELD_OUT_SEED, number=num_held_out)
         self.held_out = PromptDataset(held_out, load_processor(LMM), needs={'rles'}, assistant_tokens=LOCATION_TOKENS)
@@ -57,26 +56,24 @@ class Demo:
                 start = time.process_time()
                 self.train(condition, folder, seed)
                 seconds = time.process_time() - start
-                said = measure(load(folder), load_processor(folder), self.held_out, self.mask_iou, seed=seed)
+                model = LMM if condition == BEFORE else folder
+                said = measure(load(model), load_processor(model), self.held_out, self.mask_iou, seed=seed)
+                folder.mkdir(parents=True, exist_ok=True)
                 write_json(folder / 'answers.json', {'seconds': seconds, **said}, indent=None)
                 print(f'{folder} is there, after {seconds:.0f} s of CPU', flush=True)
 
     def train(self, condition: str, folder: Path, seed: int) -> None:
         """Train one condition."""
-        warm = folder.parent / WARM
-        if condition == WARM:
-            supervise(LMM, self.data, folder, steps=self.warmup_steps, rate=RATES[WARM], seed=seed)
-        elif condition == 'supervised':
-            # of another order of the scenes than the warm-up had
-            supervise(warm, self.data, folder, steps=self.steps, rate=RATES[condition], seed=seed + 100)
-        else:
+        if condition == 'supervised':
+            supervise(LMM, self.data, folder, steps=self.steps, seed=seed)
+        elif condition != BEFORE:
             reinforce(
-                warm,
+                LMM,
                 self.data,
                 folder,
                 reward=REWARD[condition],
                 steps=self.steps,
-                seed=seed + 100,
+                seed=seed,
                 mask_iou=self.mask_iou,
                 shuffled=condition == 'shuffled',
             )

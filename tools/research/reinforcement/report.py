@@ -7,33 +7,31 @@ from pathlib import Path
 from typing import Any
 
 from flmm.atomic_write import write_json, write_text
-from reinforcement.conditions import CONDITIONS, REWARD, WARM
+from reinforcement.conditions import BEFORE, CONDITIONS, REWARD
 
 Rows = list[list[str]]
-LOGGED = 10
+LOGGED = 2
 """So many entries of the log, of five steps each, are averaged at the beginning and at the end of a training."""
 
 
 def accuracy_rows(folder: Path, seeds: list[int]) -> Rows:
     """What each model says of held-out scenes."""
-    rows = [
-        [
-            'percent, mean (lowest to highest)',
-            'point on the shape',
-            'mask of the phrase, IoU',
-            'sampled: point on the shape',
-            'sampled: mask, IoU',
-            'CPU s',
-        ]
-    ]
+    columns = {
+        'points on shapes': ('greedy', 'point_in_mask'),
+        'IoU of what phrases ground': ('greedy', 'mask_iou'),
+        'sampled: points': ('sampled', 'point_in_mask'),
+        'sampled: IoU': ('sampled', 'mask_iou'),
+    }
+    rows = [['percent, mean (lowest to highest)', *columns, 'phrases', 'CPU s of training']]
     for condition, label in CONDITIONS.items():
         found = [_read(folder, seed, condition) for seed in seeds]
         cells = [
             _spread([100 * statistics.mean(row[reward] for row in answers[how]) for answers in found])
-            for how in ('greedy', 'sampled')
-            for reward in ('point_in_mask', 'mask_iou')
+            for how, reward in columns.values()
         ]
-        rows.append([label, *cells, f'{statistics.mean(answers["seconds"] for answers in found):.0f}'])
+        phrases = statistics.mean(row['said'].count('.') + 1 for answers in found for row in answers['greedy'])
+        seconds = statistics.mean(answers['seconds'] for answers in found)
+        rows.append([label, *cells, f'{phrases:.1f}', f'{seconds:.0f}'])
     return rows
 
 
@@ -55,13 +53,13 @@ def reward_rows(folder: Path, seeds: list[int]) -> Rows:
 
 def change_rows(folder: Path, seeds: list[int]) -> Rows:
     """By how much each way changes a model, in points, seed by seed."""
-    rows = [['change in points, by seed', 'point on the shape', 'mask of the phrase, IoU']]
+    rows = [['change by seed, in points', 'points on shapes', 'IoU of what phrases ground']]
     for condition, label in list(CONDITIONS.items())[1:]:
         cells = []
         for reward in ('point_in_mask', 'mask_iou'):
             before, after = (
                 [100 * statistics.mean(row[reward] for row in _read(folder, seed, name)['greedy']) for seed in seeds]
-                for name in (WARM, condition)
+                for name in (BEFORE, condition)
             )
             cells.append(', '.join(f'{b - a:+.1f}' for a, b in zip(before, after, strict=True)))
         rows.append([label, *cells])

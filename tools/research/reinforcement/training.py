@@ -17,7 +17,7 @@ from reinforcement.scenes import LOCATION_TOKENS
 SEQUENCES = 32
 """Conversations, or completions, of one step."""
 GENERATIONS = 8
-RATES = {'warm': 2e-3, 'supervised': 5e-4, 'reinforced': 2e-4}
+SUPERVISED_RATE, REINFORCED_RATE = 1e-3, 3e-4
 BETA = 0.02
 
 
@@ -31,7 +31,7 @@ class ShuffledReward(TrlReward):
         return scores
 
 
-def supervise(model: str | Path, data: Path, output: Path, *, steps: int, rate: float, seed: int) -> None:
+def supervise(model: str | Path, data: Path, output: Path, *, steps: int, seed: int) -> None:
     """Fine-tune a model with supervision on the answers of ``data``."""
     lmm = load(model)
     lmm.config.use_cache = False
@@ -41,7 +41,7 @@ def supervise(model: str | Path, data: Path, output: Path, *, steps: int, rate: 
         args=TrainingArguments(
             output_dir=str(output / 'trainer'),
             max_steps=steps,
-            learning_rate=rate,
+            learning_rate=SUPERVISED_RATE,
             lr_scheduler_type='cosine',
             warmup_steps=min(20, steps // 4),
             per_device_train_batch_size=SEQUENCES,
@@ -85,7 +85,7 @@ def reinforce(
         [kind(reward, answer_format=FORMAT, log=log, mask_iou=mask_iou)],
         output_dir=str(output),
         max_steps=steps,
-        learning_rate=RATES['reinforced'],
+        learning_rate=REINFORCED_RATE,
         lr_scheduler_type='constant_with_warmup',
         warmup_steps=5,
         per_device_train_batch_size=SEQUENCES,
