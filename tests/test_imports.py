@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = {'matplotlib', 'mmcv', 'mmdet', 'mmengine', 'segment_anything', 'torch', 'transformers'}
+HEAVY = {'datasets', 'matplotlib', 'mmcv', 'mmdet', 'mmengine', 'segment_anything', 'torch', 'transformers', 'trl'}
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_part_imports_what_it_needs_alone(module, allowed):
     [
         'flmm', 'flmm.apt', 'flmm.archive', 'flmm.chat', 'flmm.convert', 'flmm.data_check', 'flmm.datasets',
         'flmm.engine', 'flmm.evaluation', 'flmm.features', 'flmm.finetune', 'flmm.grounder', 'flmm.models', 'flmm.qwen',
-        'flmm.scoring', 'flmm.shapes', 'flmm.video', 'flmm.visualization',
+        'flmm.reinforce', 'flmm.scoring', 'flmm.shapes', 'flmm.video', 'flmm.visualization',
     ],
 )  # fmt: skip
 def test_a_package_has_the_names_that_it_lists(package):
@@ -49,3 +49,15 @@ def test_decoders_of_videos_come_when_a_file_is_read(module):
     code = f'import sys, {module}; print(*({{"av", "torchcodec"}} & set(sys.modules)))'
     found = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout.split()
     assert found == []
+
+
+def test_a_tool_says_how_it_is_used_without_trl():
+    code = (
+        'import runpy, sys\n'
+        'sys.modules.update(dict.fromkeys(("trl", "peft", "datasets", "vllm")))\n'  # importing them fails
+        'sys.argv = ["reinforce_lmm.py", "--help"]\n'
+        'runpy.run_path("tools/reinforce_lmm.py", run_name="__main__")'
+    )
+    found = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, '')
+    assert found.stdout.startswith('usage:')

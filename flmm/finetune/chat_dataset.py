@@ -51,6 +51,7 @@ class ChatDataset(Dataset):
         max_pixels: largest width times height of an image or a frame; more are refused.
         frame_size: the size at which videos are read that do not say otherwise; None is that of qwen-vl-utils, for
             Qwen2-VL and Qwen2.5-VL.
+        needs_answer: whether the assistant must have the last word; if not, the user may.
 
     Raises:
         ValueError: the file holds no conversation, or a line is malformed or names no readable image or video; names
@@ -67,6 +68,7 @@ class ChatDataset(Dataset):
         orientation: str = 'apply',
         max_pixels: int = MAX_IMAGE_PIXELS,
         frame_size: FrameSize | None = None,
+        needs_answer: bool = True,
     ) -> None:
         self.path = Path(path)
         self.reader = ChatReader(
@@ -76,6 +78,7 @@ class ChatDataset(Dataset):
             orientation=orientation,
             max_pixels=max_pixels,
             frame_size=frame_size or FrameSize(),
+            needs_answer=needs_answer,
         )
         if not self.path.exists() or self.path.is_dir():
             raise ValueError(

@@ -56,6 +56,7 @@ class ChatReader:
         orientation: what to do with pictures that EXIF says to turn (:func:`flmm.images.read_rgb`).
         max_pixels: largest width times height of an image or a frame; more are refused.
         frame_size: the size at which videos are read that do not say otherwise.
+        needs_answer: whether the assistant must have the last word; if not, the user may.
 
     Raises:
         ValueError: a setting out of its range.
@@ -70,6 +71,7 @@ class ChatReader:
         orientation: str,
         max_pixels: int,
         frame_size: FrameSize,
+        needs_answer: bool = True,
     ) -> None:
         check_image_settings(orientation=orientation, max_pixels=max_pixels)
         texts = [token for token in assistant_tokens if isinstance(token, str) and token not in ('', *STRUCTURE_TOKENS)]
@@ -82,6 +84,7 @@ class ChatReader:
         self.assistant_tokens = tuple(assistant_tokens)
         self.orientation, self.max_pixels = orientation, max_pixels
         self.frame_size = frame_size
+        self.needs_answer = needs_answer
 
     def read(self, line: bytes, *, where: str) -> list[dict[str, Any]]:
         """Return the messages of a line, each with its list of parts: of images with their names and sizes, of
@@ -168,12 +171,12 @@ class ChatReader:
             raise ValueError(f'{where}.image: {error}') from error
         return {'type': 'image', 'image': value, 'name': str(path), 'size': size}
 
-    @staticmethod
-    def _check_turns(roles: list[str], where: str) -> None:
+    def _check_turns(self, roles: list[str], where: str) -> None:
         turns = roles[1:] if roles[0] == 'system' else roles
-        expected = ['user', 'assistant'] * (len(turns) // 2)
-        if not turns or turns != expected:
+        expected = [ROLES[1 + i % 2] for i in range(len(turns))]
+        if not turns or turns != expected or (self.needs_answer and turns[-1] != 'assistant'):
+            ending = 'the assistant' if self.needs_answer else 'either'
             raise ValueError(
                 f'{where}: messages must be an optional system message, then user and assistant in turn, ending with '
-                f'the assistant; got {roles}'
+                f'{ending}; got {roles}'
             )

@@ -119,19 +119,20 @@ class Grounder(PretrainedGrounder):
         tokenizer = self.to_sample.image_processor.tokenizer
         return {end for end in (*ends, tokenizer.eos_token_id, tokenizer.pad_token_id) if end is not None}
 
-    def read(self, image: AnyImage | PreparedImage) -> ReadImage:
+    def read(self, image: AnyImage | PreparedImage, *, with_sam: bool = True) -> ReadImage:
         """Read an image: vision part, LMM and SAM's encoder run once.
 
         Args:
             image: a file, or the bytes of one, which is turned upright as its EXIF orientation says; or pixels, which
                 are taken as they lie: a PIL image, a uint8 array [IH, IW] or [IH, IW, 3] (RGB), or a uint8 tensor
                 [3, IH, IW] (RGB). Or what :func:`flmm.grounder.prepared_image.prepare_image` made of one of these.
+            with_sam: False leaves SAM's encoder out until refined masks are first asked for.
 
         Raises:
             ValueError: an image of another kind, or one that the processor refuses.
         """
         prepared = image if isinstance(image, PreparedImage) else prepare_image(image, to_sample=self.to_sample)
-        return self.read_prepared(prepared)
+        return self.read_prepared(prepared, image_embedding=None if with_sam else {})
 
     @torch.no_grad()
     def read_prepared(self, prepared: PreparedImage, *, image_embedding: dict[str, Tensor] | None = None) -> ReadImage:

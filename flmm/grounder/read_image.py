@@ -1,6 +1,6 @@
 """An image that the model has read, and can be asked about."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from flmm.grounder.conversation import Conversation
 from flmm.grounder.grounding import Grounding, joined
 from flmm.grounder.phrases import check_phrases
 from flmm.grounder.prepared_image import PreparedImage
+from flmm.mask_logits import MaskLogits
 from flmm.reading import ImageReading
 from flmm.structures import GroundingSample
 
@@ -86,10 +87,16 @@ class ReadImage(Conversation):
         Raises:
             ValueError: no list of strings, or a phrase without letters or digits, or with too many tokens.
         """
-        phrases = check_phrases(phrases, asked=f'image {self.name!r}')
-        step = PHRASES_AT_ONCE if self.grounder.to_sample.independent else len(phrases)
-        parts = (phrases[start : start + step] for start in range(0, len(phrases), step))
-        return self.found_of(self.sample(part) for part in parts)
+        return self.found_of(self.sample(part) for part in self._parts(phrases))
+
+    def coarse(self, phrases: Iterable[str]) -> MaskLogits:
+        """Return the coarse masks of phrases alone: no part of SAM runs, so that it takes a fraction of the time.
+
+        Args:
+            phrases: as for :meth:`ground`, whose :attr:`Grounding.coarse` this is.
+        """
+        samples = (self._sample(part, self.reading) for part in self._parts(phrases))
+        return MaskLogits.cat([masks for sample in samples for masks in self.grounder.model.coarse([sample])])
 
     def found_of(self, samples: Iterable[GroundingSample], *, order: list[int] | None = None) -> Grounding:
         """Let the model find the phrases of samples of this image, one sample after the other.
@@ -125,5 +132,14 @@ class ReadImage(Conversation):
 
     def sample(self, phrases: list[str]) -> GroundingSample:
         """Return what the model takes of phrases of this image."""
+        return self._sample(phrases, self.reading_for_masks)
+
+    def _sample(self, phrases: list[str], reading: ImageReading) -> GroundingSample:
         sample = self.prepared.sample(phrases, to_sample=self.grounder.to_sample)
-        return sample.with_outputs(reading=self.reading_for_masks).to(self.grounder.device)
+        return sample.with_outputs(reading=reading).to(self.grounder.device)
+
+    def _parts(self, phrases: Iterable[str]) -> Iterator[list[str]]:
+        """Split phrases, once they are checked, into those that go through the model together."""
+        phrases = check_phrases(phrases, asked=f'image {self.name!r}')
+        step = PHRASES_AT_ONCE if self.grounder.to_sample.independent else len(phrases)
+        return (phrases[start : start + step] for start in range(0, len(phrases), step))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from flmm.clip_sample import ClipSample
+from flmm.mask_logits import MaskLogits
 from flmm.models.checkpoints import load_trained
 from flmm.models.finite import check_predictions
 from flmm.models.frozen_parts import FROZEN, FrozenParts
@@ -228,10 +229,9 @@ class GroundingModel(FrozenParts):
         text_embeds = [
             self._text_embeds(sample, read.hidden_states) for sample, read in zip(samples, features, strict=True)
         ]
-        decoder = PhraseDecoder(mask_head=self.mask_head, sam=self.sam, padding_cut=self.padding_cut)
         # With gradients all is kept for the backward pass anyway.
         budget = None if torch.is_grad_enabled() else self.decode_budget
-        decoded = decoder.decode(samples, features, text_embeds, budget=budget)
+        decoded = self.decoder.decode(samples, features, text_embeds, budget=budget)
         return [
             sample.with_outputs(
                 mask_attentions=read.attentions,
@@ -242,6 +242,17 @@ class GroundingModel(FrozenParts):
             )
             for sample, read, embeds, masks in zip(samples, features, text_embeds, decoded, strict=True)
         ]
+
+    @property
+    def decoder(self) -> PhraseDecoder:
+        """The way from attention maps to masks."""
+        return PhraseDecoder(mask_head=self.mask_head, sam=self.sam, padding_cut=self.padding_cut)
+
+    @torch.no_grad()
+    def coarse(self, samples: list[GroundingSample]) -> list[MaskLogits]:
+        """Return the coarse masks of the phrases of each sample, M_i of them. Neither part of SAM runs."""
+        features = self.encode(samples, for_masks=False)
+        return self.decoder.coarse(samples, [read.attentions for read in features])
 
     def _text_embeds(self, sample: GroundingSample, hidden_states: Tensor) -> list[Tensor] | None:
         """Average the layers with learned weights, project to SAM's prompt space: one [tokens_i, sam_dim] a phrase.

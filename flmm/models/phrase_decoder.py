@@ -90,16 +90,20 @@ class PhraseDecoder:
         embeddings: list[dict[str, Tensor]],
         text_embeds: list[list[Tensor] | None],
     ) -> list[DecodedMasks]:
-        coarse = [
-            MaskLogits(small=logits, image_size=sample.image_size, to_image=self._to_image(sample.meta_data))
-            for sample, logits in zip(samples, self.coarse_logits(samples, attentions), strict=True)
-        ]
+        coarse = self.coarse(samples, attentions)
         refined = self.sam.refine(
             embeddings, [logits.image_size for logits in coarse], [logits.in_image() for logits in coarse], text_embeds
         )
         return [
             DecodedMasks(coarse=logits, refined=masks.logits, scores=masks.scores)
             for logits, masks in zip(coarse, refined, strict=True)
+        ]
+
+    def coarse(self, samples: Sequence[GroundingSample], attentions: Sequence[Tensor]) -> list[MaskLogits]:
+        """Return the coarse masks of samples with these attention maps, [m_i, C, h_i, w_i]; SAM has no part in them."""
+        return [
+            MaskLogits(small=logits, image_size=sample.image_size, to_image=self._to_image(sample.meta_data))
+            for sample, logits in zip(samples, self.coarse_logits(samples, attentions), strict=True)
         ]
 
     def coarse_logits(self, samples: Sequence[GroundingSample], attentions: Sequence[Tensor]) -> list[Tensor]:

@@ -195,3 +195,23 @@ def test_words_that_are_none_are_named(words):
     read = build_reader().read(photo())
     with pytest.raises(ValueError, match=r"image 'image'.*phrase .* (has no letter or digit|is of type)"):
         read.attention(words)
+
+
+def test_coarse_masks_alone_are_those_of_grounding_and_no_part_of_sam_runs(judging, monkeypatch):
+    expected = judging.read(photo()).ground(PHRASES)
+
+    def refuse(*args, **kwargs):
+        raise AssertionError('a part of SAM ran')
+
+    monkeypatch.setattr(judging.model.sam, 'encode_images', refuse)
+    monkeypatch.setattr(judging.model.sam, 'refine', refuse)
+    monkeypatch.setattr(read_image, 'PHRASES_AT_ONCE', 2)
+    found = judging.read(photo(), with_sam=False).coarse(PHRASES)
+    torch.testing.assert_close(found.in_image(), expected.coarse.in_image(), atol=1e-4, rtol=0)
+    with pytest.raises(AssertionError, match='a part of SAM ran'):
+        judging.read(photo())
+
+
+def test_an_image_that_was_read_without_sam_can_be_grounded(judging):
+    found, expected = (judging.read(photo(), with_sam=with_sam).ground(PHRASES) for with_sam in (False, True))
+    torch.testing.assert_close(found.refined.in_image(), expected.refined.in_image())

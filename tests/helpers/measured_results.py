@@ -8,6 +8,8 @@ from typing import Any
 
 from closer_look.conditions import conditions
 from closer_look.report import write_report
+from reinforcement.conditions import CONDITIONS as TRAININGS
+from reinforcement.report import write_report as write_reinforcement
 
 SETS = [f'shapes_{split}_{way}_sentence' for split in ('val', 'testA', 'testB') for way in ('first', 'every')]
 CONTROL = ['untrained_lmm_val_first_sentence', 'untrained_lmm_val_every_sentence', 'training_free_3_val_first_sentence']
@@ -89,6 +91,7 @@ def write_results(root: Path) -> None:
     sam = {level: {prompt: figure(level, prompt) for prompt in prompts} for level in ('easy', 'medium', 'hard')}
     write_json(work / 'demo_weights/sam.json', sam)
     write_closer_looks(work / 'visual_chain_of_thought')
+    write_answers(work / 'reinforce_demo')
 
 
 def write_closer_looks(folder: Path) -> None:
@@ -110,6 +113,20 @@ def write_closer_looks(folder: Path) -> None:
     asked = [{'topic': topic, 'answer': 'star', 'said': 'star'} for topic in ('kind', 'colour')]
     write_json(file.parent / 'skills.json', {'ordinary': asked, 'named': asked})
     write_report([file], folder)
+
+
+def write_answers(folder: Path) -> None:
+    """Answers and logs as tools/research/reinforce_demo.py notes them, and its tables of them."""
+    for seed in (0, 1, 2):
+        for name in TRAININGS:
+            rewards = {key: figure(seed, name, key) / 100 for key in ('point_in_mask', 'mask_iou')}
+            rows = [{'said': 'the star<x1><y2>', 'format': 1.0, **rewards}] * 2
+            at = folder / f'seed_{seed}' / name
+            write_json(at / 'answers.json', {'seconds': figure(seed, name), 'greedy': rows, 'sampled': rows})
+            keys = ('reward', 'kl', 'entropy', 'completions/mean_length')
+            log = [{key: figure(seed, name, key, step) / 100 for key in keys} for step in range(4)]
+            write_json(at / 'trainer_state.json', {'log_history': log})
+    write_reinforcement(folder, [0, 1, 2])
 
 
 def write_statistics(work: Path) -> None:

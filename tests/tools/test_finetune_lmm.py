@@ -1,12 +1,14 @@
 """tools/finetune_lmm.py: what it refuses before it trains, and that what it saves can be used."""
 
 import json
+import shutil
 import sys
 
 import finetune_lmm
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from tiny_models import tiny_lmm, tiny_processor
 
 from flmm.pretrained import load_lmm, load_processor
@@ -88,6 +90,16 @@ def test_resuming_with_other_settings_of_the_optimizer_is_refused(run, record):
             run(record, options=['--resume', '--max-steps', 2, *options])
     run(record, options=['--resume', '--max-steps', 2, '--save-steps', 1, '--lr', 1e-3, '--weight-decay', 0.1])
     assert (out / 'checkpoint-2').is_dir()
+
+
+def test_a_resumed_training_is_one_that_was_not_interrupted(run, record, tmp_path):
+    options = ['--lr', 1e-2, '--warmup-steps', 0, '--save-steps', 1]
+    expected = load_file(run(record, record, record, options=[*options, '--max-steps', 3]) / 'model.safetensors')
+    for folder in ('checkpoint-2', 'checkpoint-3'):
+        shutil.rmtree(tmp_path / 'out' / folder)
+    out = run(record, record, record, options=[*options, '--max-steps', 3, '--resume'])
+    for name, weight in load_file(out / 'model.safetensors').items():
+        torch.testing.assert_close(weight, expected[name], atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.usefixtures('_no_training')

@@ -1,0 +1,1 @@
+"""The measurement of tools/research/reinforce_demo.py."""
