@@ -26,7 +26,7 @@ from flmm.finetune.arguments import (
     data_settings,
     training_settings,
 )
-from flmm.pretrained import load_lmm, load_processor
+from flmm.pretrained import MODEL_FILES, checkpoint_source, load_lmm, load_processor
 from flmm.reinforce import (
     ANSWER_FORMATS,
     COORDINATES,
@@ -170,7 +170,7 @@ def main() -> None:
 
     weights_from = args.model if checkpoint is None or args.lora else checkpoint  # Trainer loads adapters
     model = load_lmm(weights_from, dtype=torch.float32, attn_implementation=args.attention)
-    model.config._name_or_path = args.model  # where TRL loads the reference model from
+    model.config._name_or_path = checkpoint_source(args.model, needs=MODEL_FILES)  # TRL loads the reference from there
     trained = (
         'adapters' if args.lora else f'{freeze_parts(model, args.freeze):,} of {model.num_parameters():,} parameters'
     )

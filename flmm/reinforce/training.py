@@ -62,33 +62,22 @@ def grpo_trainer(
     from trl import GRPOConfig, GRPOTrainer
 
     processor.tokenizer.padding_side = 'left'  # completions follow prompts; TRL expects it, and pads so without a word
-    indices = Dataset.from_dict({'index': list(range(len(dataset)))})
+
+    def columns(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
+        rows = [dataset[index] for index in batch['index']]
+        return {key: [row[key] for row in rows] for key in rows[0]}
+
+    # TRL takes a Dataset of the library datasets alone. Pixels are read on access, as ChatDataset reads them.
+    prompts = Dataset.from_dict({'index': list(range(len(dataset)))}).with_transform(columns)
     adapter = None if lora is None else LoraConfig(task_type='CAUSAL_LM', target_modules=ADAPTED, **lora)
     return GRPOTrainer(
         model=model,
         reward_funcs=list(rewards),
         args=GRPOConfig(remove_unused_columns=False, **settings),
-        # TRL takes a Dataset of the library datasets alone. Pixels are read on access, as ChatDataset reads them.
-        train_dataset=indices.with_transform(RowsOf(dataset)),
+        train_dataset=prompts,
         processing_class=processor,
         peft_config=adapter,
     )
-
-
-class RowsOf:
-    """Turns indices into the rows of a dataset, column by column."""
-
-    def __init__(self, dataset: PromptDataset) -> None:
-        self.dataset = dataset
-
-    def __reduce__(self) -> tuple[type, tuple[str]]:
-        """Stand for the file in fingerprints of the library datasets, which would pickle every prompt."""
-        return str, (str(self.dataset.conversations.path),)
-
-    def __call__(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
-        """Return the columns of the rows ``batch['index']``."""
-        rows = [self.dataset[index] for index in batch['index']]
-        return {key: [row[key] for row in rows] for key in rows[0]}
 
 
 def save_policy(trainer: 'GRPOTrainer', folder: str | Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from closer_look.conditions import conditions
 from closer_look.report import write_report
 from reinforcement.conditions import CONDITIONS as TRAININGS
+from reinforcement.heads import HEADS
 from reinforcement.report import write_report as write_reinforcement
 
 SETS = [f'shapes_{split}_{way}_sentence' for split in ('val', 'testA', 'testB') for way in ('first', 'every')]
@@ -126,6 +127,7 @@ def write_answers(folder: Path) -> None:
             keys = ('reward', 'kl', 'entropy', 'completions/mean_length')
             log = [{key: figure(seed, name, key, step) / 100 for key in keys} for step in range(4)]
             write_json(at / 'trainer_state.json', {'log_history': log})
+    write_json(folder / 'heads.json', {label: figure(label) / 100 for label in HEADS.values()})
     write_reinforcement(folder, [0, 1, 2])
 
 

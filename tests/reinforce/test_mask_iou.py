@@ -5,9 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
+from flmm.grounder import Grounder
+from flmm.grounder.demo import demo_folder
 from flmm.mask_logits import MaskLogits
 from flmm.reinforce import AnsweredObject, MaskIoU, Truth
 from flmm.rle import encode_masks
+from flmm.shapes import DIFFICULTY, generate_sample
 from flmm.text import prepare_phrase
 
 WIDTHS = {'left half': (0, 10), 'quarter': (0, 5), 'right half': (10, 20), 'nowhere': (0, 0), 'left 12': (0, 12)}
@@ -104,3 +107,21 @@ def test_phrases_in_one_sequence_are_refused(grounder):
     grounder.independent = False
     with pytest.raises(ValueError, match='reads phrases in one sequence, where each depends on others; build it with'):
         MaskIoU(grounder)
+
+
+def test_the_reward_of_a_trained_grounder_is_the_iou_of_its_coarse_masks(monkeypatch):
+    scene = generate_sample(0, seed=0, split='val', config=DIFFICULTY['easy'])
+    trained = Grounder.from_pretrained(demo_folder())
+    phrases = [f'the {shape.colour} {shape.kind}' for shape in scene.scene.shapes]
+    image = Image.fromarray(scene.image)
+    coarse = trained.read(image).ground(phrases).coarse.masks().numpy()
+    expected = [(mine & true).sum() / (mine | true).sum() for mine, true in zip(coarse, scene.masks, strict=True)]
+    monkeypatch.setattr(trained.model.sam, 'encode_images', None)
+    monkeypatch.setattr(trained.model.sam, 'refine', None)
+    truths = [
+        Truth(image_size=image.size, count=1, rles=tuple(encode_masks(scene.masks[[i]]))) for i in range(len(phrases))
+    ]
+    sources = [f'a.jsonl:{i}' for i in range(len(phrases))]
+    found = MaskIoU(trained)([answer(phrase) for phrase in phrases], truths, [image] * len(phrases), sources)
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert max(found) > 0.5

@@ -3,8 +3,9 @@
     python tools/research/reinforce_demo.py
 
 For each of --seeds: the demo LMM is trained for --steps in each way, with supervision or by GRPO, and each model
-answers the same held-out scenes. All of it lies in the work dir; what is there already is not made again. Tables
-become tables.md. docs/finetuning.md says what is compared.
+answers the same held-out scenes. Of the first seed, mask heads are trained over three of the LMMs. All of it lies in
+the work dir; what is there already is not made again. Tables become tables.md. docs/finetuning.md says what is
+compared.
 """
 
 import argparse
@@ -20,14 +21,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--scenes', type=int, default=1500, help='to train on')
     parser.add_argument('--held-out', type=int, default=150, help='scenes to measure on')
     parser.add_argument('--steps', type=int, default=40, help='of each way, 32 conversations or completions each')
+    parser.add_argument('--mask-images', type=int, default=640, help='that mask heads are trained on')
     parser.add_argument('--shorten', type=int, default=1, metavar='N', help='divide scenes and steps by this')
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/reinforce_demo'), help='from the root of the repository'
     )
     args = parser.parse_args()
-    if min(args.scenes, args.held_out, args.steps) < args.shorten or args.shorten < 1:
-        parser.error('--scenes, --held-out and --steps must be at least --shorten, and that at least 1')
+    if min(args.scenes, args.held_out, args.steps, args.mask_images) < args.shorten or args.shorten < 1:
+        parser.error('--scenes, --held-out, --steps and --mask-images must be at least --shorten, and that at least 1')
     return args
 
 
@@ -37,6 +39,7 @@ def main() -> None:
     # Not above: --help answers at once.
     import torch
     from reinforcement.conditions import Demo
+    from reinforcement.heads import measure_heads
     from reinforcement.report import write_report
 
     torch.set_num_threads(args.threads)
@@ -48,6 +51,7 @@ def main() -> None:
     )
     for seed in args.seeds:
         demo.run(seed)
+    measure_heads(demo, args.seeds[0], num_images=args.mask_images // args.shorten)
     print(write_report(args.work_dir, args.seeds), end='')
 
 

@@ -7,14 +7,16 @@ from pathlib import Path
 from closer_look.questions import PLAIN_SIDE, SMALL
 from flmm.config import read_config
 from flmm.engine.runner_from_args import build_runner
-from flmm.shapes import generate_split, write_refcoco
+from flmm.shapes import SceneConfig, generate_split, write_refcoco
 
 DEMO = 'configs/shapes/demo.py'
 SCENES = replace(SMALL, size_range=(0.07, 0.25))
 """Those of the measurement, and larger shapes, from which the mask head learns more."""
 
 
-def train_masks(lmm: Path, work_dir: Path, *, num_images: int, seed: int) -> tuple[Path, Path]:
+def train_masks(
+    lmm: Path, work_dir: Path, *, num_images: int, seed: int, scenes: SceneConfig = SCENES
+) -> tuple[Path, Path]:
     """Train as ``make demo`` does, over another LMM and on other scenes.
 
     Args:
@@ -22,12 +24,13 @@ def train_masks(lmm: Path, work_dir: Path, *, num_images: int, seed: int) -> tup
         work_dir: gets scenes, config and checkpoint.
         num_images: of the scenes.
         seed: of the scenes and of the training.
+        scenes: how they are drawn.
 
     Returns:
         Config and checkpoint, for ``Grounder.from_config``.
     """
     data = work_dir / 'data'
-    write_refcoco(data, {'train': generate_split(seed=seed, split='train', num_images=num_images, config=SCENES)})
+    write_refcoco(data, {'train': generate_split(seed=seed, split='train', num_images=num_images, config=scenes)})
     config = read_config(
         DEMO,
         {

@@ -21,6 +21,7 @@ MEASUREMENTS = (
         tables={
             'accuracy': Table(rows=partial(rows, name='accuracy'), tolerance=8.0, times=('CPU s*',)),
             'changes': Table(rows=partial(rows, name='changes'), tolerance=8.0),
+            'heads': Table(rows=partial(rows, name='heads'), tolerance=6.0),
             'rewards': Table(rows=partial(rows, name='rewards'), tolerance=0.5),
         },
     ),

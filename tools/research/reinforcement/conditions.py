@@ -23,8 +23,9 @@ CONDITIONS = {
     'point': 'reward: points lie on the shapes',
     'shuffled': 'the same reward, shuffled',
     'mask': 'reward: IoU of what phrases ground',
+    'both': 'half of the steps supervision, then points',
 }
-REWARD = {'point': 'point_in_mask', 'shuffled': 'point_in_mask', 'mask': 'mask_iou'}
+REWARD = {'point': 'point_in_mask', 'shuffled': 'point_in_mask', 'mask': 'mask_iou', 'both': 'point_in_mask'}
 
 
 class Demo:
@@ -64,15 +65,19 @@ class Demo:
 
     def train(self, condition: str, folder: Path, seed: int) -> None:
         """Train one condition."""
+        start = LMM
+        if condition == 'both':
+            start = folder / 'supervised'
+            supervise(LMM, self.data, start, steps=self.steps // 2, seed=seed)
         if condition == 'supervised':
             supervise(LMM, self.data, folder, steps=self.steps, seed=seed)
         elif condition != BEFORE:
             reinforce(
-                LMM,
+                start,
                 self.data,
                 folder,
                 reward=REWARD[condition],
-                steps=self.steps,
+                steps=self.steps // 2 if condition == 'both' else self.steps,
                 seed=seed,
                 mask_iou=self.mask_iou,
                 shuffled=condition == 'shuffled',

@@ -10,8 +10,6 @@ from flmm.atomic_write import write_json, write_text
 from reinforcement.conditions import BEFORE, CONDITIONS, REWARD
 
 Rows = list[list[str]]
-LOGGED = 2
-"""So many entries of the log, of five steps each, are averaged at the beginning and at the end of a training."""
 
 
 def accuracy_rows(folder: Path, seeds: list[int]) -> Rows:
@@ -36,7 +34,7 @@ def accuracy_rows(folder: Path, seeds: list[int]) -> Rows:
 
 
 def reward_rows(folder: Path, seeds: list[int]) -> Rows:
-    """The mean reward in training, its spread within a prompt, KL and length."""
+    """What was logged of the trainings, in the first and in the last quarter of their steps."""
     columns = {'reward': 'reward', 'KL': 'kl', 'entropy': 'entropy', 'tokens': 'completions/mean_length'}
     header = [f'{name}, {when}' for name in columns for when in ('first', 'last')]
     rows = [['training, mean of seeds', *header]]
@@ -66,10 +64,18 @@ def change_rows(folder: Path, seeds: list[int]) -> Rows:
     return rows
 
 
+def head_rows(folder: Path, seeds: list[int]) -> Rows:
+    """What mask heads ground over the LMM as it was and over one that was trained."""
+    heads = json.loads((folder / 'heads.json').read_text(encoding='utf-8'))
+    rows = [['coarse IoU of "the COLOUR KIND", percent', 'IoU']]
+    return rows + [[label, f'{100 * iou:.1f}'] for label, iou in heads.items()]
+
+
 TABLES: dict[str, Callable[[Path, list[int]], Rows]] = {
     'accuracy': accuracy_rows,
     'changes': change_rows,
     'rewards': reward_rows,
+    'heads': head_rows,
 }
 
 
@@ -92,11 +98,11 @@ def _log(folder: Path, seed: int, condition: str) -> list[dict[str, Any]]:
 
 
 def _first(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return log[: min(LOGGED, len(log) // 2)]
+    return log[: max(1, len(log) // 4)]
 
 
 def _last(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return log[-min(LOGGED, len(log) // 2) :]
+    return log[-max(1, len(log) // 4) :]
 
 
 def _spread(values: list[float]) -> str:

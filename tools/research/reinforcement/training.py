@@ -96,7 +96,7 @@ def reinforce(
         gradient_checkpointing=False,
         bf16=False,
         save_strategy='no',
-        logging_steps=5,
+        logging_steps=max(1, steps // 8),
         report_to='none',
         disable_tqdm=True,
         use_cpu=True,
