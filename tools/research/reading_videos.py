@@ -1,5 +1,6 @@
 """Frames of a video as video tokens, or as single images? The demo on shapes in motion, read in both ways.
 
+    python tools/make_shapes.py --video --train 4000 --workers 2
     python tools/research/reading_videos.py
 
 For each of --seeds: the demo LMM is fine-tuned on conversations about shapes in motion, a mask head is trained over it
@@ -19,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='SEED')
     parser.add_argument('--data', type=Path, default=Path('data/shapes_video'), help='of tools/make_shapes.py --video')
-    parser.add_argument('--steps', type=int, default=1000, help='of fine-tuning, 8 conversations each')
+    parser.add_argument('--steps', type=int, default=1500, help='of fine-tuning, 8 conversations each')
     parser.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/reading_videos'), help='from the root of the repository'
     )
