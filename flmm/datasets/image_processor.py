@@ -102,6 +102,19 @@ class ImageProcessorWrapper(ABC):
             "(read_as='images'), or take a model of the Qwen-VL family"
         )
 
+    def video_turn_ids(self, processed: ProcessedImage, *, prompt: str, instead_of: str) -> Tensor:
+        """Tokenize the chat about a video that :meth:`preprocess_video` has prepared with other words.
+
+        Args:
+            processed: the video.
+            prompt: the user's words.
+            instead_of: those that it was prepared with.
+
+        Returns:
+            [S] long, the rendered chat up to the start of the answer.
+        """
+        raise NotImplementedError  # where videos are read
+
     def encode_text(self, text: str) -> list[int]:
         """Tokenize plain text; see :meth:`flmm.datasets.chat_tokenizer.ChatTokenizer.encode_text`."""
         return self.chat_tokenizer.encode_text(text)

@@ -18,7 +18,7 @@ from flmm.apt.layout import TokenLayout
 from flmm.apt.patch_selection import SETTINGS
 from flmm.apt.region_layout import region_layout
 from flmm.datasets.image_processor import ImageProcessorWrapper, ProcessedImage
-from flmm.datasets.qwen_video import process_video
+from flmm.datasets.qwen_video import process_video, video_turn_ids
 from flmm.geometry import frame_meta_data
 from flmm.qwen import AdaptiveQwen2VLImageProcessor
 from flmm.qwen.layout_patches import patches_of_layout
@@ -105,6 +105,10 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
     def preprocess_video(self, clip: Clip, *, prompt: str) -> ProcessedImage:
         """Prepare the frames of a video; see :func:`flmm.datasets.qwen_video.process_video`."""
         return process_video(self, clip, prompt=prompt)
+
+    def video_turn_ids(self, processed: ProcessedImage, *, prompt: str, instead_of: str) -> Tensor:
+        """Tokenize a chat about a video; see :func:`flmm.datasets.qwen_video.video_turn_ids`."""
+        return video_turn_ids(self, processed, prompt=prompt, instead_of=instead_of)
 
     def num_image_tokens(self, height: int, width: int) -> int:
         """How many tokens an image of this size in px has, at most."""

@@ -6,6 +6,7 @@ Letters: T frames, V = T / 2 moments, (h, w) the grid of a moment in units.
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from transformers import Qwen2VLVideoProcessor
 
 from flmm.apt.layout import TokenLayout
@@ -62,6 +63,17 @@ def process_video(wrapper: 'QwenImageProcessorWrapper', clip: Clip, *, prompt: s
         views=[ImageView(columns=columns, layout=layout, meta_data=meta_data) for columns in places],
         is_video=True,
     )
+
+
+def video_turn_ids(
+    wrapper: 'QwenImageProcessorWrapper', processed: ProcessedImage, *, prompt: str, instead_of: str
+) -> Tensor:
+    """Return the chat about a video that was processed with other words of the user, ``instead_of``: [S] long."""
+    chat = wrapper.chat_tokenizer
+    before, after = chat.video_chat
+    *_, behind_video = before.partition(wrapper.processor.video_token)
+    end = len(processed.input_ids) - len(chat.ids_between(behind_video, instead_of, after))
+    return torch.cat([processed.input_ids[:end], torch.tensor(chat.ids_between(behind_video, prompt, after))])
 
 
 def _size(wrapper: 'QwenImageProcessorWrapper', *, num_frames: int) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What a model says about an image, and where the things are that it speaks of.
+"""What a model says about an image or a video, and where the things are that it speaks of.
 
 Letters: T tokens of the answer, M spans.
 """
@@ -6,28 +6,29 @@ Letters: T tokens of the answer, M spans.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from flmm.chat import NounPhrases, Span, TaggedText, noun_phrases, span_tokens, tagged_spans, token_offsets
-from flmm.grounder.grounding import Grounding
 from flmm.structures import GroundingSample
 
 if TYPE_CHECKING:
-    from flmm.grounder.read_image import ReadImage
+    from flmm.grounder.conversation import Conversation
 
 AnySpan = Span | tuple[int, int]
+Found = TypeVar('Found')
+"""What grounding gives: a Grounding of an image, a VideoGrounding of a video."""
 
 
-class Answer:
+class Answer(Generic[Found]):
     """An answer of the LMM, word by word a text that follows the image, so any part of it can be grounded.
 
     The image is not read again: the tokens of question and answer alone go through the LMM, behind what is kept of it.
 
     Args:
-        read: the image.
+        read: the image or the video.
         question: what was asked.
         prompt_ids: [S] long, the conversation up to this answer, the image included.
         token_ids: [T] long, the answer, without the token that ends it.
@@ -41,7 +42,7 @@ class Answer:
     ('A red cup beside a book.', ['A red cup', 'a book'])
     """
 
-    def __init__(self, *, read: 'ReadImage', question: str, prompt_ids: Tensor, token_ids: Tensor) -> None:
+    def __init__(self, *, read: 'Conversation[Found]', question: str, prompt_ids: Tensor, token_ids: Tensor) -> None:
         self.read = read
         self.question = question
         self.prompt_ids = prompt_ids
@@ -82,8 +83,8 @@ class Answer:
         """Of each token, its first character in :attr:`text` and the one behind its last; equal for those of marks."""
         return self._tagged.plain_offsets(self._offsets)
 
-    def ground(self, spans: Iterable[AnySpan] | None = None) -> Grounding:
-        """Find parts of the answer in the image, each as it stands: behind all that was said before it.
+    def ground(self, spans: Iterable[AnySpan] | None = None) -> Found:
+        """Find parts of the answer in the image or video, each as it stands: behind all that was said before it.
 
         Args:
             spans: parts of :attr:`text`, in any order; they may overlap. None takes :attr:`spans`.
@@ -105,7 +106,7 @@ class Answer:
         order = torch.tensor([i for group in groups for i in group]).argsort().tolist()
         return self.read.found_of(samples, order=order)
 
-    def chat(self, question: str, *, max_new_tokens: int = 256, **settings: Any) -> 'Answer':
+    def chat(self, question: str, *, max_new_tokens: int = 256, **settings: Any) -> 'Answer[Found]':
         """Ask on; see :meth:`flmm.grounder.ReadImage.chat`.
 
         Raises:
@@ -120,20 +121,17 @@ class Answer:
         mask_ids = torch.full_like(self.token_ids, -1)
         for number, places in enumerate(tokens):
             mask_ids[places] = number
-        read = self.read
-        return GroundingSample(
+        prefix = self.read.image_prefix
+        return replace(
+            self.read.beginning(),
             input_ids=torch.cat([self.prompt_ids, self.token_ids]),
             mask_ids=torch.cat([torch.full_like(self.prompt_ids, -1), mask_ids]),
-            lmm_inputs=read.processed.lmm_inputs,
-            views=read.processed.views,
             phrases=phrases,
-            masks=None,
-            gt_masks=None,
-            image=read.image,
-            image_path=read.name,
-            reading=replace(read.reading_for_masks, prefix=read.image_prefix),
-            prompt_length=len(read.image_prefix.input_ids),
-        ).to(read.grounder.device)
+            phrase_infos=None,
+            reading=replace(self.read.reading_for_masks, prefix=prefix),
+            prompt_length=len(prefix.input_ids),
+            independent=False,
+        ).to(self.read.grounder.device)
 
 
 def _checked(span: AnySpan) -> Span:

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from flmm.datasets.image_processor import ProcessedImage
-from flmm.grounder.conversation import Conversation
 from flmm.grounder.grounding import Grounding, joined
+from flmm.grounder.image_conversation import ImageConversation
 from flmm.grounder.phrases import check_phrases
 from flmm.grounder.prepared_image import PreparedImage
 from flmm.mask_logits import MaskLogits
@@ -38,7 +38,7 @@ class AttentionMaps:
     channels: list[tuple[int, int, int]]
 
 
-class ReadImage(Conversation):
+class ReadImage(ImageConversation):
     """An image that went through the vision part, the LMM and SAM's encoder once.
 
     Args:

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from flmm.clip_sample import ClipSample
 from flmm.datasets.clip_to_sample import WAYS
+from flmm.datasets.image_processor import ProcessedImage
+from flmm.grounder.conversation import Conversation
 from flmm.grounder.grounding import joined
 from flmm.grounder.phrases import check_phrases
 from flmm.grounder.prepared_image import PreparedImage, prepare_image
@@ -31,8 +33,10 @@ MAPS_AT_ONCE = 2**27
 """So many numbers of attention maps, V * M * C * h * w, are in memory together, or those of one phrase: 512 MiB."""
 
 
-class ReadVideo:
+class ReadVideo(Conversation[VideoGrounding]):
     """Frames of a video that went through the vision part and the LMM once; SAM's encoder runs when first asked.
+
+    Read as a video, it can be talked about, and the words of an answer ground as phrases do.
 
     SAM's embeddings are kept on the CPU, 4 MB a frame with SAM's ViT-L. Keys and values stay on the LMM's device.
 
@@ -84,12 +88,26 @@ class ReadVideo:
         """
         phrases = check_phrases(phrases, asked=f'video {self.name!r}')
         step = self._phrases_at_once() if self.grounder.to_sample.independent else len(phrases)
+        parts = (phrases[start : start + step] for start in range(0, len(phrases), step))
+        return self._joined(self._sequences(part) for part in parts)
+
+    def found_of(self, samples: Iterable[GroundingSample], *, order: list[int] | None = None) -> VideoGrounding:
+        """Let the model find the phrases of samples of the whole video, one sample after the other.
+
+        Args:
+            samples: each carries what the LMM has read of the video.
+            order: which phrase comes first, second, ..., counted over all samples. None: as they come.
+        """
+        return self._joined(([sample] for sample in samples), order=order)
+
+    def _joined(self, parts: Iterable[list[GroundingSample]], *, order: list[int] | None = None) -> VideoGrounding:
+        """Ground some phrases after the others, each part as all sequences of the video with its phrases."""
         found: list[list[GroundingSample]] = [[] for _ in self.frames]
-        for start in range(0, len(phrases), step):
-            for parts, frame in zip(found, self._found(phrases[start : start + step]), strict=True):
-                parts.append(frame)
+        for sequences in parts:
+            for own, frame in zip(found, self._found(sequences), strict=True):
+                own.append(frame)
         return VideoGrounding(
-            frames=[joined(parts, image=image) for parts, image in zip(found, self.frames, strict=True)],
+            frames=[joined(own, image=image, order=order) for own, image in zip(found, self.frames, strict=True)],
             frame_names=self.frame_names,
             indices=self.indices,
             fps=self.fps,
@@ -98,26 +116,66 @@ class ReadVideo:
         )
 
     @torch.no_grad()
-    def _found(self, phrases: list[str]) -> Iterator[GroundingSample]:
+    def _found(self, sequences: list[GroundingSample]) -> Iterator[GroundingSample]:
         """Yield each frame with the masks of phrases, on the CPU, and without what they were made of."""
         model = self.grounder.model
-        for samples in model.encode_frames(self._clip(phrases), embed=self._embeddings):
-            for sample in model(samples, mode='predict'):
-                yield sample.with_outputs(features=None, mask_attentions=None, text_embeds=None).to('cpu')
-
-    def _clip(self, phrases: list[str]) -> ClipSample:
-        to_sample, device = self.grounder.to_sample, self.grounder.device
-        sequences = [
-            prepared.sample(phrases, to_sample=to_sample).with_outputs(reading=reading).to(device)
-            for prepared, reading in zip(self.prepared, self.readings, strict=True)
-        ]
-        return ClipSample(
+        clip = ClipSample(
             sequences=sequences,
             frames=self.frames,
             shown_in=self.shown_in,
             frame_names=self.frame_names,
             video_path=self.name,
         )
+        for samples in model.encode_frames(clip, embed=self._embeddings):
+            for sample in model(samples, mode='predict'):
+                yield sample.with_outputs(features=None, mask_attentions=None, text_embeds=None).to('cpu')
+
+    def _sequences(self, phrases: list[str]) -> list[GroundingSample]:
+        to_sample, device = self.grounder.to_sample, self.grounder.device
+        return [
+            prepared.sample(phrases, to_sample=to_sample).with_outputs(reading=reading).to(device)
+            for prepared, reading in zip(self.prepared, self.readings, strict=True)
+        ]
+
+    @property
+    def subject(self) -> str:
+        """What messages call the video."""
+        return f'video {self.name!r}'
+
+    @property
+    def image(self) -> Image.Image:
+        """The first frame."""
+        return self.frames[0]
+
+    @property
+    def processed(self) -> ProcessedImage:
+        """What the LMM reads of the whole video.
+
+        Raises:
+            ValueError: it is read as single images.
+        """
+        if self.read_as != 'video':
+            raise ValueError(
+                f'video {self.name!r} is read as single images, of which no question about all of it can be asked; '
+                "read it with read_as='video'"
+            )
+        return self.prepared[0].processed
+
+    @property
+    def reading_for_masks(self) -> ImageReading:
+        """What the LMM keeps of the video; SAM's part comes frame by frame."""
+        return self.readings[0]
+
+    def prompt_ids(self, question: str) -> Tensor:
+        """Return the conversation up to where the answer to a first question starts: [S] long."""
+        to_sample = self.grounder.to_sample
+        ids = to_sample.image_processor.video_turn_ids(self.processed, prompt=question, instead_of=to_sample.prompt)
+        return ids.to(self.grounder.device)
+
+    def beginning(self) -> GroundingSample:
+        """Return a sample of the video, as it was read, with any phrase."""
+        (sample,) = self._sequences(['x'])
+        return sample
 
     def _embeddings(self, numbers: Sequence[int]) -> list[dict[str, Tensor]]:
         """Return what SAM's encoder makes of frames, each of which it reads once."""

@@ -11,14 +11,17 @@ from threads import one_thread
 from tiny_clips import clip_transform, tiny_item
 from tiny_families import build_grounder, build_wrapper
 from tiny_grounder import tiny_grounder
+from tiny_models import tiny_lmm
 from tiny_video_sam import tiny_video_sam
 
+from flmm.clip_sample import ClipSample
 from flmm.datasets import RefCOCO2PNG
 from flmm.grounder import Grounder, read_video
 from flmm.grounder.phrases import check_phrases
 from flmm.grounder.read_video import names_of_files
 from flmm.images import read_rgb
 from flmm.models.sam.video_tracker import VideoTracker
+from flmm.structures import GroundingSample
 from flmm.video import Clip, FrameSampling, read_clip
 
 PHRASES = ['a cat', 'dog']
@@ -230,3 +233,65 @@ def test_a_clip_is_sampled_already(grounder, item):
 def test_phrases_are_a_list(phrases, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         check_phrases(phrases, asked="video 'a.mp4'")
+
+
+def test_the_words_of_an_answer_about_a_video_are_grounded_as_they_stand(grounder, item):
+    """As the model finds them in a clip whose sequence is the whole conversation, written down by hand."""
+    read = grounder.read_video(item['frame_paths'], fps=item['fps'])
+    answer = read.given_answer('Who runs?', 'the cat and a dog')
+    found = answer.ground([(0, 7), (12, 17)])
+    assert found.phrases == ['the cat', 'a dog']
+    clip = read_clip(item['frame_paths'], fps=item['fps'])
+    processor = grounder.to_sample.image_processor
+    processed = processor.preprocess_video(clip, prompt='Who runs?')
+    ids = processor.encode_text(answer.text)
+    numbers = '000-000-----1-111'  # a token is a byte; blanks say nothing
+    mask_ids = torch.tensor([-1 if number == '-' else int(number) for number in numbers])
+    sequence = GroundingSample(
+        input_ids=torch.cat([processed.input_ids, torch.tensor(ids)]),
+        mask_ids=torch.cat([torch.full_like(processed.input_ids, -1), mask_ids]),
+        lmm_inputs=processed.lmm_inputs,
+        views=processed.views,
+        phrases=['the cat', 'a dog'],
+        masks=None,
+        gt_masks=None,
+        image=read.frames[0],
+        image_path='video',
+        prompt_length=len(processed.input_ids),
+        is_video=True,
+    )
+    by_hand = ClipSample(
+        sequences=[sequence],
+        frames=read.frames,
+        shown_in=read.shown_in,
+        frame_names=read.frame_names,
+        video_path='video',
+    )
+    (expected,) = grounder.model([by_hand], mode='predict')
+    for frame, sample in zip(found, expected.grounded, strict=True):
+        torch.testing.assert_close(frame.coarse.in_image(), sample.pred_masks, atol=1e-4, rtol=1e-4)
+
+
+def test_an_answer_about_a_video_is_what_the_stock_model_says(grounder, item):
+    read = grounder.read_video(item['frame_paths'], fps=item['fps'])
+    answer = read.chat('Who runs?', max_new_tokens=6)
+    clip = read_clip(item['frame_paths'], fps=item['fps'])
+    processed = grounder.to_sample.image_processor.preprocess_video(clip, prompt='Who runs?')
+    lmm = tiny_lmm()
+    expected = lmm.generate(
+        input_ids=processed.input_ids[None],
+        **processed.lmm_inputs,
+        mm_token_type_ids=2 * (processed.input_ids == lmm.config.video_token_id).int()[None],
+        max_new_tokens=6,
+        do_sample=False,
+    )
+    made = expected[0, len(processed.input_ids) :]
+    ends = [i for i, token in enumerate(made.tolist()) if token in grounder.ends_of_turn]
+    assert answer.token_ids.tolist() == made.tolist()[: ends[0] if ends else None]
+    assert answer.chat('And then?', max_new_tokens=2).prompt_ids[: len(answer.prompt_ids)].equal(answer.prompt_ids)
+
+
+def test_frames_that_are_read_as_images_are_no_video_to_talk_about(grounder, item):
+    read = grounder.read_video(item['frame_paths'], fps=item['fps'], read_as='images')
+    with pytest.raises(ValueError, match=r"read as single images, .*; read it with read_as='video'"):
+        read.chat('Who runs?')
