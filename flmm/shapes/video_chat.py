@@ -14,6 +14,7 @@ from flmm.shapes.sample_motion import SIDE_STEP
 from flmm.shapes.write_ref_video import frame_names
 
 LOCATE_PROMPT = 'Locate the shapes.'
+MOTION_PROMPT = 'Describe the shapes.'
 UNSEEN = '-'
 MIN_PIXELS = 56 * 56
 """Of a frame, as the demo LMM's processor has it: below the size of any frame, so that none is enlarged."""
@@ -27,15 +28,40 @@ def video_conversation(sample: VideoSample, *, frame_folder: str) -> dict[str, A
         sample: a drawn scene with at least one sentence.
         frame_folder: where its frames lie, as the conversation is to name them.
     """
+    answers = [each.text + _places(sample.masks[:, each.shape_index]) for each in sample.sentences]
+    return _conversation(_video_part(sample, frame_folder), answers)
+
+
+def motion_conversation(sample: VideoSample, *, frame_folder: str) -> dict[str, Any]:
+    """Say of each shape where it is in each pair of frames, how it moves within it, and at last which shape it is.
+
+    The place comes before the words, so that they are learnt from what is seen there.
+
+    Args:
+        sample: a drawn scene.
+        frame_folder: as in :func:`video_conversation`.
+    """
+    answers = []
+    for index, (shape, motion) in enumerate(zip(sample.video.start.shapes, sample.video.motions, strict=True)):
+        steps = ''
+        for start in range(0, sample.video.num_frames, MERGED_FRAMES):
+            last = start + MERGED_FRAMES - 1
+            moves = motion.direction is not None and motion.offset(start) != motion.offset(last)
+            place = _places(sample.masks[start : last + 1, index])
+            steps += place if place == UNSEEN else f'{place} {motion.direction if moves else "still"}'
+        if steps.strip(UNSEEN):
+            answers.append(f'{steps} {shape.colour} {shape.kind}')
+    return _conversation(_video_part(sample, frame_folder), answers, prompt=MOTION_PROMPT)
+
+
+def _video_part(sample: VideoSample, frame_folder: str) -> dict[str, Any]:
     names = frame_names(sample.video.num_frames)
-    part = {
+    return {
         'type': 'video',
         'video': [f'{frame_folder}/{name}.jpg' for name in names],
         'sample_fps': sample.video.fps,
         'min_pixels': MIN_PIXELS,
     }
-    answers = [each.text + _places(sample.masks[:, each.shape_index]) for each in sample.sentences]
-    return _conversation(part, answers)
 
 
 def frame_conversation(sample: VideoSample, *, frame_folder: str) -> dict[str, Any]:
@@ -49,8 +75,8 @@ def frame_conversation(sample: VideoSample, *, frame_folder: str) -> dict[str, A
     return _conversation(part, answers)
 
 
-def _conversation(part: dict[str, Any], answers: list[str]) -> dict[str, Any]:
-    question = [part, {'type': 'text', 'text': LOCATE_PROMPT}]
+def _conversation(part: dict[str, Any], answers: list[str], *, prompt: str = LOCATE_PROMPT) -> dict[str, Any]:
+    question = [part, {'type': 'text', 'text': prompt}]
     return {
         'messages': [
             {'role': 'user', 'content': question},

@@ -91,9 +91,9 @@ def unit_of(masks):
 def test_conversations_say_where_shapes_are(root):
     lines = [json.loads(line) for line in (root / 'chat.jsonl').read_text().splitlines()]
     samples = drawn('train')
-    assert len(lines) == 2 * len(samples)
+    assert len(lines) == 3 * len(samples)
     unseen = 0
-    for sample, about_video, about_frame in zip(samples, lines[::2], lines[1::2], strict=True):
+    for sample, about_video, about_frame in zip(samples, lines[1::3], lines[2::3], strict=True):
         (video, prompt), (answer,) = (message['content'] for message in about_video['messages'])
         folder = f'train/JPEGImages/{sample.video_id}'
         assert video == {
@@ -122,10 +122,36 @@ def test_conversations_say_where_shapes_are(root):
     assert unseen > 0
 
 
+def test_conversations_say_how_shapes_move(root):
+    lines = [json.loads(line) for line in (root / 'chat.jsonl').read_text().splitlines()]
+    words = set()
+    for sample, about_motion in zip(drawn('train'), lines[::3], strict=True):
+        (_, prompt), (answer,) = (message['content'] for message in about_motion['messages'])
+        assert prompt == {'type': 'text', 'text': 'Describe the shapes.'}
+        expected = []
+        for index, (shape, motion) in enumerate(zip(sample.video.start.shapes, sample.video.motions, strict=True)):
+            if not sample.masks[:, index].any():
+                continue
+            said = ''
+            for start in (0, 2, 4, 6):
+                (x, y), (next_x, next_y) = (
+                    scene.shapes[index].centre for scene in sample.video.scenes[start : start + 2]
+                )
+                unit = unit_of(sample.masks[start : start + 2, index])
+                steps = {'left': x - next_x, 'right': next_x - x, 'up': y - next_y, 'down': next_y - y}
+                word = max(steps, key=steps.__getitem__) if any(steps.values()) else 'still'
+                assert word in ('still', motion.direction)
+                said += '-' if unit is None else f'<x{unit[0]}><y{unit[1]}> {word}'
+                words.add(word)
+            expected.append(f'{said} {shape.colour} {shape.kind}')
+        assert answer['text'].split('.') == expected
+    assert words == {'left', 'right', 'up', 'down', 'still'}
+
+
 def test_conversations_are_read_by_finetuning_at_their_own_size(root):
     dataset = ChatDataset(root / 'chat.jsonl')
     for index, sample in enumerate(drawn('train')):
-        about_video, about_frame = dataset[2 * index], dataset[2 * index + 1]
+        about_video, about_frame = dataset[3 * index + 1], dataset[3 * index + 2]
         (clip,), (picture,) = about_video.videos, about_frame.images
         assert clip.frames.shape == (8, 3, *sample.frames.shape[1:3])
         assert clip.seconds == pytest.approx([frame / 3 for frame in range(8)])
