@@ -21,7 +21,7 @@ from flmm.reinforce.truth import Truth
 SIDE = 840
 """Distances are of the papers' images, which are brought to 840 x 840 px."""
 BOX_DISTANCE, POINT_DISTANCE, LEAST_IOU = 10.0, 30.0, 0.5
-"""Where a box or a point is right: nearer than so many px of :data:`SIDE`; above this IoU (VisionReasoner)."""
+"""Of VisionReasoner: a box or point is right that is nearer than so many px of :data:`SIDE`; above this IoU."""
 
 
 @dataclass(frozen=True, kw_only=True)

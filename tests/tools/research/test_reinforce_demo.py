@@ -65,7 +65,7 @@ def test_figures_of_given_answers(tmp_path):
     (row,) = (row for row in accuracy_rows(tmp_path, [0, 1]) if row[0] == label)
     spreads = ['21.0 (20.0 to 22.0)', '20.0 (20.0 to 20.0)', '10.5 (10.0 to 11.0)', '20.0 (20.0 to 20.0)']
     assert row[1:] == [*spreads, '2.0', '20']
-    assert change_rows(tmp_path, [0, 1])[2] == [label, '+20.0, +20.0', '+0.0, +0.0']
+    assert change_rows(tmp_path, [0, 1])[2] == [label, '20.0, 20.0', '0.0, 0.0']
     assert reward_rows(tmp_path, [0, 1])[1] == [
         label, '0.000', '0.300', '0.500', '0.500', '1.000', '1.000', '6.000', '6.000'
     ]  # fmt: skip

@@ -59,7 +59,7 @@ def change_rows(folder: Path, seeds: list[int]) -> Rows:
                 [100 * statistics.mean(row[reward] for row in _read(folder, seed, name)['greedy']) for seed in seeds]
                 for name in (BEFORE, condition)
             )
-            cells.append(', '.join(f'{b - a:+.1f}' for a, b in zip(before, after, strict=True)))
+            cells.append(', '.join(f'{b - a:.1f}' for a, b in zip(before, after, strict=True)))
         rows.append([label, *cells])
     return rows
 
