@@ -28,7 +28,9 @@ def container_of(file: BinaryIO, *, name: str) -> str:
         ValueError: it is none of :data:`CONTAINERS`, or is cut off.
     """
     start = file.read(12)
-    is_xml = start.lstrip(_XML_MAY_BEGIN).startswith(b'<')  # of which FFmpeg reads lists; the size of an atom may be text
+    is_xml = start.lstrip(_XML_MAY_BEGIN).startswith(
+        b'<'
+    )  # of which FFmpeg reads lists; the size of an atom may be text
     container, length = '', None
     if start[4:8] in _MOV_ATOMS and not is_xml:
         container, length = 'mov', _length_of_mov(file)

@@ -5,7 +5,6 @@ from tiny_videos import write_video
 
 from flmm.video.containers import container_of
 
-
 EBML, SEGMENT = b'\x1a\x45\xdf\xa3', b'\x18\x53\x80\x67'
 WEBM_HEADER = EBML + b'\x87\x42\x82\x84webm'
 SDP = b'\nv=0\nc=IN IP4 127.0.0.1\nm=video 50040 RTP/AVP 96\n'
