@@ -48,6 +48,8 @@ class PyAVFile:
             if self._stream is None or self._stream.codec_context is None:
                 raise ValueError(f'video {name!r} has no video stream that can be decoded; convert it')
             self._stream.codec_context.thread_count = 1  # PyAV's threads live until a garbage collection
+            # A frame may be larger than the header says. FFmpeg compares with widths that it rounds up to 64.
+            self._stream.codec_context.options = {'max_pixels': str(max_pixels + 2**22)}
             check_frame_pixels(self._stream.width, self._stream.height, name=name, max_pixels=max_pixels)
             packets = [self._described(packet) for packet in self._container.demux(self._stream) if packet.size]
         except av.FFmpegError as error:

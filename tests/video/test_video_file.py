@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import sys
+from fractions import Fraction
 
 import av
 import pytest
@@ -135,6 +136,36 @@ def test_only_what_is_needed_is_decoded(tmp_path, monkeypatch):
         )
         list(video.frames([0, 31]))
     assert len(decoded) < 12  # not the 30 frames between
+
+
+def packets_of(size, *, first, count):
+    """Frames of MPEG-4, each of which has its size in its own header."""
+    encoder = av.CodecContext.create('mpeg4', 'w')
+    encoder.width, encoder.height = size
+    encoder.pix_fmt, encoder.gop_size, encoder.time_base, encoder.framerate = 'yuv420p', 1, Fraction(1, 10), 10
+    packets = []
+    for number in range(first, first + count):
+        frame = av.VideoFrame(*size, 'yuv420p')
+        frame.pts, frame.time_base = number, encoder.time_base
+        packets += encoder.encode(frame)
+    return [*packets, *encoder.encode()]
+
+
+def test_a_frame_that_is_larger_than_the_header_says_is_not_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(video_file, '_torchcodec_loads', lambda: False)
+    path = tmp_path / 'grows.avi'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('mpeg4', rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, 'yuv420p'
+        for packet in [*packets_of((96, 64), first=0, count=2), *packets_of((2400, 2400), first=2, count=2)]:
+            packet.stream, packet.time_base = stream, Fraction(1, 10)
+            container.mux(packet)
+    sampling = FrameSampling(fps=10)
+    with pytest.raises(ValueError, match=r'frame 2 has 2400 x 2400 px \(width x height\), the first 96 x 64'):
+        read_clip(path, sampling=sampling)
+    with pytest.raises(ValueError, match=r"video '.*grows\.avi': frame 2 cannot be decoded"):
+        read_clip(path, sampling=sampling, max_pixels=10**6)
+    assert len(read_clip(path, sampling=FrameSampling(nframes=2, video_end=0.15), max_pixels=96 * 64).frames) == 2
 
 
 @pytest.mark.parametrize('decoder', DECODERS, indirect=True)
