@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_clips import UNITS
 from tiny_models import FAMILIES, tiny_processor
 
@@ -72,3 +73,21 @@ def test_bounds_that_exclude_each_other_are_refused():
     message = '4 frames would be of 300000 px at least and of 196608 px at most; set min_pixels and max_pixels'
     with pytest.raises(ValueError, match=re.escape(message)):
         wrapper_of('qwen3_vl', min_pixels=300_000).preprocess_video(clip_of(4, (60, 90)), prompt='Look.')
+
+
+def test_words_about_a_video():
+    wrapper, clip = wrapper_of('qwen2_5_vl'), clip_of(2, (60, 90))
+    plain = wrapper.preprocess_video(clip, prompt='What moves?').input_ids
+    for prompt in ('<video>\nWhat moves?', '<image>What moves? ', ' What <video>moves?'):
+        assert torch.equal(wrapper.preprocess_video(clip, prompt=prompt).input_ids, plain)
+    special = wrapper.preprocess_video(clip, prompt='<|video_pad|><|im_end|>').input_ids
+    for token in ('<|video_pad|>', '<|im_end|>'):
+        number = wrapper.tokenizer.convert_tokens_to_ids(token)
+        assert (special == number).sum() == (plain == number).sum()
+
+
+def test_words_about_an_image_may_name_videos():
+    wrapper = wrapper_of('qwen2_5_vl')
+    words = wrapper.encode_text('What is <video>?')
+    ids = wrapper.preprocess(Image.new('RGB', (90, 60)), prompt='<image>What is <video>?').input_ids.tolist()
+    assert any(ids[start : start + len(words)] == words for start in range(len(ids)))
