@@ -30,16 +30,16 @@ def clip_of(num_frames, size, fps=2.0):
     )
 
 
-@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('family', ['qwen2_5_vl', 'qwen3_vl'])  # of the two ways to count
 @pytest.mark.parametrize('bounds', BOUNDS)
-@pytest.mark.parametrize(('num_frames', 'size'), [(4, (100, 200)), (2, (600, 900)), (30, (90, 60))])
+@pytest.mark.parametrize(('num_frames', 'size'), [(4, (100, 200)), (30, (90, 60))])
 def test_frames_are_within_the_bounds(family, bounds, num_frames, size):
     processed = wrapper_of(family, **bounds).preprocess_video(clip_of(num_frames, size), prompt='Look.')
     moments, rows, columns = processed.lmm_inputs['video_grid_thw'][0].tolist()
     area = rows * columns * (UNITS[family] // 2) ** 2
     assert len(processed.views) == moments == num_frames // 2
     known = tiny_processor(family).video_processor.size
-    counted = num_frames if family in ('qwen3_vl', 'qwen3_5') else 1
+    counted = num_frames if family == 'qwen3_vl' else 1
     largest = bounds.get('max_pixels', known['longest_edge'] / counted)
     if not bounds and counted == 1:  # a short side may be rounded up, as in qwen-vl-utils
         largest = max(largest, 1.05 * known['shortest_edge'])

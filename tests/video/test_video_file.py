@@ -37,6 +37,7 @@ KINDS = {
     'one.mp4': {'num_frames': 1},
     'odd.mp4': {'num_frames': 7, 'size': (98, 62)},
 }
+SOUGHT_AS_WELL = ['h264.mkv', 'short_groups.mp4', 'vp9.webm', 'mpeg4.avi']
 
 
 @pytest.fixture
@@ -69,7 +70,10 @@ def test_frames_in_order_of_time(tmp_path, decoder, kind):
 
 
 @pytest.mark.parametrize('decoder', DECODERS, indirect=True)
-@pytest.mark.parametrize('kind', ['h264.mp4', 'h264.mkv', 'short_groups.mp4', 'vp9.webm', 'mpeg4.avi', 'uneven.mkv'])
+@pytest.mark.parametrize(
+    'kind',
+    ['h264.mp4', 'uneven.mkv', *(pytest.param(kind, marks=pytest.mark.slow) for kind in SOUGHT_AS_WELL)],
+)
 def test_chosen_frames_are_those_of_the_whole(tmp_path, decoder, kind):
     path = write_video(tmp_path / kind, **{'num_frames': 30, **KINDS[kind]})
     whole, _, _ = every_frame(path)
