@@ -83,8 +83,14 @@ class PyAVFile:
             try:
                 if frame is None or key.time > self._time(frame):
                     decoded = self._decoded_from(key)
-                if frame is None or self._time(frame) != time:
-                    frame = next((each for each in decoded if self._time(each) >= time), None)
+                    frame = self._next_at(min(key.time, time), decoded)
+                    if key != self._keys[0] and (frame is None or self._time(frame) > key.time):
+                        # Its picture is not whole: others are renewed part by part (intra refresh), from the first on.
+                        self._keys = self._keys[:1]
+                        decoded = self._decoded_from(self._keys[0])
+                        frame = self._next_at(time, decoded)
+                if frame is not None and self._time(frame) < time:
+                    frame = self._next_at(time, decoded)
             except av.FFmpegError as error:
                 raise ValueError(f'video {self.name!r}: frame {index} cannot be decoded ({error})') from error
             if frame is None or self._time(frame) != time or frame.is_corrupt:
@@ -94,6 +100,9 @@ class PyAVFile:
                 )
             pixels = torch.from_numpy(frame.to_ndarray(format='rgb24'))  # [H, W, 3]
             yield torch.rot90(pixels, round(frame.rotation / 90)).permute(2, 0, 1)  # [3, H, W]
+
+    def _next_at(self, time: int, decoded: Iterator[av.VideoFrame]) -> av.VideoFrame | None:
+        return next((frame for frame in decoded if self._time(frame) >= time), None)
 
     def _decoded_from(self, key: _Packet) -> Iterator[av.VideoFrame]:
         """Decode from a key frame on; from the start of the file where seeking goes past it."""

@@ -72,7 +72,11 @@ def test_frames_in_order_of_time(tmp_path, decoder, kind):
 @pytest.mark.parametrize('decoder', DECODERS, indirect=True)
 @pytest.mark.parametrize(
     'kind',
-    ['h264.mp4', 'uneven.mkv', *(pytest.param(kind, marks=pytest.mark.slow) for kind in SOUGHT_AS_WELL)],
+    [
+        'h264.mp4',
+        'uneven.mkv',
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in SOUGHT_AS_WELL),
+    ],
 )
 def test_chosen_frames_are_those_of_the_whole(tmp_path, decoder, kind):
     path = write_video(tmp_path / kind, **{'num_frames': 30, **KINDS[kind]})
@@ -127,6 +131,17 @@ def test_a_file_is_read_as_by_qwen_vl_utils(tmp_path, settings):
     found = {'frames_indices': list(clip.indices), 'fps': clip.source_fps, 'total_num_frames': clip.range_frames}
     assert found == {key: metadata[key] for key in found}
     assert (clip.frames.float() - expected).abs().max() <= 1  # another resize of torchvision's, which rounds last
+
+
+def test_pictures_that_are_renewed_part_by_part(tmp_path, monkeypatch):
+    """A key frame of such a file is whole a second later alone; at the end of the file FFmpeg gives what it has."""
+    monkeypatch.setattr(video_file, '_torchcodec_loads', lambda: False)
+    path = write_video(tmp_path / 'clip.mp4', num_frames=36, options={'intra-refresh': '1', 'bf': '0'})
+    whole, _, _ = every_frame(path)
+    assert greys(whole) == pytest.approx([grey_of(number) for number in range(36)], abs=4)
+    for number in range(0, 36, 5):
+        with open_video_file(path, name='clip', max_pixels=10**6) as video:
+            assert torch.equal(next(iter(video.frames([number]))), whole[number])
 
 
 def test_only_what_is_needed_is_decoded(tmp_path, monkeypatch):
