@@ -102,12 +102,14 @@ class ChatTokenizer:
         return self._chat_template(kind='video')
 
     def ids_between(self, before: str, prompt: str, after: str) -> list[int]:
-        """Tokenize the user's words as plain text, with what the chat has around them, which begins no text.
+        """Tokenize the user's words about a video as plain text, with what the chat has around them, which begins no
+        text.
 
         Raises:
             ValueError: a prompt that is no string, or that :meth:`encode_text` refuses.
         """
-        return self._turn_ids(before, _words(prompt), after, add_special_tokens=False)
+        words = _words(prompt).replace('<video>', '').strip()  # for which the chat has a place, too
+        return self._turn_ids(before, words, after, add_special_tokens=False)
 
     @cached_property
     def _follow_up(self) -> tuple[str, str]:
@@ -170,6 +172,6 @@ class ChatTokenizer:
 
 
 def _words(prompt: str) -> str:
-    """The user's words without placeholders of what is shown, for which the template has a place already."""
+    """The user's words without placeholders of an image, for which the template has a place already."""
     check_text(prompt, what='prompt')
-    return prompt.replace('<image>', '').replace('<video>', '').strip()
+    return prompt.replace('<image>', '').strip()

@@ -35,7 +35,8 @@ def process_video(wrapper: 'QwenImageProcessorWrapper', clip: Clip, *, prompt: s
         seconds of a moment); and V views, each of the tokens of one moment.
 
     Raises:
-        ValueError: frames that the processor refuses, such as those of an aspect ratio over 200.
+        ValueError: frames that the processor refuses, such as those of an aspect ratio over 200, or bounds of the size
+            that exclude each other.
     """
     processor, chat = wrapper.processor, wrapper.chat_tokenizer
     before, after = chat.video_chat
@@ -48,7 +49,7 @@ def process_video(wrapper: 'QwenImageProcessorWrapper', clip: Clip, *, prompt: s
         video_metadata=[clip.metadata],
         do_sample_frames=False,
         return_tensors='pt',
-        **_size(wrapper, num_frames=len(clip.frames)),
+        **_size(wrapper, clip),
     )
     ids = torch.cat([read['input_ids'][0], torch.tensor(chat.ids_between(behind_video, prompt, after))])
     (num_moments, rows, columns), merge = read['video_grid_thw'][0].tolist(), processor.video_processor.merge_size
@@ -76,15 +77,22 @@ def video_turn_ids(
     return torch.cat([processed.input_ids[:end], torch.tensor(chat.ids_between(behind_video, prompt, after))])
 
 
-def _size(wrapper: 'QwenImageProcessorWrapper', *, num_frames: int) -> dict[str, object]:
+def _size(wrapper: 'QwenImageProcessorWrapper', clip: Clip) -> dict[str, object]:
     """Bound the size: the processor of Qwen2-VL and Qwen2.5-VL counts px of a frame, that of Qwen3-VL of all frames."""
     processor = wrapper.processor.video_processor
     counts_each = isinstance(processor, Qwen2VLVideoProcessor)
-    counted = 1 if counts_each else num_frames
+    counted = 1 if counts_each else len(clip.frames)
     size = dict(processor.size)
     for edge, bound in (('shortest_edge', wrapper.min_pixels), ('longest_edge', wrapper.max_pixels)):
         if bound is not None:
             size[edge] = bound * counted
-    # Frames of a long video share what an LMM can read, as in Qwen's own code; later versions always do.
-    has_choice = counts_each and 'cap_pixels_per_frame' in processor.valid_kwargs.__annotations__
-    return {'size': size, **({'cap_pixels_per_frame': True} if has_choice else {})}
+    if wrapper.min_pixels is None and size['shortest_edge'] > size['longest_edge']:  # of the checkpoint
+        size['shortest_edge'] = (processor.patch_size * processor.merge_size) ** 2 * counted  # as FrameSize does
+    if size['shortest_edge'] > size['longest_edge']:
+        raise ValueError(
+            f'{len(clip.frames)} frames would be of {size["shortest_edge"] // counted} px at least and of '
+            f'{size["longest_edge"] // counted} px at most; set min_pixels and max_pixels, or read fewer frames'
+        )
+    # Frames of a long video share what an LMM can read, as in Qwen's own code, and Qwen3-VL's bound is of all of them.
+    has_choice = 'cap_pixels_per_frame' in processor.valid_kwargs.__annotations__
+    return {'size': size, **({'cap_pixels_per_frame': counts_each} if has_choice else {})}

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from transformers import Qwen2VLVideoProcessor
+
 from flmm.video import FrameSize
 from flmm.video.frame_sampling import FRAMES_MERGED
 
@@ -52,9 +54,17 @@ def set_video_size(processor: Any, frame_size: FrameSize) -> None:
     Args:
         processor: changed in place.
         frame_size: its ``total_pixels``, by which the frames of long videos are smaller, is left out.
+
+    Raises:
+        ValueError: the processor, such as that of Qwen3-VL, bounds all frames together.
     """
-    smallest, largest = frame_size.bounds(FRAMES_MERGED)
     video_processor = processor.video_processor
+    if not isinstance(video_processor, Qwen2VLVideoProcessor):
+        raise ValueError(
+            f'the size of a frame cannot be set in a {type(video_processor).__name__}, which bounds all frames of a '
+            'video together; fine-tune a Qwen2-VL or Qwen2.5-VL on videos, or this model on images alone'
+        )
+    smallest, largest = frame_size.bounds(FRAMES_MERGED)
     processor.video_processor = type(video_processor).from_dict(
         {**video_processor.to_dict(), 'size': {'shortest_edge': smallest, 'longest_edge': int(largest)}}
     )

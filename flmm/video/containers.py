@@ -15,7 +15,10 @@ MAX_PARTS = 100_000
 """How many parts of a file are looked at; one made of parts without content has no end otherwise."""
 
 _MOV_ATOMS = (b'ftyp', b'moov', b'mdat', b'wide', b'free', b'skip', b'pnot')
+_XML_MAY_BEGIN = b'\xef\xbb\xbf \t\r\n'
 _EBML_HEADER, _MATROSKA_SEGMENT = b'\x1a\x45\xdf\xa3', b'\x18\x53\x80\x67'
+_LONGEST_HEADER = 1024
+"""Of Matroska, in bytes; FFmpeg looks at 2,048 before it decides what a file is."""
 
 
 def container_of(file: BinaryIO, *, name: str) -> str:
@@ -25,13 +28,17 @@ def container_of(file: BinaryIO, *, name: str) -> str:
         ValueError: it is none of :data:`CONTAINERS`, or is cut off.
     """
     start = file.read(12)
-    if start[4:8] in _MOV_ATOMS:
+    is_xml = start.lstrip(_XML_MAY_BEGIN).startswith(
+        b'<'
+    )  # of which FFmpeg reads lists; the size of an atom may be text
+    container, length = '', None
+    if start[4:8] in _MOV_ATOMS and not is_xml:
         container, length = 'mov', _length_of_mov(file)
     elif start[:4] == _EBML_HEADER:
         container, length = 'matroska', _length_of_matroska(file)
     elif start[:4] == b'RIFF' and start[8:] == b'AVI ':
         container, length = 'avi', _length_of_avi(file)
-    else:
+    if length is None:
         raise ValueError(
             f'video {name!r} is no file of {", ".join(CONTAINERS.values())}; convert it, such as by '
             'ffmpeg -i INPUT -c copy OUTPUT.mp4'
@@ -60,11 +67,16 @@ def _length_of_mov(file: BinaryIO) -> int:
     return end
 
 
-def _length_of_matroska(file: BinaryIO) -> int:
-    """The end of its segment, which follows the header; 0 if that is unknown, as in live recordings."""
+def _length_of_matroska(file: BinaryIO) -> int | None:
+    """The end of its segment, which follows the header; 0 if that is unknown, as in live recordings. None: it has no
+    segment, or its header does not say that it is Matroska or WebM, so that FFmpeg may take it for something else.
+    """
     place = 4 + sum(_variable_size(file, 4))
+    header = _bytes_at(file, 0, min(place, _LONGEST_HEADER))
+    if len(header) < place or not (b'matroska' in header or b'webm' in header):
+        return None
     if _bytes_at(file, place, 4) != _MATROSKA_SEGMENT:
-        return 0
+        return None
     width, size = _variable_size(file, place + 4)
     is_unknown = size == 2 ** (7 * width) - 1
     return 0 if is_unknown else place + 4 + width + size
@@ -89,5 +101,7 @@ def _length_of_avi(file: BinaryIO) -> int:
 
 
 def _bytes_at(file: BinaryIO, place: int, count: int) -> bytes:
+    if place >= file.seek(0, os.SEEK_END):  # a file may name places at which no system can look
+        return b''
     file.seek(place)
     return file.read(count)

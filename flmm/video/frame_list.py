@@ -1,6 +1,7 @@
 """A video that is given as a list of its frames."""
 
 import os
+import reprlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -18,7 +19,8 @@ class FrameList:
         frames: paths of image files, or PIL images, in order of time.
         fps: their rate.
         name: what errors call the video.
-        orientation: what to do with files that EXIF says to turn (:func:`flmm.images.read_rgb`).
+        orientation: what to do with files that EXIF says to turn (:func:`flmm.images.read_rgb`); images are taken as
+            they are.
         max_pixels: largest width times height of a frame.
 
     Raises:
@@ -57,7 +59,10 @@ class FrameList:
         for index in indices:
             frame = self._frames[index]
             if isinstance(frame, Image.Image):
-                image = to_rgb(load_pixels(frame, name=self._called(index)))
+                try:
+                    image = to_rgb(load_pixels(frame, name=self._called(index)))
+                except ValueError as error:
+                    raise ValueError(f'video {self.name!r}: {self._called(index)}: {error}') from error
             else:
                 image = read_rgb(frame, name=str(frame), orientation=self.orientation, max_pixels=self.max_pixels)
             yield torch.from_numpy(np.array(image)).permute(2, 0, 1)  # [3, H, W]
@@ -67,7 +72,9 @@ class FrameList:
         if isinstance(frame, str | os.PathLike):
             return read_image_size(frame, name=str(frame), orientation=self.orientation, max_pixels=self.max_pixels)
         if not isinstance(frame, Image.Image):
-            raise ValueError(f'video {self.name!r}: {self._called(number)} is {frame!r}, expected a path or an image')
+            raise ValueError(
+                f'video {self.name!r}: {self._called(number)} is {reprlib.repr(frame)}, expected a path or an image'
+            )
         if not 0 < frame.width * frame.height <= self.max_pixels:
             raise ValueError(
                 f'video {self.name!r}: {self._called(number)} has {frame.width} x {frame.height} px, expected 1 to '

@@ -1,6 +1,7 @@
 """Which frames of a video are read: two a second by default, always an even number of them."""
 
 import math
+import reprlib
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,9 @@ FRAMES_MERGED = 2
 FPS = 2.0
 MIN_FRAMES = 4
 MAX_FRAMES = 768
+MAX_NUMBER = 10**12
+"""Largest number of frames, of px, of seconds that is understood, beyond which sums lose their exactness."""
+MIN_RATE, MAX_RATE = 1e-6, 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +49,14 @@ class FrameSampling:
         for name in ('nframes', 'min_frames', 'max_frames'):
             value = getattr(self, name)
             least = 1 if name == 'min_frames' else FRAMES_MERGED
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise ValueError(f'{name} is {value!r}, expected an integer of at least {least}')
+            if value is not None:
+                check_integer(value, name=name, least=least)
         if self.fps is not None:
             check_rate(self.fps, name='fps')
         for name in ('video_start', 'video_end'):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and value >= 0):
-                raise ValueError(f'{name} is {value!r}, expected a number of seconds, 0 or more')
+                raise ValueError(f'{name} is {reprlib.repr(value)}, expected a number of seconds, 0 or more')
         beside = [name for name in ('fps', 'min_frames', 'max_frames') if getattr(self, name) is not None]
         if self.nframes is not None and beside:
             raise ValueError(
@@ -124,13 +128,24 @@ class FrameSampling:
 
 
 def check_rate(value: object, *, name: str) -> None:
-    """Raise a ValueError with ``name`` unless the value is a finite number above 0."""
-    if not (_is_number(value) and value > 0):
-        raise ValueError(f'{name} is {value!r}, expected a number of frames a second above 0')
+    """Raise a ValueError with ``name`` unless the value is a number of frames a second that a video can have."""
+    if not (_is_number(value) and MIN_RATE <= value <= MAX_RATE):
+        raise ValueError(
+            f'{name} is {reprlib.repr(value)}, expected a number of frames a second above 0, from {MIN_RATE:f} to '
+            f'{MAX_RATE:,.0f}'
+        )
+
+
+def check_integer(value: object, *, name: str, least: int) -> None:
+    """Raise a ValueError with ``name`` unless the value is an integer from ``least`` to :data:`MAX_NUMBER`."""
+    if not (_is_number(value) and isinstance(value, int) and least <= value):
+        raise ValueError(
+            f'{name} is {reprlib.repr(value)}, expected an integer of at least {least}, at most {MAX_NUMBER:,}'
+        )
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER
 
 
 def _floor(number: float) -> int:

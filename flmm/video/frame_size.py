@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from flmm.video.frame_sampling import FRAMES_MERGED
+from flmm.video.frame_sampling import FRAMES_MERGED, check_integer
 
 UNIT = 28
 """Side in px of what one token of Qwen2-VL and Qwen2.5-VL shows of a frame; 32 in Qwen3-VL."""
@@ -41,8 +41,8 @@ class FrameSize:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ValueError(f'{field.name} is {value!r}, expected an integer of at least 1')
+            if value is not None:
+                check_integer(value, name=field.name, least=1)
         least = max(self.unit**2, self.min_pixels or 0)
         if self.max_pixels is not None and self.max_pixels < least:
             raise ValueError(

@@ -48,6 +48,8 @@ class PyAVFile:
             if self._stream is None or self._stream.codec_context is None:
                 raise ValueError(f'video {name!r} has no video stream that can be decoded; convert it')
             self._stream.codec_context.thread_count = 1  # PyAV's threads live until a garbage collection
+            # A frame may be larger than the header says. FFmpeg compares with widths that it rounds up to 64.
+            self._stream.codec_context.options = {'max_pixels': str(max_pixels + 2**22)}
             check_frame_pixels(self._stream.width, self._stream.height, name=name, max_pixels=max_pixels)
             packets = [self._described(packet) for packet in self._container.demux(self._stream) if packet.size]
         except av.FFmpegError as error:
@@ -81,8 +83,14 @@ class PyAVFile:
             try:
                 if frame is None or key.time > self._time(frame):
                     decoded = self._decoded_from(key)
-                if frame is None or self._time(frame) != time:
-                    frame = next((each for each in decoded if self._time(each) >= time), None)
+                    frame = self._next_at(min(key.time, time), decoded)
+                    if key != self._keys[0] and (frame is None or self._time(frame) > key.time):
+                        # Its picture is not whole: others are renewed part by part (intra refresh), from the first on.
+                        self._keys = self._keys[:1]
+                        decoded = self._decoded_from(self._keys[0])
+                        frame = self._next_at(time, decoded)
+                if frame is not None and self._time(frame) < time:
+                    frame = self._next_at(time, decoded)
             except av.FFmpegError as error:
                 raise ValueError(f'video {self.name!r}: frame {index} cannot be decoded ({error})') from error
             if frame is None or self._time(frame) != time or frame.is_corrupt:
@@ -92,6 +100,9 @@ class PyAVFile:
                 )
             pixels = torch.from_numpy(frame.to_ndarray(format='rgb24'))  # [H, W, 3]
             yield torch.rot90(pixels, round(frame.rotation / 90)).permute(2, 0, 1)  # [3, H, W]
+
+    def _next_at(self, time: int, decoded: Iterator[av.VideoFrame]) -> av.VideoFrame | None:
+        return next((frame for frame in decoded if self._time(frame) >= time), None)
 
     def _decoded_from(self, key: _Packet) -> Iterator[av.VideoFrame]:
         """Decode from a key frame on; from the start of the file where seeking goes past it."""

@@ -46,8 +46,8 @@ def read_clip(
             ``fps`` if None.
         frame_size: bounds to which frames are resized, as transformers' video processors do it; None leaves them.
         name: what errors call the video; by default its path, or 'list of frames'.
-        orientation: what to do with frames of a list that EXIF says to turn (:func:`flmm.images.read_rgb`). Videos that
-            are stored turned are always read as players show them.
+        orientation: what to do with image files that EXIF says to turn (:func:`flmm.images.read_rgb`); PIL images are
+            taken as they are. Videos that are stored turned are always read as players show them.
         max_pixels: largest width times height of a frame as it is stored.
 
     Raises:
@@ -112,6 +112,8 @@ def _opened(
     check_image_settings(orientation=orientation, max_pixels=max_pixels)
     is_file = isinstance(source, str | os.PathLike)
     name = name or (str(source) if is_file else 'list of frames')
+    if not is_file and (isinstance(source, bytes) or not isinstance(source, Sequence)):
+        raise ValueError(f'video {name!r} is of type {type(source).__name__}, expected a path or a list of frames')
     for setting, value in (('fps', fps), ('raw_fps', raw_fps)):
         if value is not None:
             check_rate(value, name=f'video {name!r}: {setting}')

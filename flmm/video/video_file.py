@@ -13,7 +13,8 @@ from flmm.video.source import VideoSource
 
 @contextlib.contextmanager
 def open_video_file(path: str | os.PathLike, *, name: str, max_pixels: int) -> Iterator[VideoSource]:
-    """Open a video file: through torchcodec where that can be loaded, else through PyAV. Both give the same frames.
+    """Open a video file: through torchcodec where that can be loaded, else through PyAV. Both give the same
+    frames; where FFmpeg interpolates colours, of interlaced and of 10-bit videos, pixels differ by its version.
 
     Args:
         path: a regular file on this machine.

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_videos import write_video
+from transformers import Qwen3VLVideoProcessor
 
 from flmm.finetune import ChatCollator, ChatDataset, Conversation, frame_size_for, set_video_size
 from flmm.video import Clip, FrameSampling, FrameSize, read_clip
@@ -219,6 +220,15 @@ def test_the_size_of_videos_is_saved_with_the_processor(processor, monkeypatch, 
     assert read['video_grid_thw'].tolist() == [[2, height // 14, width // 14]]
     with pytest.raises(ValueError, match='min_pixels is -1, expected an integer of at least 1'):
         frame_size_for(processor, min_pixels=-1)
+
+
+def test_the_size_of_a_frame_cannot_be_set_where_all_count_together(processor, monkeypatch):
+    monkeypatch.setattr(processor, 'video_processor', Qwen3VLVideoProcessor())
+    with pytest.raises(
+        ValueError, match='cannot be set in a Qwen3VLVideoProcessor, which bounds all frames of a video'
+    ):
+        set_video_size(processor, FrameSize(unit=32))
+    assert dict(processor.video_processor.size) == Qwen3VLVideoProcessor.size
 
 
 def test_large_frames_are_refused(write_jsonl, record_with_videos):

@@ -25,6 +25,7 @@ def write_video(
     codec: str = 'libx264',
     rotation: int = 0,
     key_every: int = 8,
+    options: dict[str, str] | None = None,
 ) -> Path:
     """Write frames whose left upper quarter is red; their rest has the brightness of :func:`grey_of`.
 
@@ -37,6 +38,7 @@ def write_video(
         codec: FFmpeg's name; all but the first frame of ``key_every`` refer to others.
         rotation: counter-clockwise turn in degrees by which players show them.
         key_every: frames from one key frame to the next.
+        options: of the codec, under FFmpeg's names.
     """
     width, height = size
     with av.open(str(path), 'w') as container:
@@ -44,6 +46,7 @@ def write_video(
         stream.width, stream.height = size
         stream.pix_fmt = 'yuvj420p' if codec == 'mjpeg' else 'yuv420p'
         stream.codec_context.gop_size = key_every
+        stream.codec_context.options = options or {}
         stream.codec_context.time_base = MILLISECONDS if times else Fraction(1, fps)
         if rotation:
             stream.set_display_rotation(rotation)

@@ -5,6 +5,10 @@ from tiny_videos import write_video
 
 from flmm.video.containers import container_of
 
+EBML, SEGMENT = b'\x1a\x45\xdf\xa3', b'\x18\x53\x80\x67'
+WEBM_HEADER = EBML + b'\x87\x42\x82\x84webm'
+SDP = b'\nv=0\nc=IN IP4 127.0.0.1\nm=video 50040 RTP/AVP 96\n'
+
 
 @pytest.mark.parametrize(
     ('suffix', 'codec', 'container'),
@@ -35,9 +39,9 @@ def test_sizes_of_64_bits_and_unknown_ones():
     with pytest.raises(ValueError, match=r'32 bytes are there of the 8,589,934,600 that'):
         container_of(io.BytesIO(head + b'\0' * 8), name='clip')
     assert container_of(io.BytesIO(b'\0\0\0\x08ftyp' + b'\0\0\0\0mdat'), name='clip') == 'mov'
-    ebml = b'\x1a\x45\xdf\xa3\x81\0' + b'\x18\x53\x80\x67'
+    ebml = WEBM_HEADER + SEGMENT
     assert container_of(io.BytesIO(ebml + b'\x01' + b'\xff' * 7), name='clip') == 'matroska'  # a live recording
-    with pytest.raises(ValueError, match=r'11 bytes are there of the 16 that'):
+    with pytest.raises(ValueError, match=r'17 bytes are there of the 22 that'):
         container_of(io.BytesIO(ebml + b'\x85'), name='clip')
 
 
@@ -51,11 +55,26 @@ def test_sizes_of_64_bits_and_unknown_ones():
         b'v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 0 RTP/AVP 96\n',
         b'RIFF\0\0\0\0WAVE',
         b'\x47' * 400,
+        EBML + b'\x10AAA' + SDP,  # a header that ends behind the file: FFmpeg takes it for SDP
+        EBML + b'\x01AAAAAAA' + SDP,  # behind the largest file
+        EBML + b'\x81\0' + SEGMENT + b'\x80' + SDP,  # of no kind
+        EBML + b'\x50\0webm' + b' ' * 4096 + SEGMENT,  # longer than what FFmpeg looks at first
+        b'<!--free --><MPD profiles="urn:mpeg:dash:profile:isoff-live:2011"></MPD>',
+        b'\t<?afree ?><MPD profiles="urn:mpeg:dash:profile:isoff-live:2011"></MPD>',
+        b'\xef\xbb\xbf<free/>',
     ],
 )
 def test_other_kinds_stay_shut(content):
     with pytest.raises(ValueError, match=r"video 'clip' is no file of MP4 or MOV, Matroska or WebM, AVI; convert it"):
         container_of(io.BytesIO(content), name='clip')
+
+
+@pytest.mark.parametrize('size', [1 << 62, (1 << 64) - 1])
+def test_places_behind_the_largest_file(tmp_path, size):
+    path = tmp_path / 'clip.mp4'
+    path.write_bytes(b'\0\0\0\x08ftyp' + b'\0\0\0\x01mdat' + size.to_bytes(8, 'big'))
+    with path.open('rb') as file, pytest.raises(ValueError, match=rf'24 bytes are there of the {size + 8:,} that'):
+        container_of(file, name='clip')
 
 
 def test_a_file_of_parts_without_content_has_an_end():

@@ -85,10 +85,17 @@ def test_by_hand(settings, num_frames, fps, expected):
     assert FrameSampling(**settings).choose(num_frames, fps) == expected
 
 
-@pytest.mark.parametrize('value', [0, -1, float('nan'), float('inf'), True, '2'])
+@pytest.mark.parametrize('value', [0, -1, float('nan'), float('inf'), True, '2', 5e-324, 1e7])
 def test_rates_that_are_none(value):
-    with pytest.raises(ValueError, match=re.escape(f'fps is {value!r}, expected a number of frames a second above 0')):
+    message = f'fps is {value!r}, expected a number of frames a second above 0, from 0.000001 to 1,000,000'
+    with pytest.raises(ValueError, match=re.escape(message)):
         FrameSampling(fps=value)
+
+
+@pytest.mark.parametrize('name', ['fps', 'nframes', 'min_frames', 'max_frames', 'video_start', 'video_end'])
+def test_integers_beyond_all_floats(name):
+    with pytest.raises(ValueError, match=rf'{name} is 10000000\d*\.\.\.\d*0000, expected a'):
+        FrameSampling(**{name: 10**400})
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ def test_by_hand():
     ('settings', 'message'),
     [
         ({'min_pixels': 0}, 'min_pixels is 0, expected an integer of at least 1'),
+        (
+            {'min_pixels': 10**12 + 1},
+            'min_pixels is 1000000000001, expected an integer of at least 1, at most 1,000,000,000,000',
+        ),
+        ({'total_pixels': 10**400}, 'expected an integer of at least 1, at most 1,000,000,000,000'),
         ({'total_pixels': 1e6}, 'total_pixels is 1000000.0, expected an integer of at least 1'),
         ({'max_pixels': 783}, 'max_pixels is 783, expected at least 784, which is min_pixels or the area of one token'),
         ({'max_pixels': 1000, 'min_pixels': 2000}, 'max_pixels is 1000, expected at least 2000'),

@@ -82,6 +82,12 @@ def test_frames_are_resized_as_transformers_does_it():
         (pictures(2), {'fps': 0}, "video 'list of frames': fps is 0, expected a number of frames a second above 0"),
         (pictures(2), {'fps': 5, 'raw_fps': 4}, 'raw_fps is 4, less than the rate of the frames that were taken, 5'),
         (pictures(3), {'sampling': FrameSampling(nframes=4)}, "video 'list of frames': nframes is 4, which is 4 as a"),
+        (pictures(1)[0], {}, "video 'list of frames' is of type Image, expected a path or a list of frames"),
+        (iter(pictures(1)), {}, 'is of type list_iterator, expected a path or a list of frames'),
+        (torch.zeros(4, 3, 56, 84), {}, "video 'list of frames' is of type Tensor, expected a path or a list of"),
+        (b'clip', {}, "video 'list of frames' is of type bytes, expected a path or a list of frames"),
+        (None, {}, "video 'list of frames' is of type NoneType, expected a path or a list of frames"),
+        (pictures(2), {'raw_fps': 1e308}, "video 'list of frames': raw_fps is 1e+308, expected a number of frames a"),
         (['absent.png'], {}, "image 'absent.png' cannot be read (it does not exist)"),
         (pictures(1, (2010, 8)), {'frame_size': FrameSize()}, "video 'list of frames': absolute aspect ratio"),
         (pictures(2), {'orientation': 'left'}, "orientation is 'left', expected one of"),
@@ -91,6 +97,12 @@ def test_lists_that_are_no_video(source, settings, message):
     for read in (read_clip, read_clip_shape):
         with pytest.raises(ValueError, match=re.escape(message)):
             read(source, **settings)
+
+
+def test_an_image_of_unknown_range_is_named():
+    images = [*pictures(1), Image.new('F', (84, 56))]
+    with pytest.raises(ValueError, match=r"video 'list of frames': frame 1: pixels of mode 'F' have no known range"):
+        read_clip(images)
 
 
 def test_frames_take_no_more_memory_than_is_allowed(monkeypatch):

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import sys
+from fractions import Fraction
 
 import av
 import pytest
@@ -36,6 +37,7 @@ KINDS = {
     'one.mp4': {'num_frames': 1},
     'odd.mp4': {'num_frames': 7, 'size': (98, 62)},
 }
+SOUGHT_AS_WELL = ['h264.mkv', 'short_groups.mp4', 'vp9.webm', 'mpeg4.avi']
 
 
 @pytest.fixture
@@ -68,7 +70,14 @@ def test_frames_in_order_of_time(tmp_path, decoder, kind):
 
 
 @pytest.mark.parametrize('decoder', DECODERS, indirect=True)
-@pytest.mark.parametrize('kind', ['h264.mp4', 'h264.mkv', 'short_groups.mp4', 'vp9.webm', 'mpeg4.avi', 'uneven.mkv'])
+@pytest.mark.parametrize(
+    'kind',
+    [
+        'h264.mp4',
+        'uneven.mkv',
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in SOUGHT_AS_WELL),
+    ],
+)
 def test_chosen_frames_are_those_of_the_whole(tmp_path, decoder, kind):
     path = write_video(tmp_path / kind, **{'num_frames': 30, **KINDS[kind]})
     whole, _, _ = every_frame(path)
@@ -124,6 +133,17 @@ def test_a_file_is_read_as_by_qwen_vl_utils(tmp_path, settings):
     assert (clip.frames.float() - expected).abs().max() <= 1  # another resize of torchvision's, which rounds last
 
 
+def test_pictures_that_are_renewed_part_by_part(tmp_path, monkeypatch):
+    """A key frame of such a file is whole a second later alone; at the end of the file FFmpeg gives what it has."""
+    monkeypatch.setattr(video_file, '_torchcodec_loads', lambda: False)
+    path = write_video(tmp_path / 'clip.mp4', num_frames=36, options={'intra-refresh': '1', 'bf': '0'})
+    whole, _, _ = every_frame(path)
+    assert greys(whole) == pytest.approx([grey_of(number) for number in range(36)], abs=4)
+    for number in range(0, 36, 5):
+        with open_video_file(path, name='clip', max_pixels=10**6) as video:
+            assert torch.equal(next(iter(video.frames([number]))), whole[number])
+
+
 def test_only_what_is_needed_is_decoded(tmp_path, monkeypatch):
     path = write_video(tmp_path / 'clip.mp4', num_frames=40, key_every=10)
     decoded = []
@@ -135,6 +155,36 @@ def test_only_what_is_needed_is_decoded(tmp_path, monkeypatch):
         )
         list(video.frames([0, 31]))
     assert len(decoded) < 12  # not the 30 frames between
+
+
+def packets_of(size, *, first, count):
+    """Frames of MPEG-4, each of which has its size in its own header."""
+    encoder = av.CodecContext.create('mpeg4', 'w')
+    encoder.width, encoder.height = size
+    encoder.pix_fmt, encoder.gop_size, encoder.time_base, encoder.framerate = 'yuv420p', 1, Fraction(1, 10), 10
+    packets = []
+    for number in range(first, first + count):
+        frame = av.VideoFrame(*size, 'yuv420p')
+        frame.pts, frame.time_base = number, encoder.time_base
+        packets += encoder.encode(frame)
+    return [*packets, *encoder.encode()]
+
+
+def test_a_frame_that_is_larger_than_the_header_says_is_not_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(video_file, '_torchcodec_loads', lambda: False)
+    path = tmp_path / 'grows.avi'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('mpeg4', rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, 'yuv420p'
+        for packet in [*packets_of((96, 64), first=0, count=2), *packets_of((2400, 2400), first=2, count=2)]:
+            packet.stream, packet.time_base = stream, Fraction(1, 10)
+            container.mux(packet)
+    sampling = FrameSampling(fps=10)
+    with pytest.raises(ValueError, match=r'frame 2 has 2400 x 2400 px \(width x height\), the first 96 x 64'):
+        read_clip(path, sampling=sampling)
+    with pytest.raises(ValueError, match=r"video '.*grows\.avi': frame 2 cannot be decoded"):
+        read_clip(path, sampling=sampling, max_pixels=10**6)
+    assert len(read_clip(path, sampling=FrameSampling(nframes=2, video_end=0.15), max_pixels=96 * 64).frames) == 2
 
 
 @pytest.mark.parametrize('decoder', DECODERS, indirect=True)
