@@ -111,6 +111,7 @@ def test_masks_of_a_video_are_those_of_its_frames_one_by_one(tmp_path, monkeypat
         torch.testing.assert_close(frame.pred_masks, alone.pred_masks, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(frame.sam_pred_masks, alone.sam_pred_masks, atol=1e-4, rtol=1e-4)
         assert frame.features is None
+        assert frame.masks is None  # a byte a pixel, frame and phrase, that only losses read
 
 
 def test_frames_read_as_images_are_grounded_as_images_are(tmp_path):
@@ -160,6 +161,20 @@ def test_a_model_with_an_existence_head_says_in_which_frames_a_phrase_is(tmp_pat
     (judged,) = model.eval().judge([clip])
     torch.testing.assert_close(judged, torch.cat([frame.existence for frame in found.grounded]))
     assert clip.has_target.shape == judged.shape
+
+
+def test_the_existence_head_alone_is_trained_without_sam(tmp_path, monkeypatch):
+    existence = {'type': 'ExistenceHead'}
+    masks = tiny_grounder()
+    stored = {'state_dict': masks.state_dict(), 'meta': {'frozen_parts': masks.frozen_parts()}}
+    torch.save(stored, tmp_path / 'masks.pth')
+    model = tiny_grounder(existence=existence, trained_masks=str(tmp_path / 'masks.pth')).train()
+    clip = tiny_clip(tmp_path, PHRASES, num_frames=3)
+    whole = tiny_grounder(existence=existence).train()
+    whole.load_state_dict(model.state_dict())
+    expected = whole([clip], mode='loss')['loss_existence']
+    monkeypatch.setattr(model.sam, 'encode_images', None)
+    assert model([clip], mode='loss') == {'loss_existence': expected}
 
 
 def test_a_batch_may_hold_images_and_clips(tmp_path):
