@@ -263,6 +263,8 @@ def test_the_settings_of_f_lmm_are_those_of_its_models(path):
     assert config.model.get('padding_cut', 'exact') == ('whole_cells' if is_published else 'exact')
     assert config.optim_wrapper.type == ('AmpOptimWrapper' if is_published else 'OptimWrapper')
     assert config.optim_wrapper.get('dtype') == ('bfloat16' if is_published else None)
+    if dataset_name in VIDEOS:
+        return
     test = config.test_dataloader.dataset
     sets = [part for part in test.get('datasets', [test]) if part.type == 'RefCocoTestSets' and part.name != 'grefcoco']
     assert len(sets) == (3 if dataset_name == JOINT else 1)
