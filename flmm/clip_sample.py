@@ -66,16 +66,12 @@ class ClipSample:
             )
         width, height = sizes[0]
         truth = self.gt_masks
-        num_frames = len(self.frames)
+        num_frames, places = len(self.frames), self._places()
         facts = [
             ('names of frames', len(self.frame_names), num_frames),
             ('places of frames', len(self.shown_in), num_frames),
             ('phrases in its sequences', {tuple(each.phrases) for each in self.sequences}, {tuple(self.phrases)}),
-            (
-                'places that no view has',
-                [at for at in self.shown_in if at not in self._places],
-                [],
-            ),
+            ('places that no view has', [at for at in self.shown_in if at not in places], []),
         ]
         if truth is not None:
             facts.append(('truth of shape', tuple(truth.shape), (num_frames, self.num_masks, height, width)))
@@ -122,7 +118,6 @@ class ClipSample:
         """What messages call it, as they call images."""
         return self.video_path
 
-    @property
     def _places(self) -> set[tuple[int, int]]:
         return {
             (number, view)

@@ -36,6 +36,7 @@ from flmm.evaluation import best_threshold_iou, selection_frequency, spatial_ent
 from flmm.features import cached_features_in
 from flmm.geometry import area_coverage, image_cells
 from flmm.models import FrozenLMM
+from flmm.models.frozen_parts import no_embeddings
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample, ImageView
 
@@ -171,7 +172,7 @@ def _read(model: FrozenLMM, samples: list[GroundingSample | ClipSample]) -> Iter
     if images:
         yield from zip(images, model.run_lmm(images)[0], strict=True)
     for clip in (sample for sample in samples if isinstance(sample, ClipSample)):
-        for part in model.encode_frames(clip, embed=lambda numbers: [{} for _ in numbers]):
+        for part in model.encode_frames(clip, embed=no_embeddings):
             yield from ((frame, frame.features.attentions) for frame in part)
 
 

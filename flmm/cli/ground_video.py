@@ -1,6 +1,7 @@
 """What ``flmm ground`` does with a video."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +37,15 @@ def check_video_options(args: argparse.Namespace) -> None:
     """Refuse options that are not for what is asked.
 
     Raises:
-        ValueError: an option for videos beside an image or a folder, or one that is not for videos beside a video.
+        ValueError: an option for videos beside an image or a folder, one that is not for videos beside a video, or a
+            rate that is none.
     """
     given = [name for name in ('fps', 'read_as', 'tracker') if getattr(args, name) is not None]
     if is_video(args.image):
         if args.say is not None:
             raise ValueError('--say asks about images; name the phrases to find in a video')
+        if args.fps is not None and not (math.isfinite(args.fps) and args.fps > 0):
+            raise ValueError(f'--fps is {args.fps}, expected a number of frames a second above 0')
     elif given:
         raise ValueError(f'--{given[0].replace("_", "-")} is for videos, and {str(args.image)!r} is none; leave it out')
 

@@ -119,10 +119,7 @@ class ClipToSample(BaseTransform):
             num_source_frames=len(results['frame_paths']),
             name=path,
         )
-        try:
-            processed = self.to_sample.image_processor.preprocess_video(clip, prompt=self.to_sample.prompt)
-        except ValueError as error:
-            raise ValueError(f'video {path!r}: {error}') from error
+        processed = self.to_sample.image_processor.preprocess_video(clip, prompt=self.to_sample.prompt)
         return self.to_sample.lay_out(self._unlabelled(results, frames[0], path), processed)
 
     def _unlabelled(self, results: dict, frame: Image.Image, path: str) -> dict:

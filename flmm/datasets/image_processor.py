@@ -95,7 +95,7 @@ class ImageProcessorWrapper(ABC):
         """Prepare the frames of a video with the user's words about it: a view for each moment, in order of time.
 
         Raises:
-            ValueError: the family reads no videos.
+            ValueError: the family reads no videos, or the processor refuses this one; the message names it.
         """
         raise ValueError(
             f'{type(self).__name__} reads {clip.name!r} as no video; read its frames as single images '

@@ -103,8 +103,15 @@ class QwenImageProcessorWrapper(ImageProcessorWrapper):
             raise ValueError(f'min_pixels and max_pixels give {self.size}; expected 0 < min_pixels <= max_pixels')
 
     def preprocess_video(self, clip: Clip, *, prompt: str) -> ProcessedImage:
-        """Prepare the frames of a video; see :func:`flmm.datasets.qwen_video.process_video`."""
-        return process_video(self, clip, prompt=prompt)
+        """Prepare the frames of a video; see :func:`flmm.datasets.qwen_video.process_video`.
+
+        Raises:
+            ValueError: frames that the processor refuses, such as those of an aspect ratio over 200; names the video.
+        """
+        try:
+            return process_video(self, clip, prompt=prompt)
+        except ValueError as error:
+            raise ValueError(f'video {clip.name!r}: {error}') from error
 
     def video_turn_ids(self, processed: ProcessedImage, *, prompt: str, instead_of: str) -> Tensor:
         """Tokenize a chat about a video; see :func:`flmm.datasets.qwen_video.video_turn_ids`."""

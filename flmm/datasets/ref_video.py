@@ -38,8 +38,8 @@ class RefVideoDataset(BaseDataset):
         max_expressions: with ``group_by_video``, the most expressions of an item: a video that has more becomes several
             items. None: all.
         allow_outside: whether names of videos and frames may lead out of their folders.
-        **kwargs: mmengine's BaseDataset's: data_root, pipeline, ... Nothing is filtered or fetched again, so filter_cfg
-            and max_refetch are refused.
+        **kwargs: mmengine's BaseDataset's: data_root, pipeline, ... Nothing is filtered, skipped or fetched again, so
+            filter_cfg, max_skipped and max_refetch are refused.
 
     Raises:
         ValueError: a setting is missing or has no effect, or a file is malformed; the message names file and key.
@@ -69,7 +69,7 @@ class RefVideoDataset(BaseDataset):
         allow_outside: bool = False,
         **kwargs: Any,
     ) -> None:
-        if ignored := {'filter_cfg', 'max_refetch'} & kwargs.keys():
+        if ignored := {'filter_cfg', 'max_refetch', 'max_skipped'} & kwargs.keys():
             raise ValueError(f'dataset {name!r} has {sorted(ignored)}, which would have no effect; leave them out')
         if 'img_path' not in data_prefix:
             raise ValueError(f"data_prefix {data_prefix} lacks 'img_path'; name the folder of frames")

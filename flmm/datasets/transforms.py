@@ -108,8 +108,9 @@ class RefCOCO2PNG(BaseTransform):
         independent: whether phrases of one sample are read each by itself; see above.
         lowercase: reads phrases in lower case, as RefCOCO's published protocol does; captions stay as they are.
         max_phrase_tokens: the most tokens that one phrase may have.
-        max_text_tokens: the most tokens that are not of the image, and are read together: prompt, phrases and what
-            separates them; prompt and phrase where phrases are independent. The memory of a forward grows with them.
+        max_text_tokens: the most tokens that are not of the image or video, and are read together: prompt, phrases and
+            what separates them; prompt and phrase where phrases are independent. The memory of a forward grows with
+            them.
 
     Raises:
         ValueError: a setting of another kind, no list of phrases, a phrase that says nothing or too much, another
@@ -227,8 +228,7 @@ class RefCOCO2PNG(BaseTransform):
             mask_ids += [mask_id] * len(ids)
         lengths = [len(ids) for ids, _ in pieces]
         num_text_tokens = len(processed.input_ids) + (max(lengths) if independent else sum(lengths))
-        placeholder = processed.input_ids[processed.views[0].columns[0]]
-        num_text_tokens -= int((processed.input_ids == placeholder).sum())
+        num_text_tokens -= _num_shown_tokens(processed)
         if num_text_tokens > self.max_text_tokens:
             longest = group[max((len(ids), mask_id) for ids, mask_id in pieces if mask_id >= 0)[1]]
             phrase = reprlib.repr(results['text'][longest])
@@ -259,6 +259,13 @@ class RefCOCO2PNG(BaseTransform):
             independent=independent,
             is_video=processed.is_video,
         )
+
+
+def _num_shown_tokens(processed: ProcessedImage) -> int:
+    """Count the tokens of an image; or all from the first to the last of a video, the times between them included."""
+    placeholder = processed.input_ids[processed.views[0].columns[0]]
+    places = (processed.input_ids == placeholder).nonzero()
+    return int(places[-1] - places[0]) + 1 if processed.is_video else len(places)
 
 
 def _to_tensor(bitmaps: BitmapMasks) -> torch.Tensor:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from flmm.atomic_write import open_atomic
 from flmm.clip_sample import ClipSample
-from flmm.evaluation.grounded_frames import grounded_frames
+from flmm.evaluation.grounded_frames import clips_alone, grounded_frames
 from flmm.files import prepare_output
 from flmm.registry import METRICS
 
@@ -36,8 +36,12 @@ class DumpVideoMasks(BaseMetric):
         prepare_output(self.out_dir / 'Annotations', setting='out_dir')
 
     def process(self, data_batch: dict, data_samples: Sequence[ClipSample]) -> None:
-        """Write the masks of a batch."""
-        for clip in data_samples:
+        """Write the masks of a batch.
+
+        Raises:
+            ValueError: a sample of an image, a clip without predictions, or an expression without ``expression_id``.
+        """
+        for clip in clips_alone(data_samples, metric='DumpVideoMasks'):
             folder = self.out_dir / clip.dataset_name / 'Annotations' / os.path.basename(clip.video_path)
             for index, info in enumerate(clip.phrase_infos):
                 if info.expression_id is None:

@@ -6,6 +6,25 @@ from flmm.clip_sample import ClipSample
 from flmm.structures import GroundingSample
 
 
+def clips_alone(samples: Iterable[GroundingSample | ClipSample], *, metric: str) -> Iterator[ClipSample]:
+    """Yield the samples of a batch.
+
+    Args:
+        samples: the batch.
+        metric: names what is for clips alone.
+
+    Raises:
+        ValueError: one of them is of an image.
+    """
+    for sample in samples:
+        if not isinstance(sample, ClipSample):
+            raise ValueError(
+                f'image {sample.image_path!r} of {sample.dataset_name!r} is no video, and {metric} is for videos '
+                'alone; take GroundingMetric or DumpPredictions, which take images and the frames of videos'
+            )
+        yield sample
+
+
 def grounded_frames(clip: ClipSample) -> list[GroundingSample]:
     """Return the frames of a clip with their masks.
 

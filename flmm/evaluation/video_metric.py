@@ -7,7 +7,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from flmm.clip_sample import ClipSample
-from flmm.evaluation.grounded_frames import grounded_frames
+from flmm.evaluation.grounded_frames import clips_alone, grounded_frames
 from flmm.registry import METRICS
 from flmm.scoring import VideoScore, contour_accuracy, region_similarity, video_metrics
 from flmm.scoring.phrase_score import SOURCES
@@ -34,8 +34,12 @@ class VideoMetric(BaseMetric):
         self.num_bootstrap = num_bootstrap
 
     def process(self, data_batch: dict, data_samples: Sequence[ClipSample]) -> None:
-        """Score a batch: a result for each clip, which is an item of the dataset, also where it has no truth."""
-        for clip in data_samples:
+        """Score a batch: a result for each clip, which is an item of the dataset, also where it has no truth.
+
+        Raises:
+            ValueError: a sample of an image, or a clip without predictions.
+        """
+        for clip in clips_alone(data_samples, metric='VideoMetric'):
             self.results.append([] if clip.gt_masks is None else list(clip_scores(clip)))
 
     def compute_metrics(self, results: list[list[VideoScore]]) -> dict[str, float]:

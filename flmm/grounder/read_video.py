@@ -59,11 +59,11 @@ class ReadVideo(Conversation[VideoGrounding]):
         self.grounder, self.name, self.read_as = grounder, clip.name, read_as
         self.fps, self.source_fps = clip.sampled_fps, clip.source_fps
         places = [place for place, index in enumerate(clip.indices) if index not in clip.indices[:place]]
-        digits = max(len(str(clip.indices[-1])), 5)
         self.indices = [clip.indices[place] for place in places]
-        self.frame_names = [
-            f'{index:0{digits}}' if source_names is None else source_names[index] for index in self.indices
-        ]
+        num_frames = max(clip.num_source_frames, self.indices[-1] + 1)
+        digits = max(len(str(num_frames - 1)), 5)
+        self.source_names = source_names or [f'{index:0{digits}}' for index in range(num_frames)]
+        self.frame_names = [self.source_names[index] for index in self.indices]
         self.frames = [Image.fromarray(clip.frames[place].permute(1, 2, 0).numpy()) for place in places]
         if read_as == 'video':
             self.shown_in = [(0, place // FRAMES_MERGED) for place in places]
@@ -112,13 +112,13 @@ class ReadVideo(Conversation[VideoGrounding]):
             indices=self.indices,
             fps=self.fps,
             source_fps=self.source_fps,
+            source_names=self.source_names,
             name=self.name,
         )
 
     @torch.no_grad()
     def _found(self, sequences: list[GroundingSample]) -> Iterator[GroundingSample]:
         """Yield each frame with the masks of phrases, on the CPU, and without what they were made of."""
-        model = self.grounder.model
         clip = ClipSample(
             sequences=sequences,
             frames=self.frames,
@@ -126,9 +126,8 @@ class ReadVideo(Conversation[VideoGrounding]):
             frame_names=self.frame_names,
             video_path=self.name,
         )
-        for samples in model.encode_frames(clip, embed=self._embeddings):
-            for sample in model(samples, mode='predict'):
-                yield sample.with_outputs(features=None, mask_attentions=None, text_embeds=None).to('cpu')
+        for sample in self.grounder.model.predict_frames(clip, embed=self._embeddings):
+            yield sample.to('cpu')
 
     def _sequences(self, phrases: list[str]) -> list[GroundingSample]:
         to_sample, device = self.grounder.to_sample, self.grounder.device
@@ -189,10 +188,7 @@ class ReadVideo(Conversation[VideoGrounding]):
 
     def _prepared_video(self, clip: Clip) -> PreparedImage:
         to_sample = self.grounder.to_sample
-        try:
-            processed = to_sample.image_processor.preprocess_video(clip, prompt=to_sample.prompt)
-        except ValueError as error:
-            raise ValueError(f'video {self.name!r}: {error}') from error
+        processed = to_sample.image_processor.preprocess_video(clip, prompt=to_sample.prompt)
         return PreparedImage(image=self.frames[0], name=self.name, processed=processed)
 
     @torch.no_grad()

@@ -33,6 +33,7 @@ class VideoGrounding:
         indices: F numbers of these frames in the video that they were taken from, ascending.
         fps: how many of them are shown in a second.
         source_fps: how many frames the video itself has in a second.
+        source_names: what all frames of the video are called; None where they are not known.
         name: what messages and files call the video.
 
     >>> found = grounder.read_video('clip.mp4').ground(['the red circle', 'the star that moves left'])
@@ -45,6 +46,7 @@ class VideoGrounding:
     indices: list[int]
     fps: float
     source_fps: float
+    source_names: Sequence[str] | None = None
     name: str = 'video'
 
     def __len__(self) -> int:
@@ -101,7 +103,8 @@ class VideoGrounding:
             mask in any frame has none, and score 0.
 
         Raises:
-            ValueError: ``num_key_frames`` below 1, or frames that :meth:`VideoTracker.track` refuses.
+            ValueError: ``num_key_frames`` below 1, another number of frames than the video has, or frames that
+                :meth:`VideoTracker.track` refuses.
 
         >>> found = grounder.read_video(paths, sampling=FrameSampling(nframes=8)).ground(['the dog that runs'])
         >>> tracked = found.tracked(tracker, frames=[Image.open(path) for path in paths])
@@ -109,9 +112,13 @@ class VideoGrounding:
         given, scores = self._best_masks(num_key_frames)
         indices, names, fps = self.indices, self.frame_names, self.fps
         if frames is not None:
+            if self.source_names is not None and len(frames) != len(self.source_names):
+                raise ValueError(
+                    f'frames are {len(frames)}, but video {self.name!r} has {len(self.source_names)}; give all of them'
+                )
             given = [{indices[place]: mask for place, mask in masks.items()} for masks in given]
             indices, fps = list(range(len(frames))), self.source_fps
-            names = [f'{index:05}' for index in indices]
+            names = [f'{index:05}' for index in indices] if self.source_names is None else [*self.source_names]
         frames = [frame.image for frame in self.frames] if frames is None else frames
         tracks = tracker.track(frames, given)
         found = [

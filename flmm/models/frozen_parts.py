@@ -18,6 +18,13 @@ FROZEN = ('lmm', 'sam.model.image_encoder')
 """Modules that are never trained, nor saved with the others."""
 FRAMES_AT_ONCE = 8
 """So many frames of a clip are encoded and decoded together, where nothing is kept of them but their masks."""
+Embed = Callable[[Sequence[int]], list[dict[str, Tensor]]]
+"""Gives what SAM's encoder makes of frames of a clip, by their numbers."""
+
+
+def no_embeddings(numbers: Sequence[int]) -> list[dict[str, Tensor]]:
+    """Give nothing in the place of what SAM's encoder makes of frames, where no mask is made of them."""
+    return [{} for _ in numbers]
 
 
 class FrozenParts(BaseModel):
@@ -118,9 +125,7 @@ class FrozenParts(BaseModel):
         return [next(computed) if sample.features is None else sample.features for sample in samples]
 
     @torch.no_grad()
-    def encode_frames(
-        self, clip: ClipSample, *, embed: Callable[[Sequence[int]], list[dict[str, Tensor]]] | None = None
-    ) -> Iterator[list[GroundingSample]]:
+    def encode_frames(self, clip: ClipSample, *, embed: Embed | None = None) -> Iterator[list[GroundingSample]]:
         """Yield the frames of a clip, :data:`FRAMES_AT_ONCE` at a time, each with what the frozen parts say of it.
 
         What the LMM reads is read once, and when the first frame of it is due: one sequence of a video, or the images
@@ -128,7 +133,7 @@ class FrozenParts(BaseModel):
 
         Args:
             clip: the clip.
-            embed: gives what SAM's encoder makes of frames, by their numbers; None runs it.
+            embed: gives what SAM's encoder makes of them; None runs it.
         """
         read: dict[int, tuple[Tensor, Tensor]] = {}  # by the number of the sequence
         for start in range(0, len(clip.frames), FRAMES_AT_ONCE):

@@ -3,7 +3,7 @@
 Letters: M masks (= phrases) of a sample, C attention maps of each, (h, w) their grid, (IH, IW) the image in px.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from flmm.clip_sample import ClipSample
 from flmm.mask_logits import MaskLogits
 from flmm.models.checkpoints import load_trained
 from flmm.models.finite import check_predictions
-from flmm.models.frozen_parts import FROZEN, FrozenParts
+from flmm.models.frozen_parts import FROZEN, Embed, FrozenParts, no_embeddings
 from flmm.models.losses import check_truth, empty_loss, existence_loss, mask_losses
 from flmm.models.phrase_decoder import PhraseDecoder
 from flmm.models.trainable_state import keep_trainable_state
@@ -176,9 +176,12 @@ class GroundingModel(FrozenParts):
             return self._loss(data_samples)
         if any(isinstance(sample, ClipSample) for sample in data_samples):
             return [
-                self._grounded_clip(sample, mode) if isinstance(sample, ClipSample) else self.forward([sample], mode)[0]
-                for sample in data_samples
+                self._grounded_clip(each, mode) if isinstance(each, ClipSample) else self._grounded([each], mode)[0]
+                for each in data_samples
             ]
+        return self._grounded(data_samples, mode)
+
+    def _grounded(self, data_samples: Sequence[GroundingSample], mode: str) -> list[GroundingSample]:
         with torch.set_grad_enabled(mode != 'predict' and torch.is_grad_enabled()):
             features = self.encode(data_samples)
             grounded = self._ground(data_samples, features)
@@ -205,7 +208,9 @@ class GroundingModel(FrozenParts):
         clips = [sample for sample in data_samples if isinstance(sample, ClipSample)]
         check_truth(images, existence=self.existence_head is not None)
         check_truth(clips, existence=True)  # what a phrase means comes and goes in a video
-        samples = [*images, *(frame for clip in clips for part in self.encode_frames(clip) for frame in part)]
+        embed = None if self.trains_masks else no_embeddings
+        frames = (frame for clip in clips for part in self.encode_frames(clip, embed=embed) for frame in part)
+        samples = [*images, *frames]
         if not self.trains_masks:
             logits = self._existence_logits(samples, self.encode(samples, for_masks=False))
             return {'loss_existence': existence_loss(samples, logits)}
@@ -216,13 +221,21 @@ class GroundingModel(FrozenParts):
         return losses
 
     def _grounded_clip(self, clip: ClipSample, mode: str) -> ClipSample:
-        grounded: list[GroundingSample] = []
-        for frames in self.encode_frames(clip):
-            found = self.forward(frames, mode)
-            if mode == 'predict':
-                found = [frame.with_outputs(features=None, mask_attentions=None, text_embeds=None) for frame in found]
-            grounded += found
-        return clip.with_outputs(grounded=grounded)
+        if mode == 'predict':
+            return clip.with_outputs(grounded=list(self.predict_frames(clip)))
+        frames = [frame for part in self.encode_frames(clip) for frame in self._grounded(part, mode)]
+        return clip.with_outputs(grounded=frames)
+
+    def predict_frames(self, clip: ClipSample, *, embed: Embed | None = None) -> Iterator[GroundingSample]:
+        """Yield the frames of a clip with their masks, and without what these were made of, which grows with the video.
+
+        Args:
+            clip: the clip.
+            embed: as :meth:`FrozenParts.encode_frames` has it.
+        """
+        for part in self.encode_frames(clip, embed=embed):
+            for frame in self._grounded(part, 'predict'):
+                yield frame.with_outputs(features=None, mask_attentions=None, text_embeds=None, masks=None)
 
     def _ground(self, samples: list[GroundingSample], features: list[FrozenFeatures]) -> list[GroundingSample]:
         """Return the samples with what the model says of masks filled in."""
@@ -293,7 +306,7 @@ class GroundingModel(FrozenParts):
         return [each.sigmoid() for each in logits]
 
     def _judge_clip(self, clip: ClipSample) -> Tensor:
-        frames = self.encode_frames(clip, embed=lambda numbers: [{} for _ in numbers])  # no mask is made
+        frames = self.encode_frames(clip, embed=no_embeddings)
         return torch.cat([existence for part in frames for existence in self.judge(part)])
 
     def _losses(self, grounded: list[GroundingSample]) -> dict[str, Tensor]:

@@ -264,7 +264,7 @@ def test_which_weights(asked, tmp_path, capsys):
         (['broken.png', 'x'], "image 'broken.png' cannot be read"),
         (['absent.mp4', 'x'], "'absent.mp4' is no image, video or folder"),
         (['broken.mp4', 'x'], "video 'broken.mp4' is no file of MP4 or MOV"),
-        (['broken.mp4', 'x', '--fps', '0'], 'fps is 0.0'),
+        (['broken.mp4', 'x', '--fps', '0'], '--fps is 0.0, expected a number of frames a second above 0'),
         (['broken.mp4', '--say', 'What?'], '--say asks about images; name the phrases to find in a video'),
         (['broken.mp4', 'x', '--tracker', 'absent/sam2/x'], "folder 'absent/sam2/x' does not exist"),
         (['photo.png', 'x', '--fps', '2'], "--fps is for videos, and 'photo.png' is none; leave it out"),

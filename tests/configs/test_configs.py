@@ -99,6 +99,10 @@ DATASETS = {
     'refcocog_google': ('refcocog/instances.json', 'refcocog/refs(google).p', ('val',)),
     'grefcoco': ('grefcoco/instances.json', 'grefcoco/grefs(unc).json', ('val', 'testA', 'testB')),
 }
+VIDEOS = {  # names in training, validation and test
+    'mevis': ['mevis_train', 'mevis_valid_u', 'mevis_valid_u'],
+    'ref_youtube_vos': ['ref_youtube_vos_train', 'ref_davis_valid', 'ref_davis_valid'],
+}
 JOINT = 'refcoco_png'
 """RefCOCO, RefCOCO+, RefCOCOg and PNG together."""
 EDGES = {'method': 'laplacian', 'blur': 5, 'max_token_size': 2}
@@ -134,7 +138,7 @@ def test_every_config_parses_and_states_all_that_a_runner_needs(path):
     placed = {} if lmm.device_map is None else {'device_map': lmm.device_map}
     assert config.model.lmm == expected | placed
     for dataset in _datasets(config):  # processor and LMM belong together
-        processor = dataset.pipeline[-1].image_processor
+        processor = _to_sample(dataset).image_processor
         assert processor.type == family.image_processor.rpartition('.')[2]
         assert processor.pretrained_model_name_or_path == lmm.name
         assert processor.get('prompt_template') == lmm.prompt_template
@@ -161,6 +165,9 @@ def test_a_config_is_what_its_name_says(path):
         return
     if dataset_name == 'grefcoco':
         check_grefcoco(config)
+        return
+    if dataset_name in VIDEOS:
+        assert [dataset.name for dataset in _datasets(config)] == VIDEOS[dataset_name]
         return
     ann_file, split_file, splits = DATASETS[dataset_name]
     assert {(dataset.ann_file, dataset.split_file) for dataset in _datasets(config)} == {(ann_file, split_file)}
@@ -249,12 +256,15 @@ def test_the_settings_of_f_lmm_are_those_of_its_models(path):
     assert (optimizer.lr, loader.batch_size) == ((2e-4, 2) if lmm == 'deepseek_vl_1_3b' else (1e-4, 1))
     assert (optimizer.betas, optimizer.weight_decay, config.optim_wrapper.clip_grad.max_norm) == ((0.9, 0.999), 0.01, 1)
     assert config.train_cfg.max_epochs == 8
-    prompts = {dataset.pipeline[-1].prompt for dataset in _datasets(config)}
-    assert prompts == {'Please give me a description of the image.'}
+    prompts = {_to_sample(dataset).prompt for dataset in _datasets(config)}
+    shown = 'video' if config.train_dataloader.dataset.type == 'RefVideoDataset' else 'image'
+    assert prompts == {f'Please give me a description of the {shown}.'}
     assert config.model.mask_head.get('upsample_by', 'size') == ('scale_factor' if is_published else 'size')
     assert config.model.get('padding_cut', 'exact') == ('whole_cells' if is_published else 'exact')
     assert config.optim_wrapper.type == ('AmpOptimWrapper' if is_published else 'OptimWrapper')
     assert config.optim_wrapper.get('dtype') == ('bfloat16' if is_published else None)
+    if dataset_name in VIDEOS:
+        return
     test = config.test_dataloader.dataset
     sets = [part for part in test.get('datasets', [test]) if part.type == 'RefCocoTestSets' and part.name != 'grefcoco']
     assert len(sets) == (3 if dataset_name == JOINT else 1)
@@ -282,7 +292,7 @@ def test_stored_features_are_those_of_the_config_that_it_starts_from(path):
 def test_a_config_prunes_as_its_name_says_and_else_not_at_all(path):
     names = [name for name in PRUNED if path.stem.endswith(f'_{name}')]
     in_training, in_tests = PRUNED[names[0]] if names else [EDGES] * 2
-    train, val, test = (dataset.pipeline[-1].image_processor for dataset in _datasets(Config.fromfile(path)))
+    train, val, test = (_to_sample(dataset).image_processor for dataset in _datasets(Config.fromfile(path)))
     if not FAMILIES[LMMS[_lmm_of(path)].model_type].image_processor.endswith('.QwenImageProcessorWrapper'):
         assert not names
         assert train == val == test
@@ -399,6 +409,12 @@ def test_test_sets_alone():
     assert [pipeline[0].get('orientation') for pipeline in pipelines] == ['apply', 'apply', None]
     assert [pipeline[-1].concat for pipeline in pipelines] == [False] * 3
     assert config.train_dataloader.dataset.type == 'RefCocoDataset'
+
+
+def _to_sample(dataset):
+    """What lays phrases out: the last step, or of videos what is in it."""
+    last = dataset.pipeline[-1]
+    return last.get('to_sample', last)
 
 
 def _datasets(config):

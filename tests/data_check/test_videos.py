@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import torch
 from PIL import Image
 from tiny_ref_videos import FRAMES, SIZE, truth, write_ref_youtube_vos
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from flmm.data_check import Problems, check_videos, find_sources
 from flmm.datasets import ClipToSample, RefCOCO2PNG
@@ -82,3 +84,35 @@ def test_an_error_of_the_dataset_is_a_problem(config):
     ((kind, message),) = [(problem.kind, problem.message) for problem in problems]
     assert kind == 'dataset'
     assert 'does not say how many frames there are in a second' in message
+
+
+class Drawn:
+    """Masks of all frames, drawn already."""
+
+    def __init__(self, masks):
+        self.masks = masks
+
+    def __getitem__(self, frames):
+        return self.masks
+
+
+class Largest(TorchDispatchMode):
+    """Keeps how many numbers the largest tensor has that any operator makes."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        self.numbers = max(self.numbers, made.numel() if isinstance(made, torch.Tensor) else 0)
+        return made
+
+
+def test_masks_are_not_copied(config, monkeypatch):
+    """Where a long video has many expressions, masks take memory: in float32 five times as much."""
+    (source,), _ = find_sources({'val_dataloader': {'dataset': {**config, 'group_by_video': True}}}, ['val'])
+    masks = Drawn(torch.ones(3, 2, 40, 50, dtype=torch.bool))
+    monkeypatch.setattr(source.load_masks, 'transform', lambda _: {'gt_masks': masks})
+    with Largest() as largest:
+        (summary,) = check_videos([source], Problems(limit=1))
+    assert summary.values['share'] == [100.0] * 12
+    assert largest.numbers == 2 * 40 * 50  # those of one frame, a view

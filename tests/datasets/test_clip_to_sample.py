@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny_clips import clip_transform, tiny_item
 
@@ -75,3 +76,25 @@ def test_what_cannot_be_read_names_the_video(tmp_path):
         clip_transform(sampling={'nframes': 8}).transform(item)
     with pytest.raises(ValueError, match=f'image {str(tmp_path)!r}.*no letter'):
         clip_transform().transform({**item, 'text': ['']})
+
+
+def test_times_between_the_moments_of_a_video_are_no_text_of_the_user(tmp_path):
+    """Qwen3-VL writes when each moment is: tokens of bytes here, far more of them than the user's words."""
+    item = tiny_item(tmp_path, ['a cat'], num_frames=40)
+    transform = clip_transform('qwen3_vl', sampling={'nframes': 40})
+    (sequence,) = transform.transform(item).sequences
+    shown = torch.cat([view.columns for view in sequence.views])
+    num_text = len(sequence.input_ids) - int(shown.max() - shown.min() + 1)
+    assert num_text < len(sequence.input_ids) - len(shown) - 19 * 5
+    transform.to_sample.max_text_tokens = num_text
+    transform.transform(item)
+    transform.to_sample.max_text_tokens = num_text - 1
+    with pytest.raises(ValueError, match=f'have {num_text} tokens, max_text_tokens is {num_text - 1}'):
+        transform.transform(item)
+
+
+def test_a_video_that_the_processor_refuses_is_named_once(tmp_path):
+    item = tiny_item(tmp_path, ['a cat'], num_frames=2, size=(1, 201))
+    with pytest.raises(ValueError, match='aspect ratio') as error:
+        clip_transform().transform({**item, 'gt_masks': None})
+    assert str(error.value).count(str(tmp_path)) == 1

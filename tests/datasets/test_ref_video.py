@@ -178,6 +178,7 @@ def test_items_are_stored_serialized_and_sets_can_be_joined(roots):
     ('settings', 'message'),
     [
         ({'max_refetch': 5}, r"dataset 'videos' has \['max_refetch'\], which would have no effect"),
+        ({'max_skipped': 0.1}, r"dataset 'videos' has \['max_skipped'\], which would have no effect"),
         ({'data_prefix': {'mask_path': 'Annotations'}}, r"data_prefix .* lacks 'img_path'; name the folder of frames"),
         (
             {'mask_file': 'mask_dict.json'},

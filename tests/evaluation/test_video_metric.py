@@ -184,3 +184,11 @@ def test_masks_of_an_expression_without_a_name_are_refused(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(ValueError, match=r'out_dir is .*its folder cannot be made'):
         DumpVideoMasks(out_dir=str(tmp_path / 'file'))
+
+
+@pytest.mark.parametrize('metric', [VideoMetric, DumpVideoMasks])
+def test_an_image_is_refused(metric, tmp_path):
+    settings = {'out_dir': str(tmp_path)} if metric is DumpVideoMasks else {}
+    image = random_clip(1, 1, seed=0)[0].grounded[0]
+    with pytest.raises(ValueError, match=rf"image 'videos/0/00000' of 'val' is no video, and {metric.__name__} is for"):
+        metric(**settings).process({}, [image])

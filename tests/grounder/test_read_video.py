@@ -191,6 +191,20 @@ def test_the_best_frames_are_tracked_through_the_others(grounder, item):
     assert torch.equal(tracked.masks, expected.masks)
 
 
+def test_all_frames_of_a_list_keep_their_names_when_tracked(grounder, tmp_path):
+    paths = []
+    for number, name in enumerate('abcdef'):
+        pixels = np.random.default_rng(number).integers(0, 255, (60, 90, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f'{name}.png')
+        paths.append(tmp_path / f'{name}.png')
+    found = grounder.read_video(paths, sampling=FrameSampling(nframes=2), read_as='images').ground(['dog'])
+    assert found.frame_names == ['a', 'f']
+    tracker, frames = VideoTracker(model=tiny_video_sam()), [Image.open(path) for path in paths]
+    assert found.tracked(tracker, frames=frames).frame_names == list('abcdef')
+    with pytest.raises(ValueError, match="frames are 7, but video 'list of frames' has 6; give all of them"):
+        found.tracked(tracker, frames=[*frames, frames[0]])
+
+
 def test_a_family_without_video_reads_images(item):
     model = build_grounder('llava')
     to_sample = RefCOCO2PNG(image_processor=build_wrapper('llava'), prompt='Look.')

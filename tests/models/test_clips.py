@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from threads import one_thread
 from tiny_clips import UNITS, clip_transform, tiny_clip, tiny_item
 from tiny_grounder import tiny_grounder
 from tiny_llava import tiny_grounder as tiny_llava
@@ -18,6 +19,21 @@ from flmm.models import frozen_parts
 from flmm.visualization import sample_page
 
 PHRASES = ['a cat', 'the red one']
+VIDEOS = [
+    (6, 2.0, (60, 90), (0, 1, 2, 3, 4, 5)),
+    (5, 7.5, (90, 60), (0, 1, 3, 4)),
+    (9, 30.0, (60, 60), (0, 8)),
+    (4, 0.5, (48, 130), (0, 1, 2, 3)),
+    (8, 24.0, (100, 80), (0, 1, 3, 4, 6, 7)),
+]
+"""Number of frames, their rate, (height, width), and which frames are read."""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Threads wait for each other longer than these small operators take."""
+    with one_thread():
+        yield
 
 
 def stock_reading(family, item, phrase, *, indices):
@@ -50,16 +66,7 @@ def stock_reading(family, item, phrase, *, indices):
     return maps, torch.stack(outputs.hidden_states[1:-1])[:, 0, -num_tokens:]
 
 
-@pytest.mark.parametrize(
-    ('num_frames', 'fps', 'size', 'indices'),
-    [
-        (6, 2.0, (60, 90), (0, 1, 2, 3, 4, 5)),
-        (5, 7.5, (90, 60), (0, 1, 3, 4)),
-        (9, 30.0, (60, 60), (0, 8)),
-        (4, 0.5, (48, 130), (0, 1, 2, 3)),
-        (8, 24.0, (100, 80), (0, 1, 3, 4, 6, 7)),
-    ],
-)
+@pytest.mark.parametrize(('num_frames', 'fps', 'size', 'indices'), VIDEOS)
 @pytest.mark.parametrize('family', FAMILIES)
 def test_maps_and_states_of_a_video_are_those_of_the_stock_model(tmp_path, family, num_frames, fps, size, indices):
     item = tiny_item(tmp_path, PHRASES, num_frames=num_frames, fps=fps, size=size)
@@ -95,8 +102,7 @@ def test_a_batch_of_images_and_videos_equals_one_by_one(tmp_path, family):
         torch.testing.assert_close(states, alone_states, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize('frames_at_once', [1, 2, 4, 8])
-def test_masks_of_a_video_are_those_of_its_frames_one_by_one(tmp_path, monkeypatch, frames_at_once):
+def test_masks_of_a_video_are_those_of_its_frames_one_by_one(tmp_path, monkeypatch):
     model, clip = tiny_grounder(), tiny_clip(tmp_path, PHRASES, num_frames=5)
     ((maps, states),) = model.run_moments(clip.sequences)
     expected = []
@@ -104,13 +110,15 @@ def test_masks_of_a_video_are_those_of_its_frames_one_by_one(tmp_path, monkeypat
         (embedding,) = model.sam.encode_images([clip.frames[number]])
         features = FrozenFeatures(attentions=maps[view], hidden_states=states, image_embedding=embedding)
         expected += model([clip.frame_sample(number, features=features)], mode='predict')
-    monkeypatch.setattr(frozen_parts, 'FRAMES_AT_ONCE', frames_at_once)
-    (found,) = model([clip], mode='predict')
-    assert found.phrases == PHRASES
-    for frame, alone in zip(found.grounded, expected, strict=True):
-        torch.testing.assert_close(frame.pred_masks, alone.pred_masks, atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(frame.sam_pred_masks, alone.sam_pred_masks, atol=1e-4, rtol=1e-4)
-        assert frame.features is None
+    for frames_at_once in (1, 2, 4, 8):
+        monkeypatch.setattr(frozen_parts, 'FRAMES_AT_ONCE', frames_at_once)
+        (found,) = model([clip], mode='predict')
+        assert found.phrases == PHRASES
+        for frame, alone in zip(found.grounded, expected, strict=True):
+            torch.testing.assert_close(frame.pred_masks, alone.pred_masks, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(frame.sam_pred_masks, alone.sam_pred_masks, atol=1e-4, rtol=1e-4)
+            assert frame.features is None
+            assert frame.masks is None  # a byte a pixel, frame and phrase, that only losses read
 
 
 def test_frames_read_as_images_are_grounded_as_images_are(tmp_path):
@@ -160,6 +168,20 @@ def test_a_model_with_an_existence_head_says_in_which_frames_a_phrase_is(tmp_pat
     (judged,) = model.eval().judge([clip])
     torch.testing.assert_close(judged, torch.cat([frame.existence for frame in found.grounded]))
     assert clip.has_target.shape == judged.shape
+
+
+def test_the_existence_head_alone_is_trained_without_sam(tmp_path, monkeypatch):
+    existence = {'type': 'ExistenceHead'}
+    masks = tiny_grounder()
+    stored = {'state_dict': masks.state_dict(), 'meta': {'frozen_parts': masks.frozen_parts()}}
+    torch.save(stored, tmp_path / 'masks.pth')
+    model = tiny_grounder(existence=existence, trained_masks=str(tmp_path / 'masks.pth')).train()
+    clip = tiny_clip(tmp_path, PHRASES, num_frames=3)
+    whole = tiny_grounder(existence=existence).train()
+    whole.load_state_dict(model.state_dict())
+    expected = whole([clip], mode='loss')['loss_existence']
+    monkeypatch.setattr(model.sam, 'encode_images', None)
+    assert model([clip], mode='loss') == {'loss_existence': expected}
 
 
 def test_a_batch_may_hold_images_and_clips(tmp_path):

@@ -1,7 +1,7 @@
 """Ref-YouTube-VOS in training, Ref-DAVIS in validation and tests.
 
-Masks of Ref-YouTube-VOS's validation videos have no public truth: configs/qwen/*_ref_youtube_vos_valid.py writes them
-for the benchmark's server.
+Ref-YouTube-VOS's validation videos have no public truth: test on them without mask_path and with DumpVideoMasks, which
+writes masks for the benchmark's server (docs/video_data.md).
 """
 
 _base_ = './ref_video.py'
