@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flmm.grounder import Grounder
 
 __all__ = ['Grounder', '__version__']
-__version__ = '0.2.0'
+__version__ = '0.3.0'
 
 # Before any module of ours imports mmdet. Costs nothing: mmcv itself is not imported here.
 install_placeholder()

@@ -44,9 +44,8 @@ def test_a_package_has_the_names_that_it_lists(package):
     assert set(module.__all__) <= set(dir(module))
 
 
-@pytest.mark.parametrize('module', ['flmm.video', 'flmm.finetune', 'flmm.qwen'])
-def test_decoders_of_videos_come_when_a_file_is_read(module):
-    code = f'import sys, {module}; print(*({{"av", "torchcodec"}} & set(sys.modules)))'
+def test_decoders_of_videos_come_when_a_file_is_read():
+    code = 'import sys, flmm.video, flmm.finetune, flmm.qwen; print(*({"av", "torchcodec"} & set(sys.modules)))'
     found = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout.split()
     assert found == []
 

@@ -67,6 +67,7 @@ LMMS = {
     'demo': Lmm('assets/demo_lmm', 'qwen2_5_vl', dtype='float32'),
 }
 GROUNDED = [name for name in LMMS if name not in ('demo', 'llava_1_6_vicuna_7b', 'qwen2_5_vl_32b', 'qwen2_5_vl_72b')]
+FIRST_OF_THEIR_KIND = {LMMS[name].model_type: name for name in reversed(GROUNDED)}.values()
 """One for each class and size: LLaVA-1.6 on Vicuna has the classes of that on Mistral and of LLaVA-1.5. Two layers of
 Qwen2.5-VL-72B would take 11 GB."""
 PROCESSORS = {  # tiny, but with squares of the published size
@@ -355,7 +356,15 @@ def test_the_model_with_sam2_1_builds_at_full_size(monkeypatch, flmm_scope):
 
 @pytest.mark.parametrize(
     'name',
-    [*(f'{lmm}_sam_l_refcoco' for lmm in GROUNDED), 'qwen2_vl_2b_sam_h_refcoco', 'qwen2_5_vl_3b_sam_l_grefcoco'],
+    [
+        *(
+            # One of each kind of LMM is quick enough; the others differ from it in their sizes.
+            pytest.param(f'{lmm}_sam_l_refcoco', marks=() if lmm in FIRST_OF_THEIR_KIND else pytest.mark.slow)
+            for lmm in GROUNDED
+        ),
+        'qwen2_vl_2b_sam_h_refcoco',
+        pytest.param('qwen2_5_vl_3b_sam_l_grefcoco', marks=pytest.mark.slow),
+    ],
 )
 def test_the_model_of_a_config_grounds_a_sample_at_reduced_depth(name, monkeypatch, flmm_scope):
     (path,) = ROOT.rglob(f'{name}.py')

@@ -8,8 +8,6 @@ from typing import Any
 
 from closer_look.conditions import conditions
 from closer_look.report import write_report
-from reading_videos.report import CONDITIONS as READINGS
-from reading_videos.report import write_report as write_readings
 from reinforcement.conditions import CONDITIONS as TRAININGS
 from reinforcement.heads import HEADS
 from reinforcement.report import write_report as write_reinforcement
@@ -95,8 +93,6 @@ def write_results(root: Path) -> None:
     write_json(work / 'demo_weights/sam.json', sam)
     write_closer_looks(work / 'visual_chain_of_thought')
     write_answers(work / 'reinforce_demo')
-    write_video_scores(work / 'reading_videos')
-    write_json(root / 'data/shapes_video/shapes.json', {})
 
 
 def write_closer_looks(folder: Path) -> None:
@@ -133,27 +129,6 @@ def write_answers(folder: Path) -> None:
             write_json(at / 'trainer_state.json', {'log_history': log})
     write_json(folder / 'heads.json', {label: figure(label) / 100 for label in HEADS.values()})
     write_reinforcement(folder, [0, 1, 2])
-
-
-def write_video_scores(folder: Path) -> None:
-    """Scores as tools/research/reading_videos.py notes them, and its tables of them."""
-    files: dict[int, list[Path]] = {}
-    for seed in (0, 1, 2):
-        file = folder / f'seed_{seed}' / 'video.json'
-        scores = [
-            {
-                'condition': condition,
-                'kind': kind,
-                'source': source,
-                **{name: figure(seed, condition, kind, source, name) / 100 for name in 'JF'},
-            }
-            for condition in READINGS
-            for kind in (*KINDS, 'motion:moves', 'motion:stops')
-            for source in ('refined', 'coarse')
-        ]
-        write_json(file, scores)
-        files[seed] = [file]
-    write_readings(files, folder)
 
 
 def write_statistics(work: Path) -> None:

@@ -48,11 +48,12 @@ def way_rows(scores: Mapping[int, list[dict[str, Any]]]) -> Rows:
         refined = {seed: [s for s in each if s['source'] == 'refined'] for seed, each in found.items()}
         coarse = {seed: [s for s in each if s['source'] == 'coarse'] for seed, each in found.items()}
         groups = [
-            [_both([s for s in each if moves in (None, _is_motion(s))]) for each in refined.values() if each]
+            [[s for s in each if moves in (None, _is_motion(s))] for each in refined.values()]
             for moves in KINDS.values()
         ]
+        cells = [[_both(each) for each in group if each] for group in (*groups, coarse.values())]
         means = [[100 * statistics.mean(s[name] for s in each) for each in refined.values() if each] for name in 'JF']
-        rows.append([label, *map(_over_seeds, [*groups, *means, [_both(each) for each in coarse.values() if each]])])
+        rows.append([label, *map(_over_seeds, [*cells[:-1], *means, cells[-1]])])
     return rows
 
 
@@ -62,15 +63,15 @@ def kind_rows(scores: Mapping[int, list[dict[str, Any]]]) -> Rows:
     conditions = [name for name in CONDITIONS if any(s['condition'] == name for s in first)]
     rows = [['kind', 'expressions', *(CONDITIONS[name] for name in conditions)]]
     for kind in sorted({s['kind'] for s in first}, key=lambda kind: (':' in kind, kind)):
-        cells = []
+        cells, count = [], 0
         for condition in conditions:
             per_seed = [
                 [s for s in each if (s['condition'], s['source'], s['kind']) == (condition, 'refined', kind)]
                 for each in scores.values()
             ]
             cells.append([_both(each) for each in per_seed if each])
-            count = len(per_seed[0])
-        rows.append([kind, str(count), *(f'{statistics.mean(cell):.1f}' for cell in cells)])
+            count = max(count, *map(len, per_seed))
+        rows.append([kind, str(count), *(f'{statistics.mean(cell):.1f}' if cell else '' for cell in cells)])
     return rows
 
 
@@ -84,6 +85,8 @@ def _both(scores: list[dict[str, Any]]) -> float:
 
 
 def _over_seeds(values: list[float]) -> str:
+    if not values:
+        return ''
     mean = f'{statistics.mean(values):.1f}'
     return mean if len(values) == 1 else f'{mean} ({min(values):.1f} to {max(values):.1f})'
 

@@ -1,0 +1,44 @@
+"""The experiment of videos: what its tables say, from scores written by hand."""
+
+import json
+
+from reading_videos.report import write_report
+
+
+def score(condition, kind, region, contour, source='refined'):
+    return {'condition': condition, 'kind': kind, 'source': source, 'J': region, 'F': contour}
+
+
+def test_tables_are_means_over_expressions_then_over_seeds(tmp_path):
+    files = {}
+    for seed, shift in ((0, 0.0), (1, 0.2)):
+        files[seed] = [tmp_path / f'{seed}.json']
+        scores = [
+            score('video', 'colour', 0.5 + shift, 0.7 + shift),
+            score('video', 'motion:moves', 0.1, 0.3),
+            score('video', 'motion:moves', 0.3, 0.5),
+            score('video', 'colour', 0.2, 0.2, source='coarse'),
+            score('held', 'colour', 1.0, 1.0),
+        ]
+        files[seed][0].write_text(json.dumps(scores))
+    text = write_report(files, tmp_path)
+    tables = json.loads((tmp_path / 'tables.json').read_text())
+    assert tables['ways'] == [
+        ['frames read as', 'J&F all', 'J&F still', 'J&F motion', 'J', 'F', 'coarse J&F'],
+        [
+            'video tokens',
+            '43.3 (40.0 to 46.7)',
+            '70.0 (60.0 to 80.0)',
+            '30.0 (30.0 to 30.0)',
+            '33.3 (30.0 to 36.7)',
+            '53.3 (50.0 to 56.7)',
+            '20.0 (20.0 to 20.0)',
+        ],
+        ['first frame alone, its mask held', *['100.0 (100.0 to 100.0)'] * 2, '', *['100.0 (100.0 to 100.0)'] * 2, ''],
+    ]
+    assert tables['kinds'] == [
+        ['kind', 'expressions', 'video tokens', 'first frame alone, its mask held'],
+        ['colour', '1', '70.0', '100.0'],
+        ['motion:moves', '2', '30.0', ''],
+    ]
+    assert text.splitlines()[2].startswith('| video tokens | 43.3 (40.0 to 46.7) |')
