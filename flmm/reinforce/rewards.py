@@ -121,13 +121,13 @@ def chosen_rewards(texts: Sequence[str], *, answer_format: AnswerFormat) -> dict
     """
     weights: dict[str, float] = {}
     for text in texts:
-        name, _, weight = text.partition('=')
+        name, equals, weight = text.partition('=')
         if name not in REWARDS:
             raise ValueError(f'unknown reward {name!r}, expected some of {", ".join(REWARDS)}')
         if name in weights:
             raise ValueError(f'reward {name!r} is named twice')
         try:
-            weights[name] = float(weight) if weight else 1.0
+            weights[name] = float(weight) if equals else 1.0
         except ValueError as error:
             raise ValueError(f'reward {text!r} has the weight {weight!r}, expected a number') from error
         if not math.isfinite(weights[name]) or weights[name] == 0:

@@ -135,6 +135,7 @@ def test_rewards_and_their_weights_are_chosen_by_name():
         (['iou'], json_format, "unknown reward 'iou', expected some of format, box_iou"),
         (['format', 'format=2'], json_format, "reward 'format' is named twice"),
         (['format=a'], json_format, "reward 'format=a' has the weight 'a', expected a number"),
+        (['format='], json_format, "reward 'format=' has the weight '', expected a number"),
         (['format=nan'], json_format, "reward 'format=nan' has the weight nan, expected a finite number other than 0"),
         (['format=0'], json_format, 'has the weight 0, expected a finite number other than 0'),
         (['box_l1'], tokens, "reward 'box_l1' reads the box of an object, which the answer format does not write"),
