@@ -83,13 +83,16 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def completions_of_step(args: argparse.Namespace) -> int:
+    return args.batch_size * args.accumulate * int(os.environ.get('WORLD_SIZE', '1'))
+
+
 def check(args: argparse.Namespace) -> None:
     """Refuse options that are out of their range or do not fit together, before anything is loaded.
 
     Raises:
         ValueError: names the option.
     """
-    completions = args.batch_size * args.accumulate * int(os.environ.get('WORLD_SIZE', '1'))
     check_arguments(
         args,
         {
@@ -102,6 +105,7 @@ def check(args: argparse.Namespace) -> None:
             'lora_dropout': (0 <= args.lora_dropout < 1, '0 or more, below 1'),
         },
     )
+    completions = completions_of_step(args)
     if completions % args.num_generations:
         raise ValueError(
             f'--num-generations is {args.num_generations}, which does not divide the {completions} completions of a '
@@ -110,6 +114,16 @@ def check(args: argparse.Namespace) -> None:
     if args.lora and args.freeze:
         raise ValueError(
             '--freeze is given with --lora, which trains adapters of the language model alone; leave it out'
+        )
+    if args.vllm and (args.min_pixels, args.max_pixels) != (None, None):
+        raise ValueError(
+            '--min-pixels or --max-pixels is given with --vllm, which reads images at the size that the checkpoint '
+            'names; fine-tune with them first (tools/finetune_lmm.py), or leave --vllm out'
+        )
+    if Path(args.model).resolve() == Path(args.output).resolve():
+        raise ValueError(
+            f'--output {args.output!r} is the folder of --model, which the trained model would replace; it is needed '
+            'as it is to resume, and as the reference of --beta; name another folder'
         )
     if bool(args.grounder_config) != bool(args.grounder_checkpoint):
         raise ValueError('--grounder-config and --grounder-checkpoint need each other')
@@ -166,6 +180,12 @@ def main() -> None:
     set_image_size(processor, min_pixels=args.min_pixels, max_pixels=args.max_pixels)
     needs = {field for name in weights if (field := REWARDS[name].needs) is not None}
     dataset = PromptDataset(args.data, processor, needs=needs, coordinates=args.coordinates, **data_settings(args))
+    prompts = completions_of_step(args) // args.num_generations
+    if len(dataset) < prompts:
+        raise ValueError(
+            f'{args.data}: {len(dataset)} prompts, fewer than the {prompts} of a step (--batch-size times --accumulate '
+            'times processes, divided by --num-generations); nothing would be trained'
+        )
     scorer = mask_iou(args) if any(REWARDS[name].score is None for name in weights) else None
 
     weights_from = args.model if checkpoint is None or args.lora else checkpoint  # Trainer loads adapters
@@ -175,9 +195,7 @@ def main() -> None:
         'adapters' if args.lora else f'{freeze_parts(model, args.freeze):,} of {model.num_parameters():,} parameters'
     )
     print(f'{len(dataset)} prompts; {trained} are trained')
-    log = None
-    if os.environ.get('RANK', '0') == '0':
-        log = SampleLog(args.output, weights=weights, every=args.log_steps)
+    log = SampleLog(args.output, weights=weights, every=args.log_steps)
     trainer = grpo_trainer(
         model,
         processor,
