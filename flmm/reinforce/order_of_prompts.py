@@ -1,12 +1,9 @@
 """In which order a training sees its prompts."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 from torch.utils.data import Sampler
-
-if TYPE_CHECKING:
-    from trl.trainer.utils import RepeatSampler
 
 
 class EpochSampler(Sampler[int]):
@@ -16,11 +13,11 @@ class EpochSampler(Sampler[int]):
     later epoch would see the order of the first one there: some prompts twice, others never.
 
     Args:
-        sampler: one that shuffles.
+        sampler: TRL's ``RepeatSampler``, one that shuffles.
         seed: of the training.
     """
 
-    def __init__(self, sampler: 'RepeatSampler', *, seed: int) -> None:
+    def __init__(self, sampler: Any, *, seed: int) -> None:
         self.sampler, self.seed, self.epoch = sampler, seed, 0
 
     def set_epoch(self, epoch: int) -> None:

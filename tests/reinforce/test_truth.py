@@ -93,10 +93,10 @@ def test_nothing_is_there(read, said):
         ({'masks': ['rgba.png']}, r'\.masks\[0\] is the file .*rgba\.png.* of mode RGBA, expected one channel'),
         ({'masks': ['none.png']}, r'\.masks\[0\] is the file .*none\.png.*, which does not exist'),
         ({'masks': [rle()], 'boxes': [[10, 16, 30, 25]]}, r'\.boxes\[0\] is \[10\.0, 16\.0, .*, apart from masks\[0\]'),
-        ({'masks': [rle()], 'points': [[31, 10]]}, r'\.points\[0\] is .*, apart from masks\[0\], which is in \[10, 5, '),
+        ({'masks': [rle()], 'points': [[31, 10]]}, r'\.points\[0\] is .*, apart from masks\[0\], which is in \[10, 5'),
         (
             {'boxes': [[1, 1, 5, 5], [20, 20, 30, 30]], 'points': [[25, 25], [3, 3]]},
-            r'\.points\[0\] is \[25\.0, 25\.0\], apart from boxes\[0\], which is in \[1\.0, .*; expected the same object',
+            r'\.points\[0\] is \[25\.0, 25\.0\], apart from boxes\[0\], which is in \[1\.0, .*; expected the same',
         ),
         ({'masks': ['../mask.png']}, r'\.masks\[0\] .*allow_outside'),
     ],

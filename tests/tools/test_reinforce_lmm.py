@@ -3,13 +3,13 @@
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 
 import pytest
 import reinforce_lmm
 import torch
 from PIL import Image
+from processes import launch_function
 from safetensors.torch import load_file
 from tiny_models import tiny_lmm, tiny_processor
 
@@ -158,7 +158,7 @@ def test_frozen_parts_stay(run, model):
         ),
         (['--rewards', 'mask_iou'], r'train\.jsonl:1: truth has no "masks", which a reward needs'),
         (['--vllm'], 'vLLM is not installed: pip install vllm, or leave --vllm out'),
-        (['--vllm', '--max-pixels', 100000], '--min-pixels or --max-pixels is given with --vllm, which reads images at'),
+        (['--vllm', '--max-pixels', 100000], '--min-pixels or --max-pixels is given with --vllm, which reads images'),
         (['--max-pixels', 0], 'images of min_pixels=3136 to max_pixels=0 px are asked for'),
         (['--output', __file__], 'is a file, expected a folder'),
     ],
@@ -177,17 +177,24 @@ def test_the_folder_of_the_model_is_not_written_over(run, model):
         run(['--output', f'{model}/../{model.name}'])
 
 
-@pytest.mark.slow
-def test_two_processes_sample_for_one_another_and_log_together(model, record, tmp_path):
+def reinforce_anew(arguments):
+    """Run the tool in a forked process, which is to forget that it was the only one."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    os.environ['ACCELERATE_USE_CPU'] = 'true'
+    sys.argv = ['reinforce_lmm.py', *map(str, arguments)]
+    reinforce_lmm.main()
+
+
+def test_two_processes_share_a_step_and_its_samples(model, record, tmp_path):
     (tmp_path / 'train.jsonl').write_text('\n'.join([json.dumps(record)] * 2))
-    command = [
-        sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', 2, 'tools/reinforce_lmm.py',
+    arguments = [
         '--model', model, '--data', tmp_path / 'train.jsonl', '--output', tmp_path / 'out', '--workers', 0,
         '--rewards', 'count', 'format=0.5', '--answer-format', 'location_tokens', '--batch-size', 2,
         '--num-generations', 2, '--max-completion-length', 5, '--max-steps', 1, '--log-steps', 1,
     ]  # fmt: skip
-    environment = {**os.environ, 'ACCELERATE_USE_CPU': 'true'}
-    subprocess.run([str(word) for word in command], check=True, capture_output=True, env=environment)
+    launch_function(2, tmp_path, reinforce_anew, arguments)
     lines = samples(tmp_path / 'out', 0)
     assert [line['source'] for line in lines] in (['1', '1', '2', '2'], ['2', '2', '1', '1'])
     assert len({line['completion'] for line in lines}) == 4
