@@ -131,7 +131,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def check_adapter(args: argparse.Namespace, checkpoint: Path) -> None:
-    """Refuse to go on from a checkpoint of other adapters, or of none.
+    """Refuse to go on from a checkpoint of other adapters, of those of another model, or of none.
 
     Raises:
         ValueError: names what differs.
@@ -142,8 +142,16 @@ def check_adapter(args: argparse.Namespace, checkpoint: Path) -> None:
             f'--lora is {"" if args.lora else "not "}given, and {str(checkpoint)!r} was trained '
             f'{"with" if file.exists() else "without"} it; resume as it was'
         )
-    stored = json.loads(file.read_text(encoding='utf-8')) if args.lora else {}
-    for option, key in LORA.items() if args.lora else ():
+    if not args.lora:
+        return
+    stored = json.loads(file.read_text(encoding='utf-8'))
+    base = stored['base_model_name_or_path']
+    if Path(base).resolve() != Path(checkpoint_source(args.model, needs=MODEL_FILES)).resolve():
+        raise ValueError(
+            f'--model is {args.model!r}, and the adapters in {str(checkpoint)!r} were trained over {base!r}; resume '
+            'with that'
+        )
+    for option, key in LORA.items():
         if stored[key] != getattr(args, option):
             name = f'--{option.replace("_", "-")}'
             raise ValueError(

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import sys
 
 import pytest
@@ -98,7 +99,7 @@ def test_a_policy_is_trained_logged_resumed_and_saved(run, model, record, tmp_pa
     assert lmm(**batch).logits.isfinite().all()
 
 
-def test_adapters_are_merged_into_what_is_saved(run, model):
+def test_adapters_are_merged_into_what_is_saved(run, model, tmp_path):
     out = run(['--max-steps', 1, '--lora', '--lora-rank', 2, '--beta', 0.1])
     assert (out / 'checkpoint-1' / 'adapter_model.safetensors').exists()
     assert not (out / 'adapter_config.json').exists()
@@ -117,6 +118,10 @@ def test_adapters_are_merged_into_what_is_saved(run, model):
         (
             ['--lora', '--lora-rank', 3],
             r"--lora-rank is 3, and '.*checkpoint-2' was trained with 2; resume with",
+        ),
+        (
+            ['--lora', '--lora-rank', 2, '--model', shutil.copytree(model, tmp_path / 'other')],
+            r"--model is '.*other', and the adapters in '.*checkpoint-2' were trained over '.*'; resume with that",
         ),
         (['--lora', '--lora-rank', 2, '--lr', 1], r"--lr is 1\.0, and '.*' was trained with 0\.01; resume with --lr 0"),
     ):
