@@ -2,6 +2,8 @@
 
 After Seg-Zero (arXiv:2503.06520) and VisionReasoner (arXiv:2505.12081), for any number of objects: answered and true
 objects are matched one to one so that the sum over pairs is largest, and it is divided by the larger of both numbers.
+Each reward matches by itself. The code of VisionReasoner matches once, by the sum of its three rewards; it takes the
+straight distance of points, which the paper calls L1 as here, and asks that they lie in the box answered with them.
 In the papers, something is always there. Here, where nothing is, an answer without objects is right and has 1, any
 other 0; where something is, one without objects has 0. An answer that cannot be read has 0.
 
