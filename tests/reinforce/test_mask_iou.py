@@ -111,6 +111,16 @@ def test_phrases_in_one_sequence_are_refused(grounder):
         MaskIoU(grounder)
 
 
+@pytest.fixture
+def one_thread():
+    """Two of them would wait for each other longer than they work on so little, wherever other processes run."""
+    number = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(number)
+
+
+@pytest.mark.usefixtures('one_thread')
 def test_the_reward_of_a_trained_grounder_is_the_iou_of_its_coarse_masks(monkeypatch):
     scene = generate_sample(0, seed=0, split='val', config=replace(DIFFICULTY['easy'], side_range=(140, 168)))
     trained = Grounder.from_pretrained(demo_folder())
