@@ -60,7 +60,7 @@ def parse_args() -> argparse.Namespace:
         choices=COORDINATES,
         default='resized',
         help='what answers count in: px of the image as it is read (Qwen2.5-VL), thousandths of it (Qwen2-VL), or px '
-        'of the file (default: %(default)s)',
+        'of the image itself, turned as --orientation says (default: %(default)s)',
     )
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument('--grounder', help='for mask_iou: a folder or hub name that Grounder.from_pretrained reads')
@@ -83,8 +83,12 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def num_processes() -> int:
+    return int(os.environ.get('WORLD_SIZE', '1'))
+
+
 def completions_of_step(args: argparse.Namespace) -> int:
-    return args.batch_size * args.accumulate * int(os.environ.get('WORLD_SIZE', '1'))
+    return args.batch_size * args.accumulate * num_processes()
 
 
 def check(args: argparse.Namespace) -> None:
@@ -221,6 +225,11 @@ def main() -> None:
         lr_scheduler_type='constant_with_warmup',
         **training_settings(args),
     )
+    if trainer.accelerator.num_processes != num_processes():
+        raise ValueError(
+            f'{num_processes()} processes were started, and each would train by itself; on a CPU, set '
+            'ACCELERATE_USE_CPU=true'
+        )
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     save_policy(trainer, args.output)
 

@@ -207,6 +207,12 @@ def test_two_processes_share_a_step_and_its_samples(model, record, tmp_path):
     assert sum(line['reward'] for line in lines) / 4 == pytest.approx(log['reward'], abs=1e-6)
 
 
+def test_processes_that_do_not_find_each_other_are_refused(run, record, monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    with pytest.raises(ValueError, match='2 processes were started, and each would train by itself; on a CPU, set ACC'):
+        run(['--max-steps', 1], records=[record] * 4)
+
+
 def test_a_reward_that_needs_a_grounder_says_so(run, record):
     masked = {**record, 'truth': {'masks': [{'size': [56, 84], 'counts': [0, 56 * 84]}]}}
     with pytest.raises(ValueError, match='reward mask_iou needs --grounder, or --grounder-config and --grounder-check'):
