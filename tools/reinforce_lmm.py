@@ -60,7 +60,7 @@ def parse_args() -> argparse.Namespace:
         choices=COORDINATES,
         default='resized',
         help='what answers count in: px of the image as it is read (Qwen2.5-VL), thousandths of it (Qwen2-VL), or px '
-        'of the file (default: %(default)s)',
+        'of the image itself, turned as --orientation says (default: %(default)s)',
     )
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument('--grounder', help='for mask_iou: a folder or hub name that Grounder.from_pretrained reads')
@@ -83,13 +83,20 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def num_processes() -> int:
+    return int(os.environ.get('WORLD_SIZE', '1'))
+
+
+def completions_of_step(args: argparse.Namespace) -> int:
+    return args.batch_size * args.accumulate * num_processes()
+
+
 def check(args: argparse.Namespace) -> None:
     """Refuse options that are out of their range or do not fit together, before anything is loaded.
 
     Raises:
         ValueError: names the option.
     """
-    completions = args.batch_size * args.accumulate * int(os.environ.get('WORLD_SIZE', '1'))
     check_arguments(
         args,
         {
@@ -102,6 +109,7 @@ def check(args: argparse.Namespace) -> None:
             'lora_dropout': (0 <= args.lora_dropout < 1, '0 or more, below 1'),
         },
     )
+    completions = completions_of_step(args)
     if completions % args.num_generations:
         raise ValueError(
             f'--num-generations is {args.num_generations}, which does not divide the {completions} completions of a '
@@ -111,13 +119,23 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError(
             '--freeze is given with --lora, which trains adapters of the language model alone; leave it out'
         )
+    if args.vllm and (args.min_pixels, args.max_pixels) != (None, None):
+        raise ValueError(
+            '--min-pixels or --max-pixels is given with --vllm, which reads images at the size that the checkpoint '
+            'names; fine-tune with them first (tools/finetune_lmm.py), or leave --vllm out'
+        )
+    if Path(args.model).resolve() == Path(args.output).resolve():
+        raise ValueError(
+            f'--output {args.output!r} is the folder of --model, which the trained model would replace; it is needed '
+            'as it is to resume, and as the reference of --beta; name another folder'
+        )
     if bool(args.grounder_config) != bool(args.grounder_checkpoint):
         raise ValueError('--grounder-config and --grounder-checkpoint need each other')
     check_installed(vllm=args.vllm)
 
 
 def check_adapter(args: argparse.Namespace, checkpoint: Path) -> None:
-    """Refuse to go on from a checkpoint of other adapters, or of none.
+    """Refuse to go on from a checkpoint of other adapters, of those of another model, or of none.
 
     Raises:
         ValueError: names what differs.
@@ -128,8 +146,16 @@ def check_adapter(args: argparse.Namespace, checkpoint: Path) -> None:
             f'--lora is {"" if args.lora else "not "}given, and {str(checkpoint)!r} was trained '
             f'{"with" if file.exists() else "without"} it; resume as it was'
         )
-    stored = json.loads(file.read_text(encoding='utf-8')) if args.lora else {}
-    for option, key in LORA.items() if args.lora else ():
+    if not args.lora:
+        return
+    stored = json.loads(file.read_text(encoding='utf-8'))
+    base = stored['base_model_name_or_path']
+    if Path(base).resolve() != Path(checkpoint_source(args.model, needs=MODEL_FILES)).resolve():
+        raise ValueError(
+            f'--model is {args.model!r}, and the adapters in {str(checkpoint)!r} were trained over {base!r}; resume '
+            'with that'
+        )
+    for option, key in LORA.items():
         if stored[key] != getattr(args, option):
             name = f'--{option.replace("_", "-")}'
             raise ValueError(
@@ -166,6 +192,12 @@ def main() -> None:
     set_image_size(processor, min_pixels=args.min_pixels, max_pixels=args.max_pixels)
     needs = {field for name in weights if (field := REWARDS[name].needs) is not None}
     dataset = PromptDataset(args.data, processor, needs=needs, coordinates=args.coordinates, **data_settings(args))
+    prompts = completions_of_step(args) // args.num_generations
+    if len(dataset) < prompts:
+        raise ValueError(
+            f'{args.data}: {len(dataset)} prompts, fewer than the {prompts} of a step (--batch-size times --accumulate '
+            'times processes, divided by --num-generations); nothing would be trained'
+        )
     scorer = mask_iou(args) if any(REWARDS[name].score is None for name in weights) else None
 
     weights_from = args.model if checkpoint is None or args.lora else checkpoint  # Trainer loads adapters
@@ -175,9 +207,7 @@ def main() -> None:
         'adapters' if args.lora else f'{freeze_parts(model, args.freeze):,} of {model.num_parameters():,} parameters'
     )
     print(f'{len(dataset)} prompts; {trained} are trained')
-    log = None
-    if os.environ.get('RANK', '0') == '0':
-        log = SampleLog(args.output, weights=weights, every=args.log_steps)
+    log = SampleLog(args.output, weights=weights, every=args.log_steps)
     trainer = grpo_trainer(
         model,
         processor,
@@ -195,6 +225,11 @@ def main() -> None:
         lr_scheduler_type='constant_with_warmup',
         **training_settings(args),
     )
+    if trainer.accelerator.num_processes != num_processes():
+        raise ValueError(
+            f'{num_processes()} processes were started, and each would train by itself; on a CPU, set '
+            'ACCELERATE_USE_CPU=true'
+        )
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     save_policy(trainer, args.output)
 

@@ -2,6 +2,8 @@
 
 After Seg-Zero (arXiv:2503.06520) and VisionReasoner (arXiv:2505.12081), for any number of objects: answered and true
 objects are matched one to one so that the sum over pairs is largest, and it is divided by the larger of both numbers.
+Each reward matches by itself. The code of VisionReasoner matches once, by the sum of its three rewards; it takes the
+straight distance of points, which the paper calls L1 as here, and asks that they lie in the box answered with them.
 In the papers, something is always there. Here, where nothing is, an answer without objects is right and has 1, any
 other 0; where something is, one without objects has 0. An answer that cannot be read has 0.
 
@@ -121,13 +123,13 @@ def chosen_rewards(texts: Sequence[str], *, answer_format: AnswerFormat) -> dict
     """
     weights: dict[str, float] = {}
     for text in texts:
-        name, _, weight = text.partition('=')
+        name, equals, weight = text.partition('=')
         if name not in REWARDS:
             raise ValueError(f'unknown reward {name!r}, expected some of {", ".join(REWARDS)}')
         if name in weights:
             raise ValueError(f'reward {name!r} is named twice')
         try:
-            weights[name] = float(weight) if weight else 1.0
+            weights[name] = float(weight) if equals else 1.0
         except ValueError as error:
             raise ValueError(f'reward {text!r} has the weight {weight!r}, expected a number') from error
         if not math.isfinite(weights[name]) or weights[name] == 0:

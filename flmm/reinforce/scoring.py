@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import distributed
+
 from flmm.atomic_write import write_text
 from flmm.reinforce.answer import Answer, AnswerFormat
 from flmm.reinforce.mask_iou import MaskIoU
@@ -14,6 +16,8 @@ from flmm.reinforce.truth import Truth
 
 class SampleLog:
     """Writes what was sampled and how it was scored: ``samples/step_000010.jsonl``, a line for each completion.
+
+    Every process has one; the first writes what all of them have sampled.
 
     A line has ``source`` ('file:line'), ``prompt`` (the user's last words), ``completion``, ``rewards`` by name, before
     they are weighted, and ``reward``, their weighted sum.
@@ -48,8 +52,10 @@ class SampleLog:
             rewards = {each: scored[each][i] for each in self.weights}
             total = sum(weight * rewards[each] for each, weight in self.weights.items())
             lines.append(json.dumps({**row, 'rewards': rewards, 'reward': total}, ensure_ascii=False))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.folder / f'step_{step:06}.jsonl', '\n'.join(lines) + '\n')
+        lines = _of_all_processes(lines)
+        if lines is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(self.folder / f'step_{step:06}.jsonl', '\n'.join(lines) + '\n')
 
 
 class TrlReward:
@@ -58,7 +64,7 @@ class TrlReward:
     Args:
         name: of :data:`~flmm.reinforce.rewards.REWARDS`.
         answer_format: in which completions are read.
-        log: takes the scores; None on other processes than the main one.
+        log: takes the scores; None keeps none.
         mask_iou: scores in the place of a reward that needs a grounder.
     """
 
@@ -102,3 +108,12 @@ class TrlReward:
 def _last_words(prompt: list[dict[str, Any]]) -> str:
     content = prompt[-1]['content']
     return content if isinstance(content, str) else ''.join(part.get('text', '') for part in content)
+
+
+def _of_all_processes(lines: list[str]) -> list[str] | None:
+    """Bring the lines of all processes together, in the order of their ranks; None on all but the first."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return lines
+    gathered: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(gathered, lines)
+    return [line for each in gathered for line in each] if distributed.get_rank() == 0 else None

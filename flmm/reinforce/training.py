@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import PreTrainedModel
 
+from flmm.reinforce.order_of_prompts import EpochSampler
 from flmm.reinforce.prompts import PromptDataset
 from flmm.reinforce.scoring import TrlReward
 
@@ -61,6 +62,10 @@ def grpo_trainer(
     from peft import LoraConfig
     from trl import GRPOConfig, GRPOTrainer
 
+    class Trainer(GRPOTrainer):
+        def _get_train_sampler(self, dataset: Any = None) -> EpochSampler:
+            return EpochSampler(super()._get_train_sampler(dataset), seed=self.args.seed)
+
     processor.tokenizer.padding_side = 'left'  # completions follow prompts; TRL expects it, and pads so without a word
 
     def columns(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
@@ -70,7 +75,7 @@ def grpo_trainer(
     # TRL takes a Dataset of the library datasets alone. Pixels are read on access, as ChatDataset reads them.
     prompts = Dataset.from_dict({'index': list(range(len(dataset)))}).with_transform(columns)
     adapter = None if lora is None else LoraConfig(task_type='CAUSAL_LM', target_modules=ADAPTED, **lora)
-    return GRPOTrainer(
+    return Trainer(
         model=model,
         reward_funcs=list(rewards),
         args=GRPOConfig(remove_unused_columns=False, **settings),

@@ -67,8 +67,8 @@ def parse_truth(said: Any, *, where: str, image_size: tuple[int, int], image_roo
         allow_outside: whether these may lead out of it.
 
     Raises:
-        ValueError: it is no object of these keys, they differ in how many objects they have, or one is malformed or
-            lies outside of the image; names key and value.
+        ValueError: it is no object of these keys, they differ in how many objects they have or where these are, or one
+            is malformed or lies outside of the image; names key and value.
     """
     if not isinstance(said, dict) or not said or not said.keys() <= set(KEYS):
         raise ValueError(f'{where} is {brief(said)}, expected an object with one or more of {", ".join(KEYS)}')
@@ -81,15 +81,17 @@ def parse_truth(said: Any, *, where: str, image_size: tuple[int, int], image_roo
     counts = {key: len(said[key]) if key != 'count' else count for key in KEYS if key in said}
     if len(set(counts.values())) > 1:
         raise ValueError(f'{where} has different numbers of objects: {counts}')
-    rles = boxes = points = None
+    rles = around = boxes = points = None
     if 'masks' in said:
         inside = partial(path_inside, image_root, allow_outside=allow_outside)
         rles = tuple(_rle(mask, f'{where}.masks[{i}]', image_size, inside) for i, mask in enumerate(said['masks']))
-        boxes = tuple((x, y, x + width, y + height) for x, y, width, height in map(rle_box, rles))
+        boxes = around = tuple((x, y, x + width, y + height) for x, y, width, height in map(rle_box, rles))
     if 'boxes' in said:
         boxes = tuple(_place(box, f'{where}.boxes[{i}]', image_size, 4) for i, box in enumerate(said['boxes']))
+        _check_agreement(boxes, around, where=f'{where}.boxes', other='masks')
     if 'points' in said:
         points = tuple(_place(point, f'{where}.points[{i}]', image_size, 2) for i, point in enumerate(said['points']))
+        _check_agreement(points, boxes, where=f'{where}.points', other='boxes' if 'boxes' in said else 'masks')
     elif boxes is not None:
         points = tuple(((x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in boxes)
     return Truth(image_size=image_size, count=next(iter(counts.values())), boxes=boxes, points=points, rles=rles)
@@ -108,16 +110,26 @@ def _place(said: Any, where: str, image_size: tuple[int, int], length: int) -> A
     return tuple(map(float, said))
 
 
+def _check_agreement(places: tuple[Any, ...], boxes: tuple[Box, ...] | None, *, where: str, other: str) -> None:
+    """Refuse points, or boxes, that lie apart from the boxes of the same objects under another key."""
+    for i, (place, box) in enumerate(zip(places, boxes or (), strict=boxes is not None)):
+        if any(place[-2:][axis] < box[axis] or place[axis] > box[axis + 2] for axis in (0, 1)):
+            raise ValueError(
+                f'{where}[{i}] is {list(place)}, apart from {other}[{i}], which is in {list(box)} (x1, y1, x2, y2); '
+                'expected the same object at the same place under each key'
+            )
+
+
 def _rle(said: Any, where: str, image_size: tuple[int, int], inside: Callable[[str], Path]) -> dict[str, Any]:
     width, height = image_size
     try:
         if isinstance(said, str):
-            from flmm.datasets.mask_files import mask_of_file  # here: it brings mmdet along
+            from flmm.datasets.mask_files import read_png  # here: it brings mmdet along
 
-            mask = mask_of_file({'png': str(inside(said))}, {})
+            mask = read_png(str(inside(said)), mode='L') != 0
             if mask.shape != (height, width):
                 raise ValueError(f'is of {mask.shape[1]} x {mask.shape[0]} px, the image of {width} x {height} px')
-            (rle,) = encode_masks(mask[None].astype(bool))
+            (rle,) = encode_masks(mask[None])
         elif isinstance(said, dict):
             rle = check_rle(said, size=(height, width))
         else:

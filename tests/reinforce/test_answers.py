@@ -3,6 +3,7 @@
 import json
 import random
 import string
+import time
 
 import pytest
 
@@ -87,6 +88,18 @@ def test_thoughts_may_be_empty_and_of_several_lines():
 )
 def test_what_is_not_in_the_format_cannot_be_read(text):
     assert JSON(text, FRAME) is None
+
+
+def test_many_tags_take_no_longer_than_their_length():
+    start = time.process_time()
+    for tags in ('</think><answer>', '</answer> ', '<answer>'):
+        assert JSON('<think>' + tags * 20000, FRAME) is None
+    assert time.process_time() - start < 2  # half a minute if each is tried with each
+
+
+def test_a_key_that_stands_twice_counts_as_json_has_it_the_last():
+    assert JSON(tagged('{"point_2d": "x", "point_2d": [4, 1]}'), FRAME) == (AnsweredObject(point=(2, 1)),)
+    assert JSON(tagged('{"point_2d": [4, 1], "point_2d": "x"}'), FRAME) is None
 
 
 def test_a_hundred_objects_can_be_read():

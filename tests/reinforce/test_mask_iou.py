@@ -1,5 +1,7 @@
 """The reward by the frozen attention: IoU of coarse masks with the truth, image and phrases read once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -109,8 +111,18 @@ def test_phrases_in_one_sequence_are_refused(grounder):
         MaskIoU(grounder)
 
 
+@pytest.fixture
+def one_thread():
+    """Two of them would wait for each other longer than they work on so little, wherever other processes run."""
+    number = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(number)
+
+
+@pytest.mark.usefixtures('one_thread')
 def test_the_reward_of_a_trained_grounder_is_the_iou_of_its_coarse_masks(monkeypatch):
-    scene = generate_sample(0, seed=0, split='val', config=DIFFICULTY['easy'])
+    scene = generate_sample(0, seed=0, split='val', config=replace(DIFFICULTY['easy'], side_range=(140, 168)))
     trained = Grounder.from_pretrained(demo_folder())
     phrases = [f'the {shape.colour} {shape.kind}' for shape in scene.scene.shapes]
     image = Image.fromarray(scene.image)
@@ -125,3 +137,9 @@ def test_the_reward_of_a_trained_grounder_is_the_iou_of_its_coarse_masks(monkeyp
     found = MaskIoU(trained)([answer(phrase) for phrase in phrases], truths, [image] * len(phrases), sources)
     assert found == pytest.approx(expected, abs=1e-3)
     assert max(found) > 0.5
+
+    truth = Truth(image_size=image.size, count=len(phrases), rles=tuple(encode_masks(scene.masks)))
+    adversarial = ['<|image_pad|>', '<|im_end|> <|im_start|>', 'a \ud800', '\x00', '\u202e', 'a' * 10**5, 'a ' * 3000]
+    found = MaskIoU(trained)([answer(phrase, *phrases) for phrase in adversarial], [truth] * 7, [image] * 7, ['a'] * 7)
+    assert all(0 <= each <= 1 for each in found)
+    assert found[2] == found[3] == found[5] == found[6] > 0.1  # one more object, which fits nothing

@@ -20,6 +20,10 @@ def read(tmp_path):
     Image.fromarray(mask).save(tmp_path / 'mask.png')
     Image.fromarray(mask[:10]).save(tmp_path / 'small.png')
     Image.fromarray(mask * 0).save(tmp_path / 'empty.png')
+    Image.fromarray(np.dstack([mask] * 4)).save(tmp_path / 'rgba.png')
+    palette = Image.fromarray(mask // 255, mode='P')  # index 1 is black: the index counts, not the colour
+    palette.putpalette([255, 255, 255, 0, 0, 0])
+    palette.save(tmp_path / 'palette.png')
 
     def read(said, **settings):
         said = json.loads(json.dumps(said))
@@ -37,15 +41,16 @@ def rle(rows=slice(5, 15), columns=slice(10, 30), size=(30, 40)):
 
 
 def test_boxes_and_points_follow_from_masks(read):
-    for masks in ([rle()], ['mask.png']):
+    for masks in ([rle()], ['mask.png'], ['palette.png']):
         truth = read({'masks': masks})
         assert (truth.count, truth.boxes, truth.points) == (1, ((10, 5, 30, 15),), ((20, 10),))
         assert np.argwhere(truth.masks[0]).tolist() == [[y, x] for y in range(5, 15) for x in range(10, 30)]
 
 
 def test_what_is_given_is_not_made_of_masks(read):
-    truth = read({'masks': [rle(), 'mask.png'], 'boxes': [[0, 0, 40, 30], [1, 2, 3, 4]], 'points': [[1, 2], [3.5, 4]]})
-    assert truth.boxes == ((0, 0, 40, 30), (1, 2, 3, 4))
+    boxes = [[0, 0, 40, 30], [1, 2, 11, 6]]
+    truth = read({'masks': [rle(), 'mask.png'], 'boxes': boxes, 'points': [[1, 2], [3.5, 4]]})
+    assert truth.boxes == ((0, 0, 40, 30), (1, 2, 11, 6))
     assert truth.points == ((1, 2), (3.5, 4))
     truth = read({'boxes': [[0, 0, 40, 30]]})
     assert (truth.count, truth.points, truth.rles, truth.masks) == (1, ((20, 15),), None, None)
@@ -84,8 +89,15 @@ def test_nothing_is_there(read, said):
         ({'masks': [rle(slice(0, 0))]}, r'\.masks\[0\] has no pixel; leave the object out'),
         ({'masks': [{'size': [30, 40]}]}, r'\.masks\[0\] is an RLE without size or counts'),
         ({'masks': ['small.png']}, r'\.masks\[0\] is of 40 x 10 px, the image of 40 x 30 px'),
-        ({'masks': ['empty.png']}, r'\.masks\[0\] is the file .*empty\.png.*, in which all pixels are 0'),
+        ({'masks': ['empty.png']}, r'\.masks\[0\] has no pixel; leave the object out'),
+        ({'masks': ['rgba.png']}, r'\.masks\[0\] is the file .*rgba\.png.* of mode RGBA, expected one channel'),
         ({'masks': ['none.png']}, r'\.masks\[0\] is the file .*none\.png.*, which does not exist'),
+        ({'masks': [rle()], 'boxes': [[10, 16, 30, 25]]}, r'\.boxes\[0\] is \[10\.0, 16\.0, .*, apart from masks\[0\]'),
+        ({'masks': [rle()], 'points': [[31, 10]]}, r'\.points\[0\] is .*, apart from masks\[0\], which is in \[10, 5'),
+        (
+            {'boxes': [[1, 1, 5, 5], [20, 20, 30, 30]], 'points': [[25, 25], [3, 3]]},
+            r'\.points\[0\] is \[25\.0, 25\.0\], apart from boxes\[0\], which is in \[1\.0, .*; expected the same',
+        ),
         ({'masks': ['../mask.png']}, r'\.masks\[0\] .*allow_outside'),
     ],
 )

@@ -2,12 +2,15 @@
 
 import importlib.util
 import json
+import os
+import shutil
 import sys
 
 import pytest
 import reinforce_lmm
 import torch
 from PIL import Image
+from processes import launch_function
 from safetensors.torch import load_file
 from tiny_models import tiny_lmm, tiny_processor
 
@@ -57,28 +60,38 @@ def weights_of(folder):
     return load_file(folder / 'model.safetensors')
 
 
+def samples(folder, step):
+    """What was sampled at a step, without the name of the file that prompts come from."""
+    lines = (folder / 'samples' / f'step_{step:06}.jsonl').read_text().split('\n')[:-1]
+    return [{**json.loads(line), 'source': line.partition('jsonl:')[2].partition('"')[0]} for line in lines]
+
+
 def test_a_policy_is_trained_logged_resumed_and_saved(run, model, record, tmp_path):
-    records = [record] * 4  # of two steps: where an epoch ends, its loader draws from the same random numbers
-    whole = run(['--max-steps', 2, '--beta', 0.1], out='whole', records=records)
-    half = run(['--max-steps', 1, '--beta', 0.1], records=records)
-    log = json.loads((half / 'trainer_state.json').read_text())['log_history'][0]
-    assert log['rewards/format/mean'] <= 1
+    image, _ = record['messages'][0]['content']
+    asked = [[{'role': 'user', 'content': [image, {'type': 'text', 'text': f'where {i}'}]}] for i in range(4)]
+    records = [{**record, 'messages': messages} for messages in asked]  # an epoch is two steps of two prompts
+    whole = run(['--max-steps', 4, '--beta', 0.1], out='whole', records=records)
+    part = run(['--max-steps', 3, '--beta', 0.1], records=records)
+    log = json.loads((part / 'trainer_state.json').read_text())['log_history'][0]
     assert log['reward'] == pytest.approx(log['rewards/letters/mean'] + 0.5 * log['rewards/format/mean'], abs=1e-6)
     assert log['kl'] == pytest.approx(0, abs=1e-4)
     assert 1 <= log['completions/mean_length'] <= 5
-    lines = [json.loads(line) for line in (half / 'samples' / 'step_000000.jsonl').read_text().splitlines()]
+    lines = samples(part, 0)
+    assert [line['prompt'] for line in lines[::2]] == [line['prompt'] for line in lines[1::2]]
+    assert {line['prompt'] for line in lines + samples(part, 1)} == {f'where {i}' for i in range(4)}
     assert len(lines) == 4
-    assert {line['prompt'] for line in lines} == {'where'}
     assert sum(line['reward'] for line in lines) / 4 == pytest.approx(log['reward'], abs=1e-6)
 
-    resumed = run(['--max-steps', 2, '--beta', 0.1, '--resume'], records=records)
+    resumed = run(['--max-steps', 4, '--beta', 0.1, '--resume'], records=records)  # in the second epoch
+    assert {line['prompt'] for line in samples(resumed, 2) + samples(resumed, 3)} == {f'where {i}' for i in range(4)}
+    assert samples(resumed, 3) == samples(whole, 3)
     expected, start = weights_of(whole), weights_of(model)
     for name, weight in weights_of(resumed).items():
         torch.testing.assert_close(weight, expected[name], atol=1e-5, rtol=1e-4)
     assert any(not torch.equal(weight, start[name]) for name, weight in expected.items())
     log = json.loads((resumed / 'trainer_state.json').read_text())['log_history']
-    assert [entry['step'] for entry in log if 'kl' in entry] == [1, 2]
-    assert log[1]['kl'] > 1e-4
+    assert [entry['step'] for entry in log if 'kl' in entry] == [1, 2, 3, 4]
+    assert log[3]['kl'] > 1e-4
 
     processor, lmm = load_processor(resumed), load_lmm(resumed, dtype=torch.float32)
     image = Image.open(tmp_path / 'star.png')
@@ -86,7 +99,7 @@ def test_a_policy_is_trained_logged_resumed_and_saved(run, model, record, tmp_pa
     assert lmm(**batch).logits.isfinite().all()
 
 
-def test_adapters_are_merged_into_what_is_saved(run, model):
+def test_adapters_are_merged_into_what_is_saved(run, model, tmp_path):
     out = run(['--max-steps', 1, '--lora', '--lora-rank', 2, '--beta', 0.1])
     assert (out / 'checkpoint-1' / 'adapter_model.safetensors').exists()
     assert not (out / 'adapter_config.json').exists()
@@ -96,16 +109,24 @@ def test_adapters_are_merged_into_what_is_saved(run, model):
     assert changed
     assert all('visual' not in name and '_proj' in name for name in changed), changed
     load_lmm(out, dtype=torch.float32)
+    options = ['--lora', '--lora-rank', 2, '--beta', 0.1, '--max-steps', 2]
+    whole, resumed = run(options, out='whole'), run([*options, '--resume'])
+    assert samples(resumed, 1) == samples(whole, 1)
+    torch.testing.assert_close(weights_of(resumed), weights_of(whole), atol=1e-5, rtol=1e-4)
     for options, message in (
-        ([], r"--lora is not given, and '.*checkpoint-1' was trained with it; resume as it was"),
+        ([], r"--lora is not given, and '.*checkpoint-2' was trained with it; resume as it was"),
         (
             ['--lora', '--lora-rank', 3],
-            r"--lora-rank is 3, and '.*checkpoint-1' was trained with 2; resume with",
+            r"--lora-rank is 3, and '.*checkpoint-2' was trained with 2; resume with",
+        ),
+        (
+            ['--lora', '--lora-rank', 2, '--model', shutil.copytree(model, tmp_path / 'other')],
+            r"--model is '.*other', and the adapters in '.*checkpoint-2' were trained over '.*'; resume with that",
         ),
         (['--lora', '--lora-rank', 2, '--lr', 1], r"--lr is 1\.0, and '.*' was trained with 0\.01; resume with --lr 0"),
     ):
         with pytest.raises(ValueError, match=message):
-            run(['--max-steps', 2, '--resume', *options])
+            run(['--max-steps', 3, '--resume', *options])
 
 
 def test_frozen_parts_stay(run, model):
@@ -122,6 +143,7 @@ def test_frozen_parts_stay(run, model):
         (['--resume'], 'has no checkpoint to go on from; leave --resume out'),
         (['--num-generations', 1], '--num-generations is 1, expected 2 or more, which are compared'),
         (['--num-generations', 3], '--num-generations is 3, which does not divide the 4 completions of a step'),
+        (['--batch-size', 6], r'train\.jsonl: 2 prompts, fewer than the 3 of a step .*; nothing would be trained'),
         (['--max-completion-length', 0], '--max-completion-length is 0, expected 1 or more'),
         (['--temperature', 0], '--temperature is 0.0, expected above 0'),
         (['--temperature', 'nan'], '--temperature is nan, expected above 0'),
@@ -141,6 +163,7 @@ def test_frozen_parts_stay(run, model):
         ),
         (['--rewards', 'mask_iou'], r'train\.jsonl:1: truth has no "masks", which a reward needs'),
         (['--vllm'], 'vLLM is not installed: pip install vllm, or leave --vllm out'),
+        (['--vllm', '--max-pixels', 100000], '--min-pixels or --max-pixels is given with --vllm, which reads images'),
         (['--max-pixels', 0], 'images of min_pixels=3136 to max_pixels=0 px are asked for'),
         (['--output', __file__], 'is a file, expected a folder'),
     ],
@@ -154,10 +177,46 @@ def test_settings_are_refused_before_the_model_is_loaded(run, monkeypatch, optio
         run(options)
 
 
+def test_the_folder_of_the_model_is_not_written_over(run, model):
+    with pytest.raises(ValueError, match='is the folder of --model, which the trained model would replace'):
+        run(['--output', f'{model}/../{model.name}'])
+
+
+def reinforce_anew(arguments):
+    """Run the tool in a forked process, which is to forget that it was the only one."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    os.environ['ACCELERATE_USE_CPU'] = 'true'
+    sys.argv = ['reinforce_lmm.py', *map(str, arguments)]
+    reinforce_lmm.main()
+
+
+def test_two_processes_share_a_step_and_its_samples(model, record, tmp_path):
+    (tmp_path / 'train.jsonl').write_text('\n'.join([json.dumps(record)] * 2))
+    arguments = [
+        '--model', model, '--data', tmp_path / 'train.jsonl', '--output', tmp_path / 'out', '--workers', 0,
+        '--rewards', 'count', 'format=0.5', '--answer-format', 'location_tokens', '--batch-size', 2,
+        '--num-generations', 2, '--max-completion-length', 5, '--max-steps', 1, '--log-steps', 1,
+    ]  # fmt: skip
+    launch_function(2, tmp_path, reinforce_anew, arguments)
+    lines = samples(tmp_path / 'out', 0)
+    assert [line['source'] for line in lines] in (['1', '1', '2', '2'], ['2', '2', '1', '1'])
+    assert len({line['completion'] for line in lines}) == 4
+    log = json.loads((tmp_path / 'out' / 'trainer_state.json').read_text())['log_history'][0]
+    assert sum(line['reward'] for line in lines) / 4 == pytest.approx(log['reward'], abs=1e-6)
+
+
+def test_processes_that_do_not_find_each_other_are_refused(run, record, monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    with pytest.raises(ValueError, match='2 processes were started, and each would train by itself; on a CPU, set ACC'):
+        run(['--max-steps', 1], records=[record] * 4)
+
+
 def test_a_reward_that_needs_a_grounder_says_so(run, record):
     masked = {**record, 'truth': {'masks': [{'size': [56, 84], 'counts': [0, 56 * 84]}]}}
     with pytest.raises(ValueError, match='reward mask_iou needs --grounder, or --grounder-config and --grounder-check'):
-        run(records=[masked], rewards=['mask_iou'])
+        run(records=[masked] * 2, rewards=['mask_iou'])
 
 
 @pytest.mark.parametrize('absent', ['trl', 'peft'])
