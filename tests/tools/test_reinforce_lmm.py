@@ -4,18 +4,21 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import reinforce_lmm
 import torch
 from PIL import Image
-from processes import launch_function
 from safetensors.torch import load_file
 from tiny_models import tiny_lmm, tiny_processor
 
 from flmm.pretrained import load_lmm, load_processor
 from flmm.reinforce import REWARDS, Reward
+
+ROOT = Path(__file__).parents[2]
 
 pytest.importorskip('trl')
 
@@ -182,16 +185,7 @@ def test_the_folder_of_the_model_is_not_written_over(run, model):
         run(['--output', f'{model}/../{model.name}'])
 
 
-def reinforce_anew(arguments):
-    """Run the tool in a forked process, which is to forget that it was the only one."""
-    from accelerate.state import AcceleratorState
-
-    AcceleratorState._reset_state(reset_partial_state=True)
-    os.environ['ACCELERATE_USE_CPU'] = 'true'
-    sys.argv = ['reinforce_lmm.py', *map(str, arguments)]
-    reinforce_lmm.main()
-
-
+@pytest.mark.slow
 def test_two_processes_share_a_step_and_its_samples(model, record, tmp_path):
     (tmp_path / 'train.jsonl').write_text('\n'.join([json.dumps(record)] * 2))
     arguments = [
@@ -199,7 +193,14 @@ def test_two_processes_share_a_step_and_its_samples(model, record, tmp_path):
         '--rewards', 'count', 'format=0.5', '--answer-format', 'location_tokens', '--batch-size', 2,
         '--num-generations', 2, '--max-completion-length', 5, '--max-steps', 1, '--log-steps', 1,
     ]  # fmt: skip
-    launch_function(2, tmp_path, reinforce_anew, arguments)
+    # As users start it: a process that has trained before cannot be forked into one that trains.
+    command = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', ROOT / 'tools/reinforce_lmm.py']
+    environment = {**os.environ, 'ACCELERATE_USE_CPU': 'true', 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *map(str, [*command, *arguments])],
+        env=environment, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     lines = samples(tmp_path / 'out', 0)
     assert [line['source'] for line in lines] in (['1', '1', '2', '2'], ['2', '2', '1', '1'])
     assert len({line['completion'] for line in lines}) == 4
