@@ -38,11 +38,10 @@ def process_video(wrapper: 'QwenImageProcessorWrapper', clip: Clip, *, prompt: s
         ValueError: frames that the processor refuses, such as those of an aspect ratio over 200, or bounds of the size
             that exclude each other.
     """
-    processor, chat = wrapper.processor, wrapper.chat_tokenizer
-    before, after = chat.video_chat
+    processor = wrapper.processor
     # The processor writes what stands for the video, with Qwen3-VL the time of each moment, too. It is a special token
     # that it takes the place of, so the text can be cut behind it.
-    until_video, token, behind_video = before.partition(processor.video_token)
+    until_video, token, _ = wrapper.chat_tokenizer.video_chat[0].partition(processor.video_token)
     read = processor(
         text=[until_video + token],
         videos=[clip.frames],
@@ -51,7 +50,7 @@ def process_video(wrapper: 'QwenImageProcessorWrapper', clip: Clip, *, prompt: s
         return_tensors='pt',
         **_size(wrapper, clip),
     )
-    ids = torch.cat([read['input_ids'][0], torch.tensor(chat.ids_between(behind_video, prompt, after))])
+    ids = torch.cat([read['input_ids'][0], _ids_behind_video(wrapper, prompt)])
     (num_moments, rows, columns), merge = read['video_grid_thw'][0].tolist(), processor.video_processor.merge_size
     patch = processor.video_processor.patch_size
     layout = TokenLayout.dense((rows // merge, columns // merge))
@@ -70,11 +69,14 @@ def video_turn_ids(
     wrapper: 'QwenImageProcessorWrapper', processed: ProcessedImage, *, prompt: str, instead_of: str
 ) -> Tensor:
     """Return the chat about a video that was processed with other words of the user, ``instead_of``: [S] long."""
-    chat = wrapper.chat_tokenizer
-    before, after = chat.video_chat
+    end = len(processed.input_ids) - len(_ids_behind_video(wrapper, instead_of))
+    return torch.cat([processed.input_ids[:end], _ids_behind_video(wrapper, prompt)])
+
+
+def _ids_behind_video(wrapper: 'QwenImageProcessorWrapper', prompt: str) -> Tensor:
+    before, after = wrapper.chat_tokenizer.video_chat
     *_, behind_video = before.partition(wrapper.processor.video_token)
-    end = len(processed.input_ids) - len(chat.ids_between(behind_video, instead_of, after))
-    return torch.cat([processed.input_ids[:end], torch.tensor(chat.ids_between(behind_video, prompt, after))])
+    return torch.tensor(wrapper.chat_tokenizer.ids_between(behind_video, prompt, after))
 
 
 def _size(wrapper: 'QwenImageProcessorWrapper', clip: Clip) -> dict[str, object]:

@@ -1,5 +1,7 @@
 """Tiny models with random weights, of the stock classes, for tests. Every one is deterministic."""
 
+from pathlib import Path
+
 import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
@@ -120,6 +122,13 @@ def tiny_lmm(family: str = 'qwen2_5_vl', *, layers: int = 2, seed: int = 0) -> P
     )
     torch.manual_seed(seed)
     return model_class(config).eval()
+
+
+def saved_tiny_model(folder: Path) -> Path:
+    """Write a tiny Qwen2.5-VL and its processor, and return their folder."""
+    tiny_lmm().save_pretrained(folder)
+    tiny_processor().save_pretrained(folder)
+    return folder
 
 
 SAM_256 = {

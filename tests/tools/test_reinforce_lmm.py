@@ -13,7 +13,7 @@ import reinforce_lmm
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_models import tiny_lmm, tiny_processor
+from tiny_models import saved_tiny_model
 
 from flmm.pretrained import load_lmm, load_processor
 from flmm.reinforce import REWARDS, Reward
@@ -25,10 +25,7 @@ pytest.importorskip('trl')
 
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('model')
-    tiny_lmm().save_pretrained(folder)
-    tiny_processor().save_pretrained(folder)
-    return folder
+    return saved_tiny_model(tmp_path_factory.mktemp('model'))
 
 
 @pytest.fixture
