@@ -10,7 +10,7 @@ from flmm.atomic_write import open_atomic, write_json
 from flmm.shapes.build_once import PARAMETER_FILE, check_drawing, drawing, is_built
 from flmm.shapes.generate_video import VIDEO_GENERATOR_VERSION, VIDEO_SPLITS, generate_video
 from flmm.shapes.sample_motion import video_config
-from flmm.shapes.video_chat import frame_conversation, motion_conversation, video_conversation
+from flmm.shapes.video_chat import conversations
 from flmm.shapes.write_ref_video import RefVideoWriter
 
 CHAT_FILE = 'chat.jsonl'
@@ -30,8 +30,7 @@ def build_video_dataset(
 ) -> dict[str, Any] | None:
     """Write videos of shapes in the layout of Ref-YouTube-VOS (:class:`RefVideoWriter`), and conversations about them.
 
-    ``chat.jsonl`` holds three conversations of each training video: how its shapes move, where those are that sentences
-    about the video mean, and where those are that sentences about one of its frames mean.
+    ``chat.jsonl`` holds the conversations about each training video (:func:`flmm.shapes.video_chat.conversations`).
     ``shapes.json``, written last, keeps the parameters: the same call again does nothing.
 
     Args:
@@ -79,13 +78,9 @@ def build_video_dataset(
                 writer.write(sample)
                 for sentence in sample.sentences:
                     counts[split][sentence.kind] = counts[split].get(sentence.kind, 0) + 1
-                folder = f'{split}/JPEGImages/{sample.video_id}'
                 if split == 'train':
-                    chat.write(f'{json.dumps(motion_conversation(sample, frame_folder=folder))}\n'.encode())
-                if split == 'train' and sample.sentences:
-                    chat.write(f'{json.dumps(video_conversation(sample, frame_folder=folder))}\n'.encode())
-                if split == 'train' and sample.frame_sentences.sentences:
-                    chat.write(f'{json.dumps(frame_conversation(sample, frame_folder=folder))}\n'.encode())
+                    for each in conversations(sample, frame_folder=f'{split}/JPEGImages/{sample.video_id}'):
+                        chat.write(f'{json.dumps(each)}\n'.encode())
             writer.close()
     write_json(root / PARAMETER_FILE, parameters, indent=2)
     return counts

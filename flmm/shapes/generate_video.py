@@ -10,7 +10,7 @@ from flmm.shapes.motion_expressions import VideoSentence, refer_in_video
 from flmm.shapes.render import draw_background, finish, paint
 from flmm.shapes.sample_motion import VideoConfig, sample_moving_scene
 
-VIDEO_GENERATOR_VERSION = 2  # raise it with any change of what a seed gives
+VIDEO_GENERATOR_VERSION = 3  # raise it with any change of what a seed gives
 VIDEO_SPLITS = ('train', 'val', 'test')
 _IDS_PER_SPLIT = 1_000_000
 _STREAM = 15  # of random numbers, beside those of still scenes of the same seed

@@ -37,6 +37,10 @@ class Motion:
         x, y = DIRECTIONS[self.direction]
         return x * part * self.distance, y * part * self.distance
 
+    def within(self, start: int, last: int) -> str | None:
+        """In which direction the shape moves from one frame to a later one; None where it does not."""
+        return self.direction if self.offset(start) != self.offset(last) else None
+
     def moved(self, shape: Shape, frame: int) -> Shape:
         """Return the shape, which lies where it begins, where it is in a frame."""
         x, y = self.offset(frame)

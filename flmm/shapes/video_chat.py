@@ -5,11 +5,13 @@ An answer is sentences, each followed by where its shape is, in the tokens of th
 of frames, which Qwen2-VL and Qwen2.5-VL read together, and ``-`` for a pair in which nothing of it is seen.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from flmm.shapes.generate_video import VideoSample
+from flmm.shapes.motion_expressions import MOTIONS
 from flmm.shapes.sample_motion import SIDE_STEP
 from flmm.shapes.write_ref_video import frame_names
 
@@ -21,12 +23,31 @@ MIN_PIXELS = 56 * 56
 MERGED_FRAMES = 2
 
 
+def conversations(sample: VideoSample, *, frame_folder: str) -> Iterator[dict[str, Any]]:
+    """Yield what is said of a video: of how shapes move, of what sentences mean in it, of a moment, and of a frame.
+
+    The moment is the pair of frames in which that frame is. What has nothing to say is left out.
+
+    Args:
+        sample: a drawn scene.
+        frame_folder: where its frames lie, as the conversations are to name them.
+    """
+    yield motion_conversation(sample, frame_folder=frame_folder)
+    if sample.sentences:
+        yield video_conversation(sample, frame_folder=frame_folder)
+    start = sample.frame_sentences.frame // MERGED_FRAMES * MERGED_FRAMES
+    if sample.masks[start : start + MERGED_FRAMES].any():
+        yield moment_conversation(sample, frame_folder=frame_folder, start=start)
+    if sample.frame_sentences.sentences:
+        yield frame_conversation(sample, frame_folder=frame_folder)
+
+
 def video_conversation(sample: VideoSample, *, frame_folder: str) -> dict[str, Any]:
     """Say where the shapes are that the sentences about the whole video mean, pair of frames by pair of frames.
 
     Args:
         sample: a drawn scene with at least one sentence.
-        frame_folder: where its frames lie, as the conversation is to name them.
+        frame_folder: as in :func:`conversations`.
     """
     answers = [each.text + _places(sample.masks[:, each.shape_index]) for each in sample.sentences]
     return _conversation(_video_part(sample, frame_folder), answers)
@@ -39,23 +60,40 @@ def motion_conversation(sample: VideoSample, *, frame_folder: str) -> dict[str, 
 
     Args:
         sample: a drawn scene.
-        frame_folder: as in :func:`video_conversation`.
+        frame_folder: as in :func:`conversations`.
     """
     answers = []
     for index, (shape, motion) in enumerate(zip(sample.video.start.shapes, sample.video.motions, strict=True)):
         steps = ''
         for start in range(0, sample.video.num_frames, MERGED_FRAMES):
             last = start + MERGED_FRAMES - 1
-            moves = motion.direction is not None and motion.offset(start) != motion.offset(last)
             place = _places(sample.masks[start : last + 1, index])
-            steps += place if place == UNSEEN else f'{place} {motion.direction if moves else "still"}'
+            steps += place if place == UNSEEN else f'{place} {motion.within(start, last) or "still"}'
         if steps.strip(UNSEEN):
             answers.append(f'{steps} {shape.colour} {shape.kind}')
     return _conversation(_video_part(sample, frame_folder), answers, prompt=MOTION_PROMPT)
 
 
-def _video_part(sample: VideoSample, frame_folder: str) -> dict[str, Any]:
-    names = frame_names(sample.video.num_frames)
+def moment_conversation(sample: VideoSample, *, frame_folder: str, start: int) -> dict[str, Any]:
+    """Say of one pair of frames, read by itself, where each shape is, named by its looks and how it moves within it.
+
+    Args:
+        sample: a drawn scene.
+        frame_folder: as in :func:`conversations`.
+        start: the first of the two frames; one in which a shape is seen.
+    """
+    last = start + MERGED_FRAMES - 1
+    answers = []
+    for index, (shape, motion) in enumerate(zip(sample.video.start.shapes, sample.video.motions, strict=True)):
+        place = _places(sample.masks[start : last + 1, index])
+        if place != UNSEEN:
+            said = MOTIONS[motion.within(start, last) or 'still']
+            answers.append(f'{shape.colour} {shape.kind} that {said}{place}')
+    return _conversation(_video_part(sample, frame_folder, frames=slice(start, last + 1)), answers)
+
+
+def _video_part(sample: VideoSample, frame_folder: str, *, frames: slice = slice(None)) -> dict[str, Any]:
+    names = frame_names(sample.video.num_frames)[frames]
     return {
         'type': 'video',
         'video': [f'{frame_folder}/{name}.jpg' for name in names],

@@ -10,7 +10,7 @@ train_dataloader = dict(
     batch_size=2,
     dataset=dict(
         name='shapes_video_train',
-        indices=1500,  # of as many as there are: an LMM that is fine-tuned on videos needs more
+        indices=1000,  # of as many as there are: an LMM that is fine-tuned on videos needs more
         ann_file='meta_expressions/train/meta_expressions.json',
         data_prefix=dict(img_path='train/JPEGImages', mask_path='train/Annotations'),
         **shapes,
