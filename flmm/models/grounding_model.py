@@ -103,7 +103,6 @@ class GroundingModel(FrozenParts):
         self.lmm = lmm.requires_grad_(requires_grad=False)
         self.mask_head = MODELS.build({**mask_head, 'in_channels': num_channels})
         self.sam = MODELS.build(sam) if isinstance(sam, dict) else sam
-        self.tracker = MODELS.build({'type': ClipTracker, **tracker}) if isinstance(tracker, dict) else tracker
         self.text_proj = nn.Linear(hidden_size, self.sam.text_dim) if self.sam.use_text else None
         self.text_layer_weights = nn.Parameter(torch.zeros(depth)) if self.sam.use_text else None
         self.loss_mask = MODELS.build(loss_mask)
@@ -144,6 +143,7 @@ class GroundingModel(FrozenParts):
         if existence is not None:
             sizes = {'in_channels': num_channels, 'hidden_size': hidden_size, 'depth': depth}
             self.existence_head = MODELS.build({**existence, **sizes})
+        self.tracker = MODELS.build({'type': ClipTracker, **tracker}) if isinstance(tracker, dict) else tracker
         self.train()
 
     @property
