@@ -29,10 +29,11 @@ def phrase_scores(sample: GroundingSample) -> Iterator[PhraseScore]:
         )
     has_target = sample.has_target
     for source in SOURCES:
+        verdict = sample.verdict(source)
         for which, predicted in sample.mask_chunks(source):
             truth = sample.gt_masks[which]
             ignored = None if sample.ignore_masks is None else sample.ignore_masks[which]
-            found = nonempty(predicted) if sample.exists is None else sample.exists[which]  # [m]
+            found = nonempty(predicted) if verdict is None else verdict[which]  # [m]
             rows = zip(
                 sample.phrase_infos[which],
                 _areas(predicted & truth, ignored),

@@ -66,6 +66,9 @@ class GroundingSample:
         existence: [M] float, 0 to 1. How sure the model is that the phrase means something in the image; None where the
             model does not judge that.
         exists: [M] bool. Its verdict; None exactly where ``existence`` is.
+        tracked: whether a tracker has made ``refined``, ``existence`` and ``exists`` of a frame
+            (:class:`flmm.models.sam.ClipTracker`). Coarse masks then have a verdict of their own.
+        coarse_exists: [M] bool. The model's verdict on the coarse masks of a tracked frame; None where it judges none.
 
     Raises:
         ValueError: fields that do not fit together; the message names the image, what was found and what was expected.
@@ -97,6 +100,8 @@ class GroundingSample:
     sam_scores: Tensor | None = None
     existence: Tensor | None = None
     exists: Tensor | None = None
+    tracked: bool = False
+    coarse_exists: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.phrase_infos is None:
@@ -172,12 +177,20 @@ class GroundingSample:
     @property
     def coarse_masks(self) -> Tensor:
         """[M, IH, IW] bool, the coarse masks: logits above 0, and none of a phrase that is judged to be absent."""
-        return self.coarse.masks(self.exists)
+        return self.coarse.masks(self.verdict('coarse'))
 
     @property
     def refined_masks(self) -> Tensor:
         """[M, IH, IW] bool, the refined masks: logits above 0, and none of a phrase that is judged to be absent."""
-        return self.refined.masks(self.exists)
+        return self.refined.masks(self.verdict('refined'))
+
+    def verdict(self, source: str) -> Tensor | None:
+        """Say which phrases are there, [M] bool; None where nothing judges that, and masks alone say so.
+
+        Args:
+            source: 'coarse' or 'refined', whose masks are asked for; in a frame that was tracked they may differ.
+        """
+        return self.coarse_exists if self.tracked and source == 'coarse' else self.exists
 
     def mask_chunks(self, source: str) -> Iterator[tuple[slice, Tensor]]:
         """Yield the predicted masks a few at a time, so that those of a large image need not all be in memory.
@@ -189,7 +202,7 @@ class GroundingSample:
             Which phrases, and their masks, [m, IH, IW] bool, as in :attr:`coarse_masks` and :attr:`refined_masks`.
         """
         logits: MaskLogits = getattr(self, source)
-        return logits.mask_chunks(self.exists)
+        return logits.mask_chunks(self.verdict(source))
 
     def with_outputs(self, **outputs: Any) -> 'GroundingSample':
         """Return a copy with fields of the model filled in; the others were checked when the sample was made."""

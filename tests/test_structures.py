@@ -51,6 +51,18 @@ def test_masks_are_logits_above_zero_and_none_of_what_is_absent():
     assert judged.refined_masks.any(dim=2).any(dim=1).tolist() == [False, True]
 
 
+def test_coarse_masks_of_a_tracked_frame_have_a_verdict_of_their_own():
+    ones, exists = torch.ones(2, IMAGE_HEIGHT // 2, 4), torch.tensor([False, True])
+    judged = predicted(coarse=ones, refined=ones).with_outputs(exists=exists, coarse_exists=~exists)
+    tracked = judged.with_outputs(tracked=True)
+
+    assert judged.verdict('coarse').tolist() == judged.verdict('refined').tolist() == [False, True]
+    assert tracked.verdict('coarse').tolist() == [True, False]
+    assert tracked.coarse_masks.any(dim=2).any(dim=1).tolist() == [True, False]
+    assert tracked.refined_masks.any(dim=2).any(dim=1).tolist() == [False, True]
+    assert tracked.with_outputs(coarse_exists=None).coarse_masks.all()
+
+
 def test_order_of_phrases_in_the_sequence_is_free():
     sample = GroundingSample(**fields(mask_ids=torch.tensor([-1] * 8 + [1, 1, -1, 0])))
 

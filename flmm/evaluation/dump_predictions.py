@@ -64,14 +64,17 @@ class DumpPredictions(BaseMetric):
 def _predictions(sample: GroundingSample) -> list[Line]:
     lines = _names(sample)
     for source in reversed(SOURCES):
+        verdict = sample.verdict(source)
         for which, masks in sample.mask_chunks(source):
-            absent = ~(nonempty(masks) if sample.exists is None else sample.exists[which])  # [m]
+            absent = ~(nonempty(masks) if verdict is None else verdict[which])  # [m]
             encoded = encode_masks(masks.cpu().numpy())
             for line, mask, is_absent in zip(lines[which], encoded, absent.tolist(), strict=True):
                 line[source] = None if is_absent else mask
     if sample.existence is not None:
         for line, score, exists in zip(lines, sample.existence.tolist(), sample.exists.tolist(), strict=True):
-            line.update(score=score, exists=exists)
+            line['score'] = score
+            if not sample.tracked:  # of a tracked frame refined and coarse have a verdict each, and a line has one
+                line['exists'] = exists
     return _with_infos(lines, sample)
 
 

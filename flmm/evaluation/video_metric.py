@@ -87,4 +87,5 @@ def _score_frame(sample: GroundingSample, source: str, truth: np.ndarray) -> tup
         region[which] = region_similarity(predicted, truth[which])
         contour[which] = contour_accuracy(predicted, truth[which])
         found[which] = predicted.any(axis=(1, 2))
-    return region, contour, found if sample.exists is None else sample.exists.cpu().numpy()
+    verdict = sample.verdict(source)
+    return region, contour, found if verdict is None else verdict.cpu().numpy()

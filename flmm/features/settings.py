@@ -23,6 +23,7 @@ NOT_FROZEN = (
     'compiled',
     'existence',
     'trained_masks',
+    'tracker',
 )
 """Keys of a config of the model that features don't depend on."""
 

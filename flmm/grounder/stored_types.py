@@ -66,8 +66,20 @@ MODEL = {
     'padding_cut': str,
     'decode_budget': int,
 }
-NOT_STORED = ('loss_mask', 'loss_dice', 'loss_iou', 'compiled', 'trained_masks', 'data_preprocessor', 'device_map')
-"""Of the settings of a model and its LMM those about training, speed or a machine: masks do not depend on them."""
+NOT_STORED = (
+    'loss_mask',
+    'loss_dice',
+    'loss_iou',
+    'compiled',
+    'trained_masks',
+    'tracker',
+    'data_preprocessor',
+    'device_map',
+)
+"""Of the settings of a model and its LMM those about training, speed or a machine: masks do not depend on them.
+
+Nor do those that a grounder finds depend on ``tracker``: it tracks where it is asked to, by the tracker it is given.
+"""
 OPTIONAL = ('existence',)
 """Parts that a model may lack."""
 IMAGE_PROCESSOR = {'pretrained_model_name_or_path': WEIGHTS, 'prompt_template': str | None}

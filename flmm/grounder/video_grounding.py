@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from flmm.geometry import nonempty
 from flmm.grounder.grounding import Grounding
 from flmm.grounder.video_outputs import described_video, save_video_masks
 
@@ -109,7 +108,15 @@ class VideoGrounding:
         >>> found = grounder.read_video(paths, sampling=FrameSampling(nframes=8)).ground(['the dog that runs'])
         >>> tracked = found.tracked(tracker, frames=[Image.open(path) for path in paths])
         """
-        given, scores = self._best_masks(num_key_frames)
+        from flmm.models.sam.best_frames import best_masks  # here, since models are heavy
+
+        given, scores = best_masks(
+            [frame.refined for frame in self.frames],
+            scores=[frame.scores for frame in self.frames],
+            existence=[frame.existence for frame in self.frames],
+            exists=[frame.exists for frame in self.frames],
+            num=num_key_frames,
+        )
         indices, names, fps = self.indices, self.frame_names, self.fps
         if frames is not None:
             if self.source_names is not None and len(frames) != len(self.source_names):
@@ -130,22 +137,11 @@ class VideoGrounding:
                 refined=tracks.logits[place],
                 scores=scores,
                 existence=tracks.seen[place],
-                exists=tracks.seen[place] > 0.5,
+                exists=tracks.exists[place],
             )
             for place, name in enumerate(names)
         ]
         return replace(self, frames=found, frame_names=names, indices=indices, fps=fps)
-
-    def _best_masks(self, num: int) -> tuple[list[dict[int, Tensor]], Tensor]:
-        """Return each phrase's masks in its best frames, by place, and the highest score of these, [M]."""
-        from flmm.models.sam.best_frames import best_frames
-
-        quality = self.scores if self.existence is None else self.scores * self.existence
-        has_mask = [torch.cat([nonempty(masks) for masks in frame.mask_chunks()]) for frame in self.frames]
-        best = best_frames(quality, num=num, usable=torch.stack(has_mask))
-        masks = [{place: self[place].refined[[phrase]].masks()[0] for place in own} for phrase, own in enumerate(best)]
-        scores = [self.scores[own, phrase].amax() if own else torch.tensor(0.0) for phrase, own in enumerate(best)]
-        return masks, torch.tensor(scores)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it but the pixels, JSON-ready.

@@ -20,7 +20,8 @@ BUILDERS = ('build_sam', 'build_small_sam')
 def weightless_model(model: Mapping[str, Any]) -> FrozenLMM:
     """Build the model of a config on torch's device 'meta', the mask head excepted.
 
-    Sizes of published LMMs are known, so that nothing is downloaded; of others the config is loaded.
+    Sizes of published LMMs are known, so that nothing is downloaded; of others the config is loaded. A tracker is left
+    out.
 
     Args:
         model: the config's ``model``.
@@ -37,7 +38,7 @@ def weightless_model(model: Mapping[str, Any]) -> FrozenLMM:
     sam['sam'] = {**sam['sam'], 'checkpoint': None}
     with torch.device('meta'):
         wrapper = MODELS.build({'type': SAMWrapper, **sam} if 'type' not in sam else sam)
-    settings = {key: value for key, value in model.items() if key != 'trained_masks'}
+    settings = {key: value for key, value in model.items() if key not in ('trained_masks', 'tracker')}
     return MODELS.build({**settings, 'lmm': _lmm(model['lmm']), 'sam': wrapper})
 
 

@@ -14,8 +14,8 @@ from flmm.clip_sample import ClipSample
 from flmm.models.fingerprints import different_part, weights_fingerprint
 from flmm.structures import FrozenFeatures, GroundingSample
 
-FROZEN = ('lmm', 'sam.model.image_encoder')
-"""Modules that are never trained, nor saved with the others."""
+FROZEN = ('lmm', 'sam.model.image_encoder', 'tracker')
+"""Modules that are never trained, nor saved with the others, as far as a model has them."""
 FRAMES_AT_ONCE = 8
 """So many frames of a clip are encoded and decoded together, where nothing is kept of them but their masks."""
 Embed = Callable[[Sequence[int]], list[dict[str, Tensor]]]
@@ -57,9 +57,7 @@ class FrozenParts(BaseModel):
 
     def __deepcopy__(self, memo: dict) -> 'FrozenParts':
         """Copy all but the frozen modules, which the copy shares: an average of weights (EMA) needs no second LMM."""
-        for name in FROZEN:
-            module = self.get_submodule(name)
-            memo[id(module)] = module
+        memo |= {id(module): module for name, module in self.named_modules() if name in FROZEN}
         made = memo[id(self)] = type(self).__new__(type(self))
         made.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return made

@@ -16,6 +16,7 @@ from flmm.models.finite import check_predictions
 from flmm.models.frozen_parts import FROZEN, Embed, FrozenParts, no_embeddings
 from flmm.models.losses import check_truth, empty_loss, existence_loss, mask_losses
 from flmm.models.phrase_decoder import PhraseDecoder
+from flmm.models.sam import ClipTracker
 from flmm.models.trainable_state import keep_trainable_state
 from flmm.registry import MODELS
 from flmm.structures import FrozenFeatures, GroundingSample
@@ -58,6 +59,10 @@ class GroundingModel(FrozenParts):
         trained_masks: checkpoint of the same model without ``existence``. What makes masks comes from there and stays,
             and the existence head alone is trained: no mask is made in training. Checkpoints hold both, so they are
             loaded without it. None trains all together.
+        tracker: config of the :class:`flmm.models.sam.ClipTracker`, such as
+            ``dict(name_or_path='facebook/sam2.1-hiera-large')``, or what does the same. It is for 'predict' of clips
+            alone: the best masks of a phrase are carried through all frames. Heads do not depend on it, so any
+            checkpoint goes with it and without. None leaves each frame the masks that were found in it.
         data_preprocessor: defaults to GroundingDataPreprocessor.
 
     Attributes:
@@ -66,7 +71,8 @@ class GroundingModel(FrozenParts):
     Raises:
         ValueError: an unknown ``padding_cut``, a ``decode_budget`` below 1, or ``compiled`` names another module; SAM
             reads text, or ``existence`` is given, where nothing is trained; ``trained_masks`` without ``existence``, or
-            of a file that is absent, has other keys or was trained over other frozen parts.
+            of a file that is absent, has other keys or was trained over other frozen parts; a ``tracker`` that cannot
+            be loaded.
     """
 
     def __init__(
@@ -86,6 +92,7 @@ class GroundingModel(FrozenParts):
         compiled: dict[str, dict[str, Any]] | None = None,
         existence: dict | None = None,
         trained_masks: str | None = None,
+        tracker: nn.Module | dict | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
         if padding_cut not in ('exact', 'whole_cells'):
@@ -136,6 +143,7 @@ class GroundingModel(FrozenParts):
         if existence is not None:
             sizes = {'in_channels': num_channels, 'hidden_size': hidden_size, 'depth': depth}
             self.existence_head = MODELS.build({**existence, **sizes})
+        self.tracker = MODELS.build({'type': ClipTracker, **tracker}) if isinstance(tracker, dict) else tracker
         self.train()
 
     @property
@@ -161,7 +169,8 @@ class GroundingModel(FrozenParts):
                 with an existence head 'loss_existence', which is the only one with ``trained_masks``; 'tensor' returns
                 the samples with every field of the model filled in (``mask_attentions``, ``text_embeds``, ``coarse``,
                 ``refined``, ``sam_scores``; with an existence head ``existence`` and ``exists``); 'predict' returns the
-                same without gradient. Frames of clips are predicted a few at a time, and keep their masks alone.
+                same without gradient. Frames of clips are predicted a few at a time, and keep their masks alone, which
+                ``tracker`` then carries through all of them; 'tensor' leaves them as they were found.
 
         Raises:
             NonFiniteError: a prediction, or what it was made from, is not finite; 'loss' leaves that to training
@@ -222,12 +231,15 @@ class GroundingModel(FrozenParts):
 
     def _grounded_clip(self, clip: ClipSample, mode: str) -> ClipSample:
         if mode == 'predict':
-            return clip.with_outputs(grounded=list(self.predict_frames(clip)))
+            frames = list(self.predict_frames(clip))
+            return clip.with_outputs(grounded=frames if self.tracker is None else self.tracker(clip.frames, frames))
         frames = [frame for part in self.encode_frames(clip) for frame in self._grounded(part, mode)]
         return clip.with_outputs(grounded=frames)
 
     def predict_frames(self, clip: ClipSample, *, embed: Embed | None = None) -> Iterator[GroundingSample]:
         """Yield the frames of a clip with their masks, and without what these were made of, which grows with the video.
+
+        The masks are those found in the frame: nothing is tracked.
 
         Args:
             clip: the clip.

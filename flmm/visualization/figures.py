@@ -209,7 +209,8 @@ def _rows(sample: GroundingSample) -> Iterator[PhraseRow]:
         masks['truth'] = [shrunk_mask(mask, size) for mask in sample.gt_masks]
         scores = list(phrase_scores(sample))
     for index, phrase in enumerate(sample.phrases):
-        absent = set() if sample.exists is None or sample.exists[index] else set(SOURCES)
+        verdicts = {source: sample.verdict(source) for source in SOURCES}
+        absent = {source for source, exists in verdicts.items() if exists is not None and not exists[index]}
         if sample.gt_masks is not None and not sample.has_target[index]:
             absent.add('truth')
         yield PhraseRow(

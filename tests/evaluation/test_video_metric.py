@@ -11,9 +11,11 @@ from predicted_samples import predicted_sample, random_masks
 
 from flmm.evaluation import DumpPredictions, DumpVideoMasks, GroundingMetric, VideoMetric
 from flmm.phrase_info import PhraseInfo
+from flmm.phrase_scores import phrase_scores
 from flmm.registry import METRICS
 from flmm.rle import decode_masks
 from flmm.scoring import contour_accuracy, region_similarity
+from flmm.visualization import sample_page
 
 SIZE = (12, 17)
 
@@ -105,6 +107,19 @@ def test_the_verdict_of_a_model_says_whether_it_is_there():
     found = evaluate([[clip(truth, everything, truth, exists=exists)]], num_items=1)
     assert found['val/refined/N_acc'] == found['val/refined/T_acc'] == found['val/coarse/N_acc'] == 100
     assert found['val/refined/J'] == 50
+
+
+def test_refined_and_coarse_masks_of_tracked_frames_have_a_verdict_each():
+    truth = torch.zeros(2, 1, *SIZE, dtype=torch.bool)
+    exists = torch.tensor([[False], [False]])
+    one = clip(truth, ~truth, ~truth, exists=exists)
+    one.grounded = [frame.with_outputs(tracked=True, coarse_exists=~frame.exists) for frame in one.grounded]
+    found = evaluate([[one]], num_items=1)
+    assert (found['val/refined/N_acc'], found['val/coarse/N_acc']) == (100, 0)
+    scores = [score for frame in one.grounded for score in phrase_scores(frame)]
+    assert {score.source: score.says_absent for score in scores} == {'coarse': False, 'refined': True}
+    page = sample_page(one)
+    assert {row.absent for row in page.rows} == {frozenset({'refined', 'truth'})}
 
 
 def test_a_trackers_masks_are_scored_alone():

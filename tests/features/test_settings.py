@@ -64,6 +64,6 @@ def test_file_backends_of_pipelines():
 def test_frozen_part():
     model = {'type': 'M', 'lmm': {'a': 1}, 'mask_head': {}, 'sam': {'sam': {'b': 2}, 'use_text': True}, 'merge': 'max'}
     assert frozen_part(
-        {**model, 'padding_cut': 'whole_cells', 'decode_budget': 1, 'loss_iou': {}, 'compiled': {}}
+        {**model, 'padding_cut': 'whole_cells', 'decode_budget': 1, 'loss_iou': {}, 'compiled': {}, 'tracker': {}}
     ) == frozen_part(model)
     assert frozen_part(model) == {'type': 'M', 'lmm': {'a': 1}, 'sam': {'b': 2}, 'merge': 'max'}

@@ -47,5 +47,6 @@ def test_another_model_of_the_lmm_is_loaded_by_its_config(tmp_path):
     settings.lmm.name_or_path = str(tmp_path)
     with pytest.raises(ValueError, match=r'has no config\.json'):
         weightless_model(settings)
-    demo = weightless_model(Config.fromfile(REPOSITORY / 'configs' / 'shapes' / 'demo.py').model)
+    demo = Config.fromfile(REPOSITORY / 'configs' / 'shapes' / 'demo.py').model
+    demo = weightless_model({**demo, 'tracker': {'name_or_path': str(tmp_path)}})  # which is not loaded
     assert demo.lmm.dtype == torch.float32

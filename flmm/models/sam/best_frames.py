@@ -1,7 +1,12 @@
 """Which frames of a video to begin with, where masks of a few frames are carried through the others."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+from flmm.geometry import nonempty
+from flmm.mask_logits import MaskLogits
 
 
 def best_frames(scores: Tensor, *, num: int, usable: Tensor | None = None) -> list[list[int]]:
@@ -31,3 +36,41 @@ def best_frames(scores: Tensor, *, num: int, usable: Tensor | None = None) -> li
     for column, order in enumerate(ranked.T.tolist()):
         chosen.append(sorted([frame for frame in order if usable[frame, column]][:num]))
     return chosen
+
+
+def best_masks(
+    refined: Sequence[MaskLogits],
+    *,
+    scores: Sequence[Tensor],
+    existence: Sequence[Tensor | None],
+    exists: Sequence[Tensor | None],
+    num: int,
+) -> tuple[list[dict[int, Tensor]], Tensor]:
+    """Choose the masks that a tracker begins with: those of each object's best frames.
+
+    The best frames are those of the highest score, times ``existence`` where that is judged, among those in which the
+    object has a mask.
+
+    Args:
+        refined: of each of F frames, the M masks, one of each object.
+        scores: of each frame [M], the IoU that SAM expects of each mask.
+        existence: of each frame [M], 0 to 1, how sure the model is that it shows the object; None where that is not
+            judged.
+        exists: of each frame [M] bool, the verdict: without it there is no mask. None exactly where ``existence`` is.
+        num: so many masks of an object, or fewer where fewer frames have one.
+
+    Returns:
+        For each object its masks, [IH, IW] bool, by number of the frame; and [M], on the CPU, the highest score of
+        these, 0 of an object without any.
+
+    Raises:
+        ValueError: what :func:`best_frames` refuses.
+    """
+    quality, usable = [], []
+    for logits, score, sure, verdict in zip(refined, scores, existence, exists, strict=True):
+        quality.append(score if sure is None else score * sure)
+        usable.append(torch.cat([nonempty(masks) for _, masks in logits.mask_chunks(verdict)]))
+    best = best_frames(torch.stack(quality).cpu(), num=num, usable=torch.stack(usable).cpu())
+    given = [{frame: refined[frame][[index]].masks()[0] for frame in own} for index, own in enumerate(best)]
+    highest = [max((float(scores[frame][index]) for frame in own), default=0.0) for index, own in enumerate(best)]
+    return given, torch.tensor(highest)

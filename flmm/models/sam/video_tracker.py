@@ -5,7 +5,7 @@ Letters: F frames, M objects, (IH, IW) a frame in px, L the side of SAM's square
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -38,6 +38,16 @@ class Tracks:
     def masks(self) -> Tensor:
         """[F, M, IH, IW] bool, all of them at full size. Made anew at each access."""
         return torch.stack([frame.masks() for frame in self.logits])
+
+    @property
+    def exists(self) -> Tensor:
+        """[F, M] bool, whether SAM 2 rather sees the object in the frame than not."""
+        return self.seen > 0.5
+
+    def to(self, device: torch.device | str) -> 'Tracks':
+        """Return a copy on ``device``."""
+        logits = [replace(frame, small=frame.small.to(device)) for frame in self.logits]
+        return Tracks(logits=logits, seen=self.seen.to(device))
 
 
 class VideoTracker:
