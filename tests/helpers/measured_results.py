@@ -8,6 +8,8 @@ from typing import Any
 
 from closer_look.conditions import conditions
 from closer_look.report import write_report
+from reading_videos.report import CONDITIONS as READINGS
+from reading_videos.report import write_report as write_readings
 from reinforcement.conditions import CONDITIONS as TRAININGS
 from reinforcement.heads import HEADS
 from reinforcement.report import write_report as write_reinforcement
@@ -93,6 +95,8 @@ def write_results(root: Path) -> None:
     write_json(work / 'demo_weights/sam.json', sam)
     write_closer_looks(work / 'visual_chain_of_thought')
     write_answers(work / 'reinforce_demo')
+    write_video_scores(work / 'reading_videos')
+    write_json(root / 'data/shapes_video/shapes.json', {})
 
 
 def write_closer_looks(folder: Path) -> None:
@@ -129,6 +133,165 @@ def write_answers(folder: Path) -> None:
             write_json(at / 'trainer_state.json', {'log_history': log})
     write_json(folder / 'heads.json', {label: figure(label) / 100 for label in HEADS.values()})
     write_reinforcement(folder, [0, 1, 2])
+
+
+def write_statistics(work: Path) -> None:
+    """A statistics.csv as tools/visualize_patches.py has it, for each photograph under each setting."""
+    for folder in STATISTICS:
+        (work / folder).mkdir(parents=True, exist_ok=True)
+        with (work / folder / 'statistics.csv').open('w', newline='') as file:
+            writer = csv.writer(file)
+            writer.writerow(['file', 'processed_size.width', 'processed_size.height', 'tokens', 'dense_tokens'])
+            for name, (width, height) in PHOTOS.items():
+                dense = width * height // 28**2
+                writer.writerow([f'{name}.png', width, height, round(dense * figure(folder, name) / 100), dense])
+
+
+def write_benchmarks(work: Path) -> None:
+    """What tools/research/benchmark.py writes for each of the commands."""
+    for folder, sizes in {
+        'frozen_644x476': {'644x476': 391},
+        'frozen_1176x812': {'1176x812': 1218},
+        'frozen_large': {'1568x1176': 2352, '1960x1568': 3920},
+    }.items():
+        results = {
+            size: {
+                'image_tokens': tokens,
+                'ways': {
+                    way: {
+                        'seconds': [figure(way, size), figure(way, size) * 3],
+                        'median_s': figure(way, size) * 2,
+                        'peak_bytes': MIB * figure(way, size, 'peak'),
+                    }
+                    for way in FROZEN
+                },
+            }
+            for size, tokens in sizes.items()
+        }
+        write_json(work / folder / 'frozen.json', {'results': results})
+    for size, counts in {'644x476': (1, 3, 8), '1176x812': (3,)}.items():
+        results = {f'{size}, {count} phrases': {way: step(size, count, way) for way in STEPS} for count in counts}
+        write_json(work / f'training_{size}' / 'training.json', {'results': results})
+    results = {
+        size: {
+            name: {
+                'tokens': 1200,
+                'speed_up': figure(size, name, 'faster'),
+                **{f'{stage}_median_s': figure(size, name, stage) for stage in ('processing', 'frozen', 'total')},
+            }
+            for name in SELECTIONS
+        }
+        for size in ('644x476', '1176x812')
+    }
+    write_json(work / 'benchmark' / 'pruning.json', {'results': results})
+    write_json(work / 'questions' / 'questions.json', {'results': questions()})
+
+
+def questions() -> dict[str, Any]:
+    """Three rounds of each time, of which the second is the median."""
+
+    def rounds(*key: object) -> list[float]:
+        return [figure(*key) * factor for factor in (0.5, 1, 30)]
+
+    counts = ('1', '2', '4', '8', '32', '100')
+    ways = ('read_once_s', 'one_by_one_s', 'times_faster')
+    footprints = {
+        'photograph': ('4000x3000', 100, ('read', 'ground', 'to_rle', 'masks')),
+        'batch': ('640x480', 120, ('predict',)),
+    }
+    return {
+        'sizes': {
+            '644x476': {
+                'phrases': {count: {way: rounds(count, way) for way in ways} for count in counts},
+                **{way: rounds(way) for way in ('reading_s', 'one_more_s', 'one_more_share')},
+                'prefix': {'tokens': 421, 'measured_bytes': 5 * MIB, 'formula_bytes': 4 * MIB},
+            }
+        },
+        **{
+            name: {
+                'image': image,
+                'phrases': count,
+                'stages': {step: {'seconds': figure(step), 'peak_bytes': MIB * figure(step, 'peak')} for step in steps},
+            }
+            for name, (image, count, steps) in footprints.items()
+        },
+    }
+
+
+def step(size: str, count: int, way: str) -> dict[str, Any]:
+    """One way of a training step: what it does not do is absent from its stages."""
+    first = {'reading': 0.5} if 'stored' in way else {'image processing': 0.25}
+    known = {'stock forward': STAGES[:2], 'reference': [stage for stage in STAGES if stage != 'capture']}
+    stages = STAGES[4:] if 'stored' in way else known.get(way, STAGES)
+    if 'stored' in way:
+        stages = [stage for stage in stages if stage != 'SAM encoder']
+    return {
+        'median_s': figure(size, count, way),
+        'stages': first | {stage: figure(way, stage) for stage in stages},
+        'peak_bytes': MIB * figure(way, 'peak'),
+    }
+
+
+def write_logs(folder: Path, name: str) -> None:
+    """The logs of two trainings, of which the second counts."""
+    for start, change in (('20260101_000000', 100), ('20260102_000000', 0)):
+        lines = [{'loss': 1.0, 'time': time} for time in (0.5 + change, 0.7 + change, 9.0 + change)]
+        key = 'shapes_val_first_sentence/{}/mIoU'
+        lines += [{key.format(mask): figure(name, mask) + change for mask in ('coarse', 'refined')}]
+        path = folder / start / 'vis_data/scalars.json'
+        path.parent.mkdir(parents=True)
+        path.write_text('\n'.join(map(json.dumps, lines)))
+
+
+VARIANTS = [
+    'default', 'detached', 'scale_factor', 'near_zero', 'coarse_nearest', 'refined_resized', 'box_one_past', 'padding',
+    'one_text', 'bfloat16',
+]  # fmt: skip
+MEASURES = [
+    f'{measure}{blur}'
+    for measure in ('entropy', 'laplacian_mean', 'laplacian_max', 'laplacian_std', 'upsample_mse')
+    for blur in ('', '_blur5')
+]
+CONDITIONS = [
+    'even', 'capped-laplacian_mean_blur5-0.5', 'capped-laplacian_mean_blur5-0.3',
+    *(f'{control}-{alpha}' for control in ('drop', 'downsample', 'oracle_area', 'oracle_edge', 'oracle_touch')
+      for alpha in (0.5, 0.3, 0.2, 0.1)),
+    *(f'budget-{measure}-{alpha}' for measure in MEASURES for alpha in (0.5, 0.3, 0.2, 0.1)),
+    *(f'{way}' for measure in MEASURES for way in (f'v1-{measure}', f'v2-{measure}-1.0', f'v2-{measure}-0.5')),
+]  # fmt: skip
+STATISTICS = [
+    *(f'patches/{name}' for name in (
+        'v1', 'v2_0.5', 'v2_0.75', 'v2_1.0', 'v2_1.25', 'budget_0.5', 'budget_0.3', 'budget_0.2', 'budget_0.1')),
+    *(f'measures/{name}_{way}' for way in ('v1', 'v2') for name in (
+        'entropy', 'laplacian', 'laplacian_laplacian-aggregate max', 'laplacian_laplacian-aggregate std',
+        'laplacian_blur 5', 'upsample_mse', 'upsample_mse_blur 5')),
+]  # fmt: skip
+PRINTED = {
+    'floor': '(17, 23) 67 [0, 39, 8, 0, 20]\n(29, 42) 126 [0, 42, 14, 0, 70]\n(8, 8) 4 [0, 0, 0, 0, 4]\n',
+    'padding': ''.join(f'{size} BatchSampler {size}.2%\n{size} TokenBatchSampler {size}.6%\n' for size in (4, 8, 16)),
+}
+"""Name of a measurement -> what its only command prints."""
+
+
+def write_video_scores(folder: Path) -> None:
+    """Scores as tools/research/reading_videos.py notes them, and its tables of them."""
+    files: dict[int, list[Path]] = {}
+    for seed in (0, 1, 2):
+        file = folder / f'seed_{seed}' / 'video.json'
+        scores = [
+            {
+                'condition': condition,
+                'kind': kind,
+                'source': source,
+                **{name: figure(seed, condition, kind, source, name) / 100 for name in 'JF'},
+            }
+            for condition in READINGS
+            for kind in (*KINDS, 'motion:moves', 'motion:stops')
+            for source in ('refined', 'coarse')
+        ]
+        write_json(file, scores)
+        files[seed] = [file]
+    write_readings(files, folder)
 
 
 def write_statistics(work: Path) -> None:

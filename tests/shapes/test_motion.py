@@ -184,6 +184,8 @@ def test_offsets_by_hand():
         (0, 0), (0, 0), (0, 0), (0, -10), (0, -20), (0, -30), (0, -40), (0, -40)
     ]  # fmt: skip
     assert Motion().offset(5) == (0, 0)
+    assert [motion.within(start, start + 1) for start in range(7)] == [None, None, 'up', 'up', 'up', 'up', None]
+    assert Motion().within(0, 7) is None
 
 
 @pytest.mark.parametrize(

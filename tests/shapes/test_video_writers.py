@@ -91,9 +91,9 @@ def unit_of(masks):
 def test_conversations_say_where_shapes_are(root):
     lines = [json.loads(line) for line in (root / 'chat.jsonl').read_text().splitlines()]
     samples = drawn('train')
-    assert len(lines) == 3 * len(samples)
+    assert len(lines) == 4 * len(samples)
     unseen = 0
-    for sample, about_video, about_frame in zip(samples, lines[1::3], lines[2::3], strict=True):
+    for sample, about_video, about_frame in zip(samples, lines[1::4], lines[3::4], strict=True):
         (video, prompt), (answer,) = (message['content'] for message in about_video['messages'])
         folder = f'train/JPEGImages/{sample.video_id}'
         assert video == {
@@ -122,10 +122,17 @@ def test_conversations_say_where_shapes_are(root):
     assert unseen > 0
 
 
+def step_of(sample, index, start):
+    """In which direction the centre of a shape moves from one frame to the next."""
+    (x, y), (next_x, next_y) = (scene.shapes[index].centre for scene in sample.video.scenes[start : start + 2])
+    steps = {'left': x - next_x, 'right': next_x - x, 'up': y - next_y, 'down': next_y - y}
+    return max(steps, key=steps.__getitem__) if any(steps.values()) else 'still'
+
+
 def test_conversations_say_how_shapes_move(root):
     lines = [json.loads(line) for line in (root / 'chat.jsonl').read_text().splitlines()]
     words = set()
-    for sample, about_motion in zip(drawn('train'), lines[::3], strict=True):
+    for sample, about_motion in zip(drawn('train'), lines[::4], strict=True):
         (_, prompt), (answer,) = (message['content'] for message in about_motion['messages'])
         assert prompt == {'type': 'text', 'text': 'Describe the shapes.'}
         expected = []
@@ -134,12 +141,8 @@ def test_conversations_say_how_shapes_move(root):
                 continue
             said = ''
             for start in (0, 2, 4, 6):
-                (x, y), (next_x, next_y) = (
-                    scene.shapes[index].centre for scene in sample.video.scenes[start : start + 2]
-                )
                 unit = unit_of(sample.masks[start : start + 2, index])
-                steps = {'left': x - next_x, 'right': next_x - x, 'up': y - next_y, 'down': next_y - y}
-                word = max(steps, key=steps.__getitem__) if any(steps.values()) else 'still'
+                word = step_of(sample, index, start)
                 assert word in ('still', motion.direction)
                 said += '-' if unit is None else f'<x{unit[0]}><y{unit[1]}> {word}'
                 words.add(word)
@@ -148,11 +151,39 @@ def test_conversations_say_how_shapes_move(root):
     assert words == {'left', 'right', 'up', 'down', 'still'}
 
 
+def test_conversations_say_how_shapes_move_within_a_moment(root):
+    lines = [json.loads(line) for line in (root / 'chat.jsonl').read_text().splitlines()]
+    starts = set()
+    for sample, about_moment in zip(drawn('train'), lines[2::4], strict=True):
+        (video, prompt), (answer,) = (message['content'] for message in about_moment['messages'])
+        assert prompt == {'type': 'text', 'text': 'Locate the shapes.'}
+        start = int(video['video'][0][-9:-4])
+        assert sample.frame_sentences.frame in (start, start + 1)
+        assert start % 2 == 0
+        assert video == {
+            'type': 'video',
+            'video': [f'train/JPEGImages/{sample.video_id}/{frame:05d}.jpg' for frame in (start, start + 1)],
+            'sample_fps': 3.0,
+            'min_pixels': 56 * 56,
+        }
+        expected = []
+        for index, shape in enumerate(sample.video.start.shapes):
+            unit = unit_of(sample.masks[start : start + 2, index])
+            if unit is not None:
+                word = step_of(sample, index, start)
+                said = 'stands still' if word == 'still' else f'moves {word}'
+                expected.append(f'{shape.colour} {shape.kind} that {said}<x{unit[0]}><y{unit[1]}>')
+        assert answer['text'].split('.') == expected
+        starts.add(start)
+    assert len(starts) > 1
+
+
 def test_conversations_are_read_by_finetuning_at_their_own_size(root):
     dataset = ChatDataset(root / 'chat.jsonl')
     for index, sample in enumerate(drawn('train')):
-        about_video, about_frame = dataset[3 * index + 1], dataset[3 * index + 2]
-        (clip,), (picture,) = about_video.videos, about_frame.images
+        about_video, about_moment, about_frame = (dataset[4 * index + number] for number in (1, 2, 3))
+        (clip,), (moment,), (picture,) = about_video.videos, about_moment.videos, about_frame.images
+        assert moment.frames.shape == (2, 3, *sample.frames.shape[1:3])
         assert clip.frames.shape == (8, 3, *sample.frames.shape[1:3])
         assert clip.seconds == pytest.approx([frame / 3 for frame in range(8)])
         assert picture.size == sample.frames.shape[2:0:-1]

@@ -9,12 +9,13 @@ from research.measurements import (
     speed,
     sweep,
     training_free,
+    videos,
     visual_chain,
 )
 from research.measurements.measurement import Measurement
 
 MEASUREMENTS: dict[str, Measurement] = {
     measurement.name: measurement
-    for topic in (demo, training_free, visual_chain, patches, sweep, speed, questions, models, reinforcement)
+    for topic in (demo, training_free, visual_chain, patches, sweep, speed, questions, models, reinforcement, videos)
     for measurement in topic.MEASUREMENTS
 }

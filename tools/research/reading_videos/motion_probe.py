@@ -32,6 +32,10 @@ FIRST_VIDEO = 10_000
 BATCH_SIZE = 8
 DIFFERENCE = 0.5
 """Size of the kernels' difference between the two frames at the start, of their mean."""
+WARMUP = 30
+"""Steps in which the learning rate rises."""
+DECAY = 0.4
+"""Share of the steps, at the end, in which it falls to zero."""
 KEEP = 0.5
 """Weight of what the tower said before, in units of its variance."""
 
@@ -56,7 +60,9 @@ def teach_motion(source: str | Path, output: Path, *, steps: int, seed: int) -> 
     tell_frames_apart(tower.patch_embed.proj)
     probe = nn.Linear(lmm.config.vision_config.out_hidden_size, len(MOTIONS))
     optimizer = torch.optim.AdamW([*tower.parameters(), *probe.parameters()], lr=4e-3, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, (step + 1) / 30, (steps - step) / steps / 0.4))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / WARMUP, 1, (steps - step) / steps / DECAY)
+    )
     batches = DataLoader(
         MotionVideos(processor, length=steps * BATCH_SIZE), batch_size=BATCH_SIZE, collate_fn=_collate, num_workers=1
     )
@@ -73,7 +79,7 @@ def teach_motion(source: str | Path, output: Path, *, steps: int, seed: int) -> 
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        if step % 50 == 0:
+        if step % 50 == 0 or step == steps:
             right = (logits.argmax(dim=1) == motions[seen]).float().mean()
             print(f'motion probe, step {step}: {100 * right:.0f} % of the units right, tokens moved by {kept:.3f}')
     save_lmm(lmm, processor, output)
@@ -110,9 +116,7 @@ class MotionVideos(Dataset):
         sample = generate_video(FIRST_VIDEO + index, seed=0, split='train', config=self.config)
         frames = torch.from_numpy(sample.frames).movedim(-1, 1)
         size = {'shortest_edge': MIN_PIXELS, 'longest_edge': sample.frames[..., 0].size}
-        inputs = self.processor.video_processor(
-            videos=[frames], size=size, do_sample_frames=False, return_tensors='pt'
-        )
+        inputs = self.processor.video_processor(videos=[frames], size=size, do_sample_frames=False, return_tensors='pt')
         return inputs['pixel_values_videos'], inputs['video_grid_thw'][0], torch.from_numpy(unit_motions(sample))
 
 

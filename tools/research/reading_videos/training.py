@@ -1,4 +1,4 @@
-"""Teach the demo LMM to read videos, and train mask heads over it, with the tools that users have."""
+"""Fine-tune an LMM on videos, and train mask heads over it, with the tools that users have."""
 
 import os
 import subprocess
@@ -13,20 +13,20 @@ CONFIGS = {'video': 'configs/shapes/demo_video.py', 'images': 'configs/shapes/de
 LMM_OPTION = 'model.lmm.name_or_path'
 
 
-def finetune(data: Path, output: Path, *, steps: int, seed: int) -> None:
-    """Fine-tune all of the demo LMM on the conversations of shapes in motion.
+def finetune(source: str | Path, data: Path, output: Path, *, steps: int) -> None:
+    """Fine-tune all of an LMM on the conversations of shapes in motion.
 
     Args:
+        source: folder of the LMM.
         data: folder of tools/make_shapes.py --video.
         output: folder of the checkpoint.
         steps: weight updates of 8 conversations.
-        seed: of their order.
     """
     _run(
         'tools/finetune_lmm.py',
-        *('--model', DEMO_LMM, '--data', str(data / 'chat.jsonl'), '--output', str(output)),
+        *('--model', str(source), '--data', str(data / 'chat.jsonl'), '--output', str(output)),
         *('--max-steps', str(steps), '--batch-size', '8', '--lr', '1.5e-3', '--warmup-steps', '30', '--workers', '1'),
-        *('--save-steps', str(steps), '--seed', str(seed), '--assistant-tokens', *X_TOKENS, *Y_TOKENS),
+        *('--save-steps', '500', '--log-steps', '25', '--assistant-tokens', *X_TOKENS, *Y_TOKENS),
     )
 
 
