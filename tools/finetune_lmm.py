@@ -23,6 +23,7 @@ from flmm.finetune.arguments import (
     add_data_arguments,
     add_training_arguments,
     check_arguments,
+    check_processes,
     check_resuming,
     data_settings,
     training_settings,
@@ -81,6 +82,7 @@ def main() -> None:
         data_collator=collator,
         processing_class=processor,
     )
+    check_processes(trainer.accelerator.num_processes)
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trainer.save_model(args.output)
 

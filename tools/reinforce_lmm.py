@@ -22,8 +22,10 @@ from flmm.finetune.arguments import (
     add_data_arguments,
     add_training_arguments,
     check_arguments,
+    check_processes,
     check_resuming,
     data_settings,
+    num_processes,
     training_settings,
 )
 from flmm.pretrained import MODEL_FILES, checkpoint_source, load_lmm, load_processor
@@ -83,10 +85,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def num_processes() -> int:
-    return int(os.environ.get('WORLD_SIZE', '1'))
-
-
 def completions_of_step(args: argparse.Namespace) -> int:
     return args.batch_size * args.accumulate * num_processes()
 
@@ -123,11 +121,6 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError(
             '--min-pixels or --max-pixels is given with --vllm, which reads images at the size that the checkpoint '
             'names; fine-tune with them first (tools/finetune_lmm.py), or leave --vllm out'
-        )
-    if Path(args.model).resolve() == Path(args.output).resolve():
-        raise ValueError(
-            f'--output {args.output!r} is the folder of --model, which the trained model would replace; it is needed '
-            'as it is to resume, and as the reference of --beta; name another folder'
         )
     if bool(args.grounder_config) != bool(args.grounder_checkpoint):
         raise ValueError('--grounder-config and --grounder-checkpoint need each other')
@@ -225,11 +218,7 @@ def main() -> None:
         lr_scheduler_type='constant_with_warmup',
         **training_settings(args),
     )
-    if trainer.accelerator.num_processes != num_processes():
-        raise ValueError(
-            f'{num_processes()} processes were started, and each would train by itself; on a CPU, set '
-            'ACCELERATE_USE_CPU=true'
-        )
+    check_processes(trainer.accelerator.num_processes)
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     save_policy(trainer, args.output)
 

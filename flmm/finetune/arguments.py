@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def check_arguments(args: argparse.Namespace, ranges: dict[str, tuple[bool, str]
         ranges: of further options: whether their value is in range, and which range that is.
 
     Raises:
-        ValueError: names the option and its range; or --output is a file.
+        ValueError: names the option and its range; or --output is a file, or the folder of --model.
     """
     least_one = [name for name in AT_LEAST_ONE if hasattr(args, name)]
     checked = {
@@ -100,6 +101,32 @@ def check_arguments(args: argparse.Namespace, ranges: dict[str, tuple[bool, str]
             raise ValueError(f'--{name.replace("_", "-")} is {value}, expected {expected}')
     if Path(args.output).exists() and not Path(args.output).is_dir():
         raise ValueError(f'--output {args.output!r} is a file, expected a folder')
+    if Path(args.model).resolve() == Path(args.output).resolve():
+        raise ValueError(
+            f'--output {args.output!r} is the folder of --model, which the trained model would replace, and which is '
+            'needed as it is to resume; name another folder'
+        )
+
+
+def num_processes() -> int:
+    """Return how many processes torchrun has started."""
+    return int(os.environ.get('WORLD_SIZE', '1'))
+
+
+def check_processes(trained_together: int) -> None:
+    """Refuse processes that do not find each other.
+
+    Args:
+        trained_together: how many there are as accelerate sees it.
+
+    Raises:
+        ValueError: more were started.
+    """
+    if trained_together != num_processes():
+        raise ValueError(
+            f'{num_processes()} processes were started, and each would train by itself; on a CPU, set '
+            'ACCELERATE_USE_CPU=true'
+        )
 
 
 def check_resuming(args: argparse.Namespace) -> Path:

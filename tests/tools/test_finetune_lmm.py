@@ -140,6 +140,18 @@ def test_settings_are_refused_before_the_model_is_loaded(run, record, options, m
 
 
 @pytest.mark.usefixtures('_no_training')
+def test_the_folder_of_the_model_is_not_written_over(run, record, model):
+    with pytest.raises(ValueError, match='is the folder of --model, which the trained model would replace, and which'):
+        run(record, options=['--output', f'{model}/../{model.name}'])
+
+
+def test_processes_that_do_not_find_each_other_are_refused(run, record, monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    with pytest.raises(ValueError, match='2 processes were started, and each would train by itself; on a CPU, set ACC'):
+        run(record, options=['--max-steps', 1])
+
+
+@pytest.mark.usefixtures('_no_training')
 def test_the_last_line_is_checked_before_the_model_is_loaded(run, record, tmp_path):
     Image.new('RGB', (2, 1000)).save(tmp_path / 'line.png')
     narrow = json.loads(json.dumps(record).replace('star.png', 'line.png'))
