@@ -24,9 +24,9 @@ MERGED_FRAMES = 2
 
 
 def conversations(sample: VideoSample, *, frame_folder: str) -> Iterator[dict[str, Any]]:
-    """Yield what is said of a video: of how shapes move, of what sentences mean in it, of a moment, and of a frame.
+    """Yield what is said of a video: of how shapes move, of what sentences mean in it, of each moment, and of a frame.
 
-    The moment is the pair of frames in which that frame is. What has nothing to say is left out.
+    What has nothing to say is left out.
 
     Args:
         sample: a drawn scene.
@@ -35,9 +35,9 @@ def conversations(sample: VideoSample, *, frame_folder: str) -> Iterator[dict[st
     yield motion_conversation(sample, frame_folder=frame_folder)
     if sample.sentences:
         yield video_conversation(sample, frame_folder=frame_folder)
-    start = sample.frame_sentences.frame // MERGED_FRAMES * MERGED_FRAMES
-    if sample.masks[start : start + MERGED_FRAMES].any():
-        yield moment_conversation(sample, frame_folder=frame_folder, start=start)
+    for start in range(0, sample.video.num_frames, MERGED_FRAMES):
+        if sample.masks[start : start + MERGED_FRAMES].any():
+            yield moment_conversation(sample, frame_folder=frame_folder, start=start)
     if sample.frame_sentences.sentences:
         yield frame_conversation(sample, frame_folder=frame_folder)
 

@@ -1,8 +1,11 @@
-"""The experiment of videos: what its tables say, from scores written by hand."""
+"""The experiment of videos: what its tables say, from scores written by hand, and what its LMM learns from first."""
 
 import json
 
 from reading_videos.report import write_report
+from reading_videos.training import write_moments
+
+from flmm.shapes import build_video_dataset
 
 
 def score(condition, kind, region, contour, source='refined'):
@@ -42,3 +45,16 @@ def test_tables_are_means_over_expressions_then_over_seeds(tmp_path):
         ['motion:moves', '2', '30.0', ''],
     ]
     assert text.splitlines()[2].startswith('| video tokens | 43.3 (40.0 to 46.7) |')
+
+
+def test_moments_are_the_conversations_about_two_frames(tmp_path):
+    build_video_dataset(tmp_path / 'shapes', num_videos={'train': 2}, seed=1)
+    write_moments(tmp_path / 'shapes', tmp_path / 'moments.jsonl')
+    videos = [
+        json.loads(line)['messages'][0]['content'][0]['video']
+        for line in (tmp_path / 'moments.jsonl').read_text().splitlines()
+    ]
+    folders = [f'train/JPEGImages/{number:07d}' for number in (1, 2)]
+    assert videos == [
+        [f'{folder}/{frame:05d}.jpg' for frame in (start, start + 1)] for folder in folders for start in (0, 2, 4, 6)
+    ]

@@ -1,5 +1,6 @@
 """Fine-tune an LMM on videos, and train mask heads over it, with the tools that users have."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,26 +8,44 @@ from pathlib import Path
 
 from demo_assets.tokenizer import X_TOKENS, Y_TOKENS
 
+from flmm.atomic_write import open_atomic
+from flmm.shapes.build_video import CHAT_FILE
+
 DEMO_LMM = 'assets/demo_lmm'
 CONFIGS = {'video': 'configs/shapes/demo_video.py', 'images': 'configs/shapes/demo_video_images.py'}
 """By how the LMM reads frames."""
 LMM_OPTION = 'model.lmm.name_or_path'
 
 
-def finetune(source: str | Path, data: Path, output: Path, *, steps: int) -> None:
-    """Fine-tune all of an LMM on the conversations of shapes in motion.
+def write_moments(data: Path, file: Path) -> None:
+    """Write those conversations of shapes in motion that are about a single moment, two frames of a video."""
+    lines = (data / CHAT_FILE).read_bytes().splitlines(keepends=True)
+    first_parts = [json.loads(line)['messages'][0]['content'][0] for line in lines]
+    about_moments = [line for line, part in zip(lines, first_parts, strict=True) if len(part.get('video', ())) == 2]
+    with open_atomic(file) as moments:
+        moments.writelines(about_moments)
+
+
+def finetune(
+    source: str | Path, output: Path, *, data: Path, image_root: Path, steps: int, batch_size: int, lr: float
+) -> None:
+    """Fine-tune all of an LMM on conversations about shapes in motion.
 
     Args:
         source: folder of the LMM.
-        data: folder of tools/make_shapes.py --video.
         output: folder of the checkpoint.
-        steps: weight updates of 8 conversations.
+        data: file of the conversations.
+        image_root: folder of tools/make_shapes.py --video.
+        steps: weight updates.
+        batch_size: conversations of each.
+        lr: the highest rate.
     """
     _run(
         'tools/finetune_lmm.py',
-        *('--model', str(source), '--data', str(data / 'chat.jsonl'), '--output', str(output)),
-        *('--max-steps', str(steps), '--batch-size', '8', '--lr', '1.5e-3', '--warmup-steps', '30', '--workers', '1'),
-        *('--save-steps', '500', '--log-steps', '25', '--assistant-tokens', *X_TOKENS, *Y_TOKENS),
+        *('--model', str(source), '--output', str(output), '--data', str(data), '--image-root', str(image_root)),
+        *('--max-steps', str(steps), '--batch-size', str(batch_size), '--lr', str(lr), '--warmup-steps', '30'),
+        *('--workers', '1', '--save-steps', '500', '--log-steps', '25'),
+        *('--assistant-tokens', *X_TOKENS, *Y_TOKENS),
     )
 
 
