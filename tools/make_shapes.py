@@ -4,7 +4,7 @@ python tools/make_shapes.py --out data/shapes --train 1500 --val 100 --test 100 
 
 With --video, shapes in motion in the layout of Ref-YouTube-VOS, and chat.jsonl for tools/finetune_lmm.py:
 
-python tools/make_shapes.py --video --out data/shapes_video --train 1500 --val 100 --test 100 --workers 4
+python tools/make_shapes.py --video --out data/shapes_video --train 4000 --val 100 --test 100 --workers 4
 """
 
 import argparse

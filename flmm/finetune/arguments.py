@@ -122,7 +122,7 @@ def check_processes(trained_together: int) -> None:
     Raises:
         ValueError: more were started.
     """
-    if trained_together != num_processes():
+    if trained_together < num_processes():
         raise ValueError(
             f'{num_processes()} processes were started, and each would train by itself; on a CPU, set '
             'ACCELERATE_USE_CPU=true'

@@ -35,7 +35,7 @@ def conversations(sample: VideoSample, *, frame_folder: str) -> Iterator[dict[st
     yield motion_conversation(sample, frame_folder=frame_folder)
     if sample.sentences:
         yield video_conversation(sample, frame_folder=frame_folder)
-    for start in range(0, sample.video.num_frames, MERGED_FRAMES):
+    for start in range(0, sample.video.num_frames - 1, MERGED_FRAMES):
         if sample.masks[start : start + MERGED_FRAMES].any():
             yield moment_conversation(sample, frame_folder=frame_folder, start=start)
     if sample.frame_sentences.sentences:

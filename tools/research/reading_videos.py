@@ -50,11 +50,11 @@ def main() -> None:
 
     work = args.work_dir
     sees_motion, knows_moments, tuned = (work / name for name in ('sees_motion', 'knows_moments', 'lmm'))
+    moments = work / 'moments.jsonl'
+    write_moments(args.data, moments)
     if not (sees_motion / WEIGHTS).exists():
         teach_motion(DEMO_LMM, sees_motion, steps=args.steps[0], seed=0)
     if not (knows_moments / WEIGHTS).exists():
-        moments = work / 'moments.jsonl'
-        write_moments(args.data, moments)
         settings = {'image_root': args.data, 'steps': args.steps[1], 'batch_size': 16, 'lr': 1.5e-3}
         finetune(sees_motion, knows_moments, data=moments, **settings)
     if not (tuned / WEIGHTS).exists():

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from reading_videos.report import write_report
 from reading_videos.training import write_moments
 
@@ -58,3 +59,11 @@ def test_moments_are_the_conversations_about_two_frames(tmp_path):
     assert videos == [
         [f'{folder}/{frame:05d}.jpg' for frame in (start, start + 1)] for folder in folders for start in (0, 2, 4, 6)
     ]
+
+
+def test_data_without_moments_are_refused(tmp_path):
+    (tmp_path / 'chat.jsonl').write_text('{"messages": [{"content": [{"type": "image", "image": "a.png"}]}]}\n')
+    with pytest.raises(
+        ValueError, match=r'chat.jsonl has no conversation about a moment; draw it anew: python tools/ma'
+    ):
+        write_moments(tmp_path, tmp_path / 'moments.jsonl')

@@ -31,7 +31,7 @@ FIRST_VIDEO = 10_000
 """Index of the first video that is drawn for it: beyond those of the dataset, whose split it shares."""
 BATCH_SIZE = 8
 DIFFERENCE = 0.5
-"""Size of the kernels' difference between the two frames at the start, of their mean."""
+"""How far the kernels of each of the two frames are moved from their mean at the start, as a share of its size."""
 WARMUP = 30
 """Steps in which the learning rate rises."""
 DECAY = 0.4

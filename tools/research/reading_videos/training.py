@@ -18,10 +18,20 @@ LMM_OPTION = 'model.lmm.name_or_path'
 
 
 def write_moments(data: Path, file: Path) -> None:
-    """Write those conversations of shapes in motion that are about a single moment, two frames of a video."""
+    """Write those conversations of shapes in motion that are about a single moment, two frames of a video.
+
+    Raises:
+        ValueError: there is none, as in data that an earlier version has drawn.
+    """
     lines = (data / CHAT_FILE).read_bytes().splitlines(keepends=True)
     first_parts = [json.loads(line)['messages'][0]['content'][0] for line in lines]
     about_moments = [line for line, part in zip(lines, first_parts, strict=True) if len(part.get('video', ())) == 2]
+    if not about_moments:
+        raise ValueError(
+            f'{data / CHAT_FILE} has no conversation about a moment; draw it anew: '
+            f'python tools/make_shapes.py --video --out {data} --train 4000 --workers 2 --overwrite'
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
     with open_atomic(file) as moments:
         moments.writelines(about_moments)
 
