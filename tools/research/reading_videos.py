@@ -41,6 +41,7 @@ def main() -> None:
     args = parse_args()
     os.chdir(ROOT)
     # Not above: --help answers at once.
+    from reading_videos.answers import ask
     from reading_videos.measure import measure
     from reading_videos.motion_probe import teach_motion
     from reading_videos.report import write_report
@@ -60,6 +61,10 @@ def main() -> None:
     if not (tuned / WEIGHTS).exists():
         settings = {'image_root': args.data, 'steps': args.steps[2], 'batch_size': 8, 'lr': 1e-3}
         finetune(knows_moments, tuned, data=args.data / CHAT_FILE, **settings)
+    answers = {name: work / f'answers_{name}.json' for name in ('tuned', 'untuned')}
+    for file, lmm in zip(answers.values(), (tuned, DEMO_LMM), strict=True):
+        if not file.exists():
+            ask(lmm, args.data, file)
     files: dict[int, list[Path]] = {}
     for seed, (name, lmm), read_as in product(args.seeds, (('', tuned), ('untuned_', DEMO_LMM)), CONFIGS):
         condition = f'{name}{read_as}'
@@ -70,7 +75,7 @@ def main() -> None:
             measure(lmm, checkpoint, scores, condition=condition, read_as=read_as, held=condition == 'images')
         files.setdefault(seed, []).append(scores)
         print(f'{scores} is there', flush=True)
-    print(write_report(files, work), end='')
+    print(write_report(files, answers, work), end='')
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flmm.atomic_write import write_json, write_text
+from reading_videos.answers import UNSAID
 
 Rows = list[list[str]]
 CONDITIONS = {
@@ -16,26 +17,39 @@ CONDITIONS = {
     'untuned_images': 'single images, LMM as it ships',
     'untuned_video': 'video tokens, LMM as it ships',
 }
+LMMS = {'untuned': 'the demo LMM as it ships', 'tuned': 'tuned on shapes in motion'}
 KINDS = {'all': None, 'still': False, 'motion': True}
 """Group of expressions -> whether its expressions are about motion."""
 
 
-def write_report(files: Mapping[int, Sequence[Path]], folder: Path) -> str:
+def write_report(files: Mapping[int, Sequence[Path]], answers: Mapping[str, Path], folder: Path) -> str:
     """Write ``tables.json``, the cells of each table by name, and ``tables.md``, which is returned.
 
     Args:
         files: by seed those that :func:`reading_videos.measure.measure` has written.
+        answers: by key of :data:`LMMS` that which :func:`reading_videos.answers.ask` has written.
         folder: where to write.
     """
     scores = {
         seed: [score for path in paths for score in json.loads(path.read_text(encoding='utf-8'))]
         for seed, paths in files.items()
     }
-    tables = {'ways': way_rows(scores), 'kinds': kind_rows(scores)}
+    said = {name: json.loads(path.read_text(encoding='utf-8')) for name, path in answers.items()}
+    tables = {'answers': answer_rows(said), 'ways': way_rows(scores), 'kinds': kind_rows(scores)}
     write_json(folder / 'tables.json', tables)
     text = '\n'.join(map(_markdown, tables.values()))
     write_text(folder / 'tables.md', text)
     return text
+
+
+def answer_rows(said: Mapping[str, list[dict[str, Any]]]) -> Rows:
+    """How many first places of sentences an LMM says right, in percent, by group of sentences."""
+    groups = ('still', 'motion', UNSAID)
+    rows = [['places that the LMM says, percent right', *groups]]
+    for name, label in LMMS.items():
+        right = [[each['right'] for each in said[name] if each['group'] == group] for group in groups]
+        rows.append([label, *(f'{100 * statistics.mean(each):.1f}' for each in right)])
+    return rows
 
 
 def way_rows(scores: Mapping[int, list[dict[str, Any]]]) -> Rows:
