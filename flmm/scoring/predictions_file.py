@@ -15,7 +15,18 @@ from flmm.phrase_info import PhraseInfo
 from flmm.rle import check_rle
 from flmm.scoring.phrase_score import SOURCES
 
-PREDICTION_KEYS = ('test_set', 'image', 'phrase', *SOURCES, 'score', 'exists', 'coarse_exists', 'kind', 'thing', 'plural')
+PREDICTION_KEYS = (
+    'test_set',
+    'image',
+    'phrase',
+    *SOURCES,
+    'score',
+    'exists',
+    'coarse_exists',
+    'kind',
+    'thing',
+    'plural',
+)
 TRUTH_KEYS = ('test_set', 'image', 'phrase', 'mask', 'ignore', 'kind', 'thing', 'plural')
 
 Rle = dict[str, Any]
@@ -76,7 +87,8 @@ def read_predictions(path: str | Path) -> list[Prediction]:
     Raises:
         ValueError: a line is broken; the message names file and line. Besides what
             :func:`flmm.json_files.read_json_lines` refuses: a key that is missing, misspelt or of another type, an RLE
-            that is broken, 'exists' or 'coarse_exists' true without its mask, or 'coarse' in some lines of a test set only.
+            that is broken, 'exists' or 'coarse_exists' true without its mask, or 'coarse' in some lines of a test set
+            only.
     """
     predictions = []
     first: dict[str | None, Prediction] = {}  # of each test set

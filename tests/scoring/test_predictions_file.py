@@ -161,7 +161,10 @@ BROKEN = {
         "'coarse_exists' is true, but 'coarse' is null",
     ),
     'coarse_exists as word': (changed(GOOD, coarse=MASK, coarse_exists='no'), "'coarse_exists' is 'no', expected true"),
-    'coarse_exists misspelt': (changed(GOOD, coarse_exist=True), "'coarse_exist', which means nothing; write 'coarse_ex"),
+    'coarse_exists misspelt': (
+        changed(GOOD, coarse_exist=True),
+        "'coarse_exist', which means nothing; write 'coarse_ex",
+    ),
 }
 
 
