@@ -62,7 +62,8 @@ class GroundingSample:
         text_embeds: M tensors [tokens_i, sam_dim]. Hidden states of each phrase's tokens, projected for SAM.
         coarse: logits of the M coarse masks, on the mask head's grid.
         refined: logits of the M refined masks, on SAM's grid.
-        sam_scores: [M] float. The IoU that SAM expects of each refined mask.
+        sam_scores: [M] float. The IoU that SAM expects of each refined mask; in tracked frames, that of the best mask
+            from which the phrase was tracked, 0 without one.
         existence: [M] float, 0 to 1. How sure the model is that the phrase means something in the image; None where the
             model does not judge that.
         exists: [M] bool. Its verdict; None exactly where ``existence`` is.

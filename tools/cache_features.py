@@ -26,6 +26,7 @@ from flmm.config import read_config
 from flmm.features import CachedFeatures, FeatureStore, MadeWith, StoredSample, cached_features_in
 from flmm.features.shards import IMAGES_PER_SHARD
 from flmm.models import FrozenLMM
+from flmm.models.build import without_tracker
 from flmm.registry import DATASETS, MODELS
 from flmm.structures import FrozenFeatures
 
@@ -118,7 +119,7 @@ def _store(cached: dict, args: argparse.Namespace) -> None:
     folder, pictures = options.pop('folder'), options.pop('pictures')
     images = ImageSamples(DATASETS.build(cached.dataset), draws=options['draws'], seed=options['seed'])
     # Before its files are looked at: of a checkpoint of the hub they are all here only when it has been loaded.
-    model = MODELS.build(cached.model).to(get_device()).eval()
+    model = MODELS.build(without_tracker(cached.model)).to(get_device()).eval()
     store = FeatureStore(folder, made_with=MadeWith.from_configs(**options), pictures=pictures)
     missing = store.open_to_write(num_images=len(images))
     mine = [shard for shard in missing if shard % args.world_size == args.rank]

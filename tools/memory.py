@@ -49,6 +49,8 @@ def main() -> None:
         print(f'| {tokens:,} | {" | ".join(f"{value:.2f}" for value in parts)} | {sum(parts):.1f} |')
     for name, meaning in PARTS.items():
         print(f'{name}: {meaning}')
+    if config.model.get('tracker') is not None:
+        print('model.tracker is left out: its SAM 2 comes on top, and so does what it remembers of a clip')
 
 
 if __name__ == '__main__':

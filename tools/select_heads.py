@@ -36,6 +36,7 @@ from flmm.evaluation import best_threshold_iou, selection_frequency, spatial_ent
 from flmm.features import cached_features_in
 from flmm.geometry import area_coverage, image_cells
 from flmm.models import FrozenLMM
+from flmm.models.build import without_tracker
 from flmm.models.frozen_parts import no_embeddings
 from flmm.registry import MODELS
 from flmm.structures import GroundingSample, ImageView
@@ -89,7 +90,7 @@ def main() -> None:
     loader = Runner.build_dataloader({**config.train_dataloader, 'drop_last': False}, seed=args.seed)
     if not 1 <= args.num_images <= len(loader.dataset):
         raise ValueError(f'--num-images is {args.num_images}, the train loader has 1 to {len(loader.dataset)}')
-    model = MODELS.build(config.model).to(get_device()).eval()
+    model = MODELS.build(without_tracker(config.model)).to(get_device()).eval()
     channels = [(layer, head) for layer, heads in model.heads.items() for head in heads]
     ranked = [index for index, (layer, _) in enumerate(channels) if layer >= args.skip_layers]
     _check_tops(args, len(ranked), 'reads')

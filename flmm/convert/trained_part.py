@@ -10,6 +10,7 @@ from torch import nn
 
 from flmm.config import mappings_in
 from flmm.models import FrozenLMM, LMMWithoutWeights
+from flmm.models.build import without_tracker
 from flmm.models.frozen_parts import FROZEN
 from flmm.registry import MODELS
 
@@ -42,10 +43,12 @@ class TrainedPart:
 def build_without_weights(config: Config) -> FrozenLMM:
     """Build the model of a config in no memory: on device 'meta', its LMM and SAM from their settings alone.
 
+    A tracker is left out: nothing of it is trained.
+
     Raises:
         ValueError: the config names no LMM, or one whose settings cannot be had.
     """
-    settings = copy.deepcopy(config.model.to_dict())
+    settings = copy.deepcopy(without_tracker(config.model.to_dict()))
     lmm = settings.get('lmm')
     if not isinstance(lmm, dict) or 'name_or_path' not in lmm:
         raise ValueError(f'model.lmm is {lmm!r}, expected a dict with name_or_path, whose settings give the sizes')

@@ -72,9 +72,11 @@ def _predictions(sample: GroundingSample) -> list[Line]:
                 line[source] = None if is_absent else mask
     if sample.existence is not None:
         for line, score, exists in zip(lines, sample.existence.tolist(), sample.exists.tolist(), strict=True):
-            line['score'] = score
-            if not sample.tracked:  # of a tracked frame refined and coarse have a verdict each, and a line has one
-                line['exists'] = exists
+            line.update(score=score, exists=exists)
+    if sample.tracked:  # by then ``exists`` is the tracker's verdict on refined masks alone
+        verdict = [None] * len(lines) if sample.coarse_exists is None else sample.coarse_exists.tolist()
+        for line, exists in zip(lines, verdict, strict=True):
+            line['coarse_exists'] = exists
     return _with_infos(lines, sample)
 
 

@@ -21,7 +21,7 @@ from flmm.grounder.read_image import ReadImage
 from flmm.grounder.read_video import ReadVideo, names_of_files
 from flmm.grounder.stored_config import with_absolute_paths
 from flmm.models import FrozenLMM, LMMWithoutWeights
-from flmm.models.build import build_model
+from flmm.models.build import build_model, without_tracker
 from flmm.registry import TRANSFORMS, is_type
 from flmm.video import Clip, FrameSampling, VideoInput, read_clip
 
@@ -100,6 +100,7 @@ class Grounder(PretrainedGrounder):
         config_of_sample = {**to_sample, 'concat': True, 'independent': independent}
         with DefaultScope.overwrite_default_scope(settings.get('default_scope')):
             to_sample = TRANSFORMS.build(config_of_sample)
+        settings.model = without_tracker(settings.model)  # a grounding is tracked by a tracker that is given to it
         model = build_model(settings, checkpoint=checkpoint)
         if checkpoint is None and model.is_trained:
             raise ValueError(f'checkpoint is None, and {str(config)!r} has a part to train; give its checkpoint')

@@ -88,7 +88,7 @@ class VideoGrounding:
         """Keep the masks of each phrase's best frames, and let SAM 2 carry them through the others.
 
         The best frames are those of the highest score, times ``existence`` where that is judged, among those in which
-        the phrase has a mask.
+        the phrase has a mask, and one that SAM 2 can track (:meth:`VideoTracker.keeps`).
 
         Args:
             tracker: SAM 2's model for video.
@@ -98,12 +98,13 @@ class VideoGrounding:
 
         Returns:
             A new grounding. All its masks are the tracker's, ``existence`` and ``exists`` say whether SAM 2 sees the
-            object in the frame, and ``scores`` are those of the best of the masks that were kept. A phrase without a
-            mask in any frame has none, and score 0.
+            object in the frame, and ``scores`` are those of the best of the masks that were kept. A phrase without
+            such a mask in any frame has none, and score 0.
 
         Raises:
             ValueError: ``num_key_frames`` below 1, another number of frames than the video has, or frames that
                 :meth:`VideoTracker.track` refuses.
+            NonFiniteError: SAM 2 gave a nan or an infinity.
 
         >>> found = grounder.read_video(paths, sampling=FrameSampling(nframes=8)).ground(['the dog that runs'])
         >>> tracked = found.tracked(tracker, frames=[Image.open(path) for path in paths])
@@ -116,6 +117,7 @@ class VideoGrounding:
             existence=[frame.existence for frame in self.frames],
             exists=[frame.exists for frame in self.frames],
             num=num_key_frames,
+            keeps=tracker.keeps,
         )
         indices, names, fps = self.indices, self.frame_names, self.fps
         if frames is not None:

@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from flmm.models import FrozenLMM, SAMWrapper
+from flmm.models.build import without_tracker
 from flmm.models.lmm_loading import LMMWithoutWeights, model_dtype
 from flmm.models.published_lmms import PUBLISHED, published_config
 from flmm.pretrained import lmm_from_config, load_lmm_config
@@ -38,7 +39,7 @@ def weightless_model(model: Mapping[str, Any]) -> FrozenLMM:
     sam['sam'] = {**sam['sam'], 'checkpoint': None}
     with torch.device('meta'):
         wrapper = MODELS.build({'type': SAMWrapper, **sam} if 'type' not in sam else sam)
-    settings = {key: value for key, value in model.items() if key not in ('trained_masks', 'tracker')}
+    settings = {key: value for key, value in without_tracker(model).items() if key != 'trained_masks'}
     return MODELS.build({**settings, 'lmm': _lmm(model['lmm']), 'sam': wrapper})
 
 

@@ -1,6 +1,8 @@
 """From a config and a checkpoint to a model."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -8,6 +10,11 @@ from mmengine.registry import DefaultScope
 from flmm.models.checkpoints import load_trained
 from flmm.models.frozen_lmm import FrozenLMM
 from flmm.registry import MODELS
+
+
+def without_tracker(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of the config of a model the tracker, which is for tests of clips alone, and would be loaded."""
+    return {key: value for key, value in model.items() if key != 'tracker'}
 
 
 def build_model(config: Config, *, checkpoint: str | Path | None = None) -> FrozenLMM:

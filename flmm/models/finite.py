@@ -54,5 +54,5 @@ def check_finite(tensors: Iterable[tuple[str, str, Tensor]]) -> None:
             count = int((~tensor.isfinite()).sum())
             raise NonFiniteError(
                 f'image {name!r}: {stage} gave {count} of {tensor.numel()} numbers that are not finite. '
-                'A float16 LMM that overflows does this: load it in bfloat16 or float32'
+                'A float16 model that overflows does this: load it in bfloat16 or float32'
             )

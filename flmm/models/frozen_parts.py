@@ -28,13 +28,14 @@ def no_embeddings(numbers: Sequence[int]) -> list[dict[str, Tensor]]:
 
 
 class FrozenParts(BaseModel):
-    """The frozen half of a :class:`flmm.models.GroundingModel`, which builds ``lmm`` and ``sam``.
+    """The frozen half of a :class:`flmm.models.GroundingModel`, which builds ``lmm``, ``sam`` and ``tracker``.
 
     How the LMM is read, a subclass says (:meth:`run_lmm`, :attr:`attention_settings`).
     """
 
     lmm: nn.Module
     sam: nn.Module
+    tracker: nn.Module | None
 
     def run_lmm(self, samples: list[GroundingSample]) -> tuple[list[Tensor], list[Tensor]]:
         """Return for each sample ``attentions`` and ``hidden_states`` of :class:`flmm.structures.FrozenFeatures`."""
@@ -50,9 +51,11 @@ class FrozenParts(BaseModel):
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> 'FrozenParts':  # noqa: FBT001, FBT002 (torch's signature)
-        """Set the trainable part to training or evaluation; the LMM stays in evaluation."""
+        """Set the trainable part to training or evaluation; LMM and tracker stay in evaluation."""
         super().train(mode)
-        self.lmm.eval()
+        for frozen in (self.lmm, self.tracker):
+            if frozen is not None:
+                frozen.eval()
         return self
 
     def __deepcopy__(self, memo: dict) -> 'FrozenParts':

@@ -16,7 +16,7 @@ from flmm.models.finite import check_predictions
 from flmm.models.frozen_parts import FROZEN, Embed, FrozenParts, no_embeddings
 from flmm.models.losses import check_truth, empty_loss, existence_loss, mask_losses
 from flmm.models.phrase_decoder import PhraseDecoder
-from flmm.models.sam import ClipTracker
+from flmm.models.sam.clip_tracker import build_tracker
 from flmm.models.trainable_state import keep_trainable_state
 from flmm.registry import MODELS
 from flmm.structures import FrozenFeatures, GroundingSample
@@ -28,11 +28,11 @@ COMPILED = ('mask_head', 'sam.model.image_encoder', 'sam.model.mask_decoder')
 class GroundingModel(FrozenParts):
     """From what the frozen parts say of an image and its phrases to masks and losses; what of F-LMM is trained.
 
-    Nothing here knows how the LMM is read: a subclass says that. Frozen are ``lmm`` and SAM's image encoder
-    (:class:`flmm.models.frozen_parts.FrozenParts`). Trained are ``mask_head``, ``text_proj`` and ``text_layer_weights``
-    (None where SAM reads no text), ``existence_head`` if there is one, and what ``sam`` leaves trainable, and only
-    those are in the state dict. A mask head without parameters makes a model in which nothing is trained, SAM neither
-    (:attr:`is_trained`), and the state dict is empty.
+    Nothing here knows how the LMM is read: a subclass says that. Frozen are ``lmm``, SAM's image encoder and
+    ``tracker`` (:class:`flmm.models.frozen_parts.FrozenParts`). Trained are ``mask_head``, ``text_proj`` and
+    ``text_layer_weights`` (None where SAM reads no text), ``existence_head`` if there is one, and what ``sam`` leaves
+    trainable, and only those are in the state dict. A mask head without parameters makes a model in which nothing is
+    trained, SAM neither (:attr:`is_trained`), and the state dict is empty.
 
     Args:
         lmm: the LMM.
@@ -71,8 +71,8 @@ class GroundingModel(FrozenParts):
     Raises:
         ValueError: an unknown ``padding_cut``, a ``decode_budget`` below 1, or ``compiled`` names another module; SAM
             reads text, or ``existence`` is given, where nothing is trained; ``trained_masks`` without ``existence``, or
-            of a file that is absent, has other keys or was trained over other frozen parts; a ``tracker`` that cannot
-            be loaded.
+            of a file that is absent, has other keys or was trained over other frozen parts; a ``tracker`` that is
+            no config of one, or cannot be loaded.
     """
 
     def __init__(
@@ -143,7 +143,9 @@ class GroundingModel(FrozenParts):
         if existence is not None:
             sizes = {'in_channels': num_channels, 'hidden_size': hidden_size, 'depth': depth}
             self.existence_head = MODELS.build({**existence, **sizes})
-        self.tracker = MODELS.build({'type': ClipTracker, **tracker}) if isinstance(tracker, dict) else tracker
+        self.tracker = build_tracker(tracker)
+        if self.tracker is not None:
+            self.tracker.requires_grad_(requires_grad=False)
         self.train()
 
     @property

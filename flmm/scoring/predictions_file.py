@@ -15,7 +15,18 @@ from flmm.phrase_info import PhraseInfo
 from flmm.rle import check_rle
 from flmm.scoring.phrase_score import SOURCES
 
-PREDICTION_KEYS = ('test_set', 'image', 'phrase', *SOURCES, 'score', 'exists', 'kind', 'thing', 'plural')
+PREDICTION_KEYS = (
+    'test_set',
+    'image',
+    'phrase',
+    *SOURCES,
+    'score',
+    'exists',
+    'coarse_exists',
+    'kind',
+    'thing',
+    'plural',
+)
 TRUTH_KEYS = ('test_set', 'image', 'phrase', 'mask', 'ignore', 'kind', 'thing', 'plural')
 
 Rle = dict[str, Any]
@@ -31,7 +42,7 @@ class Prediction:
         image: names the image.
         phrase: The phrase as the test set has it.
         masks: 'refined', and 'coarse' where the line has one -> checked RLE, None for 'not there'.
-        exists: whether something is said to be there; None where only the masks say so.
+        exists: for each of these masks whether something is said to be there; None where only the mask says so.
     """
 
     where: str
@@ -39,12 +50,12 @@ class Prediction:
     image: str
     phrase: str
     masks: dict[str, Rle | None]
-    exists: bool | None
+    exists: dict[str, bool | None]
 
     def says_absent(self, source: str) -> bool:
         """Whether the prediction is 'not there': by ``exists``, or else by a mask without a pixel."""
-        mask = self.masks[source]
-        return not self.exists if self.exists is not None else mask is None or not coco_mask.area(mask)
+        mask, exists = self.masks[source], self.exists[source]
+        return not exists if exists is not None else mask is None or not coco_mask.area(mask)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +87,23 @@ def read_predictions(path: str | Path) -> list[Prediction]:
     Raises:
         ValueError: a line is broken; the message names file and line. Besides what
             :func:`flmm.json_files.read_json_lines` refuses: a key that is missing, misspelt or of another type, an RLE
-            that is broken, 'exists' true without a mask, or 'coarse' in some lines of a test set only.
+            that is broken, 'exists' or 'coarse_exists' true without its mask, or 'coarse' in some lines of a test set
+            only.
     """
     predictions = []
     first: dict[str | None, Prediction] = {}  # of each test set
     for where, entry in _entries(path, setting='predictions', keys=PREDICTION_KEYS):
         names = _names(entry, where=where)
-        exists = _flag(entry, 'exists', where=where)
         _check_score(entry, where=where)
         if 'refined' not in entry:
             raise ValueError(f"{where} lacks 'refined', a mask as RLE or null for 'not there'")
         masks = {source: _mask(entry, source, where=where) for source in SOURCES if source in entry}
+        exists = {}
         for source, mask in masks.items():
-            if exists and mask is None:
-                raise ValueError(f"{where}: 'exists' is true, but {source!r} is null, which says 'not there'")
+            key = 'coarse_exists' if source == 'coarse' and 'coarse_exists' in entry else 'exists'
+            exists[source] = _flag(entry, key, where=where)
+            if exists[source] and mask is None:
+                raise ValueError(f"{where}: {key!r} is true, but {source!r} is null, which says 'not there'")
         prediction = Prediction(where=where, masks=masks, exists=exists, **names)
         other = first.setdefault(prediction.test_set, prediction)
         if masks.keys() != other.masks.keys():

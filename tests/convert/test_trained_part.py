@@ -27,6 +27,13 @@ def test_paths_of_weights_are_not_opened():
     assert len(TrainedPart.of(build_without_weights(config)).weights) == 192
 
 
+def test_a_tracker_is_left_out():
+    path = REPOSITORY / 'configs' / 'shapes' / 'demo.py'
+    model = build_without_weights(read_config(path, {'+model.tracker.name_or_path': 'absent'}))
+    assert model.tracker is None
+    assert TrainedPart.of(model) == TrainedPart.of(build_without_weights(read_config(path)))
+
+
 @pytest.mark.parametrize('lmm', [None, {'type': 'pretrained_lmm'}])
 def test_an_lmm_without_a_name(lmm):
     config = Config({'model': {'type': 'FrozenQwenSAM', 'lmm': lmm, 'sam': {}, **LOSSES}})

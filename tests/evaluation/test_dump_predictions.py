@@ -7,6 +7,8 @@ from predicted_samples import predicted_sample, random_masks
 from pycocotools import mask as coco_mask
 
 from flmm.evaluation import DumpPredictions
+from flmm.phrase_scores import SOURCES, phrase_scores
+from flmm.scoring import read_predictions
 from flmm.structures import PhraseInfo
 
 
@@ -67,6 +69,29 @@ def test_what_is_said_not_to_be_there(tmp_path):
     for source in ('coarse', 'refined'):
         assert [line[source] is None for line in lines] == [False, True, False, True]
     assert coco_mask.area(lines[2]['refined']) == 0  # said to be there, with no pixel: no contradiction in the file
+
+
+@pytest.mark.parametrize('coarse_exists', [None, [True, True, False, False, True]], ids=['not judged', 'judged'])
+def test_the_file_of_tracked_frames_says_what_the_metrics_score(tmp_path, coarse_exists):
+    """Coarse and refined masks have a verdict each, also where the mask is empty in spite of it."""
+    truths, coarse, refined = (random_masks(5, 5, 6, seed=seed) for seed in range(3))
+    coarse[[0, 2]] = refined[[0, 3]] = False
+    sample = predicted_sample(truths, coarse, refined).with_outputs(
+        existence=torch.tensor([0.75, 0.25, 0.5, 0.0, 1.0]),
+        exists=torch.tensor([True, False, True, False, True]),
+        tracked=True,
+        coarse_exists=None if coarse_exists is None else torch.tensor(coarse_exists),
+    )
+    lines, _ = dumped([sample], tmp_path / 'out.jsonl')
+    assert [line['exists'] for line in lines] == [True, False, True, False, True]
+    assert [line['coarse_exists'] for line in lines] == (coarse_exists or [None] * 5)
+    predictions = read_predictions(tmp_path / 'out.jsonl')
+    said = [(source, each.says_absent(source)) for source in SOURCES for each in predictions]
+    assert said == [(score.source, score.says_absent) for score in phrase_scores(sample)]
+    assert [absent for _, absent in said] == [
+        *([True, False, True, False, False] if coarse_exists is None else [False, False, True, True, False]),
+        *[False, True, False, True, False],
+    ]
 
 
 def test_truths_say_what_is_known(tmp_path):

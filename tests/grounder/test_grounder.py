@@ -109,6 +109,7 @@ model = dict(
         checkpoint='assets/sam.safetensors')),
     loss_mask=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True),
     loss_dice=dict(type='mmdet.DiceLoss'),
+    tracker=dict(name_or_path='absent'),  # which a grounder does not load
 )
 {loaders}
 """

@@ -150,12 +150,15 @@ def test_an_overlay_moves(tmp_path):
         assert gif.size == found[0].overlay().size
 
 
-class Given:
-    """A tracker that keeps what it is asked."""
+class Given(VideoTracker):
+    """A tracker that remembers what it is asked."""
+
+    def __init__(self):
+        super().__init__(model=tiny_video_sam())
 
     def track(self, frames, given):
         self.frames, self.given = frames, given
-        return VideoTracker(model=tiny_video_sam()).track(frames, given)
+        return super().track(frames, given)
 
 
 def test_the_best_frames_are_tracked():

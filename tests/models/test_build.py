@@ -4,7 +4,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from tiny_refcoco import write_workspace
 
-from flmm.models.build import build_model
+from flmm.models.build import build_model, without_tracker
 
 
 @pytest.fixture(scope='module')
@@ -35,3 +35,9 @@ def test_the_scope_of_the_config_is_for_the_model_alone(config):
 def test_a_checkpoint_that_is_not_there(config, tmp_path):
     with pytest.raises(ValueError, match=r"checkpoint '.*absent\.pth' does not exist"):
         build_model(config, checkpoint=tmp_path / 'absent.pth')
+
+
+def test_the_config_of_a_model_without_its_tracker(config):
+    model = {**config.model, 'tracker': {'name_or_path': 'absent'}}
+    assert without_tracker(model) == without_tracker(config.model) == dict(config.model)
+    assert 'tracker' in model

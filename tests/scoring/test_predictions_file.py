@@ -29,10 +29,11 @@ def test_predictions(tmp_path):
     path = write_lines(tmp_path / 'out.jsonl', lines)
     first, second, third, _ = read_predictions(path)
     assert first.where == f'line 1 of predictions {str(path)!r}'
-    assert (first.image, first.phrase, first.test_set, first.exists) == ('a.jpg', 'cat', 'val', False)
+    assert (first.image, first.phrase, first.test_set) == ('a.jpg', 'cat', 'val')
+    assert first.exists == {'coarse': False, 'refined': False}
     assert first.masks['coarse'] is None
     assert coco_mask.area(first.masks['refined']) == coco_mask.area(MASK) > 0
-    assert (second.phrase, second.exists) == ('\ud83d 狗 "$"', None)
+    assert (second.phrase, second.exists) == ('\ud83d 狗 "$"', {'coarse': None, 'refined': None})
     assert third.masks.keys() == {'refined'}
 
 
@@ -60,6 +61,23 @@ def test_truths(tmp_path):
 def test_what_says_that_nothing_is_there(fields, says_absent, tmp_path):
     (line,) = read_predictions(write_lines(tmp_path / 'out.jsonl', [{**GOOD, **fields}]))
     assert line.says_absent('refined') is says_absent
+
+
+@pytest.mark.parametrize(
+    ('fields', 'coarse_absent', 'refined_absent'),
+    [
+        ({'exists': True}, False, False),
+        ({'exists': True, 'coarse_exists': None}, True, False),  # an empty mask then says it
+        ({'exists': True, 'coarse_exists': None, 'coarse': None}, True, False),
+        ({'exists': True, 'coarse_exists': False, 'coarse': MASK}, True, False),
+        ({'exists': True, 'coarse_exists': None, 'coarse': MASK}, False, False),
+        ({'exists': False, 'coarse_exists': True, 'refined': None}, False, True),
+    ],
+)
+def test_coarse_masks_may_have_a_verdict_of_their_own(fields, coarse_absent, refined_absent, tmp_path):
+    line = {**GOOD, 'coarse': EMPTY, 'refined': EMPTY, **fields}
+    (found,) = read_predictions(write_lines(tmp_path / 'out.jsonl', [line]))
+    assert (found.says_absent('coarse'), found.says_absent('refined')) == (coarse_absent, refined_absent)
 
 
 def test_a_file_may_end_without_a_line_end(tmp_path):
@@ -138,6 +156,15 @@ BROKEN = {
     'coarse broken': (changed(GOOD, coarse={**EMPTY, 'counts': '`'}), "'coarse' is an RLE whose compressed counts '`'"),
     'there but null': (changed(GOOD, exists=True, refined=None), "'exists' is true, but 'refined' is null"),
     'coarse null': (changed(GOOD, exists=True, coarse=None), "'exists' is true, but 'coarse' is null"),
+    'coarse there but null': (
+        changed(GOOD, exists=False, coarse_exists=True, coarse=None),
+        "'coarse_exists' is true, but 'coarse' is null",
+    ),
+    'coarse_exists as word': (changed(GOOD, coarse=MASK, coarse_exists='no'), "'coarse_exists' is 'no', expected true"),
+    'coarse_exists misspelt': (
+        changed(GOOD, coarse_exist=True),
+        "'coarse_exist', which means nothing; write 'coarse_ex",
+    ),
 }
 
 

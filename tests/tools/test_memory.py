@@ -18,6 +18,14 @@ def test_a_row_for_each_number_of_tokens(capsys):
     assert 'lmm: the weights of the LMM' in lines
 
 
+def test_a_tracker_is_left_out(capsys):
+    run_tool('memory', CONFIG, '--tokens', '400', '--predict')
+    plain = capsys.readouterr().out
+    run_tool('memory', CONFIG, '--tokens', '400', '--predict', '--cfg-options', '+model.tracker.name_or_path=absent')
+    said = 'model.tracker is left out: its SAM 2 comes on top, and so does what it remembers of a clip\n'
+    assert capsys.readouterr().out == plain + said
+
+
 def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match='lmm_gpus is 2 beside 2 processes'):
         run_tool('memory', CONFIG, '--num-gpus', '2', '--lmm-gpus', '2')

@@ -1,11 +1,10 @@
 """Which frames of a video to begin with, where masks of a few frames are carried through the others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from flmm.geometry import nonempty
 from flmm.mask_logits import MaskLogits
 
 
@@ -45,11 +44,12 @@ def best_masks(
     existence: Sequence[Tensor | None],
     exists: Sequence[Tensor | None],
     num: int,
+    keeps: Callable[[Tensor], Tensor],
 ) -> tuple[list[dict[int, Tensor]], Tensor]:
     """Choose the masks that a tracker begins with: those of each object's best frames.
 
     The best frames are those of the highest score, times ``existence`` where that is judged, among those in which the
-    object has a mask.
+    object has a mask that the tracker keeps.
 
     Args:
         refined: of each of F frames, the M masks, one of each object.
@@ -58,6 +58,8 @@ def best_masks(
             judged.
         exists: of each frame [M] bool, the verdict: without it there is no mask. None exactly where ``existence`` is.
         num: so many masks of an object, or fewer where fewer frames have one.
+        keeps: says which masks, [m, IH, IW] bool, can be tracked, [m] bool
+            (:meth:`flmm.models.sam.video_tracker.VideoTracker.keeps`).
 
     Returns:
         For each object its masks, [IH, IW] bool, by number of the frame; and [M], on the CPU, the highest score of
@@ -69,7 +71,7 @@ def best_masks(
     quality, usable = [], []
     for logits, score, sure, verdict in zip(refined, scores, existence, exists, strict=True):
         quality.append(score if sure is None else score * sure)
-        usable.append(torch.cat([nonempty(masks) for _, masks in logits.mask_chunks(verdict)]))
+        usable.append(torch.cat([keeps(masks) for _, masks in logits.mask_chunks(verdict)]))
     best = best_frames(torch.stack(quality).cpu(), num=num, usable=torch.stack(usable).cpu())
     given = [{frame: refined[frame][[index]].masks()[0] for frame in own} for index, own in enumerate(best)]
     highest = [max((float(scores[frame][index]) for frame in own), default=0.0) for index, own in enumerate(best)]

@@ -10,16 +10,19 @@ from functools import partial
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import Sam2ImageProcessor, Sam2VideoModel, Sam2VideoProcessor, Sam2VideoVideoProcessor
 
+from flmm.geometry import nonempty
 from flmm.mask_logits import MaskLogits
+from flmm.models.finite import check_finite
 from flmm.models.sam.frame import SamFrame
 from flmm.models.sam.video_session import ObjectSession, VideoPixels
 from flmm.pretrained import load_video_sam
 
 UNSEEN = -1024.0
-"""Logit of every pixel of an object that is not seen in a frame, as SAM 2 itself has it."""
+"""Logit of every pixel of an object that is not seen in a frame, as SAM 2 itself has it; here also its object score."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,7 +53,7 @@ class Tracks:
         return Tracks(logits=logits, seen=self.seen.to(device))
 
 
-class VideoTracker:
+class VideoTracker(nn.Module):
     """SAM 2's video model. Each object is tracked from frames in which its mask is given, forward and backward.
 
     An object is tracked as if it were alone in a session of transformers: its given masks first, then from the first
@@ -68,6 +71,7 @@ class VideoTracker:
     """
 
     def __init__(self, *, model: Sam2VideoModel) -> None:
+        super().__init__()
         self.model = model.eval()
         self.frame = SamFrame(side=model.config.image_size, squashed=True)
         size = {'height': self.frame.side, 'width': self.frame.side}
@@ -94,6 +98,19 @@ class VideoTracker:
             )
         return cls(model=model.to(device))
 
+    def keeps(self, masks: Tensor) -> Tensor:
+        """Say which masks have a pixel left on SAM's square of L x L px, where objects of few px may vanish.
+
+        Args:
+            masks: [m, IH, IW] bool.
+
+        Returns:
+            [m] bool. Only of these can objects be tracked.
+        """
+        size = (self.frame.side, self.frame.side)
+        resized = F.interpolate(masks[None].float(), size, mode='bilinear', antialias=True)[0]  # as the processor does
+        return nonempty(resized >= 0.5)
+
     def track(self, frames: Sequence[Image.Image], given: Sequence[Mapping[int, Tensor]]) -> Tracks:
         """Carry the masks of M objects through a video.
 
@@ -107,15 +124,17 @@ class VideoTracker:
 
         Raises:
             ValueError: no frames or objects, frames of different sizes, or a mask of no frame, of another size, or
-                without a pixel.
+                without a pixel on SAM's square (:meth:`keeps`).
+            NonFiniteError: the model gave a nan or an infinity; the message names the frame.
         """
-        image_size = _checked_size(frames, given)
+        image_size = self._checked_size(frames, given)
         height, width = self.model.prompt_encoder.mask_input_size
         small = torch.full((len(frames), len(given), height, width), UNSEEN)  # [F, M, h, w]
-        scores = torch.full((len(frames), len(given)), -torch.inf)
+        scores = torch.full((len(frames), len(given)), UNSEEN)
         for frame, index, logits, score in self._outputs(frames, given, image_size):
             small[frame, index] = logits
             scores[frame, index] = score
+            check_finite((f'frame {frame}', "SAM 2's tracker", found[frame, index]) for found in (small, scores))
         to_image = partial(self.frame.logits_to_image, image_size=image_size)
         logits = [MaskLogits(small=each, image_size=image_size, to_image=to_image) for each in small]
         return Tracks(logits=logits, seen=scores.sigmoid())
@@ -140,19 +159,18 @@ class VideoTracker:
                 if frame < session.first:
                     yield frame, index, *session.step(frame, reverse=True)
 
-
-def _checked_size(frames: Sequence[Image.Image], given: Sequence[Mapping[int, Tensor]]) -> tuple[int, int]:
-    """Return (IH, IW), or raise what :meth:`VideoTracker.track` says. Frames are looked at later, but for the first."""
-    if not len(frames) or not len(given):
-        raise ValueError(f'{len(frames)} frames and {len(given)} objects; give at least one of each')
-    width, height = frames[0].size
-    for index, masks in enumerate(given):
-        for frame, mask in masks.items():
-            name = f'mask of object {index} in frame {frame}'
-            if not 0 <= frame < len(frames):
-                raise ValueError(f'{name}: the video has frames 0 to {len(frames) - 1}')
-            if tuple(mask.shape) != (height, width) or mask.dtype != torch.bool:
-                raise ValueError(f'{name} is {mask.dtype} {tuple(mask.shape)}, expected bool {(height, width)}')
-            if not mask.any():
-                raise ValueError(f'{name} has no pixel; leave it out')
-    return height, width
+    def _checked_size(self, frames: Sequence[Image.Image], given: Sequence[Mapping[int, Tensor]]) -> tuple[int, int]:
+        """Return (IH, IW), or raise what :meth:`track` says. Frames are looked at later, but for the first."""
+        if not len(frames) or not len(given):
+            raise ValueError(f'{len(frames)} frames and {len(given)} objects; give at least one of each')
+        width, height = frames[0].size
+        for index, masks in enumerate(given):
+            for frame, mask in masks.items():
+                name = f'mask of object {index} in frame {frame}'
+                if not 0 <= frame < len(frames):
+                    raise ValueError(f'{name}: the video has frames 0 to {len(frames) - 1}')
+                if tuple(mask.shape) != (height, width) or mask.dtype != torch.bool:
+                    raise ValueError(f'{name} is {mask.dtype} {tuple(mask.shape)}, expected bool {(height, width)}')
+                if not self.keeps(mask[None]):
+                    raise ValueError(f"{name} has no pixel on SAM's square of {self.frame.side} px; leave it out")
+        return height, width

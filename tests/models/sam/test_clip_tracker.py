@@ -13,8 +13,11 @@ from tiny_grounder import tiny_grounder
 from tiny_hf_sams import tiny_hf_sam
 from tiny_samples import tiny_sample
 from tiny_video_sam import tiny_video_sam
+from torch import nn
 
 from flmm.evaluation import DumpPredictions, DumpVideoMasks, VideoMetric
+from flmm.mask_logits import MaskLogits
+from flmm.models.finite import NonFiniteError
 from flmm.models.sam import ClipTracker
 from flmm.models.sam.video_tracker import VideoTracker
 from flmm.phrase_info import PhraseInfo
@@ -94,7 +97,7 @@ def test_a_verdict_may_leave_nothing_to_track(tmp_path, folder):
 
 def test_images_losses_and_tensors_are_as_without(tmp_path, folder):
     plain, model = tiny_grounder(), tiny_grounder(tracker={'name_or_path': folder})
-    model.tracker.tracker = None  # would fail
+    model.tracker.video_tracker = None  # would fail
     clip, sample = tiny_clip(tmp_path, PHRASES, num_frames=2), tiny_sample(['cat'])
     (expected,), (found,) = plain.eval()([sample], mode='predict'), model.eval()([sample], mode='predict')
     assert torch.equal(found.sam_pred_masks, expected.sam_pred_masks)
@@ -113,7 +116,7 @@ def test_the_tracker_is_frozen_and_belongs_to_no_checkpoint(folder):
     model.load_state_dict(plain.state_dict())
     tiny_grounder(seed=2).load_state_dict(model.state_dict())
 
-    sam = model.tracker.tracker.model
+    sam = model.tracker.video_tracker.model
     own = {id(parameter) for parameter in sam.parameters()}
     assert own <= {id(parameter) for parameter in model.parameters()}
     assert not any(parameter.requires_grad for parameter in sam.parameters())
@@ -121,6 +124,64 @@ def test_the_tracker_is_frozen_and_belongs_to_no_checkpoint(folder):
     assert copy.deepcopy(model).tracker is model.tracker
     model.to('meta')
     assert sam.device.type == 'meta'
+
+
+class OwnTracker(nn.Module):
+    """What another package may give."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, images, frames):
+        return [frame.with_outputs(tracked=True) for frame in frames]
+
+
+def test_a_tracker_that_is_given_is_frozen_too(tmp_path):
+    model = tiny_grounder(tracker=OwnTracker())
+    assert not any(parameter.requires_grad for parameter in model.tracker.parameters())
+    assert not any(module.training for module in model.train().tracker.modules())
+    assert model.state_dict().keys() == tiny_grounder().state_dict().keys()
+    (found,) = model.eval()([tiny_clip(tmp_path, PHRASES, num_frames=2)], mode='predict')
+    assert all(frame.tracked for frame in found.grounded)
+
+
+def test_frames_without_masks_are_named(tmp_path, folder):
+    clip = tiny_clip(tmp_path, PHRASES, num_frames=2)
+    frames = list(tiny_grounder().eval().predict_frames(clip))
+    frames[1] = frames[1].with_outputs(refined=None)
+    with pytest.raises(ValueError, match=f'frame {frames[1].image_path!r} has no refined masks to track'):
+        ClipTracker(name_or_path=folder)(clip.frames, frames)
+
+
+def test_a_tracker_of_numbers_that_are_not_finite_is_named(tmp_path, folder):
+    model = tiny_grounder(tracker={'name_or_path': folder}).eval()
+    with torch.no_grad():
+        for name, parameter in model.tracker.named_parameters():
+            if 'mask_decoder' in name:
+                parameter.fill_(torch.nan)
+    with pytest.raises(NonFiniteError, match=r"image 'frame \d': SAM 2's tracker gave"):
+        model([tiny_clip(tmp_path, PHRASES, num_frames=3)], mode='predict')
+
+
+def test_masks_that_vanish_for_sam_2_are_not_tracked(tmp_path, folder):
+    clip = tiny_clip(tmp_path, ['a cat', 'b'], num_frames=3)
+    tracker = ClipTracker(name_or_path=folder)
+    masks = torch.zeros(3, 2, 600, 900, dtype=torch.bool)  # 64 px of SAM's square each way
+    masks[:, 0, 300:304, 455:459] = masks[0, 1, 300:304, 455:459] = True
+    masks[2, 1, 200:400, 300:600] = True
+    scores = torch.tensor([[0.9, 0.9], [0.8, 0.8], [0.7, 0.5]])
+    frames = [
+        frame.with_outputs(refined=MaskLogits.from_image(each.float() * 2 - 1), sam_scores=score)
+        for frame, each, score in zip(tiny_grounder().eval().predict_frames(clip), masks, scores, strict=True)
+    ]
+    images = [image.resize((900, 600)) for image in clip.frames]
+    found = tracker(images, frames)
+    expected = tracker.video_tracker.track(images, [{}, {2: masks[2, 1]}])
+    for number, frame in enumerate(found):
+        assert torch.equal(frame.refined.masks(), expected.logits[number].masks())
+        assert frame.sam_scores.tolist() == [0.0, 0.5]
+        assert not frame.exists[0]
 
 
 def test_it_tracks_in_float32_under_amp(tmp_path, folder):
@@ -193,8 +254,19 @@ def test_what_cannot_be_loaded_is_refused(tmp_path, folder, monkeypatch):
     tiny_hf_sam('sam2').save_pretrained(tmp_path / 'image')
     with pytest.raises(ValueError, match=r'tracker.name_or_path is .*holds a Sam2Model, expected a Sam2VideoModel'):
         tiny_grounder(tracker={'name_or_path': str(tmp_path / 'image')})
-    with pytest.raises(ValueError, match=re.escape('tracker.num_key_frames is 0, expected 1 or more')):
+    with pytest.raises(ValueError, match=re.escape('model.tracker.num_key_frames is 0, expected an int of 1 or more')):
         tiny_grounder(tracker={'name_or_path': folder, 'num_key_frames': 0})
+    for num in (1.0, '2', True):
+        message = f'model.tracker.num_key_frames is {num!r}, expected an int of 1 or more'
+        with pytest.raises(ValueError, match=re.escape(message)):
+            tiny_grounder(tracker={'name_or_path': folder, 'num_key_frames': num})
+    for other in (folder, False, 3):
+        message = f"model.tracker is {other!r}, expected dict(name_or_path='facebook/sam2.1-hiera-large'), or None"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            tiny_grounder(tracker=other)
+    for settings in ({}, {'type': 'ClipTracker', 'num_key_frames': 2}, {'name_or_path': None}):
+        with pytest.raises(ValueError, match=r'model\.tracker\.name_or_path is None, expected a folder or a name on'):
+            tiny_grounder(tracker=settings)
     monkeypatch.setitem(sys.modules, 'flmm.models.sam.video_tracker', None)  # as if transformers lacked the model
     with pytest.raises(ValueError, match=r'tracker.name_or_path is .*without tracker, masks of a frame stay'):
         tiny_grounder(tracker={'name_or_path': folder})

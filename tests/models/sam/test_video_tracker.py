@@ -12,6 +12,7 @@ from tiny_hf_sams import tiny_hf_sam
 from tiny_video_sam import tiny_video_sam
 from transformers import Sam2ImageProcessor, Sam2VideoProcessor, Sam2VideoVideoProcessor
 
+from flmm.models.finite import NonFiniteError
 from flmm.models.sam.video_session import ObjectSession
 from flmm.models.sam.video_tracker import VideoTracker
 
@@ -130,7 +131,11 @@ def test_memory_is_bounded_and_features_are_shared(monkeypatch):
         (FRAMES, [{}, {14: box(1, 1, 9, 9)}], 'mask of object 1 in frame 14: the video has frames 0 to 13'),
         (FRAMES, [{2: box(1, 1, 9, 9)[:40]}], 'object 0 in frame 2 is torch.bool (40, 80), expected bool (48, 80)'),
         (FRAMES, [{2: box(1, 1, 9, 9).float()}], 'frame 2 is torch.float32 (48, 80), expected bool (48, 80)'),
-        (FRAMES, [{2: box(1, 1, 1, 9)}], 'mask of object 0 in frame 2 has no pixel; leave it out'),
+        (
+            FRAMES,
+            [{2: box(1, 1, 1, 9)}],
+            "mask of object 0 in frame 2 has no pixel on SAM's square of 64 px; leave it out",
+        ),
         (
             [*FRAMES[:3], FRAMES[0].resize((40, 48))],
             [{0: box(1, 1, 9, 9)}],
@@ -141,6 +146,37 @@ def test_memory_is_bounded_and_features_are_shared(monkeypatch):
 def test_what_does_not_fit_is_refused(frames, given, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         VideoTracker(model=tiny_video_sam()).track(frames, given)
+
+
+def test_a_mask_that_vanishes_on_the_square_of_sam_is_not_kept():
+    """transformers' processor has no pixel of it, and SAM 2 would track nothing."""
+    tracker = VideoTracker(model=tiny_video_sam())
+    masks = torch.zeros(3, 600, 900, dtype=torch.bool)
+    masks[0, 300:304, 455:459] = True  # 0.4 x 0.3 px of SAM's
+    masks[1, 300:330, 450:500] = True
+    session = tracker.processor.init_video_session(video=[Image.new('RGB', (900, 600))])
+    counts = []
+    for mask in masks:
+        tracker.processor.add_inputs_to_inference_session(session, frame_idx=0, obj_ids=1, input_masks=mask)
+        counts.append(int(session.mask_inputs_per_obj[0][0].sum()))
+    assert counts[0] == counts[2] == 0 < counts[1]
+    assert tracker.keeps(masks).tolist() == [False, True, False]
+    with pytest.raises(ValueError, match=r"object 1 in frame 0 has no pixel on SAM's square of 64 px; leave it out"):
+        tracker.track([Image.new('RGB', (900, 600))], [{0: masks[1]}, {0: masks[0]}])
+
+
+@pytest.mark.parametrize('value', [torch.nan, torch.inf])
+@pytest.mark.parametrize(
+    'parameter', ['mask_decoder.upscale_conv2.bias', 'mask_decoder.pred_obj_score_head.proj_out.bias']
+)
+def test_numbers_that_are_not_finite_are_no_masks(parameter, value):
+    """SAM 2 itself takes an object score of nan to be that of an object that is not there."""
+    model = tiny_video_sam()
+    with torch.no_grad():
+        model.get_parameter(parameter)[:] = value
+    # The decoder makes no masks of the frame that is given.
+    with pytest.raises(NonFiniteError, match=r"image 'frame 2': SAM 2's tracker gave \d+ of \d+ numbers that are not"):
+        VideoTracker(model=model).track(FRAMES[:4], [{}, {1: box(4, 4, 30, 30)}])
 
 
 def test_a_folder_is_loaded_whole(tmp_path):
