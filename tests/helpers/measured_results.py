@@ -8,6 +8,7 @@ from typing import Any
 
 from closer_look.conditions import conditions
 from closer_look.report import write_report
+from reading_videos.answers import UNSAID
 from reading_videos.report import CONDITIONS as READINGS
 from reading_videos.report import write_report as write_readings
 from reinforcement.conditions import CONDITIONS as TRAININGS
@@ -153,7 +154,11 @@ def write_video_scores(folder: Path) -> None:
         ]
         write_json(file, scores)
         files[seed] = [file]
-    write_readings(files, folder)
+    answers = {name: folder / f'answers_{name}.json' for name in ('tuned', 'untuned')}
+    for name, file in answers.items():
+        groups = [group for group in ('still', 'motion', UNSAID) for _ in range(2)]
+        write_json(file, [{'group': group, 'right': figure(name, group) / 100} for group in groups])
+    write_readings(files, answers, folder)
 
 
 def write_statistics(work: Path) -> None:

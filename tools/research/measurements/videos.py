@@ -16,15 +16,16 @@ def rows(root: Path, *, name: str) -> list[list[str]]:
 MEASUREMENTS = (
     Measurement(
         name='videos',
-        minutes=240,
+        minutes=200,
         commands=(
             Command(
-                text='python tools/make_shapes.py --video --train 4000',
+                text='python tools/make_shapes.py --video --train 4000 --workers 2',
                 writes=('data/shapes_video/shapes.json',),
             ),
             Command(text='python tools/research/reading_videos.py', writes=(TABLES,)),
         ),
         tables={
+            'answers': Table(rows=partial(rows, name='answers'), tolerance=5.0),
             'ways': Table(rows=partial(rows, name='ways'), tolerance=5.0),
             'kinds': Table(rows=partial(rows, name='kinds'), tolerance=10.0, labels=2),
         },

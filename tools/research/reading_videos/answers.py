@@ -17,12 +17,11 @@ from flmm.shapes.motion_expressions import MotionExpression
 from flmm.shapes.sample_motion import video_config
 from flmm.shapes.video_chat import video_conversation
 
-NUM_VIDEOS = 100
 UNSAID = 'motion left unsaid'
 """A condition: sentences of motion without their last words, 'that moves left', which then mean several shapes."""
 
 
-def ask(lmm: str | Path, data: Path, file: Path) -> None:
+def ask(lmm: str | Path, data: Path, file: Path, *, num_videos: int = 100) -> None:
     """Ask for the place of each sentence of the test videos, each by itself, and write whether it is right.
 
     Args:
@@ -30,12 +29,13 @@ def ask(lmm: str | Path, data: Path, file: Path) -> None:
         data: folder of tools/make_shapes.py --video.
         file: gets a list of dicts with ``group``, 'still', 'motion' or :data:`UNSAID`, and ``right``: whether the
             likeliest column and row of the first moment that shows the shape are the true ones.
+        num_videos: how many of the test split.
     """
-    groups, conversations = zip(*_questions(), strict=True)
-    questions = file.with_suffix('.jsonl')
-    write_text(questions, ''.join(f'{json.dumps(each)}\n' for each in conversations))
+    groups, conversations = zip(*questions(num_videos=num_videos), strict=True)
+    asked = file.with_suffix('.jsonl')
+    write_text(asked, ''.join(f'{json.dumps(each)}\n' for each in conversations))
     processor = load_processor(lmm)
-    dataset = ChatDataset(questions, image_root=data, assistant_tokens=[*X_TOKENS, *Y_TOKENS])
+    dataset = ChatDataset(asked, image_root=data, assistant_tokens=[*X_TOKENS, *Y_TOKENS])
     collator, model = ChatCollator(processor), load_lmm(lmm, dtype=torch.float32).eval()
     columns, rows = (torch.tensor(processor.tokenizer.convert_tokens_to_ids(names)) for names in (X_TOKENS, Y_TOKENS))
     found = []
@@ -51,9 +51,9 @@ def ask(lmm: str | Path, data: Path, file: Path) -> None:
     write_json(file, found)
 
 
-def _questions() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the group of each sentence, and the conversation in which its shape is located."""
-    for index in range(NUM_VIDEOS):
+def questions(*, num_videos: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the group of each sentence of test videos, and the conversation in which its shape is located."""
+    for index in range(num_videos):
         sample = generate_video(index, seed=0, split='test', config=video_config('medium'))
         for sentence in sample.sentences:
             is_motion = isinstance(sentence.expression, MotionExpression)
