@@ -15,6 +15,8 @@ from reinforcement.conditions import CONDITIONS as TRAININGS
 from reinforcement.heads import HEADS
 from reinforcement.report import write_report as write_reinforcement
 
+from flmm.shapes.motion_expressions import MOTION_KINDS
+
 SETS = [f'shapes_{split}_{way}_sentence' for split in ('val', 'testA', 'testB') for way in ('first', 'every')]
 CONTROL = ['untrained_lmm_val_first_sentence', 'untrained_lmm_val_every_sentence', 'training_free_3_val_first_sentence']
 JUDGED = [name.replace('shapes', 'existence') for name in SETS]
@@ -149,7 +151,7 @@ def write_video_scores(folder: Path) -> None:
                 **{name: figure(seed, condition, kind, source, name) / 100 for name in 'JF'},
             }
             for condition in READINGS
-            for kind in (*KINDS, 'motion:moves', 'motion:stops')
+            for kind in (*KINDS, *MOTION_KINDS)
             for source in ('refined', 'coarse')
         ]
         write_json(file, scores)
