@@ -13,7 +13,9 @@ NOT_READ = {'lmm_inputs', 'image', 'reading', 'is_video'}
 """What the frozen parts alone read; features are stored of images."""
 OTHERWISE = {'masks', 'gt_masks', 'ignore_masks', 'phrase_infos', 'features', 'views'}
 """Stored in another form."""
-PREDICTED = {'mask_attentions', 'text_embeds', 'coarse', 'refined', 'sam_scores', 'existence', 'exists'}
+PREDICTED = {
+    'mask_attentions', 'text_embeds', 'coarse', 'refined', 'sam_scores', 'existence', 'exists', 'tracked', 'coarse_exists',
+}  # fmt: skip
 
 
 def test_every_field_of_a_sample_is_known():
