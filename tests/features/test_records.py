@@ -14,7 +14,8 @@ NOT_READ = {'lmm_inputs', 'image', 'reading', 'is_video'}
 OTHERWISE = {'masks', 'gt_masks', 'ignore_masks', 'phrase_infos', 'features', 'views'}
 """Stored in another form."""
 PREDICTED = {
-    'mask_attentions', 'text_embeds', 'coarse', 'refined', 'sam_scores', 'existence', 'exists', 'tracked', 'coarse_exists',
+    'mask_attentions', 'text_embeds', 'coarse', 'refined', 'sam_scores', 'existence', 'exists',
+    'tracked', 'coarse_exists',
 }  # fmt: skip
 
 
