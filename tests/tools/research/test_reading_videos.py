@@ -84,12 +84,13 @@ def test_data_without_moments_are_refused(tmp_path):
         write_moments(tmp_path, tmp_path / 'moments.jsonl')
 
 
-def test_sentences_are_asked_alone_and_motion_left_out_where_it_was_said():
-    asked = list(questions(num_videos=2))
+def test_sentences_are_asked_alone_and_motion_left_out_where_it_was_said(tmp_path):
+    build_video_dataset(tmp_path, num_videos={'test': 2}, seed=4, fps=3.0)
+    asked = list(questions(tmp_path))
     sentences = [
         sentence
         for index in range(2)
-        for sentence in generate_video(index, seed=0, split='test', config=video_config('medium')).sentences
+        for sentence in generate_video(index, seed=4, split='test', config=video_config('medium', fps=3.0)).sentences
     ]
     expected = []
     for sentence in sentences:
@@ -106,7 +107,7 @@ def test_the_likeliest_column_and_row_are_compared_with_the_true_ones(tmp_path, 
     """An LMM that says one place for all: it is right exactly where that is the first place of the answer."""
     build_video_dataset(tmp_path / 'shapes', num_videos={'test': 1})
     processor = load_processor('assets/demo_lmm')
-    asked = [(group, each['messages'][1]['content'][0]['text']) for group, each in questions(num_videos=1)]
+    asked = [(group, each['messages'][1]['content'][0]['text']) for group, each in questions(tmp_path / 'shapes')]
     places = [re.search(r'(<x\d+>)(<y\d+>)', text).groups() for _, text in asked]
     said = processor.tokenizer.convert_tokens_to_ids(places[0])
 
@@ -117,7 +118,7 @@ def test_the_likeliest_column_and_row_are_compared_with_the_true_ones(tmp_path, 
 
     lmm = SimpleNamespace(eval=lambda: one_place)
     monkeypatch.setattr('reading_videos.answers.load_lmm', lambda *args, **kwargs: lmm)
-    ask('assets/demo_lmm', tmp_path / 'shapes', tmp_path / 'answers.json', num_videos=1)
+    ask('assets/demo_lmm', tmp_path / 'shapes', tmp_path / 'answers.json')
     expected = [{'group': group, 'right': place == places[0]} for (group, _), place in zip(asked, places, strict=True)]
     assert len({each['right'] for each in expected}) == 2
     assert json.loads((tmp_path / 'answers.json').read_text()) == expected

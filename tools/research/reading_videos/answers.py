@@ -12,6 +12,7 @@ from demo_assets.tokenizer import X_TOKENS, Y_TOKENS
 from flmm.atomic_write import write_json, write_text
 from flmm.finetune import ChatCollator, ChatDataset
 from flmm.pretrained import load_lmm, load_processor
+from flmm.shapes.build_once import PARAMETER_FILE
 from flmm.shapes.generate_video import generate_video
 from flmm.shapes.motion_expressions import MotionExpression
 from flmm.shapes.sample_motion import video_config
@@ -21,7 +22,7 @@ UNSAID = 'motion left unsaid'
 """A condition: sentences of motion without their last words, 'that moves left', which then mean several shapes."""
 
 
-def ask(lmm: str | Path, data: Path, file: Path, *, num_videos: int = 100) -> None:
+def ask(lmm: str | Path, data: Path, file: Path) -> None:
     """Ask for the place of each sentence of the test videos, each by itself, and write whether it is right.
 
     Args:
@@ -29,9 +30,8 @@ def ask(lmm: str | Path, data: Path, file: Path, *, num_videos: int = 100) -> No
         data: folder of tools/make_shapes.py --video.
         file: gets a list of dicts with ``group``, 'still', 'motion' or :data:`UNSAID`, and ``right``: whether the
             likeliest column and row of the first moment that shows the shape are the true ones.
-        num_videos: how many of the test split.
     """
-    groups, conversations = zip(*questions(num_videos=num_videos), strict=True)
+    groups, conversations = zip(*questions(data), strict=True)
     asked = file.with_suffix('.jsonl')
     write_text(asked, ''.join(f'{json.dumps(each)}\n' for each in conversations))
     processor = load_processor(lmm)
@@ -51,10 +51,20 @@ def ask(lmm: str | Path, data: Path, file: Path, *, num_videos: int = 100) -> No
     write_json(file, found)
 
 
-def questions(*, num_videos: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the group of each sentence of test videos, and the conversation in which its shape is located."""
-    for index in range(num_videos):
-        sample = generate_video(index, seed=0, split='test', config=video_config('medium'))
+def questions(data: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the group of each sentence of the test videos, and the conversation in which its shape is located.
+
+    They are drawn once more as the data say of themselves.
+    """
+    drawn = json.loads((data / PARAMETER_FILE).read_text(encoding='utf-8'))
+    config = video_config(
+        drawn['difficulty'],
+        num_frames=drawn['num_frames'],
+        fps=drawn['fps'],
+        side_range=tuple(drawn['side_range']),
+    )
+    for index in range(drawn['num_videos']['test']):
+        sample = generate_video(index, seed=drawn['seed'], split='test', config=config)
         for sentence in sample.sentences:
             is_motion = isinstance(sentence.expression, MotionExpression)
             asked = [('motion' if is_motion else 'still', sentence)]
