@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
-from threads import one_thread
 from tiny_grounder import tiny_grounder
 from tiny_models import tiny_processor
 from tiny_refcoco import REPOSITORY
@@ -22,13 +21,9 @@ from flmm.models.sam.video_tracker import VideoTracker
 from flmm.shapes import DIFFICULTY, generate_sample
 from flmm.video import FrameSampling
 
+pytestmark = pytest.mark.usefixtures('on_one_thread')
+
 CONFIG = ['--config', 'configs/tiny.py', '--checkpoint', 'tiny.pth']
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope='module')

@@ -67,9 +67,9 @@ LMMS = {
     'demo': Lmm('assets/demo_lmm', 'qwen2_5_vl', dtype='float32'),
 }
 GROUNDED = [name for name in LMMS if name not in ('demo', 'llava_1_6_vicuna_7b', 'qwen2_5_vl_32b', 'qwen2_5_vl_72b')]
-FIRST_OF_THEIR_KIND = {LMMS[name].model_type: name for name in reversed(GROUNDED)}.values()
 """One for each class and size: LLaVA-1.6 on Vicuna has the classes of that on Mistral and of LLaVA-1.5. Two layers of
 Qwen2.5-VL-72B would take 11 GB."""
+FIRST_OF_THEIR_KIND = {LMMS[name].model_type: name for name in reversed(GROUNDED)}.values()
 PROCESSORS = {  # tiny, but with squares of the published size
     **dict.fromkeys(tiny_models.FAMILIES, tiny_models.tiny_processor),
     **dict.fromkeys(('llava', 'llava_next'), tiny_llava.tiny_processor),

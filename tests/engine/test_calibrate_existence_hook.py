@@ -9,7 +9,6 @@ import pytest
 import torch
 from mmengine.dist import get_rank
 from processes import launch_function
-from threads import one_thread
 from tiny_grounder import tiny_grounder
 from tiny_samples import tiny_sample
 
@@ -19,11 +18,7 @@ from flmm.engine.calibrate_existence_hook import best_threshold
 from flmm.engine.runner import unwrapped_model
 from flmm.models import GroundingModel
 
-
-@pytest.fixture(scope='module', autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
+pytestmark = pytest.mark.usefixtures('on_one_thread')
 
 
 def tensors(scores, truth):

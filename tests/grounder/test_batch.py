@@ -3,12 +3,13 @@
 import pytest
 import torch
 from saved_grounders import build, saved_config, write_frozen
-from threads import one_thread
 from tiny_reading import photo
 
 from flmm.grounder import batch
 from flmm.grounder.batch import ground_batch
 from flmm.grounder.prepared_image import prepare_image
+
+pytestmark = pytest.mark.usefixtures('on_one_thread')
 
 FAMILIES = ('qwen2_5_vl', 'llava_next', 'qwen3_5')  # one view, two, and layers that carry a state
 PHRASES = [['a cat', 'dog', 'the red one', 'x'], ['dog'], ['it is there', 'a cat', 'x']]
@@ -60,9 +61,3 @@ def test_an_image_that_is_refused_is_named(tmp_path):
     images = [prepare_image(photo(), to_sample=grounder.to_sample, name=name) for name in ('one', 'two')]
     with pytest.raises(ValueError, match=r"image 'two': phrase '\?' has no letter or digit"):
         ground_batch(grounder, images, [['x'], ['?']])
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from threads import one_thread
 from tiny_adaptive import MODELS
 from tiny_families import build_grounder, build_wrapper
 from tiny_models import FAMILIES
@@ -18,14 +17,10 @@ from flmm.grounder.closer import WAYS
 from flmm.grounder.region import WHICH_OBJECT, in_whole_image, region_around
 from flmm.models.prefix_cache import CACHE
 
+pytestmark = pytest.mark.usefixtures('on_one_thread')
+
 BOX = (40, 30, 96, 100)
 SETTINGS = {'min_pixels': 56 * 56, 'max_pixels': 168 * 168}
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 def photo(size=(200, 160), seed=0):

@@ -8,18 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from saved_grounders import build, saved_config
-from threads import one_thread
 from tiny_families import TINY
 
 from flmm import Grounder
 
+pytestmark = pytest.mark.usefixtures('on_one_thread')
+
 CONFIG = 'config.json'
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope='module')

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from threads import one_thread
 from tiny_grounder import tiny_grounder
 from tiny_models import tiny_processor
 from tiny_refcoco import REPOSITORY
@@ -22,18 +21,14 @@ from tiny_refcoco import REPOSITORY
 from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
 from flmm.grounder import Grounder, Grounding
 
+pytestmark = pytest.mark.usefixtures('on_one_thread')
+
 PHRASES = ['a cat', 'dog']
 
 
 def build_grounder(**settings):
     processor = QwenImageProcessorWrapper(pretrained_model_name_or_path=tiny_processor(), **settings)
     return Grounder(model=tiny_grounder(), to_sample=RefCOCO2PNG(image_processor=processor, prompt='Look.'))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope='module')

@@ -11,7 +11,6 @@ from fake_hub import COMMIT, FakeHub
 from mmengine.model import ExponentialMovingAverage
 from safetensors.torch import load_file, save_file
 from saved_grounders import PHRASES, assert_equal, build, photo, places, saved_config, write_frozen
-from threads import one_thread
 from tiny_families import TINY
 from tiny_hf_sams import tiny_hf_sam
 from tiny_refcoco import REPOSITORY
@@ -19,13 +18,9 @@ from tiny_refcoco import REPOSITORY
 from flmm import Grounder
 from flmm.grounder import demo_folder
 
+pytestmark = pytest.mark.usefixtures('on_one_thread')
+
 CONFIG = 'config.json'
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 def logits(grounder):

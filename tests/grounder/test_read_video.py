@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from threads import one_thread
 from tiny_clips import clip_transform, tiny_item
 from tiny_families import build_grounder, build_wrapper
 from tiny_grounder import tiny_grounder
@@ -24,15 +23,10 @@ from flmm.models.sam.video_tracker import VideoTracker
 from flmm.structures import GroundingSample
 from flmm.video import Clip, FrameSampling, read_clip
 
+pytestmark = pytest.mark.usefixtures('on_one_thread')
+
 PHRASES = ['a cat', 'dog']
 EXISTENCE = {'type': 'flmm.ExistenceHead', 'width': 8}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Threads wait for each other longer than these small operators take."""
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope='module')

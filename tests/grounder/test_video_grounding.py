@@ -8,23 +8,17 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
-from threads import one_thread
 from tiny_video_sam import tiny_video_sam
 
 from flmm.grounder import Grounding, VideoGrounding
 from flmm.mask_logits import MaskLogits
 from flmm.models.sam.video_tracker import VideoTracker
 
+pytestmark = pytest.mark.usefixtures('on_one_thread')
+
 PHRASES = ['the red circle', '../star', 'nothing']
 SIZE = (40, 60)
 SCORES = torch.tensor([[0.5, 0.9, 0.1], [0.7, 0.2, 0.3], [0.6, 0.8, 0.2], [0.1, 0.8, 0.0], [0.4, 0.1, 0.0]])
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Threads wait for each other longer than these small operators take."""
-    with one_thread():
-        yield
 
 
 def truth():

@@ -4,7 +4,6 @@ import itertools
 
 import pytest
 import torch
-from threads import one_thread
 from tiny_clips import UNITS, clip_transform, tiny_clip, tiny_item
 from tiny_grounder import tiny_grounder
 from tiny_llava import tiny_grounder as tiny_llava
@@ -18,6 +17,8 @@ from flmm.images import read_rgb
 from flmm.models import frozen_parts
 from flmm.visualization import sample_page
 
+pytestmark = pytest.mark.usefixtures('on_one_thread')
+
 PHRASES = ['a cat', 'the red one']
 VIDEOS = [
     (6, 2.0, (60, 90), (0, 1, 2, 3, 4, 5)),
@@ -27,13 +28,6 @@ VIDEOS = [
     (8, 24.0, (100, 80), (0, 1, 3, 4, 6, 7)),
 ]
 """Number of frames, their rate, (height, width), and which frames are read."""
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Threads wait for each other longer than these small operators take."""
-    with one_thread():
-        yield
 
 
 def stock_reading(family, item, phrase, *, indices):

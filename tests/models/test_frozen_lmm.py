@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import pytest
 import torch
-from threads import one_thread
 from tiny_families import build_grounder, build_wrapper, make_sample
 from tiny_grounder import LOSSES, tiny_grounder
 from tiny_models import tiny_lmm, tiny_processor, tiny_sam
@@ -16,13 +15,9 @@ from flmm.datasets import QwenImageProcessorWrapper, RefCOCO2PNG
 from flmm.grounder import Grounder
 from flmm.models import FrozenQwenSAM, SAMWrapper, two_passes
 
+pytestmark = pytest.mark.usefixtures('on_one_thread')
+
 some_families = pytest.mark.parametrize('model_type', ['qwen2_5_vl', 'qwen3_vl', 'qwen3_5', 'llava_next'])
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 def assert_same(found, expected, *, hidden_to=1e-4):

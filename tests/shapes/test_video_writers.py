@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from moving_shapes import step_of
 from PIL import Image
 
 from flmm.finetune import ChatDataset
@@ -122,13 +123,6 @@ def test_conversations_say_where_shapes_are(root):
             for index, sentence in sample.frame_sentences.sentences
         ]
     assert unseen > 0
-
-
-def step_of(sample, index, start):
-    """In which direction the centre of a shape moves from one frame to the next."""
-    (x, y), (next_x, next_y) = (scene.shapes[index].centre for scene in sample.video.scenes[start : start + 2])
-    steps = {'left': x - next_x, 'right': next_x - x, 'up': y - next_y, 'down': next_y - y}
-    return max(steps, key=steps.__getitem__) if any(steps.values()) else 'still'
 
 
 def test_conversations_say_how_shapes_move(root):

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from threads import one_thread
 from tiny_clips import tiny_clip
 from tiny_grounder import tiny_grounder
 from tiny_hf_sams import tiny_hf_sam
@@ -24,15 +23,10 @@ from flmm.phrase_info import PhraseInfo
 from flmm.scoring.predictions_file import read_predictions
 from flmm.visualization import sample_page
 
+pytestmark = pytest.mark.usefixtures('on_one_thread')
+
 PHRASES = ['a cat', 'the red one', 'b']
 EXISTENCE = {'type': 'ExistenceHead'}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Threads wait for each other longer than these small operators take."""
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope='module')

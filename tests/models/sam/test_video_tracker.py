@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from threads import one_thread
 from tiny_hf_sams import tiny_hf_sam
 from tiny_video_sam import tiny_video_sam
 from transformers import Sam2ImageProcessor, Sam2VideoProcessor, Sam2VideoVideoProcessor
@@ -16,15 +15,10 @@ from flmm.models.finite import NonFiniteError
 from flmm.models.sam.video_session import ObjectSession
 from flmm.models.sam.video_tracker import VideoTracker
 
+pytestmark = pytest.mark.usefixtures('on_one_thread')
+
 SIZE = (48, 80)
 SIDE = {'height': 64, 'width': 64}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Threads wait for each other longer than these small operators take."""
-    with one_thread():
-        yield
 
 
 def make_frames(num=14):

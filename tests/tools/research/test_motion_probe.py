@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from moving_shapes import step_of
 from reading_videos.motion_probe import MOTIONS, MotionVideos, teach_motion, tell_frames_apart, unit_motions
 
 from flmm.pretrained import load_lmm, load_processor
@@ -27,11 +28,7 @@ def test_units_are_asked_for_the_motion_of_what_covers_them():
                 area = sample.masks[2 * moment : 2 * moment + 2, shape]
                 covered = area[:, 28 * row : 28 * row + 28, 28 * column : 28 * column + 28].sum() / (2 * 28 * 28)
                 if covered > 0.35:
-                    (x, y), (next_x, next_y) = (
-                        scene.shapes[shape].centre for scene in sample.video.scenes[2 * moment : 2 * moment + 2]
-                    )
-                    steps = {'right': next_x - x, 'left': x - next_x, 'down': next_y - y, 'up': y - next_y}
-                    expected = max(steps, key=steps.__getitem__) if any(steps.values()) else 'still'
+                    expected = step_of(sample, shape, 2 * moment)
             number = found[moment, row, column]
             assert ('nothing' if number < 0 else MOTIONS[number]) == expected
             seen.add(expected)
