@@ -3,7 +3,6 @@
 import io
 import logging
 import os
-import resource
 import struct
 import subprocess
 import zlib
@@ -88,13 +87,11 @@ def test_the_limit_comes_before_decoding(reader, monkeypatch):
         raise AssertionError('pixels were decoded')
 
     monkeypatch.setattr('PIL.PngImagePlugin.PngImageFile.load', refuse)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     message = (
         r"image 'photo\.png' has 13300 x 13300 px, more than max_pixels=100,000,000; make it smaller, or raise max_p"
     )
     with pytest.raises(ValueError, match=message):
         reader(io.BytesIO(png_header(13300, 13300)), name='photo.png', orientation='apply')
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
 
 
 def test_beyond_pillows_own_limit_both_settings_are_named():
