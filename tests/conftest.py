@@ -1,5 +1,6 @@
 """Shared by all tests: two threads in all, whatever the machine has, so that timings and sums stay comparable."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,12 @@ sys.path.insert(0, str(Path(__file__).parent / 'helpers'))
 # Last, as tools/test.py has the name of a standard module.
 sys.path += [str(Path(__file__).parents[1] / 'tools'), str(Path(__file__).parents[1] / 'tools' / 'research')]
 torch.set_num_threads(max(1, 2 // int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1'))))
+
+
+def pytest_collection_finish():
+    """Keep what was imported and collected out of garbage collections: mmengine asks for one with every dataset."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope='module')

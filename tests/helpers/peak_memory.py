@@ -20,7 +20,7 @@ print(status('VmHWM') - before)
 
 
 def peak_bytes(statement: str, *, setup: str) -> int:
-    """Run ``statement`` behind ``setup`` in an interpreter of its own; return by how much its resident memory grew at most.
+    """Run ``statement`` behind ``setup`` in an interpreter of its own; return by how much its memory grew at most.
 
     Not in this process, nor in a fork of it: what tests have freed here would be used again, and nothing would grow.
     """

@@ -1,6 +1,5 @@
 """A RefCOCO of six random images, the tiny models as files, a config over both, and the tools run on it, for tests."""
 
-import gc
 import itertools
 import json
 import pickle
@@ -196,13 +195,9 @@ def train(config: Path, work_dir: Path, *options: str, resume: Sequence[str | Pa
 
 def run_script(path: Path, *arguments: str | Path) -> None:
     """Run a script in this process, without what takes mmengine longer than it takes to train tiny models."""
-    gc.freeze()  # every dataset collects garbage when it is built, among all that was ever imported
-    try:
-        with (
-            mock.patch.object(sys, 'argv', [str(path), *map(str, arguments)]),
-            # Lays out the text of a config, each time that it is logged or saved.
-            mock.patch('mmengine.config.config.FormatCode', lambda text, **_: (text, False)),
-        ):
-            runpy.run_path(str(path), run_name='__main__')
-    finally:
-        gc.unfreeze()
+    with (
+        mock.patch.object(sys, 'argv', [str(path), *map(str, arguments)]),
+        # Lays out the text of a config, each time that it is logged or saved.
+        mock.patch('mmengine.config.config.FormatCode', lambda text, **_: (text, False)),
+    ):
+        runpy.run_path(str(path), run_name='__main__')
