@@ -58,8 +58,8 @@ class VideoObjects:
                 raise ValueError(f'the palette of frame {self.frame_paths[frame]!r} {error}') from error
             if picture.shape != size:
                 raise ValueError(
-                    f'palette {path!r} has {picture.shape[0]}x{picture.shape[1]} px (height x width), but its video has '
-                    f'{size[0]}x{size[1]}; take both from one release'
+                    f'palette {path!r} has {picture.shape[0]}x{picture.shape[1]} px (height x width), but its video '
+                    f'has {size[0]}x{size[1]}; take both from one release'
                 )
             read[place] = torch.from_numpy(picture)
         return read

@@ -84,8 +84,8 @@ class RefVideoDataset(BaseDataset):
             )
         if has_void and 'mask_path' not in data_prefix:
             raise ValueError(
-                f"dataset {name!r} has has_void=True, and data_prefix lacks 'mask_path'; name the folder of palettes, or "
-                'leave has_void out'
+                f"dataset {name!r} has has_void=True, and data_prefix lacks 'mask_path'; name the folder of palettes, "
+                'or leave has_void out'
             )
         if fps is not None and not fps > 0:
             raise ValueError(f'fps is {fps!r}, expected how many frames there are in a second, above 0')

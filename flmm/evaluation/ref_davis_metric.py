@@ -1,5 +1,6 @@
 """The metrics of Ref-DAVIS as its figures are published, while a model runs."""
 
+import reprlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -23,10 +24,10 @@ NUM_ANNOTATORS = 4
 class RefDavisMetric(VideoMetric):
     """J&F, J and F of Ref-DAVIS, in percent, by test set, refined and coarse; and J&F of each annotator.
 
-    Expression i of a video is annotator i % 4's, of object i // 4, as ReferFormer's files have it. The expressions of an
-    annotator are merged into one picture of labels, which is scored by DAVIS 2017's unsupervised task: labels are
+    Expression i of a video is annotator i % 4's, of object i // 4, as ReferFormer's files have it. The expressions of
+    an annotator are merged into one picture of labels, which is scored by DAVIS 2017's unsupervised task: labels are
     matched to true objects, pixels of index 255 are left out, and all frames count. A metric is the mean over the
-    objects of all videos, then over annotators. docs/evaluation.md has the details, and what is published by them.
+    objects of all videos, then over annotators. docs/evaluation.md has the details.
 
     Keys are those of :class:`VideoMetric`: the first is the refined J&F. To have both, give one of them a ``prefix``.
 
@@ -50,25 +51,25 @@ class RefDavisMetric(VideoMetric):
 
 
 def ref_davis_scores(clip: ClipSample) -> Iterator[VideoScore]:
-    """Score each true object of a clip, annotator by annotator: refined masks, then coarse ones, as far as there are any.
+    """Score each true object of a clip, annotator by annotator: refined masks, then coarse ones if there are any.
 
     Raises:
         ValueError: the clip has no palettes, its first frame shows no object, or it does not have the expressions of
             all annotators for all objects, in the order of ReferFormer's files.
     """
-    grounded = grounded_frames(clip)
-    _check_expressions(clip)
+    grounded, where = grounded_frames(clip), f'video {clip.video_path!r} of {clip.dataset_name!r}'
+    _check_expressions(clip, where=where)
     if clip.gt_objects is None:
         raise ValueError(
-            f'video {clip.video_path!r} of {clip.dataset_name!r} has no palettes, by which RefDavisMetric knows objects '
-            "and pixels to leave out; set has_void=True and data_prefix['mask_path'] of its RefVideoDataset"
+            f'{where} has no palettes, by which RefDavisMetric knows its objects and the pixels to leave out; set '
+            "has_void=True and data_prefix['mask_path'] of its RefVideoDataset"
         )
-    objects, void = clip.gt_objects.cpu().numpy(), clip.gt_objects.cpu().numpy() == VOID  # [F, IH, IW]
-    num_objects = int(objects[0][~void[0]].max(initial=0))  # the authors' tool, too, counts them in the first frame
+    objects = clip.gt_objects.cpu().numpy()  # [F, IH, IW]
+    num_objects = int(objects[0][objects[0] != VOID].max(initial=0))  # in the first frame alone, as DAVIS's tool has it
     if not num_objects:
         raise ValueError(
-            f'video {clip.video_path!r} of {clip.dataset_name!r} shows no object in its first frame, where DAVIS has all '
-            'that are scored; leave it out, or take frames and palettes from one release'
+            f'{where} shows no object in its first frame, where DAVIS has all that are scored; leave it out, or take '
+            'frames and palettes from one release'
         )
     for source in SOURCES:
         if any(getattr(sample, source) is None for sample in grounded):
@@ -76,8 +77,8 @@ def ref_davis_scores(clip: ClipSample) -> Iterator[VideoScore]:
         video = LabelledVideo(
             num_pictures=NUM_ANNOTATORS, num_labels=clip.num_masks // NUM_ANNOTATORS, num_objects=num_objects
         )
-        for sample, true, ignored in zip(grounded, objects, void, strict=True):
-            video.add(merged_labels(sample, source).cpu().numpy(), true, ignored=ignored)
+        for sample, true in zip(grounded, objects, strict=True):
+            video.add(merged_labels(sample, source).cpu().numpy(), true, ignored=true == VOID)
         region, contour = video.scores()
         for annotator, index in np.ndindex(region.shape):
             yield VideoScore(
@@ -100,28 +101,28 @@ def merged_labels(sample: GroundingSample, source: str) -> Tensor:
     Returns:
         [4, IH, IW] int16: 1 + the number of the object that the expression is about; 0 in no mask.
     """
-    logits = getattr(sample, source)
-    verdict = sample.verdict(source)
-    labels = torch.zeros(NUM_ANNOTATORS, *logits.image_size, dtype=torch.int16, device=logits.small.device)
+    logits, verdict = getattr(sample, source), sample.verdict(source)
+    size, device = (NUM_ANNOTATORS, *logits.image_size), logits.small.device
+    labels = torch.zeros(size, dtype=torch.int16, device=device)
     # By logits: these tell apart pixels whose probabilities are rounded to 1. A mask is where they are above 0.
-    surest = torch.zeros(NUM_ANNOTATORS, *logits.image_size, dtype=logits.small.dtype, device=logits.small.device)
+    surest = torch.zeros(size, dtype=torch.promote_types(logits.small.dtype, torch.float32), device=device)
     for which in logits.chunks():
         for index, mask in zip(range(which.start, which.stop), logits.in_image(which), strict=True):
-            if verdict is not None and not verdict[index]:
-                continue
-            annotator, number = index % NUM_ANNOTATORS, index // NUM_ANNOTATORS
-            labels[annotator][mask > surest[annotator]] = number + 1
-            torch.maximum(surest[annotator], mask, out=surest[annotator])
+            if verdict is None or verdict[index]:
+                annotator = index % NUM_ANNOTATORS
+                is_surer = mask > surest[annotator]
+                labels[annotator][is_surer] = 1 + index // NUM_ANNOTATORS
+                surest[annotator][is_surer] = mask[is_surer].to(surest.dtype)
     return labels
 
 
-def _check_expressions(clip: ClipSample) -> None:
+def _check_expressions(clip: ClipSample, *, where: str) -> None:
     """Refuse a part of the expressions of a video, and those that are not in the order of ReferFormer's files."""
     found = [info.expression_id for info in clip.phrase_infos]
     if found != [str(index) for index in range(len(found))] or len(found) % NUM_ANNOTATORS:
         raise ValueError(
-            f'video {clip.video_path!r} of {clip.dataset_name!r} has {len(found)} expressions in one item, with the ids '
-            f"{', '.join(map(repr, found))}; RefDavisMetric needs those of all {NUM_ANNOTATORS} annotators for all "
-            "objects, '0', '1', '2', ..., where '0' to '3' are the first object's: set group_by_video=True of its "
-            'RefVideoDataset without max_expressions, and take the file as ReferFormer converts it'
+            f'{where} has {len(found)} expressions in one item, with the ids {reprlib.repr(found)}; RefDavisMetric '
+            f"needs those of all {NUM_ANNOTATORS} annotators for all objects, '0', '1', '2', ..., the first "
+            f'{NUM_ANNOTATORS} of the first object: set group_by_video=True of its RefVideoDataset without '
+            'max_expressions, and take the file as ReferFormer converts it'
         )

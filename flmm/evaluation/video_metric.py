@@ -19,7 +19,8 @@ class VideoMetric(BaseMetric):
     """All metrics of :func:`flmm.scoring.video_metrics`, in percent, by test set, refined and coarse.
 
     The first key is the refined J&F of the first test set: ``save_best='auto'`` of mmengine's CheckpointHook takes the
-    first. Pixels that the frames ignore count neither in J nor in F. Clips without truth have no metrics (:class:`flmm.evaluation.DumpVideoMasks` writes their masks).
+    first. Pixels that frames ignore count neither in J nor in F. Clips without truth have no metrics
+    (:class:`flmm.evaluation.DumpVideoMasks` writes their masks).
 
     Args:
         num_bootstrap: number of draws for the 95 % interval of each metric; 0 for none.

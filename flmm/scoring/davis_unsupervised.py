@@ -42,9 +42,8 @@ class LabelledVideo:
             ignored: [H, W] bool, pixels that belong to no mask, neither of a label nor of an object.
         """
         self.last_label = np.maximum(self.last_label, labels.max(axis=(1, 2)))
-        counted = np.where(ignored | (objects > self.num_objects), 0, objects)
-        truth = counted == np.arange(1, self.num_objects + 1)[:, None, None]  # [G, H, W]
-        masks = np.where(ignored, 0, labels)[:, None] == np.arange(1, self.num_labels + 1)[:, None, None]  # [A, P, H, W]
+        truth = _masks(np.where(ignored, 0, objects), self.num_objects)  # [G, H, W]
+        masks = _masks(np.where(ignored, 0, labels), self.num_labels)  # [A, P, H, W]
         flat = masks.reshape(-1, *objects.shape)  # [A * P, H, W]
         scores = np.stack([_regions(flat, truth), contour_accuracies(flat, truth)])
         self.frames.append(scores.reshape(2, *masks.shape[:2], self.num_objects))
@@ -63,6 +62,11 @@ class LabelledVideo:
             label, matched = linear_sum_assignment(each.mean(axis=0), maximize=True)
             best[:, picture, matched] = each[:, label, matched]
         return best[0], best[1]
+
+
+def _masks(picture: np.ndarray, number: int) -> np.ndarray:
+    """Return the masks of the indices 1 to ``number``: [..., H, W] int -> [..., number, H, W] bool."""
+    return picture[..., None, :, :] == np.arange(1, number + 1)[:, None, None]
 
 
 def _regions(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
