@@ -49,7 +49,7 @@ class VideoObjects:
             ValueError: a file cannot be read, or has another size than the first frame. The message names the file.
         """
         size = _frame_size(self.frame_paths)
-        read = torch.empty(len(frames), *size, dtype=torch.uint8)
+        read = np.empty((len(frames), *size), dtype=np.uint8)
         for place, frame in enumerate(frames):
             path = self.palettes[frame]
             try:
@@ -61,8 +61,8 @@ class VideoObjects:
                     f'palette {path!r} has {picture.shape[0]}x{picture.shape[1]} px (height x width), but its video '
                     f'has {size[0]}x{size[1]}; take both from one release'
                 )
-            read[place] = torch.from_numpy(picture)
-        return read
+            read[place] = picture
+        return torch.from_numpy(read)
 
 
 class VideoMasks:

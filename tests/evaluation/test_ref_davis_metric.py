@@ -1,29 +1,37 @@
 """RefDavisMetric: against plain Python over whole videos, and what it refuses."""
 
 import itertools
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from plain_davis import plain_merged, plain_unsupervised
 from predicted_clips import clip_of
 from predicted_samples import predicted_sample
+from tiny_clips import clip_transform
 
 from flmm import mask_logits
 from flmm.clip_sample import VOID
 from flmm.config import read_config
-from flmm.evaluation import RefDavisMetric, VideoMetric
+from flmm.datasets import RefVideoDataset
+from flmm.evaluation import GroundingMetric, RefDavisMetric, VideoMetric
+from flmm.frozen_features import FrozenFeatures
+from flmm.mask_logits import MaskLogits
 from flmm.phrase_info import PhraseInfo
 from flmm.registry import METRICS
 from flmm.scoring import format_table
 
 SIZE = (7, 11)
+FEATURES = FrozenFeatures(attentions=torch.zeros(1), hidden_states=torch.zeros(1), image_embedding={})
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
 def clip(logits, objects, *, number=0, ids=None, exists=None):
-    """A clip of predictions, coarse and refined [2, F, M, H, W] float, and palettes [F, H, W], None for unknown ones."""
+    """A clip of predictions, coarse and refined [2, F, M, H, W] float, and palettes [F, H, W] or None."""
     _, num_frames, num_masks, *size = logits.shape
     truth = torch.zeros(num_frames, num_masks, *size, dtype=torch.bool)
     frames = [
@@ -106,6 +114,21 @@ def test_against_plain_python(videos, chunk, monkeypatch):
     assert evaluate(clips[::-1])['davis/refined/J&F'] == pytest.approx(found['davis/refined/J&F'], rel=1e-14)
 
 
+def test_a_few_masks_are_brought_to_the_image_at_a_time(videos, monkeypatch):
+    monkeypatch.setattr(mask_logits, 'CHUNK_PIXELS', 3 * SIZE[0] * SIZE[1])
+    one, seen = clip(*videos[0]), []
+
+    def to_image(small):
+        seen.append(len(small))
+        return small
+
+    one.grounded = [
+        frame.with_outputs(coarse=None, refined=replace(frame.refined, to_image=to_image)) for frame in one.grounded
+    ]
+    evaluate([one])
+    assert seen == [3, 3, 2] * 3
+
+
 def test_an_expression_that_is_judged_absent_has_no_pixel(videos):
     verdicts = [torch.rand(logits.shape[1:3], generator=torch.Generator().manual_seed(3)) < 0.6 for logits, _ in videos]
     clips = [clip(*video, exists=exists) for video, exists in zip(videos, verdicts, strict=True)]
@@ -129,7 +152,7 @@ def test_a_trackers_verdict_is_on_refined_masks_and_they_may_be_alone(videos):
 
 
 def test_by_hand():
-    """Two annotators find both objects, the second under swapped labels; one finds one; one puts both into one label."""
+    """Two annotators find both objects, one of them under swapped labels; one finds one; one has one mask for both."""
     objects = torch.zeros(2, 40, 10, dtype=torch.uint8)
     objects[:, :10], objects[:, 20:30], objects[:, 30:] = 1, 2, VOID
     logits = torch.full((2, 2, 8, 40, 10), -5.0)
@@ -198,6 +221,58 @@ def test_videos_in_parts_are_refused(ids, found):
         ValueError, match=rf"video 'videos/0' of 'davis' has {found}.* set group_by_video=True of its Ref"
     ):
         RefDavisMetric().process({}, [one])
+
+
+@pytest.fixture(scope='module')
+def ref_davis(tmp_path_factory):
+    """The folder of a video of two objects and void, in ReferFormer's layout, and what its dataset is built with."""
+    root, rng = tmp_path_factory.mktemp('ref_davis'), np.random.default_rng(0)
+    for folder in ('JPEGImages/dogs', 'Annotations/dogs'):
+        (root / folder).mkdir(parents=True)
+    for name in ('00000', '00001', '00002'):
+        palette = rng.choice([0, 1, 2, VOID], size=(60, 90)).astype(np.uint8)
+        Image.fromarray(palette).save(root / 'Annotations' / 'dogs' / f'{name}.png')
+        Image.fromarray(rng.integers(0, 256, (60, 90, 3), dtype=np.uint8)).save(root / f'JPEGImages/dogs/{name}.jpg')
+    expressions = {str(index): {'exp': f'dog {index}', 'obj_id': str(1 + index // 4)} for index in range(8)}
+    video = {'frames': ['00000', '00001', '00002'], 'expressions': expressions}
+    (root / 'meta_expressions.json').write_text(json.dumps({'videos': {'dogs': video}}))
+    return {
+        'name': 'davis', 'ann_file': str(root / 'meta_expressions.json'), 'fps': 24.0, 'test_mode': True,
+        'data_prefix': {'img_path': str(root / 'JPEGImages'), 'mask_path': str(root / 'Annotations')},
+        'pipeline': [{'type': 'flmm.LoadVideoMasks'}, clip_transform()], 'serialize_data': False,
+    }  # fmt: skip
+
+
+def rightly_grounded(made):
+    """A clip of the dataset whose predictions are its truth, and void, which is everybody's."""
+    frames = []
+    for number, masks in enumerate(made.gt_masks):
+        frame = made.frame_sample(number, features=FEATURES)
+        logits = MaskLogits.from_image((masks | frame.ignore_masks).float() * 2 - 1)
+        frames.append(frame.with_outputs(coarse=logits, refined=logits))
+    return made.with_outputs(grounded=frames)
+
+
+def test_from_the_files_of_ref_davis(ref_davis):
+    dataset = RefVideoDataset(group_by_video=True, has_void=True, **ref_davis)
+    right = rightly_grounded(dataset[0])
+    for metric in (RefDavisMetric(), VideoMetric(), GroundingMetric()):
+        metric.process({}, [right])
+        found = metric.evaluate(size=1)
+        assert {value for key, value in found.items() if '/refined/' in key} == {100}
+        assert next(iter(found)) == ('davis/refined/' + ('mIoU' if isinstance(metric, GroundingMetric) else 'J&F'))
+
+
+def test_items_of_a_part_of_a_video_are_refused(ref_davis):
+    message = (
+        r"video '.*dogs' of 'davis' has {} expressions in one item.*group_by_video=True .* without max_expressions"
+    )
+    by_expression = RefVideoDataset(has_void=True, **ref_davis)
+    with pytest.raises(ValueError, match=message.format(1)):
+        RefDavisMetric().process({}, [rightly_grounded(by_expression[0])])
+    in_parts = RefVideoDataset(group_by_video=True, max_expressions=4, has_void=True, **ref_davis)
+    with pytest.raises(ValueError, match=message.format(4)):
+        RefDavisMetric().process({}, [rightly_grounded(each) for each in in_parts])
 
 
 def test_clips_that_it_cannot_score_are_refused(videos):

@@ -1,4 +1,4 @@
-"""DAVIS's measures in plain Python, pixel by pixel, written from their definitions, and Ref-DAVIS's pictures of labels."""
+"""DAVIS's measures in plain Python, pixel by pixel, written from definitions, and Ref-DAVIS's pictures of labels."""
 
 import itertools
 import math

@@ -48,7 +48,7 @@ def test_a_missing_label_scores_nothing_but_where_its_object_is_not_there():
 
 
 def test_labels_above_the_last_that_is_drawn_take_no_part():
-    """One object, in the first frame alone: a label that is wrong everywhere scores 0, one of no pixel would score 2/3."""
+    """One object, in the first frame alone: a label that is wrong everywhere gets 0, one of no pixel would get 2/3."""
     palettes = [strips(1, 0, 0, 0), strips(0, 0, 0, 0), strips(0, 0, 0, 0)]
     wrong = strips(0, 0, 0, 1)
     assert scored(np.stack([wrong] * 3)[:, None], palettes, num_labels=2)[0].tolist() == [[0]]
