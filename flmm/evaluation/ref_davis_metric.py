@@ -111,8 +111,8 @@ def merged_labels(sample: GroundingSample, source: str) -> Tensor:
             if verdict is None or verdict[index]:
                 annotator = index % NUM_ANNOTATORS
                 is_surer = mask > surest[annotator]
-                labels[annotator][is_surer] = 1 + index // NUM_ANNOTATORS
-                surest[annotator][is_surer] = mask[is_surer].to(surest.dtype)
+                labels[annotator].masked_fill_(is_surer, 1 + index // NUM_ANNOTATORS)
+                surest[annotator] = torch.where(is_surer, mask, surest[annotator])
     return labels
 
 

@@ -74,6 +74,14 @@ def test_void_pixels_are_in_no_mask():
     assert scored([[strips(0, 2, 0)]], [palette])[0].tolist() == [[0]]
 
 
+def test_ignored_pixels_are_in_no_mask_whatever_they_show():
+    objects, ignored = strips(1, 1, 0), strips(0, 1, 0).astype(bool)
+    video = LabelledVideo(num_pictures=2, num_labels=1, num_objects=1)
+    video.add(np.stack([strips(1, 0, 0), strips(1, 1, 0)]), objects, ignored=ignored)
+    for found in video.scores():
+        assert found.tolist() == [[1], [1]]
+
+
 @pytest.mark.parametrize('seed', range(8))
 def test_against_plain_python(seed):
     rng = np.random.default_rng(seed)
