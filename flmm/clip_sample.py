@@ -18,6 +18,9 @@ from flmm.image_view import ImageView
 from flmm.phrase_info import PhraseInfo
 from flmm.structures import GroundingSample
 
+VOID = 255
+"""The index of pixels that are of no object and count nowhere, in the palettes of datasets that have such."""
+
 
 @dataclass(kw_only=True)
 class ClipSample:
@@ -35,6 +38,9 @@ class ClipSample:
         video_path: where the video was read from, for messages and file names.
         gt_masks: [F, M, IH, IW] bool, truth; empty where a frame does not show what a phrase means. None where no truth
             is known.
+        gt_objects: [F, IH, IW] uint8, which object each pixel shows by its index in the palette, whether an expression
+            means it or not: 0 is the background, :data:`VOID` is ignored. None where the dataset does not say
+            (:class:`flmm.datasets.RefVideoDataset` with ``has_void``).
         dataset_name: which test set the clip belongs to; results are reported by it.
         sample_idx: which item of that dataset it is.
 
@@ -50,6 +56,7 @@ class ClipSample:
     frame_names: list[str]
     video_path: str
     gt_masks: Tensor | None = None
+    gt_objects: Tensor | None = None
     dataset_name: str = 'dataset'
     sample_idx: int = 0
 
@@ -76,6 +83,9 @@ class ClipSample:
         if truth is not None:
             facts.append(('truth of shape', tuple(truth.shape), (num_frames, self.num_masks, height, width)))
             facts.append(('truth of dtype', truth.dtype, torch.bool))
+        if self.gt_objects is not None:
+            facts.append(('objects of shape', tuple(self.gt_objects.shape), (num_frames, height, width)))
+            facts.append(('objects of dtype', self.gt_objects.dtype, torch.uint8))
         for name, found, expected in facts:
             if found != expected:
                 raise ValueError(f'video {self.video_path!r} has {name} {found}, expected {expected}')
@@ -136,6 +146,7 @@ class ClipSample:
         source = self.sequences[sequence]
         views = source.views[view : view + 1] if source.is_video else source.views
         truth = None if self.gt_masks is None else self.gt_masks[number]
+        ignored = None if self.gt_objects is None else (self.gt_objects[number] == VOID).expand(self.num_masks, -1, -1)
         return GroundingSample(
             input_ids=source.input_ids,
             mask_ids=source.mask_ids,
@@ -147,6 +158,7 @@ class ClipSample:
             image=self.frames[number],
             image_path=f'{self.video_path}/{self.frame_names[number]}',
             phrase_infos=self.phrase_infos,
+            ignore_masks=ignored,
             dataset_name=self.dataset_name,
             sample_idx=self.sample_idx,
             features=features,
@@ -159,6 +171,7 @@ class ClipSample:
         moved = copy.copy(self)
         moved.sequences = [sequence.to(device) for sequence in self.sequences]
         moved.gt_masks = None if self.gt_masks is None else self.gt_masks.to(device)
+        moved.gt_objects = None if self.gt_objects is None else self.gt_objects.to(device)
         return moved
 
     def with_outputs(self, **outputs: Any) -> 'ClipSample':

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from tiny_clips import tiny_clip
 
+from flmm.clip_sample import VOID
 from flmm.frozen_features import FrozenFeatures
 from flmm.geometry import image_to_processed
 
@@ -24,6 +25,18 @@ def test_a_frame_is_a_sample_of_the_view_that_shows_it(tmp_path):
         assert not frame.is_video
         assert torch.equal(frame.gt_masks, clip.gt_masks[number])
         assert torch.equal(frame.masks, image_to_processed(clip.gt_masks[number], frame.meta_data))
+
+
+def test_frames_ignore_void_pixels_of_all_phrases(tmp_path):
+    clip = tiny_clip(tmp_path, ['a cat', 'dog'], num_frames=2)
+    assert clip.frame_sample(0, features=FEATURES).ignore_masks is None
+    objects = torch.zeros(2, 60, 90, dtype=torch.uint8)
+    objects[0, :5], objects[1, 7:] = 1, VOID
+    clip = replace(clip, gt_objects=objects)
+    for number in (0, 1):
+        ignored = clip.frame_sample(number, features=FEATURES).ignore_masks
+        assert torch.equal(ignored, torch.stack([objects[number] == VOID] * 2))
+    assert clip.to('meta').gt_objects.device.type == 'meta'
 
 
 def test_columns_of_the_views_are_the_tokens_of_the_video_in_order_of_time(tmp_path):
@@ -59,6 +72,8 @@ def test_moving_to_a_device_moves_all_tensors(tmp_path):
         ({'shown_in': [(0, 0), (0, 1)]}, r'has places that no view has \[\(0, 1\)\]'),
         ({'gt_masks': torch.zeros(2, 1, 9, 6, dtype=torch.bool)}, r'has truth of shape \(2, 1, 9, 6\), expected'),
         ({'gt_masks': torch.zeros(2, 1, 60, 90)}, r'has truth of dtype torch.float32, expected torch.bool'),
+        ({'gt_objects': torch.zeros(2, 6, 9)}, r'has objects of shape \(2, 6, 9\), expected \(2, 60, 90\)'),
+        ({'gt_objects': torch.zeros(2, 60, 90)}, 'has objects of dtype torch.float32, expected torch.uint8'),
     ],
 )  # fmt: skip
 def test_fields_that_do_not_fit_together_are_refused(tmp_path, change, message):

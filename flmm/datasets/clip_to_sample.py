@@ -25,8 +25,8 @@ class ClipToSample(BaseTransform):
     """Lay out what the LMM reads of the frames of a video, and phrases behind it.
 
     The item has ``video_path``; of its F frames ``frame_paths``, ``frame_names`` and ``fps``, their rate; ``text``, M
-    phrases, and ``phrase_infos`` if there are any; ``gt_masks``, [F, M, IH, IW] bool or None; and ``dataset_name`` and
-    ``sample_idx``.
+    phrases, and ``phrase_infos`` if there are any; ``gt_masks``, [F, M, IH, IW] bool or None;
+    ``gt_objects``, [F, IH, IW] uint8, if there are any; and ``dataset_name`` and ``sample_idx``.
 
     Read as a video, the frames that ``sampling`` chooses are one sequence of video tokens, in which a phrase sees all
     moments; a frame that is not chosen is shown by the moment nearest to it. Read as images, each frame is by itself,
@@ -89,7 +89,7 @@ class ClipToSample(BaseTransform):
             sequences = [self._of_video(results, [frame(number) for number in read], read)]
             nearest = np.abs(np.array(numbers)[:, None] - np.array(read)).argmin(axis=1)  # the earlier of two
             shown_in = [(0, int(place) // FRAMES_MERGED) for place in nearest]
-        truth = results['gt_masks']
+        truth, objects = results['gt_masks'], results.get('gt_objects')
         return ClipSample(
             sequences=sequences,
             frames=[frame(number) for number in numbers],
@@ -97,6 +97,7 @@ class ClipToSample(BaseTransform):
             frame_names=[results['frame_names'][number] for number in numbers],
             video_path=results['video_path'],
             gt_masks=None if truth is None else truth[numbers],
+            gt_objects=None if objects is None else objects[numbers],
             dataset_name=results.get('dataset_name', 'dataset'),
             sample_idx=results.get('sample_idx', 0),
         )

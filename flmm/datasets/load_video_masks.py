@@ -18,14 +18,51 @@ from flmm.rle import check_rle
 class LoadVideoMasks(BaseTransform):
     """Prepare the masks of an item of :class:`flmm.datasets.RefVideoDataset`.
 
-    Adds ``gt_masks``, a :class:`VideoMasks`, or None where the item's ``masks`` are: no truth is known.
+    Adds ``gt_masks``, a :class:`VideoMasks`, or None where the item's ``masks`` are: no truth is known. Of an item with
+    ``palettes`` also ``gt_objects``, a :class:`VideoObjects`.
     """
 
     def transform(self, results: dict) -> dict:
         """Add the masks to ``results``."""
         masks = results['masks']
         results['gt_masks'] = None if masks is None else VideoMasks(masks, frame_paths=results['frame_paths'])
+        if 'palettes' in results:
+            results['gt_objects'] = VideoObjects(results['palettes'], frame_paths=results['frame_paths'])
         return results
+
+
+class VideoObjects:
+    """Which object each pixel shows, in F palettes, which are read when frames are taken.
+
+    Args:
+        palettes: F files, whose pixels are indices of objects.
+        frame_paths: F files of frames.
+    """
+
+    def __init__(self, palettes: Sequence[str], *, frame_paths: Sequence[str]) -> None:
+        self.palettes, self.frame_paths = palettes, frame_paths
+
+    def __getitem__(self, frames: Sequence[int]) -> torch.Tensor:
+        """Read the palettes of some frames, [frames, IH, IW] uint8.
+
+        Raises:
+            ValueError: a file cannot be read, or has another size than the first frame. The message names the file.
+        """
+        size = _frame_size(self.frame_paths)
+        read = np.empty((len(frames), *size), dtype=np.uint8)
+        for place, frame in enumerate(frames):
+            path = self.palettes[frame]
+            try:
+                picture = read_png(path, mode='L')
+            except ValueError as error:
+                raise ValueError(f'the palette of frame {self.frame_paths[frame]!r} {error}') from error
+            if picture.shape != size:
+                raise ValueError(
+                    f'palette {path!r} has {picture.shape[0]}x{picture.shape[1]} px (height x width), but its video '
+                    f'has {size[0]}x{size[1]}; take both from one release'
+                )
+            read[place] = picture
+        return torch.from_numpy(read)
 
 
 class VideoMasks:
@@ -56,8 +93,7 @@ class VideoMasks:
             ValueError: a file cannot be read, has another size than the first frame, or, where all frames are taken, an
                 object is in none of them. The message names the file and the object.
         """
-        first = self.frame_paths[0]
-        width, height = read_image_size(first, name=first, orientation='refuse')
+        height, width = _frame_size(self.frame_paths)
         drawn = torch.zeros(len(frames), len(self.meant), height, width, dtype=torch.bool)
         parts = [(phrase, part) for phrase, objects in enumerate(self.meant) for part in objects]
         seen = [False] * len(parts)
@@ -80,6 +116,13 @@ class VideoMasks:
                 f'{part["whose"]} has no pixel in any of {len(self)} frames; leave out the expression that means it'
             )
         return drawn
+
+
+def _frame_size(frame_paths: Sequence[str]) -> tuple[int, int]:
+    """Return (height, width) of the first frame, px."""
+    first = frame_paths[0]
+    width, height = read_image_size(first, name=first, orientation='refuse')
+    return height, width
 
 
 def _mask(part: dict[str, Any], frame: int, pictures: dict[str, np.ndarray]) -> np.ndarray | None:

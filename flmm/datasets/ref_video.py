@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
+from flmm.clip_sample import VOID
 from flmm.datasets.annotation_file import Id
 from flmm.datasets.expressions_file import AnnotatedVideo, VideoExpression, read_expressions
 from flmm.datasets.mask_tracks import MaskTracks
@@ -23,7 +24,7 @@ class RefVideoDataset(BaseDataset):
 
     The pipeline gets of each item: ``video_path``, ``frame_paths``, ``frame_names``, ``fps``, ``dataset_name``,
     ``sample_idx``, ``text`` and ``phrase_infos`` of M phrases, and ``masks``, None or M lists with the objects that
-    each means, which :class:`flmm.datasets.LoadVideoMasks` draws.
+    each means, which :class:`flmm.datasets.LoadVideoMasks` draws; with ``has_void`` also ``palettes``, F files.
 
     Args:
         name: names the dataset in results, such as 'mevis_valid_u'.
@@ -37,6 +38,8 @@ class RefVideoDataset(BaseDataset):
             its frames are read once for all of them, and their masks are in memory together.
         max_expressions: with ``group_by_video``, the most expressions of an item: a video that has more becomes several
             items. None: all.
+        has_void: whether index 255 of the palettes marks pixels that no metric counts, as in DAVIS. Clips then carry
+            their palettes (``gt_objects`` of :class:`flmm.clip_sample.ClipSample`). Otherwise they are background.
         allow_outside: whether names of videos and frames may lead out of their folders.
         **kwargs: mmengine's BaseDataset's: data_root, pipeline, ... Nothing is filtered, skipped or fetched again, so
             filter_cfg, max_skipped and max_refetch are refused.
@@ -66,6 +69,7 @@ class RefVideoDataset(BaseDataset):
         fps: float | None = None,
         group_by_video: bool = False,
         max_expressions: int | None = None,
+        has_void: bool = False,
         allow_outside: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -78,6 +82,11 @@ class RefVideoDataset(BaseDataset):
                 f"dataset {name!r} has mask_file {mask_file!r} and data_prefix['mask_path'] "
                 f'{data_prefix["mask_path"]!r}; name the one that holds the truth'
             )
+        if has_void and 'mask_path' not in data_prefix:
+            raise ValueError(
+                f"dataset {name!r} has has_void=True, and data_prefix lacks 'mask_path'; name the folder of palettes, "
+                'or leave has_void out'
+            )
         if fps is not None and not fps > 0:
             raise ValueError(f'fps is {fps!r}, expected how many frames there are in a second, above 0')
         if max_expressions is not None and (not group_by_video or max_expressions < 1):
@@ -86,7 +95,7 @@ class RefVideoDataset(BaseDataset):
                 'at least 1, with group_by_video=True'
             )
         self.name, self.fps, self.group_by_video = name, fps, group_by_video
-        self.max_expressions = max_expressions
+        self.max_expressions, self.has_void = max_expressions, has_void
         self.allow_outside = allow_outside
         self.mask_file = mask_file and os.path.join(kwargs.get('data_root') or '', mask_file)
         self._tracks: MaskTracks | None = None
@@ -122,6 +131,8 @@ class RefVideoDataset(BaseDataset):
         item['frame_paths'] = [self._path('img_path', f'{video}/{name}.jpg') for name in names]
         item['dataset_name'] = self.name
         item['masks'] = None if objects is None else [[self._part(video, names, id_) for id_ in ids] for ids in objects]
+        if self.has_void:
+            item['palettes'] = self._palettes(video, names)
         return item
 
     def prepare_data(self, idx: int) -> Any:
@@ -167,7 +178,7 @@ class RefVideoDataset(BaseDataset):
                     f'expression {each.expression_id!r} of {where} has no {key}, so its truth is not known; take '
                     "mask_file and data_prefix['mask_path'] out for splits without truth"
                 )
-            objects.append(ids if self.mask_file else [_palette_index(id_, each, where=where) for id_ in ids])
+            objects.append(ids if self.mask_file else [self._palette_index(id_, each, where=where) for id_ in ids])
         return objects
 
     def _read_tracks(self, videos: Sequence[AnnotatedVideo]) -> MaskTracks:
@@ -183,17 +194,19 @@ class RefVideoDataset(BaseDataset):
         whose = f'object {id_!r} of video {self._path("img_path", video)!r}'
         if self._tracks is not None:
             return {'whose': whose, 'rles': self._tracks[str(id_)]}
-        palettes = [self._path('mask_path', f'{video}/{name}.png') for name in frame_names]
-        return {'whose': whose, 'palettes': palettes, 'id': id_}
+        return {'whose': whose, 'palettes': self._palettes(video, frame_names), 'id': id_}
+
+    def _palettes(self, video: str, frame_names: Sequence[str]) -> list[str]:
+        return [self._path('mask_path', f'{video}/{name}.png') for name in frame_names]
+
+    def _palette_index(self, id_: Id, expression: VideoExpression, *, where: str) -> int:
+        last, void = (VOID - 1, f' and {VOID} what has_void leaves out') if self.has_void else (255, '')
+        if not str(id_).isdecimal() or not 0 < int(id_) <= last:
+            raise ValueError(
+                f'expression {expression.expression_id!r} of {where} has obj_id {id_!r}, expected an index of the '
+                f'palette from 1 to {last}, as 0 is the background{void}'
+            )
+        return int(id_)
 
     def _path(self, folder: str, name: str) -> str:
         return path_below(self.data_prefix[folder], name, allow_outside=self.allow_outside)
-
-
-def _palette_index(id_: Id, expression: VideoExpression, *, where: str) -> Id:
-    if not str(id_).isdecimal() or not 0 < int(id_) < 256:
-        raise ValueError(
-            f'expression {expression.expression_id!r} of {where} has obj_id {id_!r}, expected an index of the palette '
-            'from 1 to 255, as 0 is the background'
-        )
-    return int(id_)

@@ -19,7 +19,8 @@ class VideoMetric(BaseMetric):
     """All metrics of :func:`flmm.scoring.video_metrics`, in percent, by test set, refined and coarse.
 
     The first key is the refined J&F of the first test set: ``save_best='auto'`` of mmengine's CheckpointHook takes the
-    first. Clips without truth have no metrics (:class:`flmm.evaluation.DumpVideoMasks` writes their masks).
+    first. Pixels that frames ignore count neither in J nor in F. Clips without truth have no metrics
+    (:class:`flmm.evaluation.DumpVideoMasks` writes their masks).
 
     Args:
         num_bootstrap: number of draws for the 95 % interval of each metric; 0 for none.
@@ -82,10 +83,13 @@ def _score_frame(sample: GroundingSample, source: str, truth: np.ndarray) -> tup
     """Return J, F and whether something is said to be there, [M] each, of a frame with truth [M, IH, IW]."""
     region, contour = (np.empty(len(truth)) for _ in range(2))
     found = np.empty(len(truth), dtype=bool)
+    counted = None if sample.ignore_masks is None else ~sample.ignore_masks.cpu().numpy()  # [M, IH, IW]
     for which, masks in sample.mask_chunks(source):
-        predicted = masks.cpu().numpy()
-        region[which] = region_similarity(predicted, truth[which])
-        contour[which] = contour_accuracy(predicted, truth[which])
+        predicted, true = masks.cpu().numpy(), truth[which]
         found[which] = predicted.any(axis=(1, 2))
+        if counted is not None:
+            predicted, true = predicted & counted[which], true & counted[which]
+        region[which] = region_similarity(predicted, true)
+        contour[which] = contour_accuracy(predicted, true)
     verdict = sample.verdict(source)
     return region, contour, found if verdict is None else verdict.cpu().numpy()

@@ -1,6 +1,7 @@
 """Scores of masks and files of them, without torch, model or GPU: numpy and pycocotools alone."""
 
 from flmm.scoring.comparison import ComparedPhrase, compare, count_outcomes
+from flmm.scoring.davis_unsupervised import LabelledVideo
 from flmm.scoring.matching import match_lines, score_pairs
 from flmm.scoring.metrics import NUM_BOOTSTRAP, grounding_metrics
 from flmm.scoring.metrics_file import write_metrics
@@ -14,6 +15,7 @@ __all__ = [
     'IN_PAPERS',
     'NUM_BOOTSTRAP',
     'ComparedPhrase',
+    'LabelledVideo',
     'PhraseScore',
     'Prediction',
     'Truth',

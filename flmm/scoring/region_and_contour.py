@@ -43,6 +43,28 @@ def contour_accuracy(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.array([_contour_accuracy(*pair) for pair in pairs]).reshape(truth.shape[:-2])
 
 
+def contour_accuracies(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return F of each of P masks with each of G true ones, as :func:`contour_accuracy` has it of pairs.
+
+    Args:
+        predicted: [P, H, W] bool.
+        truth: [G, H, W] bool.
+
+    Returns:
+        [P, G] float64 in 0..1.
+    """
+    found, true = (np.stack([contour(mask) for mask in masks]) for masks in (predicted, truth))
+    radius = tolerance_in_px(*truth.shape[-2:])
+    near_found, near_true = (
+        np.stack([_near(pixels, radius) if pixels.any() else pixels for pixels in contours])
+        for contours in (found, true)
+    )
+    accuracies = np.empty((len(found), len(true)))
+    for row, column in np.ndindex(accuracies.shape):
+        accuracies[row, column] = _f(found[row], true[column], near_found[row], near_true[column])
+    return accuracies
+
+
 def contour(mask: np.ndarray) -> np.ndarray:
     """Mark the pixels of a mask [H, W] bool that differ from the one to the right, below, or to the lower right.
 
@@ -74,9 +96,17 @@ def _contour_accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:
     window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     found, true = (each[window] for each in contours)
     radius = tolerance_in_px(*truth.shape)
-    precision = _near(true, radius)[found].mean()
-    recall = _near(found, radius)[true].mean()
-    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
+    return _f(found, true, _near(found, radius), _near(true, radius))
+
+
+def _f(found: np.ndarray, true: np.ndarray, near_found: np.ndarray, near_true: np.ndarray) -> float:
+    """Return F of two contours, of which it is known what lies near them: four times [H, W] bool."""
+    num_found, num_true = np.count_nonzero(found), np.count_nonzero(true)
+    if not num_found or not num_true:
+        return float(num_found == num_true)
+    precision = np.count_nonzero(found & near_true) / num_found
+    recall = np.count_nonzero(true & near_found) / num_true
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def _near(pixels: np.ndarray, radius: int) -> np.ndarray:

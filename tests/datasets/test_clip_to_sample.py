@@ -36,6 +36,7 @@ def test_pixels_are_those_of_the_frames_that_are_read(tmp_path):
 @pytest.mark.parametrize('read_as', ['video', 'images'])
 def test_in_training_a_few_frames_are_drawn(tmp_path, read_as):
     item = tiny_item(tmp_path, ['a cat'], num_frames=6)
+    item['gt_objects'] = torch.arange(6, dtype=torch.uint8)[:, None, None].expand(6, 60, 90)
     transform = clip_transform(read_as=read_as, num_frames=2)
     random.seed(0)
     drawn = [tuple(map(int, transform.transform(item).frame_names)) for _ in range(30)]
@@ -44,6 +45,7 @@ def test_in_training_a_few_frames_are_drawn(tmp_path, read_as):
     clip = transform.transform(item)
     numbers = [int(name) for name in clip.frame_names]
     assert clip.gt_masks.equal(item['gt_masks'][numbers])
+    assert clip.gt_objects[:, 0, 0].tolist() == numbers
     stored = [np.asarray(Image.open(item['frame_paths'][number])) for number in numbers]
     assert all((np.asarray(frame) == pixels).all() for frame, pixels in zip(clip.frames, stored, strict=True))
 

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_ref_videos import EXPRESSIONS, FPS, FRAMES, SIZE, truth, write_mevis, write_ref_youtube_vos
 
+from flmm.clip_sample import VOID
 from flmm.datasets import JointDataset, LoadVideoMasks, RefVideoDataset
 from flmm.phrase_info import PhraseInfo
 from flmm.registry import DATASETS
@@ -103,6 +105,50 @@ def test_masks_are_drawn_for_the_frames_that_are_taken(roots, name, files):
         masks[[2, 1, 0]]
 
 
+def test_palettes_come_along_where_they_have_void_pixels(roots, tmp_path):
+    """Indices as they are, of objects that no expression means, too; void is in no mask."""
+    write_ref_youtube_vos(tmp_path)
+    edited = {}
+    for video, names in FRAMES.items():
+        for name in names:
+            path = tmp_path / 'Annotations' / video / f'{name}.png'
+            with Image.open(path) as picture:
+                pixels = np.array(picture)
+            pixels[:2], pixels[-1, -1] = VOID, 9
+            Image.fromarray(pixels).save(path)
+            edited[video, name] = pixels
+    dataset = build(tmp_path, PALETTES, has_void=True, group_by_video=True)
+    for number, video in enumerate(FRAMES):
+        item = dataset[number]
+        assert item['palettes'] == [f'{tmp_path}/Annotations/{video}/{name}.png' for name in FRAMES[video]]
+        found = item['gt_objects'][[1, 0]]
+        assert found.dtype == torch.uint8
+        assert np.array_equal(found.numpy(), np.stack([edited[video, FRAMES[video][frame]] for frame in (1, 0)]))
+        assert np.array_equal(item['gt_masks'][:, :, 2:-1].numpy(), truth(video)[:, :, 2:-1])
+        assert not item['gt_masks'][:, :, :2].any()
+    assert not {'palettes', 'gt_objects'} & build(tmp_path, PALETTES)[0].keys()
+    Image.fromarray(np.zeros((3, 4), dtype=np.uint8)).save(tmp_path / 'Annotations' / 'cars' / '00001.png')
+    with pytest.raises(
+        ValueError, match=r"palette '.*00001.png' has 3x4 px \(height x width\), but its video has 20x28"
+    ):
+        LoadVideoMasks().transform(dataset.get_data_info(1))['gt_objects'][[0, 1]]
+    (tmp_path / 'Annotations' / 'cars' / '00001.png').unlink()
+    with pytest.raises(ValueError, match=r"the palette of frame '.*cars/00001.jpg' .*00001.png"):
+        LoadVideoMasks().transform(dataset.get_data_info(1))['gt_objects'][[0, 1]]
+
+
+def test_an_object_cannot_be_void(roots, tmp_path):
+    write_ref_youtube_vos(tmp_path)
+    path = tmp_path / 'meta_expressions.json'
+    meta = json.loads(path.read_text())
+    meta['videos']['cars']['expressions']['7']['obj_id'] = '255'
+    path.write_text(json.dumps(meta))
+    assert len(build(tmp_path, PALETTES)) == 5
+    message = 'from 1 to 254, as 0 is the background and 255 what has_void leaves out'
+    with pytest.raises(ValueError, match=rf"expression '7' of .* has obj_id '255', expected an index .* {message}"):
+        build(tmp_path, PALETTES, has_void=True)
+
+
 def test_truth_may_be_unknown(roots, tmp_path):
     write_ref_youtube_vos(tmp_path)
     path = tmp_path / 'meta_expressions.json'
@@ -184,6 +230,10 @@ def test_items_are_stored_serialized_and_sets_can_be_joined(roots):
             {'mask_file': 'mask_dict.json'},
             r"has mask_file 'mask_dict.json' and data_prefix\['mask_path'\] 'Annotations'",
         ),
+        (
+            {'data_prefix': {'img_path': 'JPEGImages'}, 'has_void': True},
+            "dataset 'videos' has has_void=True, and data_prefix lacks 'mask_path'; name the folder of palettes",
+        ),
         ({'fps': 0}, 'fps is 0, expected how many frames there are in a second'),
         ({'max_expressions': 2}, 'max_expressions is 2 with group_by_video=False; give a number of at least 1'),
         ({'max_expressions': 0, 'group_by_video': True}, 'max_expressions is 0 with group_by_video=True'),
@@ -193,7 +243,7 @@ def test_settings_that_are_refused(roots, settings, message):
     with pytest.raises(ValueError, match=message):
         build(
             roots['palettes'],
-            {**PALETTES, **settings} if 'data_prefix' in settings else PALETTES,
+            {'data_prefix': settings.get('data_prefix', PALETTES['data_prefix'])},
             **{key: value for key, value in settings.items() if key != 'data_prefix'},
         )
 

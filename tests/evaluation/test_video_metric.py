@@ -89,6 +89,24 @@ def test_frames_without_the_object_count():
     }
 
 
+def test_pixels_that_frames_ignore_are_in_no_mask():
+    """Whether something is there is judged by the whole masks all the same."""
+    one, (truth, coarse, refined) = random_clip(3, 2, seed=8)
+    ignored = random_masks(6, *SIZE, seed=99).view(3, 2, *SIZE)
+    one.grounded = [frame.with_outputs(ignore_masks=each) for frame, each in zip(one.grounded, ignored, strict=True)]
+    found = evaluate([[one]], num_items=1)
+    for source, predicted in (('coarse', coarse), ('refined', refined)):
+        pair = (predicted & ~ignored).numpy(), (truth & ~ignored).numpy()
+        assert found[f'val/{source}/J'] == pytest.approx(100 * region_similarity(*pair).mean())
+        assert found[f'val/{source}/F'] == pytest.approx(100 * contour_accuracy(*pair).mean())
+    masks = torch.zeros(1, 2, *SIZE, dtype=torch.bool)
+    masks[0, 0, 3:6, 3:6] = True
+    hidden = clip(masks, masks, masks)
+    hidden.grounded = [frame.with_outputs(ignore_masks=torch.ones_like(masks[0])) for frame in hidden.grounded]
+    found = evaluate([[hidden]], num_items=1)
+    assert [found[f'val/refined/{key}'] for key in ('J&F', 'T_acc', 'N_acc')] == [100, 100, 100]
+
+
 def test_an_expression_without_a_target_is_absent_in_every_frame():
     truth, coarse = torch.zeros(2, 2, *SIZE, dtype=torch.bool), torch.zeros(2, 2, *SIZE, dtype=torch.bool)
     truth[0, 0, 2:8, 3:9] = True

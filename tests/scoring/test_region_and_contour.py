@@ -1,50 +1,13 @@
 """J and F: by hand, and against a plain implementation that goes from pixel to pixel."""
 
-import math
 import time
 
 import numpy as np
 import pytest
+from plain_davis import plain_accuracy, plain_contour, plain_region
 
 from flmm.scoring import contour_accuracy, region_similarity
-from flmm.scoring.region_and_contour import contour, tolerance_in_px
-
-
-def plain_region(predicted, truth):
-    both = either = 0
-    for y in range(len(truth)):
-        for x in range(len(truth[0])):
-            both += bool(predicted[y][x] and truth[y][x])
-            either += bool(predicted[y][x] or truth[y][x])
-    return both / either if either else 1.0
-
-
-def plain_contour(mask):
-    """Pixels that differ from a neighbour to the right, below, or to the lower right, as far as there is one."""
-    height, width = len(mask), len(mask[0])
-    return [
-        (y, x)
-        for y in range(height)
-        for x in range(width)
-        if any(
-            y + dy < height and x + dx < width and bool(mask[y + dy][x + dx]) != bool(mask[y][x])
-            for dy, dx in ((0, 1), (1, 0), (1, 1))
-        )
-    ]
-
-
-def plain_accuracy(predicted, truth):
-    radius = math.ceil(0.008 * math.sqrt(len(truth) ** 2 + len(truth[0]) ** 2))
-    found, true = plain_contour(predicted), plain_contour(truth)
-    if not found or not true:
-        return float(not found and not true)
-
-    def share(pixels, others):
-        right = sum(any((y - v) ** 2 + (x - u) ** 2 <= radius**2 for v, u in others) for y, x in pixels)
-        return right / len(pixels)
-
-    precision, recall = share(found, true), share(true, found)
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+from flmm.scoring.region_and_contour import contour, contour_accuracies, tolerance_in_px
 
 
 def box(height, width, top, bottom, left, right):
@@ -143,6 +106,16 @@ def test_against_the_plain_implementation_with_a_wider_tolerance(size):
             mask[top + down : top + size[0] // 8 + 1, left + right : left + size[1] // 8 + 1] = True
     assert plain_accuracy(predicted, truth) > 0
     assert contour_accuracy(predicted, truth) == pytest.approx(plain_accuracy(predicted, truth), rel=1e-15)
+
+
+def test_all_pairs_are_scored_as_each_by_itself():
+    rng = np.random.default_rng(7)
+    predicted, truth = (
+        np.stack([rng.random((13, 17)) < share for share in shares]) for shares in ((0, 0.2, 1), (0.1, 0))
+    )
+    assert contour_accuracies(predicted, truth).tolist() == [
+        [contour_accuracy(one, other).item() for other in truth] for one in predicted
+    ]
 
 
 def test_shapes_of_arrays():

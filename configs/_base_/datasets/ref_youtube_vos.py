@@ -1,7 +1,8 @@
 """Ref-YouTube-VOS in training, Ref-DAVIS in validation and tests.
 
-Ref-YouTube-VOS's validation videos have no public truth: test on them without mask_path and with DumpVideoMasks, which
-writes masks for the benchmark's server (docs/video_data.md).
+Ref-DAVIS is scored as its figures are published (docs/evaluation.md). Ref-YouTube-VOS's validation videos have no public
+truth: test on them without mask_path and has_void, and with DumpVideoMasks, which writes masks for the benchmark's server
+(docs/video_data.md).
 """
 
 _base_ = './ref_video.py'
@@ -10,6 +11,7 @@ davis = dict(
     data_root='data/ref-davis/',
     ann_file='meta_expressions/valid/meta_expressions.json',
     data_prefix=dict(img_path='valid/JPEGImages', mask_path='valid/Annotations'),
+    has_void=True,
     fps=24.0,
 )
 train_dataloader = dict(
@@ -23,3 +25,5 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=davis)
 test_dataloader = dict(dataset=davis)
+val_evaluator = dict(type='RefDavisMetric')
+test_evaluator = dict(type='RefDavisMetric')
