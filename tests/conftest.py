@@ -23,6 +23,11 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_unconfigure():
+    """Let what is left over be collected as ever: extension modules would complain of leaks."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope='module')
 def on_one_thread():
     """Run all of a module so: threads wait for each other longer than tiny operators take."""
