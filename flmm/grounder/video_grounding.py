@@ -104,7 +104,7 @@ class VideoGrounding:
         Raises:
             ValueError: ``num_key_frames`` below 1, another number of frames than the video has, or frames that
                 :meth:`VideoTracker.track` refuses.
-            NonFiniteError: SAM 2 gave a nan or an infinity.
+            NonFiniteError: SAM 2 gave a nan or an infinity; the message names video and frame.
 
         >>> found = grounder.read_video(paths, sampling=FrameSampling(nframes=8)).ground(['the dog that runs'])
         >>> tracked = found.tracked(tracker, frames=[Image.open(path) for path in paths])
@@ -129,7 +129,7 @@ class VideoGrounding:
             indices, fps = list(range(len(frames))), self.source_fps
             names = [f'{index:05}' for index in indices] if self.source_names is None else [*self.source_names]
         frames = [frame.image for frame in self.frames] if frames is None else frames
-        tracks = tracker.track(frames, given)
+        tracks = tracker.track(frames, given, name=self.name)
         found = [
             Grounding(
                 image=frames[place],
