@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import reprlib
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -135,6 +136,9 @@ def _chosen(
     video: VideoSource, sampling: FrameSampling | None, frame_size: FrameSize | None
 ) -> tuple[list[int], tuple[int, int]]:
     """The numbers of the frames to read, and their width and height."""
+    for setting, value, expected in (('sampling', sampling, FrameSampling), ('frame_size', frame_size, FrameSize)):
+        if value is not None and not isinstance(value, expected):
+            raise ValueError(f'{setting} is {reprlib.repr(value)}, expected a {expected.__name__} of flmm.video')
     try:
         if sampling is None and isinstance(video, FrameList):
             last = video.num_frames - 1
