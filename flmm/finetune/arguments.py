@@ -81,7 +81,8 @@ def check_arguments(args: argparse.Namespace, ranges: dict[str, tuple[bool, str]
         ranges: of further options: whether their value is in range, and which range that is.
 
     Raises:
-        ValueError: names the option and its range; or --output is a file, or the folder of --model.
+        ValueError: names the option and its range; or --output is a file, the folder of --model, or that of another run
+            which is not resumed.
     """
     least_one = [name for name in AT_LEAST_ONE if hasattr(args, name)]
     checked = {
@@ -105,6 +106,12 @@ def check_arguments(args: argparse.Namespace, ranges: dict[str, tuple[bool, str]
         raise ValueError(
             f'--output {args.output!r} is the folder of --model, which the trained model would replace, and which is '
             'needed as it is to resume; name another folder'
+        )
+    earlier = [path for name in ('checkpoint-*', 'samples') for path in sorted(Path(args.output).glob(name))]
+    if earlier and not args.resume:
+        raise ValueError(
+            f'--output {args.output!r} has {earlier[-1].name!r} of an earlier run, which would be taken for one of this '
+            'run; add --resume to go on with that, name another folder, or remove it'
         )
 
 

@@ -145,6 +145,15 @@ def test_the_folder_of_the_model_is_not_written_over(run, record, model):
         run(record, options=['--output', f'{model}/../{model.name}'])
 
 
+@pytest.mark.usefixtures('_no_training')
+@pytest.mark.parametrize('name', ['checkpoint-500', 'samples'])
+def test_an_earlier_run_is_not_mixed_with_a_new_one(run, record, tmp_path, name):
+    """Resumed later, the new run would go on from the checkpoint of the earlier one, if that had come further."""
+    (tmp_path / 'out' / name).mkdir(parents=True)
+    with pytest.raises(ValueError, match=rf"--output '.*out' has '{name}' of an earlier run, which would be taken for"):
+        run(record)
+
+
 def test_processes_that_do_not_find_each_other_are_refused(run, record, monkeypatch):
     monkeypatch.setenv('WORLD_SIZE', '2')
     with pytest.raises(ValueError, match='2 processes were started, and each would train by itself; on a CPU, set ACC'):
