@@ -111,7 +111,9 @@ def test_nothing_is_trained_beyond_what_is_asked(run, record):
     run(record, record, options=['--resume', '--epochs', 2])
     assert (out / 'checkpoint-4').is_dir()
     (out / 'checkpoint-4' / 'trainer_state.json').unlink()
-    with pytest.raises(ValueError, match=r"--resume: '.*checkpoint-4' has no trainer_state\.json, as if it had not been"):
+    with pytest.raises(
+        ValueError, match=r"--resume: '.*checkpoint-4' has no trainer_state\.json, as if it had not been"
+    ):
         run(record, record, options=['--resume', '--epochs', 3])
 
 
