@@ -111,8 +111,8 @@ def check_arguments(args: argparse.Namespace, ranges: dict[str, tuple[bool, str]
     earlier = [path for name in ('checkpoint-*', 'samples') for path in sorted(Path(args.output).glob(name))]
     if earlier and not args.resume:
         raise ValueError(
-            f'--output {args.output!r} has {earlier[-1].name!r} of an earlier run, which would be taken for one of this '
-            'run; add --resume to go on with that, name another folder, or remove it'
+            f'--output {args.output!r} has {earlier[-1].name!r} of an earlier run, which would be taken for one of '
+            'this run; add --resume to go on with that, name another folder, or remove it'
         )
 
 
@@ -163,8 +163,8 @@ def check_resuming(args: argparse.Namespace) -> Path:
     if done >= getattr(args, asked):
         name = f'--{asked.replace("_", "-")}'
         raise ValueError(
-            f'--resume: {name} is {getattr(args, asked):g}, and {checkpoint!r} has been trained for {done:g}; take what '
-            f'is there, or ask for more by {name}'
+            f'--resume: {name} is {getattr(args, asked):g}, and {checkpoint!r} has been trained for {done:g}; take '
+            f'what is there, or ask for more by {name}'
         )
     optimizer = torch.load(Path(checkpoint, 'optimizer.pt'), map_location='cpu', weights_only=True, mmap=True)
     for option, key in (('lr', 'initial_lr'), ('weight_decay', 'weight_decay')):

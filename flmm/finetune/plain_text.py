@@ -27,8 +27,8 @@ def render_chat(processor: Any, conversation: Conversation) -> str:
     strange = [token for token in conversation.assistant_tokens if token not in known]
     if strange:
         raise ValueError(
-            f'{conversation.source}: assistant_tokens has {strange[0]!r}, which is no special token of this tokenizer but '
-            'text of several tokens; leave it out, or write it as the tokenizer does'
+            f'{conversation.source}: assistant_tokens has {strange[0]!r}, which is no special token of this tokenizer '
+            'but text of several tokens; leave it out, or write it as the tokenizer does'
         )
     for index, message in enumerate(conversation.messages):
         if message['role'] not in ROLES:

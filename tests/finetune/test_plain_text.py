@@ -72,7 +72,7 @@ def test_roles(processor, role):
 
 def test_a_token_that_the_tokenizer_does_not_have(processor):
     """Answers would have it as text of several tokens, though whoever names it believes that it is one."""
-    asked = conversation('where', 'there<|box_strat|>', assistant_tokens=('<|box_start|>', '<|box_strat|>'))
+    asked = conversation('where', 'there<|box_strat|>', assistant_tokens=('<|box_strat|>',))
     message = "data.jsonl:7: assistant_tokens has '<|box_strat|>', which is no special token of this tokenizer"
     with pytest.raises(ValueError, match=re.escape(message)):
         render_chat(processor, asked)
