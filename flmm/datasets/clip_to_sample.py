@@ -112,12 +112,12 @@ class ClipToSample(BaseTransform):
 
     def _of_video(self, results: dict, frames: list[Image.Image], indices: list[int]) -> Any:
         path = results['video_path']
+        names, size = results['frame_names'], frames[0].size
         for number, each in zip(indices, frames, strict=True):
-            if each.size != frames[0].size:
+            if each.size != size:
                 raise ValueError(
-                    f'video {path!r}: frame {results["frame_names"][number]!r} has {each.width} x {each.height} px '
-                    f'(width x height), {results["frame_names"][indices[0]]!r} has {frames[0].width} x {frames[0].height}; '
-                    'frames of one video are of one size'
+                    f'video {path!r}: frame {names[number]!r} has {each.width} x {each.height} px (width x height), '
+                    f'{names[indices[0]]!r} has {size[0]} x {size[1]}; frames of one video are of one size'
                 )
         clip = Clip(
             frames=torch.from_numpy(np.stack([np.asarray(frame) for frame in frames])).permute(0, 3, 1, 2),

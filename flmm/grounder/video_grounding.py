@@ -125,6 +125,12 @@ class VideoGrounding:
                 raise ValueError(
                     f'frames are {len(frames)}, but video {self.name!r} has {len(self.source_names)}; give all of them'
                 )
+            if len(frames) and frames[0].size != self.frames[0].image.size:
+                (width, height), own = frames[0].size, self.frames[0].image
+                raise ValueError(
+                    f'frames are of {width} x {height} px, but video {self.name!r} was read with {own.width} x '
+                    f'{own.height}; give them in the size in which they were read'
+                )
             given = [{indices[place]: mask for place, mask in masks.items()} for masks in given]
             indices, fps = list(range(len(frames))), self.source_fps
             names = [f'{index:05}' for index in indices] if self.source_names is None else [*self.source_names]
