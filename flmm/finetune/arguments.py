@@ -83,7 +83,7 @@ def check_arguments(args: argparse.Namespace, ranges: dict[str, tuple[bool, str]
 
     Raises:
         ValueError: names the option and its range; or --output is a file, the folder of --model, or that of another run
-            which is not resumed.
+            which is not resumed; or processes will not find each other.
     """
     least_one = [name for name in AT_LEAST_ONE if hasattr(args, name)]
     checked = {
@@ -108,6 +108,11 @@ def check_arguments(args: argparse.Namespace, ranges: dict[str, tuple[bool, str]
             f'--output {args.output!r} is the folder of --model, which the trained model would replace, and which is '
             'needed as it is to resume; name another folder'
         )
+    if num_processes() > 1 and not torch.cuda.is_available():
+        from accelerate.utils import parse_flag_from_env  # here, since --help needs no extra
+
+        if not parse_flag_from_env('ACCELERATE_USE_CPU'):
+            check_processes(1)  # now, since TRL would complain of what it takes for the batch of all
     earlier = [path for name in ('checkpoint-*', 'samples') for path in sorted(Path(args.output).glob(name))]
     if earlier and not args.resume:
         raise ValueError(

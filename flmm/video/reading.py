@@ -39,6 +39,9 @@ def read_clip(
     Where the rate of a file varies, its average counts, for the choice and for times, as in qwen-vl-utils and in
     transformers. It is by how long FFmpeg says that frames last, which differs a little between versions of FFmpeg.
 
+    Of a file, px are taken as square, whatever shape they have for players, and transparency is left out; transparent
+    pixels of image files show white.
+
     Args:
         source: the path of a video file, or the frames in order of time, as paths of image files or as PIL images.
         sampling: which frames; None is two a second of a file, and all of a list, the last one twice if they are odd.

@@ -214,7 +214,7 @@ def test_two_processes_share_a_step_and_its_samples(model, record, tmp_path):
 def test_processes_that_do_not_find_each_other_are_refused(run, record, monkeypatch):
     monkeypatch.setenv('WORLD_SIZE', '2')
     with pytest.raises(ValueError, match='2 processes were started, and each would train by itself; on a CPU, set ACC'):
-        run(['--max-steps', 1], records=[record] * 4)
+        run(['--max-steps', 1, '--batch-size', 1], records=[record] * 4)
 
 
 def test_a_reward_that_needs_a_grounder_says_so(run, record):
