@@ -24,11 +24,11 @@ from flmm.finetune.arguments import (
     add_training_arguments,
     check_arguments,
     check_processes,
-    check_resuming,
     data_settings,
     num_processes,
     training_settings,
 )
+from flmm.finetune.resuming import check_resuming
 from flmm.pretrained import MODEL_FILES, checkpoint_source, load_lmm, load_processor
 from flmm.reinforce import (
     ANSWER_FORMATS,

@@ -1,14 +1,12 @@
 """What the command lines of supervised fine-tuning and of reinforcement have in common."""
 
 import argparse
-import json
 import math
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.trainer_utils import get_last_checkpoint
 
 from flmm.images import MAX_IMAGE_PIXELS, ORIENTATIONS
 
@@ -140,47 +138,6 @@ def check_processes(trained_together: int) -> None:
             f'{num_processes()} processes were started, and each would train by itself; on a CPU, set '
             'ACCELERATE_USE_CPU=true'
         )
-
-
-def check_resuming(args: argparse.Namespace) -> Path:
-    """Refuse what Trainer does otherwise than asked, without a word: it takes rate and weight decay of the checkpoint,
-    and trains at least one step more, whether any is left or not.
-
-    Returns:
-        The checkpoint to go on from. Its weights are to be loaded as those of any model: Trainer looks for them by the
-        names that modules have now, finds none under those that transformers saves them by, and would go on without.
-
-    Raises:
-        ValueError: there is no checkpoint, it is not all there, it was made with another one of them (names both), or
-            nothing is left to train.
-    """
-    checkpoint = get_last_checkpoint(args.output) if Path(args.output).is_dir() else None
-    if checkpoint is None:
-        raise ValueError(f'--resume: {args.output!r} has no checkpoint to go on from; leave --resume out')
-    for name in ('optimizer.pt', 'trainer_state.json'):
-        if not Path(checkpoint, name).exists():
-            raise ValueError(
-                f'--resume: {checkpoint!r} has no {name}, as if it had not been written to its end; remove it to go on '
-                'from the one before'
-            )
-    state = json.loads(Path(checkpoint, 'trainer_state.json').read_text(encoding='utf-8'))
-    asked, done = ('max_steps', state['global_step']) if args.max_steps > 0 else ('epochs', state['epoch'])
-    if done >= getattr(args, asked):
-        name = f'--{asked.replace("_", "-")}'
-        raise ValueError(
-            f'--resume: {name} is {getattr(args, asked):g}, and {checkpoint!r} has been trained for {done:g}; take '
-            f'what is there, or ask for more by {name}'
-        )
-    optimizer = torch.load(Path(checkpoint, 'optimizer.pt'), map_location='cpu', weights_only=True, mmap=True)
-    for option, key in (('lr', 'initial_lr'), ('weight_decay', 'weight_decay')):
-        asked, stored = getattr(args, option), max(group[key] for group in optimizer['param_groups'])
-        if asked != stored:
-            name = f'--{option.replace("_", "-")}'
-            raise ValueError(
-                f'{name} is {asked}, and {checkpoint!r} was trained with {stored}; resume with {name} {stored}, or '
-                'start anew from its weights with --model and another --output'
-            )
-    return Path(checkpoint)
 
 
 def data_settings(args: argparse.Namespace) -> dict[str, Any]:
