@@ -121,6 +121,12 @@ def check(args: argparse.Namespace) -> None:
             f'--num-generations is {args.num_generations}, which does not divide the {completions} completions of a '
             'step: --batch-size times --accumulate times processes, which must be a multiple of it'
         )
+    counts = ANSWER_FORMATS[args.answer_format].counts
+    if counts is not None and args.coordinates not in counts:
+        raise ValueError(
+            f'--coordinates is {args.coordinates}, and {args.answer_format} count {" or ".join(sorted(counts))} px alone; '
+            'leave it out'
+        )
     if args.lora and args.freeze:
         raise ValueError(
             '--freeze is given with --lora, which trains adapters of the language model alone; leave it out'

@@ -150,6 +150,10 @@ def test_frozen_parts_stay(run, model):
         (['--beta', '-1'], '--beta is -1.0, expected 0 or more'),
         (['--lora', '--lora-rank', 0], '--lora-rank is 0, expected 1 or more'),
         (['--lora', '--lora-dropout', 1], '--lora-dropout is 1.0, expected 0 or more, below 1'),
+        (
+            ['--coordinates', 'image'],
+            '--coordinates is image, and location_tokens count resized px alone; leave it out',
+        ),
         (['--lora-alpha', 4], '--lora-alpha is given without --lora; add that, or leave it out'),
         (['--grounder', 'assets'], 'a grounder is named, and no reward asks it; add mask_iou to --rewards, or leave'),
         (['--lr', 0], '--lr is 0.0, expected above 0'),
