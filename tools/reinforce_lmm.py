@@ -124,8 +124,8 @@ def check(args: argparse.Namespace) -> None:
     counts = ANSWER_FORMATS[args.answer_format].counts
     if counts is not None and args.coordinates not in counts:
         raise ValueError(
-            f'--coordinates is {args.coordinates}, and {args.answer_format} count {" or ".join(sorted(counts))} px alone; '
-            'leave it out'
+            f'--coordinates is {args.coordinates}, and {args.answer_format} count {" or ".join(sorted(counts))} px '
+            'alone; leave it out'
         )
     if args.lora and args.freeze:
         raise ValueError(
