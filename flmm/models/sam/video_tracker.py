@@ -111,9 +111,12 @@ class VideoTracker(nn.Module):
             [m] bool. Only of these can objects be tracked.
         """
         resize = partial(F.interpolate, mode='bilinear', antialias=True)
-        square = resize(masks[None].float(), (self.frame.side, self.frame.side)) >= 0.5  # what the processor gives
-        grid = resize(square * 20.0 - 10.0, self.model.prompt_encoder.mask_input_size)[0]  # logits of the model
-        return nonempty(self.frame.logits_to_image(grid, masks.shape[-2:]) > 0)
+        kept = []
+        for mask in masks.split(1):  # one by one: a square of 1,024 px is a hundred times what a small frame takes
+            square = resize(mask[None].float(), (self.frame.side, self.frame.side)) >= 0.5  # what the processor gives
+            grid = resize(square * 20.0 - 10.0, self.model.prompt_encoder.mask_input_size)[0]  # logits of the model
+            kept.append(nonempty(self.frame.logits_to_image(grid, mask.shape[-2:]) > 0))
+        return torch.cat(kept)
 
     def track(
         self, frames: Sequence[Image.Image], given: Sequence[Mapping[int, Tensor]], *, name: str = 'video'
