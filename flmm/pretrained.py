@@ -162,7 +162,8 @@ def _load_whole(auto_class: Any, source: str, **kwargs: Any) -> PreTrainedModel:
 def _load(loader: Callable[..., Loaded], source: str, **kwargs: Any) -> Loaded:
     try:
         return loader(source, **kwargs, trust_remote_code=False)
-    except (OSError, ValueError, UnpicklingError, SafetensorError) as error:  # the latter two of files of weights
+    # ImportError: of a kernel of attention that is asked for; the last two: of files of weights
+    except (ImportError, OSError, ValueError, UnpicklingError, SafetensorError) as error:
         if Path(source).is_dir():
             problem = f'folder {source!r} cannot be loaded'
         else:

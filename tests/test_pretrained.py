@@ -2,6 +2,7 @@
 
 import builtins
 import contextlib
+import importlib.util
 import json
 import re
 import shutil
@@ -278,3 +279,11 @@ def test_a_tokenizer_alone_is_no_processor(tmp_path):
     edit_json(tmp_path / 'tokenizer_config.json', lambda content: content.pop('processor_class', None))
     with pytest.raises(ValueError, match=str(tmp_path)):
         load_processor(tmp_path)
+
+
+@pytest.mark.skipif(importlib.util.find_spec('flash_attn') is not None, reason='FlashAttention is installed')
+def test_a_kernel_of_attention_that_is_not_installed(checkpoint):
+    with pytest.raises(
+        ValueError, match=rf"folder '{checkpoint}' cannot be loaded \(FlashAttention2 has been toggled on"
+    ):
+        load_lmm(checkpoint, dtype=torch.float32, attn_implementation='flash_attention_2')

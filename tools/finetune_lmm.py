@@ -24,10 +24,10 @@ from flmm.finetune.arguments import (
     add_training_arguments,
     check_arguments,
     check_processes,
-    check_resuming,
     data_settings,
     training_settings,
 )
+from flmm.finetune.resuming import check_resuming
 from flmm.pretrained import load_lmm, load_processor
 
 

@@ -13,6 +13,7 @@ checkpoint for `from_pretrained`, adapters merged. docs/finetuning.md has the wh
 import argparse
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -23,11 +24,11 @@ from flmm.finetune.arguments import (
     add_training_arguments,
     check_arguments,
     check_processes,
-    check_resuming,
     data_settings,
     num_processes,
     training_settings,
 )
+from flmm.finetune.resuming import check_resuming
 from flmm.pretrained import MODEL_FILES, checkpoint_source, load_lmm, load_processor
 from flmm.reinforce import (
     ANSWER_FORMATS,
@@ -44,6 +45,8 @@ from flmm.reinforce import (
 )
 
 LORA = {'lora_rank': 'r', 'lora_alpha': 'lora_alpha', 'lora_dropout': 'lora_dropout'}
+"""How LoraConfig calls the options."""
+LORA_DEFAULTS = {'lora_rank': 16, 'lora_alpha': 32, 'lora_dropout': 0.0}
 
 
 def parse_args() -> argparse.Namespace:
@@ -77,9 +80,9 @@ def parse_args() -> argparse.Namespace:
         '--beta', type=float, default=0.0, help='weight of the KL divergence from --model; 0 needs no second model'
     )
     parser.add_argument('--lora', action='store_true', help='train adapters of the language model alone')
-    parser.add_argument('--lora-rank', type=int, default=16)
-    parser.add_argument('--lora-alpha', type=int, default=32)
-    parser.add_argument('--lora-dropout', type=float, default=0.0)
+    for name, default in LORA_DEFAULTS.items():
+        option = f'--{name.replace("_", "-")}'
+        parser.add_argument(option, type=type(default), help=f'with --lora (default: {default})')
     parser.add_argument('--vllm', action='store_true', help='sample with vLLM, on the GPUs of the training')
     parser.add_argument('--report-to', choices=['none', 'tensorboard', 'wandb'], default='none')
     return parser.parse_args()
@@ -90,11 +93,16 @@ def completions_of_step(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse options that are out of their range or do not fit together, before anything is loaded.
+    """Refuse options that are out of their range or do not fit together, before anything is loaded; fill defaults in.
 
     Raises:
         ValueError: names the option.
     """
+    for name, default in LORA_DEFAULTS.items():
+        if getattr(args, name) is None:
+            setattr(args, name, default)
+        elif not args.lora:
+            raise ValueError(f'--{name.replace("_", "-")} is given without --lora; add that, or leave it out')
     check_arguments(
         args,
         {
@@ -111,7 +119,13 @@ def check(args: argparse.Namespace) -> None:
     if completions % args.num_generations:
         raise ValueError(
             f'--num-generations is {args.num_generations}, which does not divide the {completions} completions of a '
-            'step: --batch-size times --accumulate times processes'
+            'step: --batch-size times --accumulate times processes, which must be a multiple of it'
+        )
+    counts = ANSWER_FORMATS[args.answer_format].counts
+    if counts is not None and args.coordinates not in counts:
+        raise ValueError(
+            f'--coordinates is {args.coordinates}, and {args.answer_format} count {" or ".join(sorted(counts))} px '
+            'alone; leave it out'
         )
     if args.lora and args.freeze:
         raise ValueError(
@@ -157,14 +171,22 @@ def check_adapter(args: argparse.Namespace, checkpoint: Path) -> None:
             )
 
 
-def mask_iou(args: argparse.Namespace) -> MaskIoU:
-    """Build the grounder of the reward by frozen attention.
+def check_grounder(args: argparse.Namespace, rewards: Iterable[str]) -> bool:
+    """Say whether rewards need a grounder.
 
     Raises:
-        ValueError: none is named.
+        ValueError: one is needed and none is named, or the other way round.
     """
-    if not args.grounder and not args.grounder_config:
+    needed, named = any(REWARDS[name].score is None for name in rewards), bool(args.grounder or args.grounder_config)
+    if needed and not named:
         raise ValueError('reward mask_iou needs --grounder, or --grounder-config and --grounder-checkpoint')
+    if named and not needed:
+        raise ValueError('a grounder is named, and no reward asks it; add mask_iou to --rewards, or leave it out')
+    return needed
+
+
+def mask_iou(args: argparse.Namespace) -> MaskIoU:
+    """Build the grounder of the reward by frozen attention."""
     from flmm import Grounder
 
     device = f'cuda:{os.environ.get("LOCAL_RANK", "0")}' if torch.cuda.is_available() else 'cpu'
@@ -178,6 +200,7 @@ def main() -> None:
     check(args)
     answer_format = ANSWER_FORMATS[args.answer_format]
     weights = chosen_rewards(args.rewards, answer_format=answer_format)
+    needs_grounder = check_grounder(args, weights)
     checkpoint = check_resuming(args) if args.resume else None
     if checkpoint is not None:
         check_adapter(args, checkpoint)
@@ -191,7 +214,7 @@ def main() -> None:
             f'{args.data}: {len(dataset)} prompts, fewer than the {prompts} of a step (--batch-size times --accumulate '
             'times processes, divided by --num-generations); nothing would be trained'
         )
-    scorer = mask_iou(args) if any(REWARDS[name].score is None for name in weights) else None
+    scorer = mask_iou(args) if needs_grounder else None
 
     weights_from = args.model if checkpoint is None or args.lora else checkpoint  # Trainer loads adapters
     model = load_lmm(weights_from, dtype=torch.float32, attn_implementation=args.attention)

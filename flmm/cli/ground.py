@@ -72,6 +72,8 @@ def ground(args: argparse.Namespace) -> int:
     if bool(args.phrases) == (args.say is not None):
         raise ValueError('name phrases to find, or ask a question by --say; one of the two')
     check_video_options(args)
+    if args.num_workers < 0:
+        raise ValueError(f'--num-workers is {args.num_workers}, expected 0 or a number of processes')
     if args.num_workers and (args.say is not None or not args.image.is_dir()):
         raise ValueError('--num-workers is for phrases in a folder of images; leave it out')
     for phrase in args.phrases:
@@ -79,10 +81,11 @@ def ground(args: argparse.Namespace) -> int:
     images = _images(args.image, out=args.out)
     of_video = is_video(args.image)
     targets = output_files(images, args.out, overwrite=args.overwrite, of_video=of_video)
-    grounder = _grounder(args)
     if of_video:
-        _write(find_in_video(grounder, args), targets[0], args)
+        found = find_in_video(partial(_grounder, args), args, device=_device(args.device))
+        _write(found, targets[0], args)
         return 0
+    grounder = _grounder(args)
     if not args.image.is_dir():
         read = grounder.read(args.image)
         _write(read.ground(args.phrases) if args.say is None else read.chat(args.say), targets[0], args)

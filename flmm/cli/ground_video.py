@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,17 +51,23 @@ def check_video_options(args: argparse.Namespace) -> None:
         raise ValueError(f'--{given[0].replace("_", "-")} is for videos, and {str(args.image)!r} is none; leave it out')
 
 
-def find_in_video(grounder: 'Grounder', args: argparse.Namespace) -> 'VideoGrounding':
-    """Find the phrases in the video, as the options say."""
-    from flmm.video import FrameSampling
+def find_in_video(load: Callable[[], 'Grounder'], args: argparse.Namespace, *, device: str) -> 'VideoGrounding':
+    """Find the phrases in the video, as the options say.
 
-    sampling = FrameSampling(fps=args.fps)
+    Args:
+        load: gives the grounder, when tracker and video have shown that they can be read.
+        args: the options.
+        device: of the tracker, as torch calls it.
+    """
+    from flmm.video import FrameSampling, read_clip
+
     tracker = None
     if args.tracker is not None:
         from flmm.models.sam.video_tracker import VideoTracker
 
-        tracker = VideoTracker.from_pretrained(args.tracker, device=str(grounder.device))
-    found = grounder.read_video(args.image, read_as=args.read_as or 'video', sampling=sampling).ground(args.phrases)
+        tracker = VideoTracker.from_pretrained(args.tracker, device=device)
+    clip = read_clip(args.image, sampling=FrameSampling(fps=args.fps))
+    found = load().read_video(clip, read_as=args.read_as or 'video').ground(args.phrases)
     return found if tracker is None else found.tracked(tracker)
 
 

@@ -113,6 +113,13 @@ class ClipToSample(BaseTransform):
 
     def _of_video(self, results: dict, frames: list[Image.Image], indices: list[int]) -> Any:
         path = results['video_path']
+        names, size = results['frame_names'], frames[0].size
+        for number, each in zip(indices, frames, strict=True):
+            if each.size != size:
+                raise ValueError(
+                    f'video {path!r}: frame {names[number]!r} has {each.width} x {each.height} px (width x height), '
+                    f'{names[indices[0]]!r} has {size[0]} x {size[1]}; frames of one video are of one size'
+                )
         clip = Clip(
             frames=torch.from_numpy(np.stack([np.asarray(frame) for frame in frames])).permute(0, 3, 1, 2),
             indices=tuple(indices),

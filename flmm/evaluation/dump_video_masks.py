@@ -12,6 +12,7 @@ from flmm.atomic_write import open_atomic
 from flmm.clip_sample import ClipSample
 from flmm.evaluation.grounded_frames import clips_alone, grounded_frames
 from flmm.files import prepare_output
+from flmm.plain_text import file_name
 from flmm.registry import METRICS
 
 
@@ -22,18 +23,23 @@ class DumpVideoMasks(BaseMetric):
     Of each frame ``<out_dir>/<test set>/Annotations/<video>/<expression>/<frame>.png``, a picture of one channel, 255
     in the mask and 0 elsewhere. Ref-YouTube-VOS's server takes the folder Annotations, MeViS's the folders in it.
 
+    A folder of masks is of one run: a server would take what an earlier one left beside them, such as masks of
+    expressions that are no longer asked for. The validations of one training replace each other's.
+
     Args:
-        out_dir: folder of all test sets. It is made at once.
+        out_dir: folder of all test sets, without masks of another run. It is made at once.
         collect_device: 'cpu' or 'gpu', as in every mmengine metric.
 
     Raises:
-        ValueError: nothing can be written there.
+        ValueError: nothing can be written there, or a test set has files under Annotations.
     """
 
     def __init__(self, *, out_dir: str, collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device)
         self.out_dir = Path(out_dir)
-        prepare_output(self.out_dir / 'Annotations', setting='out_dir')
+        from flmm.engine.main_process import from_main_process  # here, since flmm.engine imports this package
+
+        from_main_process(self._prepare)  # once, before any process writes
 
     def process(self, data_batch: dict, data_samples: Sequence[ClipSample]) -> None:
         """Write the masks of a batch.
@@ -42,7 +48,7 @@ class DumpVideoMasks(BaseMetric):
             ValueError: a sample of an image, a clip without predictions, or an expression without ``expression_id``.
         """
         for clip in clips_alone(data_samples, metric='DumpVideoMasks'):
-            folder = self.out_dir / clip.dataset_name / 'Annotations' / os.path.basename(clip.video_path)
+            folder = self.out_dir / file_name(clip.dataset_name) / 'Annotations' / os.path.basename(clip.video_path)
             for index, info in enumerate(clip.phrase_infos):
                 if info.expression_id is None:
                     raise ValueError(
@@ -61,3 +67,12 @@ class DumpVideoMasks(BaseMetric):
     def compute_metrics(self, results: list[None]) -> dict:
         """Return nothing: the files are written."""
         return {}
+
+    def _prepare(self) -> None:
+        prepare_output(self.out_dir / 'Annotations', setting='out_dir')
+        for folder in sorted(self.out_dir.glob('*/Annotations')):
+            if any(folder.iterdir()):
+                raise ValueError(
+                    f'out_dir is {str(self.out_dir)!r}, and {str(folder)!r} has files already, which a server would '
+                    'take for masks of this run; remove that folder, or choose another out_dir'
+                )

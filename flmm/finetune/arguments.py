@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.trainer_utils import get_last_checkpoint
 
 from flmm.images import MAX_IMAGE_PIXELS, ORIENTATIONS
 
@@ -81,7 +80,8 @@ def check_arguments(args: argparse.Namespace, ranges: dict[str, tuple[bool, str]
         ranges: of further options: whether their value is in range, and which range that is.
 
     Raises:
-        ValueError: names the option and its range; or --output is a file, or the folder of --model.
+        ValueError: names the option and its range; or --output is a file, the folder of --model, or that of another run
+            which is not resumed; or processes will not find each other.
     """
     least_one = [name for name in AT_LEAST_ONE if hasattr(args, name)]
     checked = {
@@ -106,6 +106,17 @@ def check_arguments(args: argparse.Namespace, ranges: dict[str, tuple[bool, str]
             f'--output {args.output!r} is the folder of --model, which the trained model would replace, and which is '
             'needed as it is to resume; name another folder'
         )
+    if num_processes() > 1 and not torch.cuda.is_available():
+        from accelerate.utils import parse_flag_from_env  # here, since --help needs no extra
+
+        if not parse_flag_from_env('ACCELERATE_USE_CPU'):
+            check_processes(1)  # now, since TRL would complain of what it takes for the batch of all
+    earlier = [path for name in ('checkpoint-*', 'samples') for path in sorted(Path(args.output).glob(name))]
+    if earlier and not args.resume:
+        raise ValueError(
+            f'--output {args.output!r} has {earlier[-1].name!r} of an earlier run, which would be taken for one of '
+            'this run; add --resume to go on with that, name another folder, or remove it'
+        )
 
 
 def num_processes() -> int:
@@ -127,31 +138,6 @@ def check_processes(trained_together: int) -> None:
             f'{num_processes()} processes were started, and each would train by itself; on a CPU, set '
             'ACCELERATE_USE_CPU=true'
         )
-
-
-def check_resuming(args: argparse.Namespace) -> Path:
-    """Refuse to go on with another rate or weight decay: Trainer would take those of the checkpoint without a word.
-
-    Returns:
-        The checkpoint to go on from. Its weights are to be loaded as those of any model: Trainer looks for them by the
-        names that modules have now, finds none under those that transformers saves them by, and would go on without.
-
-    Raises:
-        ValueError: there is no checkpoint, or it was made with another one of them; names both.
-    """
-    checkpoint = get_last_checkpoint(args.output) if Path(args.output).is_dir() else None
-    if checkpoint is None:
-        raise ValueError(f'--resume: {args.output!r} has no checkpoint to go on from; leave --resume out')
-    optimizer = torch.load(Path(checkpoint, 'optimizer.pt'), map_location='cpu', weights_only=True, mmap=True)
-    for option, key in (('lr', 'initial_lr'), ('weight_decay', 'weight_decay')):
-        asked, stored = getattr(args, option), max(group[key] for group in optimizer['param_groups'])
-        if asked != stored:
-            name = f'--{option.replace("_", "-")}'
-            raise ValueError(
-                f'{name} is {asked}, and {checkpoint!r} was trained with {stored}; resume with {name} {stored}, or '
-                'start anew from its weights with --model and another --output'
-            )
-    return Path(checkpoint)
 
 
 def data_settings(args: argparse.Namespace) -> dict[str, Any]:

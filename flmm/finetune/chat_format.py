@@ -26,9 +26,10 @@ Its other keys are those of qwen-vl-utils, all of them optional:
   unless one of them is given beside ``sample_fps``.
 - at what size (:class:`flmm.video.FrameSize`), in px: ``min_pixels`` and ``max_pixels`` of a frame, ``total_pixels``.
 - of a list alone: ``sample_fps``, the rate of its frames (2), and ``raw_fps``, that of the video that they are from.
+
+An image is read at the size of the processor and has no such keys. Keys whose value is null count as absent.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ from flmm.files import path_inside
 from flmm.finetune.special_tokens import SPECIAL_TOKENS, STRUCTURE_TOKENS
 from flmm.finetune.video_part import parse_video_part
 from flmm.images import check_image_settings, read_image_size
+from flmm.json_files import parse_json
 from flmm.video import FrameSize
 
 ROLES = ('system', 'user', 'assistant')
@@ -93,10 +95,7 @@ class ChatReader:
         Raises:
             ValueError: the line is malformed, or names no readable image or video; says ``where``, and which key.
         """
-        try:
-            record = json.loads(line.decode('utf-8-sig'))
-        except (ValueError, RecursionError) as error:  # of any cause: no UTF-8, no JSON, an integer without end
-            raise ValueError(f'{where}: not valid JSON ({error})') from error
+        record = parse_json(line, where=f'{where}: the line')
         messages = record.get('messages') if isinstance(record, dict) else None
         if not isinstance(messages, list) or not messages:
             raise ValueError(f'{where}: expected an object with a non-empty list "messages"')
@@ -143,6 +142,10 @@ class ChatReader:
         value = part.get(kind)
         if kind != 'video' and not isinstance(value, str):
             raise ValueError(f'{where}.{kind}: expected a string, got {value!r}')
+        others = [key for key in part if key not in ('type', kind) and part[key] is not None]
+        if kind != 'video' and others:
+            of_size = ' images of all lines have the size of --min-pixels and --max-pixels;' if kind == 'image' else ''
+            raise ValueError(f'{where}.{others[0]}: of a part of type "{kind}" it has no effect;{of_size} leave it out')
         if kind == 'text':
             try:
                 value.encode()

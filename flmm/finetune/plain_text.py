@@ -20,8 +20,16 @@ def render_chat(processor: Any, conversation: Conversation) -> str:
         conversation: its ``assistant_tokens`` may stand in the assistant's text.
 
     Raises:
-        ValueError: a role is unknown, or a text forges a special token; names source, message and token.
+        ValueError: a role is unknown, an assistant's token is none of the tokenizer's added ones, or a text forges a
+            special token; names source, message and token.
     """
+    known = {str(token) for token in processor.tokenizer.added_tokens_decoder.values()}
+    strange = [token for token in conversation.assistant_tokens if token not in known]
+    if strange:
+        raise ValueError(
+            f'{conversation.source}: assistant_tokens has {strange[0]!r}, which is no special token of this tokenizer '
+            'but text of several tokens; leave it out, or write it as the tokenizer does'
+        )
     for index, message in enumerate(conversation.messages):
         if message['role'] not in ROLES:
             raise ValueError(

@@ -45,10 +45,10 @@ def parse_video_part(
             ``where``, the key and the file.
     """
     known = ('type', 'video', *SAMPLING_KEYS, *SIZE_KEYS, *RATE_KEYS)
-    unknown = [key for key in part if key not in known]
+    given = {key: value for key, value in part.items() if value is not None}
+    unknown = [key for key in given if key not in known]
     if unknown:
         raise ValueError(f'{where}.{unknown[0]}: no key of a video; they are {", ".join(known)}')
-    given = {key: value for key, value in part.items() if value is not None}
     video = given.get('video')
     is_list = isinstance(video, list)
     if not (isinstance(video, str) or is_list) or not video:

@@ -104,7 +104,7 @@ class VideoGrounding:
         Raises:
             ValueError: ``num_key_frames`` below 1, another number of frames than the video has, or frames that
                 :meth:`VideoTracker.track` refuses.
-            NonFiniteError: SAM 2 gave a nan or an infinity.
+            NonFiniteError: SAM 2 gave a nan or an infinity; the message names video and frame.
 
         >>> found = grounder.read_video(paths, sampling=FrameSampling(nframes=8)).ground(['the dog that runs'])
         >>> tracked = found.tracked(tracker, frames=[Image.open(path) for path in paths])
@@ -125,11 +125,17 @@ class VideoGrounding:
                 raise ValueError(
                     f'frames are {len(frames)}, but video {self.name!r} has {len(self.source_names)}; give all of them'
                 )
+            if len(frames) and frames[0].size != self.frames[0].image.size:
+                (width, height), own = frames[0].size, self.frames[0].image
+                raise ValueError(
+                    f'frames are of {width} x {height} px, but video {self.name!r} was read with {own.width} x '
+                    f'{own.height}; give them in the size in which they were read'
+                )
             given = [{indices[place]: mask for place, mask in masks.items()} for masks in given]
             indices, fps = list(range(len(frames))), self.source_fps
             names = [f'{index:05}' for index in indices] if self.source_names is None else [*self.source_names]
         frames = [frame.image for frame in self.frames] if frames is None else frames
-        tracks = tracker.track(frames, given)
+        tracks = tracker.track(frames, given, name=self.name)
         found = [
             Grounding(
                 image=frames[place],

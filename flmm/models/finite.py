@@ -32,6 +32,7 @@ def check_predictions(grounded: Sequence[GroundingSample], features: Sequence[Fr
             ('the mask head', sample.coarse.small),
             *(() if sample.text_embeds is None else [('the projection of text', torch.cat(sample.text_embeds))]),
             ("SAM's mask decoder", sample.refined.small),
+            *(() if sample.sam_scores is None else [("SAM's scores", sample.sam_scores)]),
             *(() if sample.existence is None else [('the existence head', sample.existence)]),
         )
     )

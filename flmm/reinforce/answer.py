@@ -56,7 +56,9 @@ class AnswerFormat:
     Args:
         parse: reads a text; None where it cannot be read. It never raises, whatever the text is.
         writes: of :class:`AnsweredObject`, what objects can have in this format.
+        counts: which of :data:`~flmm.reinforce.prompts.COORDINATES` its numbers may count; None: any.
     """
 
     parse: Callable[[str, AnswerFrame], Answer | None]
     writes: frozenset[str]
+    counts: frozenset[str] | None = None

@@ -5,7 +5,6 @@ a line has under ``truth`` (:mod:`flmm.reinforce.truth`) is for rewards, and a l
 supervision alone. A prompt ends with the user's turn and shows one image.
 """
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch.utils.data import Dataset
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 from flmm.finetune import ChatCollator, ChatDataset, Conversation
+from flmm.json_files import parse_json
 from flmm.reinforce.answer import AnswerFrame
 from flmm.reinforce.truth import Truth, parse_truth
 
@@ -141,8 +141,8 @@ def _records(path: Path) -> Iterator[Any]:
 
 def _parsed(line: bytes) -> Any:
     try:
-        return json.loads(line.decode('utf-8-sig'))
-    except (ValueError, RecursionError):
+        return parse_json(line, where='the line')
+    except ValueError:
         return None
 
 

@@ -1,11 +1,13 @@
 """Video files through PyAV."""
 
+import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 import av
 import torch
+from av.sidedata.sidedata import Type as SideDataType
 from torch import Tensor
 
 from flmm.video.source import check_frame_count, check_frame_pixels
@@ -99,7 +101,7 @@ class PyAVFile:
                     'it again or convert it'
                 )
             pixels = torch.from_numpy(frame.to_ndarray(format='rgb24'))  # [H, W, 3]
-            yield torch.rot90(pixels, round(frame.rotation / 90)).permute(2, 0, 1)  # [3, H, W]
+            yield _as_shown(pixels, frame).permute(2, 0, 1)  # [3, H, W]
 
     def _next_at(self, time: int, decoded: Iterator[av.VideoFrame]) -> av.VideoFrame | None:
         return next((frame for frame in decoded if self._time(frame) >= time), None)
@@ -132,3 +134,17 @@ class PyAVFile:
         if time is None:
             raise ValueError(f'video {self.name!r} has frames without a time; convert it')
         return time
+
+
+def _as_shown(pixels: Tensor, frame: av.VideoFrame) -> Tensor:
+    """Turn and mirror a frame, [H, W, 3], by the matrix that its file has for players, to the nearest quarter turn."""
+    found = [side_data for side_data in frame.side_data if side_data.type == SideDataType.DISPLAYMATRIX]
+    if not found:
+        return pixels
+    # Places are rows: [x, y, 1] @ matrix, with y downwards. frame.rotation takes all for turns, a mirrored one, too.
+    x_to_x, x_to_y, _, y_to_x, y_to_y = struct.unpack('=5i', bytes(found[0])[:20])
+    if abs(x_to_y) > abs(x_to_x):
+        pixels = pixels.transpose(0, 1)
+        x_to_x, y_to_y = y_to_x, x_to_y
+    backwards = [axis for axis, sign in ((0, y_to_y), (1, x_to_x)) if sign < 0]
+    return pixels.flip(backwards) if backwards else pixels

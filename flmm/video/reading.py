@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import reprlib
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -37,6 +38,9 @@ def read_clip(
 
     Where the rate of a file varies, its average counts, for the choice and for times, as in qwen-vl-utils and in
     transformers. It is by how long FFmpeg says that frames last, which differs a little between versions of FFmpeg.
+
+    Of a file, px are taken as square, whatever shape they have for players, and transparency is left out; transparent
+    pixels of image files show white.
 
     Args:
         source: the path of a video file, or the frames in order of time, as paths of image files or as PIL images.
@@ -135,6 +139,9 @@ def _chosen(
     video: VideoSource, sampling: FrameSampling | None, frame_size: FrameSize | None
 ) -> tuple[list[int], tuple[int, int]]:
     """The numbers of the frames to read, and their width and height."""
+    for setting, value, expected in (('sampling', sampling, FrameSampling), ('frame_size', frame_size, FrameSize)):
+        if value is not None and not isinstance(value, expected):
+            raise ValueError(f'{setting} is {reprlib.repr(value)}, expected a {expected.__name__} of flmm.video')
     try:
         if sampling is None and isinstance(video, FrameList):
             last = video.num_frames - 1

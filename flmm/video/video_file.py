@@ -14,7 +14,8 @@ from flmm.video.source import VideoSource
 @contextlib.contextmanager
 def open_video_file(path: str | os.PathLike, *, name: str, max_pixels: int) -> Iterator[VideoSource]:
     """Open a video file: through torchcodec where that can be loaded, else through PyAV. Both give the same
-    frames; where FFmpeg interpolates colours, of interlaced and of 10-bit videos, pixels differ by its version.
+    frames; where FFmpeg interpolates colours, of interlaced and of 10-bit videos, pixels differ by its version. What
+    players mirror is mirrored through PyAV alone: torchcodec knows turns, and takes it for one.
 
     Args:
         path: a regular file on this machine.
@@ -29,9 +30,8 @@ def open_video_file(path: str | os.PathLike, *, name: str, max_pixels: int) -> I
         try:
             file = stack.enter_context(open_regular(path))
         except (OSError, ValueError) as error:
-            raise ValueError(
-                f'video {name!r} cannot be opened ({error}); expected the path of a file on this machine'
-            ) from error
+            expected = 'a list of the frames in it' if os.path.isdir(path) else 'the path of a file on this machine'
+            raise ValueError(f'video {name!r} cannot be opened ({error}); expected {expected}') from error
         container = container_of(file, name=name)
         if _torchcodec_loads():
             from flmm.video.torchcodec_file import TorchCodecFile

@@ -249,7 +249,7 @@ def test_which_weights(asked, tmp_path, capsys):
             ['photos', 'x', '--out', 'photos'],
             "--out is the folder of the images, 'photos'; pictures would be taken for",
         ),
-        (['photos', 'x', '--num-workers', '-1'], 'num_workers is -1, expected 0 or a number of processes'),
+        (['photos', 'x', '--num-workers', '-1'], '--num-workers is -1, expected 0 or a number of processes'),
         (['photo.png', 'x', '--num-workers', '2'], '--num-workers is for phrases in a folder of images; leave it out'),
         (
             ['photos', '--say', 'What?', '--num-workers', '2'],
@@ -276,6 +276,7 @@ def test_what_the_user_can_mend(asked, arguments, message, tmp_path, capsys):
     weights = [] if '--checkpoint' in arguments else CONFIG
     assert main(['ground', *arguments, *weights]) == 2
     assert capsys.readouterr().err.startswith(f'flmm: error: {message}')
+    assert not asked or arguments[0] == 'broken.png'  # no model was loaded for that
 
 
 def test_the_demo_finds_drawn_shapes(monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 """ClipToSample: which frames the LMM reads, which get masks, and what is refused."""
 
 import random
+import re
 
 import numpy as np
 import pytest
@@ -78,6 +79,21 @@ def test_what_cannot_be_read_names_the_video(tmp_path):
         clip_transform(sampling={'nframes': 8}).transform(item)
     with pytest.raises(ValueError, match=f'image {str(tmp_path)!r}.*no letter'):
         clip_transform().transform({**item, 'text': ['']})
+
+
+def test_frames_of_several_sizes_name_the_video(tmp_path):
+    item = tiny_item(tmp_path, ['a cat'], num_frames=4)
+    with Image.open(item['frame_paths'][2]) as frame:
+        width, height = frame.size
+        frame.resize((9, 8)).save(item['frame_paths'][2], format='PNG')
+    first, third = (item['frame_names'][number] for number in (0, 2))
+    message = (
+        f'frame {third!r} has 9 x 8 px (width x height), {first!r} has {width} x {height}; frames of one video are'
+    )
+    with pytest.raises(ValueError, match=re.escape(f'video {item["video_path"]!r}: {message}')):
+        clip_transform().transform(item)
+    with pytest.raises(ValueError, match=re.escape(f'video {item["video_path"]!r} has frames of 9 x 8 and')):
+        clip_transform(read_as='images').transform(item)
 
 
 def test_times_between_the_moments_of_a_video_are_no_text_of_the_user(tmp_path):

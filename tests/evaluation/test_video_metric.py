@@ -1,13 +1,18 @@
 """VideoMetric and DumpVideoMasks over clips whose frames have masks."""
 
 import json
+import re
+import shutil
+import time
 
 import numpy as np
 import pytest
 import torch
+from mmengine.dist import get_rank
 from PIL import Image
 from predicted_clips import clip_of
 from predicted_samples import predicted_sample, random_masks
+from processes import launch_function
 
 from flmm.evaluation import DumpPredictions, DumpVideoMasks, GroundingMetric, VideoMetric
 from flmm.phrase_info import PhraseInfo
@@ -217,6 +222,43 @@ def test_masks_of_an_expression_without_a_name_are_refused(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(ValueError, match=r'out_dir is .*its folder cannot be made'):
         DumpVideoMasks(out_dir=str(tmp_path / 'file'))
+
+
+def test_masks_of_an_earlier_run_are_not_mixed_with_new_ones(tmp_path):
+    def dumped(metric, *ids):
+        clip, _ = random_clip(1, len(ids), seed=0, infos=[PhraseInfo(expression_id=id_) for id_ in ids], name='val/u')
+        metric.process({}, [clip])
+
+    metric = DumpVideoMasks(out_dir=str(tmp_path / 'masks'))
+    dumped(metric, '0', '1')
+    dumped(metric, '0', '1')  # a later validation of the same training
+    before = sorted(tmp_path.rglob('*.png'))
+    folder = tmp_path / 'masks' / 'val%2Fu' / 'Annotations'
+    assert before == [folder / '0' / id_ / '00000.png' for id_ in '01']
+    message = f'and {str(folder)!r} has files already, which a server would take for masks of this run; remove that'
+    with pytest.raises(ValueError, match=re.escape(message)):
+        DumpVideoMasks(out_dir=str(tmp_path / 'masks'))
+    assert sorted(tmp_path.rglob('*.png')) == before
+    shutil.rmtree(folder)
+    dumped(DumpVideoMasks(out_dir=str(tmp_path / 'masks')), '2')
+    assert list(tmp_path.rglob('*.png')) == [folder / '0' / '2' / '00000.png']
+
+
+def dump_in_turn(folder):
+    """The main process writes at once; the other one comes late, and must not take that for an earlier run's."""
+    torch.distributed.init_process_group('gloo')
+    if get_rank() == 1:
+        time.sleep(0.2)
+    metric = DumpVideoMasks(out_dir=str(folder))
+    metric.process({}, [random_clip(1, 1, seed=get_rank(), infos=[PhraseInfo(expression_id='0')])[0]])
+    torch.distributed.barrier()
+    with pytest.raises(ValueError, match='has files already'):
+        DumpVideoMasks(out_dir=str(folder))
+
+
+def test_every_process_knows_whether_there_are_masks_of_an_earlier_run(tmp_path):
+    launch_function(2, tmp_path, dump_in_turn, tmp_path / 'masks')
+    assert len(list((tmp_path / 'masks').rglob('*.png'))) == 2
 
 
 @pytest.mark.parametrize('metric', [VideoMetric, DumpVideoMasks])

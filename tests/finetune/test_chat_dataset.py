@@ -77,8 +77,10 @@ def test_errors_name_line_and_key(write_jsonl, record, change, message):
 
 
 def test_bad_json_and_empty_file(write_jsonl, record):
-    with pytest.raises(ValueError, match=r'data.jsonl:2: not valid JSON'):
+    with pytest.raises(ValueError, match=r'data.jsonl:2: the line is not JSON'):
         ChatDataset(write_jsonl(record, '{"messages": ['))
+    with pytest.raises(ValueError, match=r"data.jsonl:1: the line has an object with the key 'role' twice"):
+        ChatDataset(write_jsonl('{"messages": [{"role": "user", "role": "assistant", "content": "a"}]}'))
     with pytest.raises(ValueError, match=r'data.jsonl: the file holds no conversation'):
         ChatDataset(write_jsonl('', ''))
 
@@ -154,7 +156,7 @@ def test_tokens_of_the_structure_are_never_allowed(write_jsonl, record, tokens):
 
 def test_an_integer_without_end_is_named(tmp_path):
     (tmp_path / 'data.jsonl').write_text('{"id": ' + '9' * 5000 + '}')
-    with pytest.raises(ValueError, match=r'data\.jsonl:1: not valid JSON \(Exceeds the limit'):
+    with pytest.raises(ValueError, match=r'data\.jsonl:1: the line is not JSON \(Exceeds the limit'):
         ChatDataset(tmp_path / 'data.jsonl')
 
 
@@ -163,7 +165,7 @@ def test_text_that_is_no_unicode(write_jsonl, record, tmp_path):
     with pytest.raises(ValueError, match=r'data\.jsonl:1: messages\[3\]\.content\[0\]\.text: not Unicode text'):
         ChatDataset(write_jsonl(record))
     (tmp_path / 'latin.jsonl').write_bytes('{"messages": "ä"}'.encode('latin1'))
-    with pytest.raises(ValueError, match=r'latin\.jsonl:1: not valid JSON'):
+    with pytest.raises(ValueError, match=r'latin\.jsonl:1: the line is not JSON'):
         ChatDataset(tmp_path / 'latin.jsonl')
 
 
@@ -233,3 +235,37 @@ def test_without_images(write_jsonl, record):
     assert text.images == []
     assert (text.messages, text.source, text.image_names) == (whole.messages, whole.source, whole.image_names)
     assert text.image_names == (str(dataset.reader.image_root / 'star.png'),)
+
+
+@pytest.mark.parametrize(
+    ('index', 'part', 'message'),
+    [
+        (
+            1,
+            {'type': 'image', 'image': 'star.png', 'max_pixels': 784},
+            'images of all lines have the size of --min-pix',
+        ),
+        (1, {'type': 'image', 'image': 'star.png', 'resized_height': 28}, 'images of all lines have the size of --min'),
+        (1, {'type': 'text', 'text': 'a', 'image': 'star.png'}, 'leave it out'),
+    ],
+)
+def test_keys_without_effect_are_refused(write_jsonl, record, index, part, message):
+    """qwen-vl-utils has the first ones; that they change nothing here would not be seen."""
+    key = [*part][-1]
+    record['messages'][index]['content'] = [part]
+    found = f'data.jsonl:1: messages[{index}].content[0].{key}: of a part of type "{part["type"]}" it has no effect;'
+    with pytest.raises(ValueError, match=f'{re.escape(found)}.* {message}'):
+        ChatDataset(write_jsonl(record))
+
+
+def test_keys_that_are_null_are_absent(write_jsonl, record):
+    """So the library datasets writes parts of several types."""
+    keys = {'text': None, 'image': None, 'video': None, 'max_pixels': None, 'url': None}
+    parts = [
+        {**keys, 'type': 'image', 'image': 'star.png'},
+        {**keys, 'type': 'text', 'text': 'a'},
+        {**keys, 'type': 'video', 'video': ['star.png', 'star.png']},
+    ]
+    record['messages'][1]['content'] = parts
+    conversation = ChatDataset(write_jsonl(record))[0]
+    assert conversation.messages[1]['content'] == [{'type': 'image'}, {'type': 'text', 'text': 'a'}, {'type': 'video'}]

@@ -70,6 +70,14 @@ def test_roles(processor, role):
         ChatCollator(processor)([conversation('where', 'left', roles=(role, 'assistant'))])
 
 
+def test_a_token_that_the_tokenizer_does_not_have(processor):
+    """Answers would have it as text of several tokens, though whoever names it believes that it is one."""
+    asked = conversation('where', 'there<|box_strat|>', assistant_tokens=('<|box_strat|>',))
+    message = "data.jsonl:7: assistant_tokens has '<|box_strat|>', which is no special token of this tokenizer"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        render_chat(processor, asked)
+
+
 def test_keys_that_the_template_reads_beside_text(with_template):
     processor = with_template(TEMPLATES['as it is'].replace("{{ m['role'] }}", "{{ m['role'] }}{{ m['name'] }}"))
     forged = conversation(parts('where'), parts('left'))

@@ -150,9 +150,9 @@ class Given(VideoTracker):
     def __init__(self):
         super().__init__(model=tiny_video_sam())
 
-    def track(self, frames, given):
+    def track(self, frames, given, *, name):
         self.frames, self.given = frames, given
-        return super().track(frames, given)
+        return super().track(frames, given, name=name)
 
 
 def test_the_best_frames_are_tracked():
@@ -192,8 +192,14 @@ def test_masks_are_carried_through_frames_that_were_not_read():
     assert tracked.frame_names == [f'{number:05}' for number in range(10)]
     assert (len(tracked), tracked.fps, tracked.indices) == (10, 8.0, list(range(10)))
     assert tracked[9].image is frames[9]
-    with pytest.raises(ValueError, match='mask of object 0 in frame 4: the video has frames 0 to 3'):
+    with pytest.raises(
+        ValueError, match=r"video 'clip\.mp4': mask of object 0 in frame 4: the video has frames 0 to 3"
+    ):
         found.tracked(tracker, frames=frames[:4])
+    with pytest.raises(ValueError, match=r"frames are of 9 x 7 px, but video 'clip\.mp4' was read with 60 x 40; give"):
+        found.tracked(tracker, frames=[frame.resize((9, 7)) for frame in frames])
+    with pytest.raises(ValueError, match='0 frames and 3 objects; give at least one of each'):
+        found.tracked(tracker, frames=[])
 
 
 def test_no_key_frame_is_refused():

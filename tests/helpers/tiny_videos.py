@@ -24,6 +24,7 @@ def write_video(
     times: Sequence[float] | None = None,
     codec: str = 'libx264',
     rotation: int = 0,
+    mirrored: bool = False,
     key_every: int = 8,
     options: dict[str, str] | None = None,
 ) -> Path:
@@ -37,6 +38,7 @@ def write_video(
         times: of frames that are not evenly spaced, in s.
         codec: FFmpeg's name; all but the first frame of ``key_every`` refer to others.
         rotation: counter-clockwise turn in degrees by which players show them.
+        mirrored: whether players mirror them behind that, left to right.
         key_every: frames from one key frame to the next.
         options: of the codec, under FFmpeg's names.
     """
@@ -48,8 +50,8 @@ def write_video(
         stream.codec_context.gop_size = key_every
         stream.codec_context.options = options or {}
         stream.codec_context.time_base = MILLISECONDS if times else Fraction(1, fps)
-        if rotation:
-            stream.set_display_rotation(rotation)
+        if rotation or mirrored:
+            stream.set_display_rotation(rotation, hflip=mirrored)
         for number in range(num_frames):
             pixels = np.full((height, width, 3), grey_of(number), np.uint8)
             pixels[: height // 2, : width // 2] = (200, 30, 30)

@@ -12,6 +12,7 @@ STAGES = {
     'mask_head.conv_seg.bias': 'the mask head',
     'text_proj.bias': 'the projection of text',
     'sam.model.mask_decoder.mask_tokens.weight': "SAM's mask decoder",
+    'sam.model.mask_decoder.iou_prediction_head.layers.0.bias': "SAM's scores",
 }
 
 

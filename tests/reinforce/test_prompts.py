@@ -113,5 +113,5 @@ def test_a_setting_and_a_file_are_refused(read, record, tmp_path, processor):
     with pytest.raises(ValueError, match=r"none\.jsonl' is no file, expected one of conversations"):
         PromptDataset(tmp_path / 'none.jsonl', processor, needs=())
     (tmp_path / 'bad.jsonl').write_text('{')
-    with pytest.raises(ValueError, match=r'bad\.jsonl:1: not valid JSON'):
+    with pytest.raises(ValueError, match=r'bad\.jsonl:1: the line is not JSON'):
         PromptDataset(tmp_path / 'bad.jsonl', processor, needs=())

@@ -89,6 +89,34 @@ def test_resuming_with_other_settings_of_the_optimizer_is_refused(run, record):
     assert (out / 'checkpoint-2').is_dir()
 
 
+def test_nothing_is_trained_beyond_what_is_asked(run, record):
+    """Trainer by itself goes on for one step more, whether any is left or not."""
+    out = run(record, record, options=['--epochs', 1.5, '--save-steps', 1])
+    before = load_file(out / 'model.safetensors')
+    for options, message in (
+        (
+            ['--epochs', 1.5],
+            r"--resume: --epochs is 1\.5, and '.*checkpoint-3' has been trained for 1\.5; take what is",
+        ),
+        (
+            ['--epochs', 1],
+            r"--resume: --epochs is 1, and '.*checkpoint-3' has been trained for 1\.5; take what is there",
+        ),
+        (['--max-steps', 3], r"--resume: --max-steps is 3, and '.*checkpoint-3' has been trained for 3; take what is"),
+        (['--max-steps', 2], r'has been trained for 3; take what is there, or ask for more by --max-steps'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(record, record, options=['--resume', *options])
+    assert all(torch.equal(weight, before[name]) for name, weight in load_file(out / 'model.safetensors').items())
+    run(record, record, options=['--resume', '--epochs', 2])
+    assert (out / 'checkpoint-4').is_dir()
+    (out / 'checkpoint-4' / 'trainer_state.json').unlink()
+    with pytest.raises(
+        ValueError, match=r"--resume: '.*checkpoint-4' has no trainer_state\.json, as if it had not been"
+    ):
+        run(record, record, options=['--resume', '--epochs', 3])
+
+
 def test_a_resumed_training_is_one_that_was_not_interrupted(run, record, tmp_path):
     options = ['--lr', 1e-2, '--warmup-steps', 0, '--save-steps', 1]
     expected = load_file(run(record, record, record, options=[*options, '--max-steps', 3]) / 'model.safetensors')
@@ -143,6 +171,15 @@ def test_settings_are_refused_before_the_model_is_loaded(run, record, options, m
 def test_the_folder_of_the_model_is_not_written_over(run, record, model):
     with pytest.raises(ValueError, match='is the folder of --model, which the trained model would replace, and which'):
         run(record, options=['--output', f'{model}/../{model.name}'])
+
+
+@pytest.mark.usefixtures('_no_training')
+@pytest.mark.parametrize('name', ['checkpoint-500', 'samples'])
+def test_an_earlier_run_is_not_mixed_with_a_new_one(run, record, tmp_path, name):
+    """Resumed later, the new run would go on from the checkpoint of the earlier one, if that had come further."""
+    (tmp_path / 'out' / name).mkdir(parents=True)
+    with pytest.raises(ValueError, match=rf"--output '.*out' has '{name}' of an earlier run, which would be taken for"):
+        run(record)
 
 
 def test_processes_that_do_not_find_each_other_are_refused(run, record, monkeypatch):

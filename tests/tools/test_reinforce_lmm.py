@@ -148,8 +148,14 @@ def test_frozen_parts_stay(run, model):
         (['--temperature', 0], '--temperature is 0.0, expected above 0'),
         (['--temperature', 'nan'], '--temperature is nan, expected above 0'),
         (['--beta', '-1'], '--beta is -1.0, expected 0 or more'),
-        (['--lora-rank', 0], '--lora-rank is 0, expected 1 or more'),
-        (['--lora-dropout', 1], '--lora-dropout is 1.0, expected 0 or more, below 1'),
+        (['--lora', '--lora-rank', 0], '--lora-rank is 0, expected 1 or more'),
+        (['--lora', '--lora-dropout', 1], '--lora-dropout is 1.0, expected 0 or more, below 1'),
+        (
+            ['--coordinates', 'image'],
+            '--coordinates is image, and location_tokens count resized px alone; leave it out',
+        ),
+        (['--lora-alpha', 4], '--lora-alpha is given without --lora; add that, or leave it out'),
+        (['--grounder', 'assets'], 'a grounder is named, and no reward asks it; add mask_iou to --rewards, or leave'),
         (['--lr', 0], '--lr is 0.0, expected above 0'),
         (
             ['--lora', '--freeze', 'vision'],
@@ -161,7 +167,11 @@ def test_frozen_parts_stay(run, model):
             ['--rewards', 'box_iou'],
             "reward 'box_iou' reads the box of an object, which the answer format",
         ),
-        (['--rewards', 'mask_iou'], r'train\.jsonl:1: truth has no "masks", which a reward needs'),
+        (['--rewards', 'mask_iou'], 'reward mask_iou needs --grounder, or --grounder-config and --grounder-checkpoint'),
+        (
+            ['--rewards', 'mask_iou', '--grounder', 'assets'],
+            r'train\.jsonl:1: truth has no "masks", which a reward needs',
+        ),
         (['--vllm'], 'vLLM is not installed: pip install vllm, or leave --vllm out'),
         (['--vllm', '--max-pixels', 100000], '--min-pixels or --max-pixels is given with --vllm, which reads images'),
         (['--max-pixels', 0], 'images of min_pixels=3136 to max_pixels=0 px are asked for'),
@@ -208,7 +218,7 @@ def test_two_processes_share_a_step_and_its_samples(model, record, tmp_path):
 def test_processes_that_do_not_find_each_other_are_refused(run, record, monkeypatch):
     monkeypatch.setenv('WORLD_SIZE', '2')
     with pytest.raises(ValueError, match='2 processes were started, and each would train by itself; on a CPU, set ACC'):
-        run(['--max-steps', 1], records=[record] * 4)
+        run(['--max-steps', 1, '--batch-size', 1], records=[record] * 4)
 
 
 def test_a_reward_that_needs_a_grounder_says_so(run, record):

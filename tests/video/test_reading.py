@@ -91,6 +91,8 @@ def test_frames_are_resized_as_transformers_does_it():
         (['absent.png'], {}, "image 'absent.png' cannot be read (it does not exist)"),
         (pictures(1, (2010, 8)), {'frame_size': FrameSize()}, "video 'list of frames': absolute aspect ratio"),
         (pictures(2), {'orientation': 'left'}, "orientation is 'left', expected one of"),
+        (pictures(2), {'sampling': {'fps': 1}}, "sampling is {'fps': 1}, expected a FrameSampling of flmm.video"),
+        (pictures(2), {'frame_size': 3136}, 'frame_size is 3136, expected a FrameSize of flmm.video'),
     ],
 )
 def test_lists_that_are_no_video(source, settings, message):

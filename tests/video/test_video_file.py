@@ -103,6 +103,19 @@ def test_videos_are_read_as_players_show_them(tmp_path, decoder, rotation, corne
     assert red.float().mean() == pytest.approx(0.25, abs=0.05)
 
 
+@pytest.mark.parametrize('decoder', ['pyav'], indirect=True)
+@pytest.mark.parametrize(('rotation', 'corner'), [(0, (0, -1)), (90, (-1, -1)), (180, (-1, 0)), (-90, (0, 0))])
+def test_what_players_mirror_is_mirrored(tmp_path, decoder, rotation, corner):
+    """The corner that a turn alone has brought to the left is on the right, and the other way round."""
+    path = write_video(tmp_path / 'clip.mp4', num_frames=3, rotation=rotation, mirrored=True)
+    frames, _, size = every_frame(path)
+    assert size == ((64, 96) if rotation % 180 else (96, 64))
+    red = (frames[0, 0].int() - frames[0, 1].int()) > 80
+    row, column = corner
+    assert red[row, column]
+    assert red.float().mean() == pytest.approx(0.25, abs=0.05)
+
+
 @pytest.mark.skipif(not video_file._torchcodec_loads(), reason=NO_TORCHCODEC)
 @pytest.mark.parametrize('kind', KINDS)
 def test_both_decoders_give_the_same_bytes(tmp_path, monkeypatch, kind):
@@ -207,7 +220,7 @@ def test_files_that_are_no_video(tmp_path, decoder):
     expected = {
         'absent.mp4': r'cannot be opened \(.*No such file.*\); expected the path of a file on this machine',
         'fifo.mp4': r'cannot be opened \(.*no regular file: a FIFO\)',
-        '.': r'cannot be opened \(.*no regular file: Is a directory\)',
+        '.': r'cannot be opened \(.*no regular file: Is a directory\); expected a list of the frames in it',
         'cut.mp4': 'is cut off',
         'zeros.mp4': r'cannot be read \(.+\); download it again or convert it',
         'sound.mov': 'has no video stream that can be decoded|cannot be read .*best video stream is unknown',

@@ -55,7 +55,7 @@ class ClipTracker(nn.Module):
 
         Args:
             images: F RGB images of one size.
-            frames: what was found in each, M masks, on one device.
+            frames: what was found in each, M masks, on one device. Errors call the clip by the folder of their paths.
 
         Returns:
             Copies that have the tracker's masks as ``refined``; ``existence`` and ``exists`` say whether SAM 2 sees the
@@ -65,7 +65,7 @@ class ClipTracker(nn.Module):
 
         Raises:
             ValueError: a frame without refined masks.
-            NonFiniteError: SAM 2 gave a nan or an infinity; the message names the frame.
+            NonFiniteError: SAM 2 gave a nan or an infinity; the message names clip and frame.
         """
         found, scores = [], []
         for frame in frames:
@@ -83,7 +83,8 @@ class ClipTracker(nn.Module):
         )
         device = found[0].small.device
         with torch.autocast(self.video_tracker.model.device.type, enabled=False):
-            tracks = self.video_tracker.track(images, given).to(device)
+            name = os.path.dirname(frames[0].image_path)  # the clip's own, see ClipSample.frame_sample
+            tracks = self.video_tracker.track(images, given, name=name).to(device)
         return [
             frame.with_outputs(
                 refined=refined,

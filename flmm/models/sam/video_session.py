@@ -22,12 +22,14 @@ class VideoPixels:
         processor: of the model.
         image_size: (IH, IW) that they must have.
         model: whose image encoder reads them; the features of the last frame are kept.
+        name: what errors call the video.
     """
 
     frames: Sequence[Image.Image]
     processor: Sam2VideoProcessor
     image_size: tuple[int, int]
     model: Sam2VideoModel
+    name: str
 
     def __post_init__(self) -> None:
         device = self.model.device
@@ -42,8 +44,8 @@ class VideoPixels:
         image = self.frames[frame]
         if image.size[::-1] != self.image_size:
             raise ValueError(
-                f'frame {frame} is {image.width}x{image.height} px, expected {self.image_size[1]}x{self.image_size[0]} '
-                'as frame 0; resize it, or track each size on its own'
+                f'video {self.name!r}: frame {frame} is {image.width}x{image.height} px, expected '
+                f'{self.image_size[1]}x{self.image_size[0]} as frame 0; resize it, or track each size on its own'
             )
         made = self.processor.video_processor(videos=pil_to_tensor(image.convert('RGB'))[None], return_tensors='pt')
         return made.pixel_values_videos[0, 0].to(self.model.device)

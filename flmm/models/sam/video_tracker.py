@@ -99,7 +99,10 @@ class VideoTracker(nn.Module):
         return cls(model=model.to(device))
 
     def keeps(self, masks: Tensor) -> Tensor:
-        """Say which masks have a pixel left on SAM's square of L x L px, where objects of few px may vanish.
+        """Say of which masks SAM 2 leaves a pixel in their own frame, where objects of few px may vanish.
+
+        A mask goes from the frame to the square of L x L px, from there to the grid of (h, w), and back, as
+        transformers resamples it where it is given. With published weights a cell of the grid is 4 x 4 px of 1,024.
 
         Args:
             masks: [m, IH, IW] bool.
@@ -107,54 +110,67 @@ class VideoTracker(nn.Module):
         Returns:
             [m] bool. Only of these can objects be tracked.
         """
-        size = (self.frame.side, self.frame.side)
-        resized = F.interpolate(masks[None].float(), size, mode='bilinear', antialias=True)[0]  # as the processor does
-        return nonempty(resized >= 0.5)
+        resize = partial(F.interpolate, mode='bilinear', antialias=True)
+        kept = []
+        for mask in masks.split(1):  # one by one: a square of 1,024 px is a hundred times what a small frame takes
+            square = resize(mask[None].float(), (self.frame.side, self.frame.side)) >= 0.5  # what the processor gives
+            grid = resize(square * 20.0 - 10.0, self.model.prompt_encoder.mask_input_size)[0]  # logits of the model
+            kept.append(nonempty(self.frame.logits_to_image(grid, mask.shape[-2:]) > 0))
+        return torch.cat(kept)
 
-    def track(self, frames: Sequence[Image.Image], given: Sequence[Mapping[int, Tensor]]) -> Tracks:
+    def track(
+        self, frames: Sequence[Image.Image], given: Sequence[Mapping[int, Tensor]], *, name: str = 'video'
+    ) -> Tracks:
         """Carry the masks of M objects through a video.
 
         Args:
             frames: F RGB images of one size. Each is asked for when it is reached, so they may be decoded on demand.
             given: for each object, its mask, [IH, IW] bool, in the frames that it is tracked from, by frame number. An
                 object without any is not tracked: it stays empty.
+            name: what errors call the video.
 
         Returns:
-            The masks, on the CPU. In a frame where the mask was given, it is that mask as SAM 2 resamples it.
+            The masks, on the CPU. In a frame where the mask was given, it is that mask as SAM 2 resamples it, which has
+            a pixel at least.
 
         Raises:
             ValueError: no frames or objects, frames of different sizes, or a mask of no frame, of another size, or
-                without a pixel on SAM's square (:meth:`keeps`).
-            NonFiniteError: the model gave a nan or an infinity; the message names the frame.
+                of which SAM 2 would leave no pixel (:meth:`keeps`).
+            NonFiniteError: the model gave a nan or an infinity; the message names video and frame.
         """
-        image_size = self._checked_size(frames, given)
+        try:
+            image_size = self._checked_size(frames, given)
+        except ValueError as error:
+            raise ValueError(f'video {name!r}: {error}') from error
         height, width = self.model.prompt_encoder.mask_input_size
         small = torch.full((len(frames), len(given), height, width), UNSEEN)  # [F, M, h, w]
         scores = torch.full((len(frames), len(given)), UNSEEN)
-        for frame, index, logits, score in self._outputs(frames, given, image_size):
+        pixels = VideoPixels(
+            frames=frames, processor=self.processor, image_size=image_size, model=self.model, name=name
+        )
+        for frame, index, logits, score in self._outputs(pixels, given):
             small[frame, index] = logits
             scores[frame, index] = score
-            check_finite((f'frame {frame}', "SAM 2's tracker", found[frame, index]) for found in (small, scores))
+            check_finite((f'{name}, frame {frame}', "SAM 2's tracker", each[frame, index]) for each in (small, scores))
         to_image = partial(self.frame.logits_to_image, image_size=image_size)
         logits = [MaskLogits(small=each, image_size=image_size, to_image=to_image) for each in small]
         return Tracks(logits=logits, seen=scores.sigmoid())
 
     @torch.inference_mode()
     def _outputs(
-        self, frames: Sequence[Image.Image], given: Sequence[Mapping[int, Tensor]], image_size: tuple[int, int]
+        self, pixels: VideoPixels, given: Sequence[Mapping[int, Tensor]]
     ) -> Iterator[tuple[int, int, Tensor, Tensor]]:
         """Yield frame, object, its logits [h, w] there, and its object score; what is later yielded again, counts."""
-        pixels = VideoPixels(frames=frames, processor=self.processor, image_size=image_size, model=self.model)
         sessions = {index: ObjectSession(pixels) for index, masks in enumerate(given) if masks}
         for frame in sorted({frame for masks in given for frame in masks}):
             for index, session in sessions.items():
                 if frame in given[index]:
                     yield frame, index, *session.begin(frame, given[index][frame])
-        for frame in range(len(frames)):
+        for frame in range(len(pixels.frames)):
             for index, session in sessions.items():
                 if frame > session.first:
                     yield frame, index, *session.step(frame)
-        for frame in reversed(range(len(frames))):
+        for frame in reversed(range(len(pixels.frames))):
             for index, session in sessions.items():
                 if frame < session.first:
                     yield frame, index, *session.step(frame, reverse=True)
@@ -172,5 +188,8 @@ class VideoTracker(nn.Module):
                 if tuple(mask.shape) != (height, width) or mask.dtype != torch.bool:
                     raise ValueError(f'{name} is {mask.dtype} {tuple(mask.shape)}, expected bool {(height, width)}')
                 if not self.keeps(mask[None]):
-                    raise ValueError(f"{name} has no pixel on SAM's square of {self.frame.side} px; leave it out")
+                    raise ValueError(
+                        f'{name} has {int(mask.sum())} px, of which SAM 2 leaves none on its grid of '
+                        f'{"x".join(map(str, self.model.prompt_encoder.mask_input_size))} cells; leave it out'
+                    )
         return height, width

@@ -154,8 +154,17 @@ def test_a_tracker_of_numbers_that_are_not_finite_is_named(tmp_path, folder):
         for name, parameter in model.tracker.named_parameters():
             if 'mask_decoder' in name:
                 parameter.fill_(torch.nan)
-    with pytest.raises(NonFiniteError, match=r"image 'frame \d': SAM 2's tracker gave"):
-        model([tiny_clip(tmp_path, PHRASES, num_frames=3)], mode='predict')
+    clip = tiny_clip(tmp_path, PHRASES, num_frames=3)
+    with pytest.raises(NonFiniteError, match=rf"image '{re.escape(clip.video_path)}, frame \d': SAM 2's tracker gave"):
+        model([clip], mode='predict')
+
+
+def test_frames_of_another_size_name_their_clip(tmp_path, folder):
+    clip = tiny_clip(tmp_path, PHRASES, num_frames=2)
+    frames = list(tiny_grounder().eval().predict_frames(clip))
+    images = [clip.frames[0], clip.frames[1].resize((9, 7))]
+    with pytest.raises(ValueError, match=rf'video {re.escape(repr(clip.video_path))}: frame 1 is 9x7 px, expected'):
+        ClipTracker(name_or_path=folder)(images, frames)
 
 
 def test_masks_that_vanish_for_sam_2_are_not_tracked(tmp_path, folder):

@@ -128,7 +128,7 @@ def test_memory_is_bounded_and_features_are_shared(monkeypatch):
         (
             FRAMES,
             [{2: box(1, 1, 1, 9)}],
-            "mask of object 0 in frame 2 has no pixel on SAM's square of 64 px; leave it out",
+            'mask of object 0 in frame 2 has 0 px, of which SAM 2 leaves none on its grid of 16x16 cells; leave it out',
         ),
         (
             [*FRAMES[:3], FRAMES[0].resize((40, 48))],
@@ -138,25 +138,53 @@ def test_memory_is_bounded_and_features_are_shared(monkeypatch):
     ],
 )
 def test_what_does_not_fit_is_refused(frames, given, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        VideoTracker(model=tiny_video_sam()).track(frames, given)
+    with pytest.raises(ValueError, match=f"^video 'a.mp4': .*{re.escape(message)}"):
+        VideoTracker(model=tiny_video_sam()).track(frames, given, name='a.mp4')
 
 
-def test_a_mask_that_vanishes_on_the_square_of_sam_is_not_kept():
-    """transformers' processor has no pixel of it, and SAM 2 would track nothing."""
+def test_a_mask_that_vanishes_for_sam_2_is_not_kept():
     tracker = VideoTracker(model=tiny_video_sam())
-    masks = torch.zeros(3, 600, 900, dtype=torch.bool)
-    masks[0, 300:304, 455:459] = True  # 0.4 x 0.3 px of SAM's
-    masks[1, 300:330, 450:500] = True
+    masks = torch.zeros(4, 600, 900, dtype=torch.bool)
+    masks[0, 300:304, 455:459] = True  # 0.4 x 0.3 px of SAM's square
+    masks[1, 300:330, 450:500] = True  # 3.2 x 3.6 px of it, less than a cell of the grid
+    masks[2, 300:360, 450:550] = True
     session = tracker.processor.init_video_session(video=[Image.new('RGB', (900, 600))])
     counts = []
     for mask in masks:
         tracker.processor.add_inputs_to_inference_session(session, frame_idx=0, obj_ids=1, input_masks=mask)
         counts.append(int(session.mask_inputs_per_obj[0][0].sum()))
-    assert counts[0] == counts[2] == 0 < counts[1]
-    assert tracker.keeps(masks).tolist() == [False, True, False]
-    with pytest.raises(ValueError, match=r"object 1 in frame 0 has no pixel on SAM's square of 64 px; leave it out"):
-        tracker.track([Image.new('RGB', (900, 600))], [{0: masks[1]}, {0: masks[0]}])
+    assert counts[0] == counts[3] == 0 < counts[1] < counts[2]
+    assert tracker.keeps(masks).tolist() == [False, False, True, False]
+    for mask in masks[:2]:
+        message = f'object 1 in frame 0 has {int(mask.sum())} px, of which SAM 2 leaves none on its grid of 16x16 cells'
+        with pytest.raises(ValueError, match=message):
+            tracker.track([Image.new('RGB', (900, 600))], [{0: masks[2]}, {0: mask}])
+
+
+@pytest.mark.parametrize('size', [(48, 80), (13, 17), (150, 90)])  # of more px than the grid, of fewer, than the square
+def test_a_mask_is_kept_exactly_if_sam_2_leaves_a_pixel_of_it_in_its_frame(size):
+    """One on the square of 64 x 64 px may have none on the grid of 16 x 16 cells, or between those of a small frame."""
+    tracker = VideoTracker(model=tiny_video_sam())
+    frame = Image.new('RGB', size[::-1])
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.zeros(40, *size, dtype=torch.bool)
+    for number, mask in enumerate(masks):
+        top, left = (int(torch.randint(side - 2, (), generator=generator)) for side in size)
+        mask[top : top + 1 + number // 8 * size[0] // 24, left : left + 1 + number % 8 * size[1] // 40] = True
+    expected, on_square = [], []
+    for mask in masks:
+        session = tracker.processor.init_video_session(video=[frame])
+        tracker.processor.add_inputs_to_inference_session(session, frame_idx=0, obj_ids=1, input_masks=mask)
+        on_square.append(bool(session.mask_inputs_per_obj[0][0].any()))
+        with torch.inference_mode():
+            (found,) = tracker.processor.post_process_masks(
+                [tracker.model(session, frame_idx=0).pred_masks], original_sizes=[size], binarize=True
+            )
+        expected.append(bool(found.any()))
+    assert tracker.keeps(masks).tolist() == expected
+    assert 5 < sum(expected) < sum(on_square)  # so that each answer is asked for
+    kept = [{0: mask} for mask, is_kept in zip(masks, expected, strict=True) if is_kept]
+    assert tracker.track([frame], kept).masks.flatten(2).any(dim=2).all()
 
 
 @pytest.mark.parametrize('value', [torch.nan, torch.inf])
@@ -169,8 +197,8 @@ def test_numbers_that_are_not_finite_are_no_masks(parameter, value):
     with torch.no_grad():
         model.get_parameter(parameter)[:] = value
     # The decoder makes no masks of the frame that is given.
-    with pytest.raises(NonFiniteError, match=r"image 'frame 2': SAM 2's tracker gave \d+ of \d+ numbers that are not"):
-        VideoTracker(model=model).track(FRAMES[:4], [{}, {1: box(4, 4, 30, 30)}])
+    with pytest.raises(NonFiniteError, match=r"image 'a.mp4, frame 2': SAM 2's tracker gave \d+ of \d+ numbers"):
+        VideoTracker(model=model).track(FRAMES[:4], [{}, {1: box(4, 4, 30, 30)}], name='a.mp4')
 
 
 def test_a_folder_is_loaded_whole(tmp_path):
