@@ -27,7 +27,7 @@ from flmm.finetune.arguments import (
     data_settings,
     training_settings,
 )
-from flmm.finetune.resuming import check_resuming
+from flmm.finetune.resuming import check_resuming, write_settings
 from flmm.pretrained import load_lmm, load_processor
 
 
@@ -83,6 +83,8 @@ def main() -> None:
         processing_class=processor,
     )
     check_processes(trainer.accelerator.num_processes)
+    if checkpoint is None and trainer.is_world_process_zero():
+        write_settings(args)
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trainer.save_model(args.output)
 

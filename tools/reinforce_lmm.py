@@ -28,7 +28,7 @@ from flmm.finetune.arguments import (
     num_processes,
     training_settings,
 )
-from flmm.finetune.resuming import check_resuming
+from flmm.finetune.resuming import check_resuming, write_settings
 from flmm.pretrained import MODEL_FILES, checkpoint_source, load_lmm, load_processor
 from flmm.reinforce import (
     ANSWER_FORMATS,
@@ -142,33 +142,17 @@ def check(args: argparse.Namespace) -> None:
 
 
 def check_adapter(args: argparse.Namespace, checkpoint: Path) -> None:
-    """Refuse to go on from a checkpoint of other adapters, of those of another model, or of none.
+    """Refuse to go on from adapters of another model.
 
     Raises:
-        ValueError: names what differs.
+        ValueError: names both models.
     """
-    file = checkpoint / 'adapter_config.json'
-    if file.exists() != args.lora:
-        raise ValueError(
-            f'--lora is {"" if args.lora else "not "}given, and {str(checkpoint)!r} was trained '
-            f'{"with" if file.exists() else "without"} it; resume as it was'
-        )
-    if not args.lora:
-        return
-    stored = json.loads(file.read_text(encoding='utf-8'))
-    base = stored['base_model_name_or_path']
+    base = json.loads((checkpoint / 'adapter_config.json').read_text(encoding='utf-8'))['base_model_name_or_path']
     if Path(base).resolve() != Path(checkpoint_source(args.model, needs=MODEL_FILES)).resolve():
         raise ValueError(
             f'--model is {args.model!r}, and the adapters in {str(checkpoint)!r} were trained over {base!r}; resume '
             'with that'
         )
-    for option, key in LORA.items():
-        if stored[key] != getattr(args, option):
-            name = f'--{option.replace("_", "-")}'
-            raise ValueError(
-                f'{name} is {getattr(args, option)}, and {str(checkpoint)!r} was trained with {stored[key]}; resume '
-                f'with {name} {stored[key]}'
-            )
 
 
 def check_grounder(args: argparse.Namespace, rewards: Iterable[str]) -> bool:
@@ -202,7 +186,7 @@ def main() -> None:
     weights = chosen_rewards(args.rewards, answer_format=answer_format)
     needs_grounder = check_grounder(args, weights)
     checkpoint = check_resuming(args) if args.resume else None
-    if checkpoint is not None:
+    if checkpoint is not None and args.lora:
         check_adapter(args, checkpoint)
     processor = load_processor(args.model)
     set_image_size(processor, min_pixels=args.min_pixels, max_pixels=args.max_pixels)
@@ -242,6 +226,8 @@ def main() -> None:
         **training_settings(args),
     )
     check_processes(trainer.accelerator.num_processes)
+    if checkpoint is None and trainer.is_world_process_zero():
+        write_settings(args)
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     save_policy(trainer, args.output)
 

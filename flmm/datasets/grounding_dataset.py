@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from flmm.datasets.annotation_file import Id
+from flmm.datasets.dataset_settings import check_dataset_settings
 from flmm.datasets.item import Item, SkippedItem
 from flmm.files import path_below
 from flmm.structures import PhraseInfo
@@ -66,12 +67,7 @@ class GroundingDataset(BaseDataset):
                 f'dataset {name!r} has test_mode=True and max_skipped={max_skipped}, by which figures would be '
                 'of other data than their name says; mend the data, or take what is broken out of the annotations'
             )
-        if ignored := {'filter_cfg', 'max_refetch'} & kwargs.keys():
-            raise ValueError(f'dataset {name!r} has {sorted(ignored)}, which would have no effect; leave them out')
-        if missing := set(self.FOLDERS) - kwargs.get('data_prefix', {'img_path': ''}).keys():
-            raise ValueError(
-                f'data_prefix {dict(kwargs["data_prefix"])} lacks {sorted(missing)}; name the folder of each'
-            )
+        check_dataset_settings(kwargs, name=name, folders=self.FOLDERS, without_effect=('filter_cfg', 'max_refetch'))
         self.name, self.text_mode, self.allow_outside = name, text_mode, allow_outside
         self.max_skipped = max_skipped
         super().__init__(**kwargs)

@@ -8,6 +8,7 @@ from mmengine.dataset import BaseDataset
 
 from flmm.clip_sample import VOID
 from flmm.datasets.annotation_file import Id
+from flmm.datasets.dataset_settings import check_dataset_settings
 from flmm.datasets.expressions_file import AnnotatedVideo, VideoExpression, read_expressions
 from flmm.datasets.mask_tracks import MaskTracks
 from flmm.files import path_below
@@ -73,10 +74,12 @@ class RefVideoDataset(BaseDataset):
         allow_outside: bool = False,
         **kwargs: Any,
     ) -> None:
-        if ignored := {'filter_cfg', 'max_refetch', 'max_skipped'} & kwargs.keys():
-            raise ValueError(f'dataset {name!r} has {sorted(ignored)}, which would have no effect; leave them out')
-        if 'img_path' not in data_prefix:
-            raise ValueError(f"data_prefix {data_prefix} lacks 'img_path'; name the folder of frames")
+        check_dataset_settings(
+            {**kwargs, 'data_prefix': data_prefix},
+            name=name,
+            folders=('img_path',),
+            without_effect=('filter_cfg', 'max_refetch', 'max_skipped'),
+        )
         if mask_file and 'mask_path' in data_prefix:
             raise ValueError(
                 f"dataset {name!r} has mask_file {mask_file!r} and data_prefix['mask_path'] "

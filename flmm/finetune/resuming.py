@@ -3,22 +3,34 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
-import torch
 from transformers.trainer_utils import get_last_checkpoint
+
+from flmm.atomic_write import write_json
+from flmm.finetune.arguments import num_processes
+from flmm.json_files import read_json
+
+SETTINGS_FILE = 'settings.json'
+MAY_DIFFER = {
+    'model', 'data', 'image_root', 'output', 'grounder', 'grounder_config', 'grounder_checkpoint',
+    'resume', 'epochs', 'max_steps', 'workers', 'save_steps', 'log_steps', 'report_to',
+    'attention', 'gradient_checkpointing', 'allow_outside', 'max_image_pixels',
+}  # fmt: skip
+"""Options that a resumed run may have otherwise: places, which may have been moved, and what changes no step."""
 
 
 def check_resuming(args: argparse.Namespace) -> Path:
     """Refuse what Trainer does otherwise than asked, without a word: it takes rate and weight decay of the checkpoint,
-    and trains at least one step more, whether any is left or not.
+    goes on with whatever else is new, and trains at least one step more, whether any is left or not.
 
     Returns:
         The checkpoint to go on from. Its weights are to be loaded as those of any model: Trainer looks for them by the
         names that modules have now, finds none under those that transformers saves them by, and would go on without.
 
     Raises:
-        ValueError: there is no checkpoint, it is not all there, it was made with another one of them (names both), or
-            nothing is left to train.
+        ValueError: there is no checkpoint, it is not all there, an option is another one than it was trained with
+            (names both), or nothing is left to train.
     """
     checkpoint = get_last_checkpoint(args.output) if Path(args.output).is_dir() else None
     if checkpoint is None:
@@ -37,13 +49,46 @@ def check_resuming(args: argparse.Namespace) -> Path:
             f'--resume: {name} is {getattr(args, asked):g}, and {checkpoint!r} has been trained for {done:g}; take '
             f'what is there, or ask for more by {name}'
         )
-    optimizer = torch.load(Path(checkpoint, 'optimizer.pt'), map_location='cpu', weights_only=True, mmap=True)
-    for option, key in (('lr', 'initial_lr'), ('weight_decay', 'weight_decay')):
-        asked, stored = getattr(args, option), max(group[key] for group in optimizer['param_groups'])
-        if asked != stored:
-            name = f'--{option.replace("_", "-")}'
-            raise ValueError(
-                f'{name} is {asked}, and {checkpoint!r} was trained with {stored}; resume with {name} {stored}, or '
-                'start anew from its weights with --model and another --output'
-            )
+    _check_settings(args, checkpoint)
     return Path(checkpoint)
+
+
+def write_settings(args: argparse.Namespace) -> None:
+    """Write down the options of a run that begins, for :func:`check_resuming`: ``settings.json`` in ``--output``."""
+    Path(args.output).mkdir(parents=True, exist_ok=True)
+    write_json(Path(args.output, SETTINGS_FILE), _settings(args))
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name, value in vars(args).items() if name not in MAY_DIFFER} | {
+        'processes': num_processes()
+    }
+
+
+def _check_settings(args: argparse.Namespace, checkpoint: str) -> None:
+    file = Path(args.output, SETTINGS_FILE)
+    if not file.exists():
+        raise ValueError(
+            f'--resume: {args.output!r} has no {SETTINGS_FILE}, so what {checkpoint!r} was trained with is not known; '
+            'start anew from its weights with --model and another --output'
+        )
+    stored = read_json(str(file), setting='--resume')
+    for name, asked in _settings(args).items():
+        if asked == stored.get(name):
+            continue
+        option = f'--{name.replace("_", "-")}'
+        was = _shown(stored.get(name))
+        with_it = {'given': 'with it', 'not given': 'without it'}.get(was, f'with {was}')
+        remedy = f'resume with {option} {was}' if with_it == f'with {was}' else 'resume as it was'
+        raise ValueError(
+            f'{option} is {_shown(asked)}, and {checkpoint!r} was trained {with_it}; {remedy}, or start anew from its '
+            'weights with --model and another --output'
+        )
+
+
+def _shown(value: Any) -> str:
+    if value is None or value is False or value == []:
+        return 'not given'
+    if value is True:
+        return 'given'
+    return ' '.join(map(str, value)) if isinstance(value, list) else str(value)

@@ -38,6 +38,11 @@ def test_an_item_that_a_transform_drops_is_an_error_and_no_other_item(test_mode)
         ({'max_skipped': float('nan')}, 'max_skipped is nan, expected a share'),
         ({'max_skipped': 0.1, 'test_mode': True}, "'given' has test_mode=True and max_skipped=0.1, by which figures"),
         ({'data_prefix': {'img': 'images/'}}, "data_prefix {'img': 'images/'} lacks ['img_path']"),
+        (
+            {'data_prefix': 'images/'},
+            "data_prefix of dataset 'given' is 'images/', expected a dict of folders with ['img",
+        ),
+        ({'data_prefix': None}, "data_prefix of dataset 'given' is None, expected a dict of folders"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings, message):

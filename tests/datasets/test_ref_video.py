@@ -225,7 +225,14 @@ def test_items_are_stored_serialized_and_sets_can_be_joined(roots):
     [
         ({'max_refetch': 5}, r"dataset 'videos' has \['max_refetch'\], which would have no effect"),
         ({'max_skipped': 0.1}, r"dataset 'videos' has \['max_skipped'\], which would have no effect"),
-        ({'data_prefix': {'mask_path': 'Annotations'}}, r"data_prefix .* lacks 'img_path'; name the folder of frames"),
+        (
+            {'data_prefix': {'mask_path': 'Annotations'}},
+            r"data_prefix .* lacks \['img_path'\]; name the folder of each",
+        ),
+        (
+            {'data_prefix': 'JPEGImages'},
+            r"data_prefix of dataset 'videos' is 'JPEGImages', expected a dict of .*img_path=F",
+        ),
         (
             {'mask_file': 'mask_dict.json'},
             r"has mask_file 'mask_dict.json' and data_prefix\['mask_path'\] 'Annotations'",

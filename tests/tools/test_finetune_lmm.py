@@ -74,7 +74,7 @@ def test_videos_are_trained_and_the_processor_reads_them_as_trained(run, record,
     assert lmm(**batch).logits.isfinite().all()
 
 
-def test_resuming_with_other_settings_of_the_optimizer_is_refused(run, record):
+def test_resuming_with_other_settings_is_refused(run, record):
     out = run(record, options=['--max-steps', 1, '--save-steps', 1, '--lr', 1e-3, '--weight-decay', 0.1])
     for options, message in (
         (
@@ -82,11 +82,24 @@ def test_resuming_with_other_settings_of_the_optimizer_is_refused(run, record):
             r"--lr is 0\.0001, and '.*checkpoint-1' was trained with 0\.001; resume",
         ),
         (['--lr', 1e-3], r"--weight-decay is 0\.0, and '.*checkpoint-1' was trained with 0\.1; resume with --weight-d"),
+        (
+            ['--lr', 1e-3, '--weight-decay', 0.1, '--freeze', 'vision'],
+            r"--freeze is vision, and '.*checkpoint-1' was trained without it; resume as it was, or start anew",
+        ),
+        (
+            ['--lr', 1e-3, '--weight-decay', 0.1, '--accumulate', 2],
+            r"--accumulate is 2, and '.*checkpoint-1' was trained with 1; resume with --accumulate 1",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             run(record, options=['--resume', '--max-steps', 2, *options])
     run(record, options=['--resume', '--max-steps', 2, '--save-steps', 1, '--lr', 1e-3, '--weight-decay', 0.1])
     assert (out / 'checkpoint-2').is_dir()
+    (out / 'settings.json').unlink()
+    with pytest.raises(
+        ValueError, match=r"has no settings\.json, so what '.*checkpoint-2' was trained with is not known"
+    ):
+        run(record, options=['--resume', '--max-steps', 3, '--lr', 1e-3, '--weight-decay', 0.1])
 
 
 def test_nothing_is_trained_beyond_what_is_asked(run, record):

@@ -114,16 +114,27 @@ def test_adapters_are_merged_into_what_is_saved(run, model, tmp_path):
     assert samples(resumed, 1) == samples(whole, 1)
     torch.testing.assert_close(weights_of(resumed), weights_of(whole), atol=1e-5, rtol=1e-4)
     for options, message in (
-        ([], r"--lora is not given, and '.*checkpoint-2' was trained with it; resume as it was"),
+        (['--beta', 0.1], r"--lora is not given, and '.*checkpoint-2' was trained with it; resume as it was"),
         (
-            ['--lora', '--lora-rank', 3],
+            ['--beta', 0.1, '--lora', '--lora-rank', 3],
             r"--lora-rank is 3, and '.*checkpoint-2' was trained with 2; resume with",
         ),
         (
-            ['--lora', '--lora-rank', 2, '--model', shutil.copytree(model, tmp_path / 'other')],
+            ['--beta', 0.1, '--lora', '--lora-rank', 2, '--model', shutil.copytree(model, tmp_path / 'other')],
             r"--model is '.*other', and the adapters in '.*checkpoint-2' were trained over '.*'; resume with that",
         ),
-        (['--lora', '--lora-rank', 2, '--lr', 1], r"--lr is 1\.0, and '.*' was trained with 0\.01; resume with --lr 0"),
+        (
+            ['--beta', 0.1, '--lora', '--lora-rank', 2, '--lr', 1],
+            r"--lr is 1\.0, and '.*' was trained with 0\.01; resume with --lr 0",
+        ),
+        (
+            ['--lora', '--lora-rank', 2],
+            r"--beta is 0\.0, and '.*' was trained with 0\.1; resume with --beta 0\.1, or st",
+        ),
+        (
+            ['--beta', 0.1, '--lora', '--lora-rank', 2, '--rewards', 'format'],
+            r"--rewards is format, and '.*' was trained with letters format=0\.5; resume with --rewards letters form",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             run(['--max-steps', 3, '--resume', *options])
