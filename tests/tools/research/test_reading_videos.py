@@ -8,7 +8,7 @@ import pytest
 import torch
 from reading_videos.answers import UNSAID, ask, questions
 from reading_videos.report import write_report
-from reading_videos.training import write_moments
+from reading_videos.training import finetune, write_moments
 
 from flmm.pretrained import load_processor
 from flmm.shapes import build_video_dataset, generate_video, video_config
@@ -122,3 +122,16 @@ def test_the_likeliest_column_and_row_are_compared_with_the_true_ones(tmp_path, 
     expected = [{'group': group, 'right': place == places[0]} for (group, _), place in zip(asked, places, strict=True)]
     assert len({each['right'] for each in expected}) == 2
     assert json.loads((tmp_path / 'answers.json').read_text()) == expected
+
+
+def test_fine_tuning_that_was_interrupted_goes_on(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr('reading_videos.training._run', lambda *command: calls.append(command))
+    settings = {'data': tmp_path / 'chat.jsonl', 'image_root': tmp_path, 'steps': 9, 'batch_size': 8, 'lr': 1e-3}
+    finetune('model', tmp_path / 'lmm', **settings)
+    (tmp_path / 'lmm' / 'checkpoint-5').mkdir(parents=True)
+    finetune('model', tmp_path / 'lmm', **settings)
+    begun, resumed = calls
+    assert '--resume' not in begun
+    assert [option for option in resumed if option != '--resume'] == list(begun)
+    assert len(resumed) == len(begun) + 1

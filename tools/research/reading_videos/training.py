@@ -39,7 +39,7 @@ def write_moments(data: Path, file: Path) -> None:
 def finetune(
     source: str | Path, output: Path, *, data: Path, image_root: Path, steps: int, batch_size: int, lr: float
 ) -> None:
-    """Fine-tune all of an LMM on conversations about shapes in motion.
+    """Fine-tune all of an LMM on conversations about shapes in motion, or go on with that.
 
     Args:
         source: folder of the LMM.
@@ -50,8 +50,10 @@ def finetune(
         batch_size: conversations of each.
         lr: the highest rate.
     """
+    resume = ['--resume'] if any(output.glob('checkpoint-*')) else []
     _run(
         'tools/finetune_lmm.py',
+        *resume,
         *('--model', str(source), '--output', str(output), '--data', str(data), '--image-root', str(image_root)),
         *('--max-steps', str(steps), '--batch-size', str(batch_size), '--lr', str(lr), '--warmup-steps', '30'),
         *('--workers', '1', '--save-steps', '500', '--log-steps', '25'),
