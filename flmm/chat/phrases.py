@@ -1,6 +1,7 @@
 """The noun phrases of an English answer: what F-LMM's grounded conversation looks for in the image."""
 
 import importlib.util
+import re
 import reprlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from flmm.chat.words import WORD, is_latin, word_chunks
 
 METHODS = ('auto', 'spacy', 'words')
 SPACY_PIPELINE = 'en_core_web_sm'
+_TAG = re.compile(r'<[^<>\s]+>')
 _SAY_NOTHING = DETERMINERS | NUMBERS | PRONOUNS
 
 
@@ -40,7 +42,7 @@ def noun_phrases(text: str, *, method: str = 'auto') -> NounPhrases:
 
     Left out, by the lists of ``flmm/chat/vocabulary.py``, is what nothing in the image can be shown for: pronouns and
     bare numbers, the picture itself ('the image'; 'a picture' on a wall, too), places in it ('the left side', 'the
-    background') and measures ('a lot' of something).
+    background') and measures ('a lot' of something). So are tags, such as '</think>' and the demo's locations '<x3>'.
 
     No method knows another language in Latin letters from English: the phrases found there mean nothing.
 
@@ -61,7 +63,8 @@ def noun_phrases(text: str, *, method: str = 'auto') -> NounPhrases:
             f"method is 'spacy', and {' and '.join(missing)} cannot be imported; run 'pip install flmm[chat]' and "
             f"'python -m spacy download {SPACY_PIPELINE}', or choose 'words'"
         )
-    letters = [character for character in text if character.isalpha()]
+    untagged = _TAG.sub(lambda tag: ';' * len(tag[0]), text)  # as long as before; what is beside a tag is parted
+    letters = [character for character in untagged if character.isalpha()]
     num_foreign = sum(not is_latin(letter) for letter in letters)
     if 2 * num_foreign > len(letters):
         raise ValueError(
@@ -69,9 +72,9 @@ def noun_phrases(text: str, *, method: str = 'auto') -> NounPhrases:
             'give the spans to ground, or let the LMM mark them'
         )
     if method == 'words' or missing:
-        return NounPhrases(tuple(_of_things(text, word_chunks(text))), 'words')
-    chunks = (Span(chunk.start_char, chunk.end_char) for chunk in _spacy_pipeline()(text).noun_chunks)
-    return NounPhrases(tuple(_of_things(text, chunks)), 'spacy')
+        return NounPhrases(tuple(_of_things(untagged, word_chunks(untagged))), 'words')
+    chunks = (Span(chunk.start_char, chunk.end_char) for chunk in _spacy_pipeline()(untagged).noun_chunks)
+    return NounPhrases(tuple(_of_things(untagged, chunks)), 'spacy')
 
 
 @cache

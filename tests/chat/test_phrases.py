@@ -40,6 +40,24 @@ def test_every_occurrence_is_a_span():
     assert [(span.start, span.end) for span in noun_phrases(text, method='words').spans] == [(0, 5), (13, 18), (30, 35)]
 
 
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('the red circle<x3><y5>.the star<x1><y2>', ['the red circle', 'the star']),
+        ('<think>Two cups stand here.</think><answer>A cup</answer>', ['Two cups', 'A cup']),
+        ('a dog<br>ball', ['a dog', 'ball']),
+        ('3 < 4 dogs > 2 cats', ['4 dogs', '2 cats']),  # no tag
+    ],
+)
+def test_tags_are_no_words(text, expected):
+    assert words_of(text) == expected
+
+
+def test_letters_of_tags_make_no_text_english():
+    with pytest.raises(ValueError, match=r"the text '.*<answer>.*' is not English: 3 of its 4 letters are not Latin"):
+        noun_phrases('\u72d7' * 3 + ' <answer>a</answer>')
+
+
 def test_another_script_is_refused():
     text = '\u4e00\u53ea\u68d5\u8272\u7684\u72d7\u5728\u8349\u5730\u4e0a\u5954\u8dd1\u3002'
     with pytest.raises(ValueError) as error:
