@@ -14,7 +14,7 @@ from reinforcement.scenes import LOCATION_TOKENS, write_scenes
 from reinforcement.training import load, reinforce, supervise
 
 LMM = Path('assets/demo_lmm')
-TRAINING_SEED, HELD_OUT_SEED = 1, 1_000_003
+TRAINING_SEED, HELD_OUT_SEED = 1, 2_000_003
 """Of the scenes."""
 BEFORE = 'before'
 CONDITIONS = {
