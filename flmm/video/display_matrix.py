@@ -1,7 +1,7 @@
-"""Whether the matrices that an MP4 or MOV file has for players turn its pictures without mirroring them.
+"""Whether an MP4 or MOV file has its pictures shown in a way that torchcodec knows: turned by quarters, not mirrored.
 
-A file may say at which angle players show its pictures, and whether they mirror them, by a matrix. FFmpeg's angle of a
-matrix, which torchcodec goes by, is the same for both.
+A file may say by a matrix that players turn, mirror or shear its pictures. Torchcodec goes by FFmpeg's angle of that
+matrix alone, which is the same whether a picture is mirrored or not.
 """
 
 import os
@@ -14,11 +14,11 @@ _MATRIX_AT = {b'mvhd': (36, 48), b'tkhd': (40, 52)}
 """Where the matrix is in the headers of a movie and of a track, in bytes; with times of 32 and of 64 bits."""
 
 
-def only_turns(file: BinaryIO) -> bool:
-    """Whether every matrix of an MP4 or MOV file turns, so that none mirrors; the file is left where it was.
+def only_quarter_turns(file: BinaryIO) -> bool:
+    """Whether every matrix of an MP4 or MOV file is a turn by 0, 90, 180 or 270 degrees, at any scale.
 
-    The movie has one, each of its tracks has another, and both hold (ISO/IEC 14496-12, 8.2.2 and 8.3.2). One mirrors
-    if its determinant is negative. Any track counts, as which one is read is the decoder's choice.
+    The movie has a matrix, each of its tracks has another, and both are applied (ISO/IEC 14496-12, 8.2.2 and 8.3.2).
+    Every track counts, as the decoder chooses which is read. Sound may have zeros. The file is left where it was.
 
     Returns:
         False also where that is not sure: no track is found, a size in the file lies, or it has over
@@ -26,12 +26,12 @@ def only_turns(file: BinaryIO) -> bool:
     """
     was_at = file.tell()
     try:
-        return _only_turns(file)
+        return _only_quarter_turns(file)
     finally:
         file.seek(was_at)
 
 
-def _only_turns(file: BinaryIO) -> bool:
+def _only_quarter_turns(file: BinaryIO) -> bool:
     found_track = False
     unseen = [(0, file.seek(0, os.SEEK_END))]  # from where to where
     for _ in range(MAX_PARTS):
@@ -60,4 +60,6 @@ def _header_turns(header: bytes, kind: bytes) -> bool:
     if len(matrix) < 20:
         return False
     x_to_x, x_to_y, _, y_to_x, y_to_y = struct.unpack('>5i', matrix)
-    return x_to_x * y_to_y - x_to_y * y_to_x >= 0  # 0: tracks without pictures may have zeros
+    keeps_axes = x_to_y == y_to_x == 0 and x_to_x * y_to_y >= 0
+    swaps_axes = x_to_x == y_to_y == 0 and x_to_y * y_to_x <= 0
+    return keeps_axes or swaps_axes

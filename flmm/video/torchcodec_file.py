@@ -12,8 +12,8 @@ from flmm.video.source import check_frame_count, check_frame_pixels
 class TorchCodecFile:
     """A video file that is open; a :class:`~flmm.video.source.VideoSource`.
 
-    What players mirror is turned in its place, and nothing tells. ``has_matrix`` says that the container has a matrix
-    for players, which may turn, mirror, or neither.
+    Torchcodec turns what players mirror, and does not tell that from what they turn. ``has_matrix`` says that there is
+    something to tell: the container has a matrix for players.
 
     Args:
         file: open to be read.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from flmm.files import open_regular
 from flmm.video.containers import container_of
-from flmm.video.display_matrix import only_turns
+from flmm.video.display_matrix import only_quarter_turns
 from flmm.video.source import VideoSource
 
 
@@ -17,10 +17,10 @@ def open_video_file(path: str | os.PathLike, *, name: str, max_pixels: int) -> I
     """Open a video file: through torchcodec where that can be loaded, else through PyAV. Both give the same
     frames; where FFmpeg interpolates colours, of interlaced and of 10-bit videos, pixels differ by its version.
 
-    What players mirror goes through PyAV: torchcodec takes it for turned. So does what is turned in Matroska and WebM,
-    of which only FFmpeg's own reader is asked whether it is mirrored. MP4 and MOV files are asked by
-    :func:`~flmm.video.display_matrix.only_turns`; AVI has no such thing. A turn that is not in the container but in its
-    video stream (H.264's and HEVC's display orientation) is known to PyAV alone.
+    Torchcodec turns what players mirror, so PyAV decodes that. Of MP4 and MOV files
+    :func:`~flmm.video.display_matrix.only_quarter_turns` says whether they are mirrored; AVI files cannot be. Matroska
+    and WebM files can (ProjectionPoseYaw), and are not looked into: PyAV decodes all that players turn or mirror.
+    A turn that is not in the container but in its video stream (H.264's display orientation) is known to PyAV alone.
 
     Args:
         path: a regular file on this machine.
@@ -42,7 +42,7 @@ def open_video_file(path: str | os.PathLike, *, name: str, max_pixels: int) -> I
             from flmm.video.torchcodec_file import TorchCodecFile
 
             video = TorchCodecFile(file, name=name, max_pixels=max_pixels)
-            if not video.has_matrix or (container == 'mov' and only_turns(file)):
+            if not video.has_matrix or (container == 'mov' and only_quarter_turns(file)):
                 yield video
                 return
             file.seek(0)

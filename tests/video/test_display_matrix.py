@@ -8,7 +8,7 @@ import pytest
 from tiny_videos import write_video
 
 from flmm.video.containers import MAX_PARTS
-from flmm.video.display_matrix import only_turns
+from flmm.video.display_matrix import only_quarter_turns
 
 ONE = 1 << 16
 TURNS = [(ONE, 0, 0, ONE), (0, ONE, -ONE, 0), (-ONE, 0, 0, -ONE), (0, -ONE, ONE, 0)]
@@ -43,7 +43,7 @@ def movie(*tracks, movie_matrix=TURNS[0], version=0, long=False):
 def turns(content):
     file = io.BytesIO(content)
     file.seek(5)
-    found = only_turns(file)
+    found = only_quarter_turns(file)
     assert file.tell() == 5  # another reader has it, too
     return found
 
@@ -65,6 +65,15 @@ def test_versions_of_headers_and_sizes(version, long):
     for matrix in MIRRORED:
         assert not turns(movie(matrix, version=version, long=long))
         assert not turns(movie(TURN, movie_matrix=matrix, version=version, long=long))
+
+
+def test_scales_and_other_angles():
+    for scale in (1, ONE // 3, 3 * ONE):
+        assert turns(movie((scale, 0, 0, ONE)))
+        assert turns(movie((0, -scale, ONE, 0)))
+        assert not turns(movie((-scale, 0, 0, ONE)))
+    for matrix in ((ONE, ONE, -ONE, ONE), (ONE, 1, 0, ONE), (1, -ONE, ONE, 0), (ONE, ONE, ONE, ONE)):
+        assert not turns(movie(matrix))
 
 
 def test_any_track_counts():

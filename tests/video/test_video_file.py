@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import struct
 import sys
 from fractions import Fraction
 from types import SimpleNamespace
@@ -160,11 +161,43 @@ def test_what_may_be_mirrored_without_pyav(tmp_path, monkeypatch, with_torchcode
     monkeypatch.delitem(sys.modules, 'flmm.video.pyav_file')
     monkeypatch.setitem(sys.modules, 'av', None)
     message = (
-        rf"video '.*clip\.{suffix}' may be mirrored for players, which torchcodec takes for turned; install PyAV to decode "
-        r'it, such as by pip install "flmm\[video\]", or give its frames as a list'
+        rf"video '.*clip\.{suffix}' may be mirrored for players, which torchcodec takes for turned; install PyAV to "
+        r'decode it, such as by pip install "flmm\[video\]", or give its frames as a list'
     )
     with pytest.raises(ValueError, match=message):
         read_clip(path)
+
+
+ODD_MATRICES = [(2, 2, -2, 2), (2, 1, 0, 2), (2, 6, 1, 12), (-2, 0, 0, 0), (0, 2, 0, 0), (2, 2, 2, 2), (0, 0, 0, 0)]
+
+
+def with_matrix(path, matrix):
+    """Put another matrix into the header of the only track of an MP4 file that is turned by 90 degrees."""
+    content = write_video(path, num_frames=2, rotation=90).read_bytes()
+    place = content.index(b'tkhd') + 44
+    assert struct.unpack_from('>5i', content, place) == (0, -(2**16), 0, 2**16, 0)
+    x_to_x, x_to_y, y_to_x, y_to_y = (value * 2**16 for value in matrix)
+    path.write_bytes(content[:place] + struct.pack('>5i', x_to_x, x_to_y, 0, y_to_x, y_to_y) + content[place + 20 :])
+    return path
+
+
+@pytest.mark.parametrize('decoder', DECODERS, indirect=True)
+@pytest.mark.parametrize('matrix', [(-2, 0, 0, 0), (0, 2, 0, 0), (-2, -2, -2, -2)])
+def test_a_matrix_that_leaves_no_picture_has_no_effect(tmp_path, decoder, matrix):
+    frames, _, size = every_frame(with_matrix(tmp_path / 'clip.mp4', matrix))
+    assert size == (96, 64)
+    assert frames[0, 0, 0, 0] - frames[0, 1, 0, 0] > 80
+
+
+@pytest.mark.skipif(not video_file._torchcodec_loads(), reason=NO_TORCHCODEC)
+@pytest.mark.parametrize('matrix', ODD_MATRICES)
+def test_both_decoders_show_odd_matrices_alike(tmp_path, monkeypatch, matrix):
+    path = with_matrix(tmp_path / 'clip.mp4', matrix)
+    shown = []
+    for loads in (True, False):
+        monkeypatch.setattr(video_file, '_torchcodec_loads', lambda loads=loads: loads)
+        shown.append(every_frame(path)[0])
+    assert torch.equal(*shown)
 
 
 @pytest.mark.skipif(not video_file._torchcodec_loads(), reason=NO_TORCHCODEC)
