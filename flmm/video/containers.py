@@ -53,14 +53,24 @@ def container_of(file: BinaryIO, *, name: str) -> str:
     return container
 
 
+def mov_atom_at(file: BinaryIO, place: int) -> tuple[bytes, int, int]:
+    """Read the head of an atom of an MP4 or MOV file: a size (4 bytes, or 8 behind the type) and a type.
+
+    Returns:
+        Its type, the place where its content begins, and its size with the head, which may lie. 0: it is the last.
+    """
+    head = bytes_at(file, place, 16)
+    size = int.from_bytes(head[:4], 'big')
+    if size == 1:
+        return head[4:8], place + 16, int.from_bytes(head[8:], 'big')
+    return head[4:8], place + 8, size
+
+
 def _length_of_mov(file: BinaryIO) -> int:
-    """The end of the last of its atoms, which begin with a size (4 bytes, or 8 behind the type) and a type."""
+    """The end of the last of its atoms."""
     end = 0
     for _ in range(MAX_PARTS):
-        head = _bytes_at(file, end, 16)
-        size = int.from_bytes(head[:4], 'big')
-        if size == 1:
-            size = int.from_bytes(head[8:], 'big')
+        _, _, size = mov_atom_at(file, end)
         if size < 8:  # the end of the file; 0: an atom up to there; others are none
             break
         end += size
@@ -72,10 +82,10 @@ def _length_of_matroska(file: BinaryIO) -> int | None:
     segment, or its header does not say that it is Matroska or WebM, so that FFmpeg may take it for something else.
     """
     place = 4 + sum(_variable_size(file, 4))
-    header = _bytes_at(file, 0, min(place, _LONGEST_HEADER))
+    header = bytes_at(file, 0, min(place, _LONGEST_HEADER))
     if len(header) < place or not (b'matroska' in header or b'webm' in header):
         return None
-    if _bytes_at(file, place, 4) != _MATROSKA_SEGMENT:
+    if bytes_at(file, place, 4) != _MATROSKA_SEGMENT:
         return None
     width, size = _variable_size(file, place + 4)
     is_unknown = size == 2 ** (7 * width) - 1
@@ -84,7 +94,7 @@ def _length_of_matroska(file: BinaryIO) -> int | None:
 
 def _variable_size(file: BinaryIO, place: int) -> tuple[int, int]:
     """How many bytes a size of Matroska takes, by its leading zero bits, and what it says."""
-    head = _bytes_at(file, place, 8)
+    head = bytes_at(file, place, 8)
     width = 9 - head[0].bit_length() if head else 0
     return width, int.from_bytes(head[:width], 'big') & (2 ** (7 * width) - 1)
 
@@ -93,14 +103,15 @@ def _length_of_avi(file: BinaryIO) -> int:
     """The end of the last of its RIFF lists, of which those over a gigabyte have several."""
     end = 0
     for _ in range(MAX_PARTS):
-        head = _bytes_at(file, end, 8)
+        head = bytes_at(file, end, 8)
         if head[:4] != b'RIFF':
             break
         end += 8 + int.from_bytes(head[4:8], 'little')
     return end
 
 
-def _bytes_at(file: BinaryIO, place: int, count: int) -> bytes:
+def bytes_at(file: BinaryIO, place: int, count: int) -> bytes:
+    """Read up to ``count`` bytes of a file from a place on; none behind its end."""
     if place >= file.seek(0, os.SEEK_END):  # a file may name places at which no system can look
         return b''
     file.seek(place)

@@ -137,12 +137,17 @@ class PyAVFile:
 
 
 def _as_shown(pixels: Tensor, frame: av.VideoFrame) -> Tensor:
-    """Turn and mirror a frame, [H, W, 3], by the matrix that its file has for players, to the nearest quarter turn."""
+    """Turn and mirror a frame, [H, W, 3], by the matrix that its file has for players, to the nearest quarter turn.
+
+    A matrix that leaves no picture, as its determinant is 0, has no effect.
+    """
     found = [side_data for side_data in frame.side_data if side_data.type == SideDataType.DISPLAYMATRIX]
     if not found:
         return pixels
     # Places are rows: [x, y, 1] @ matrix, with y downwards. frame.rotation takes all for turns, a mirrored one, too.
     x_to_x, x_to_y, _, y_to_x, y_to_y = struct.unpack('=5i', bytes(found[0])[:20])
+    if x_to_x * y_to_y == x_to_y * y_to_x:
+        return pixels
     if abs(x_to_y) > abs(x_to_x):
         pixels = pixels.transpose(0, 1)
         x_to_x, y_to_y = y_to_x, x_to_y

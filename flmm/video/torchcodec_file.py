@@ -12,6 +12,9 @@ from flmm.video.source import check_frame_count, check_frame_pixels
 class TorchCodecFile:
     """A video file that is open; a :class:`~flmm.video.source.VideoSource`.
 
+    Torchcodec turns what players mirror, and does not tell that from what they turn. ``has_matrix`` says that there is
+    something to tell: the container has a matrix for players.
+
     Args:
         file: open to be read.
         name: what errors call the video.
@@ -34,6 +37,7 @@ class TorchCodecFile:
         check_frame_count(known.num_frames, name=name)
         self.num_frames, self.fps = known.num_frames, float(known.average_fps)
         self.size = (known.width, known.height)
+        self.has_matrix = known.rotation is not None
 
     def frames(self, indices: Sequence[int]) -> Iterator[Tensor]:
         """Yield the frames of these numbers, which never fall, each [3, H, W] uint8, RGB, turned for display.

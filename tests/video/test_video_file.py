@@ -3,8 +3,10 @@
 import logging
 import os
 import re
+import struct
 import sys
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import pytest
@@ -34,6 +36,11 @@ KINDS = {
     'turned.mp4': {'rotation': 90},
     'upside_down.mp4': {'rotation': 180},
     'mirrored_size.mp4': {'rotation': -90},
+    'turned.mkv': {'rotation': 90},
+    'mirrored.mp4': {'mirrored': True},
+    'upside_down_mirrored.mov': {'rotation': 180, 'mirrored': True},
+    'turned_mirrored.mp4': {'rotation': 90, 'mirrored': True},
+    'turned_mirrored.mkv': {'rotation': -90, 'mirrored': True},
     'one.mp4': {'num_frames': 1},
     'odd.mp4': {'num_frames': 7, 'size': (98, 62)},
 }
@@ -65,7 +72,7 @@ def test_frames_in_order_of_time(tmp_path, decoder, kind):
     assert len(frames) == settings['num_frames']
     assert size == (frames.shape[3], frames.shape[2])
     assert fps == pytest.approx(len(UNEVEN) / 5.1 if 'times' in settings else 10, rel=0.03)
-    if 'rotation' not in settings:
+    if not {'rotation', 'mirrored'} & set(settings):
         assert greys(frames) == pytest.approx([grey_of(number) for number in range(len(frames))], abs=4)
 
 
@@ -103,17 +110,94 @@ def test_videos_are_read_as_players_show_them(tmp_path, decoder, rotation, corne
     assert red.float().mean() == pytest.approx(0.25, abs=0.05)
 
 
-@pytest.mark.parametrize('decoder', ['pyav'], indirect=True)
+@pytest.mark.parametrize('suffix', ['mp4', 'mkv'])
+@pytest.mark.parametrize('decoder', DECODERS, indirect=True)
 @pytest.mark.parametrize(('rotation', 'corner'), [(0, (0, -1)), (90, (-1, -1)), (180, (-1, 0)), (-90, (0, 0))])
-def test_what_players_mirror_is_mirrored(tmp_path, decoder, rotation, corner):
+def test_what_players_mirror_is_mirrored(tmp_path, decoder, rotation, corner, suffix):
     """The corner that a turn alone has brought to the left is on the right, and the other way round."""
-    path = write_video(tmp_path / 'clip.mp4', num_frames=3, rotation=rotation, mirrored=True)
+    path = write_video(tmp_path / f'clip.{suffix}', num_frames=3, rotation=rotation, mirrored=True)
     frames, _, size = every_frame(path)
     assert size == ((64, 96) if rotation % 180 else (96, 64))
     red = (frames[0, 0].int() - frames[0, 1].int()) > 80
     row, column = corner
     assert red[row, column]
     assert red.float().mean() == pytest.approx(0.25, abs=0.05)
+
+
+class AsTorchCodec:
+    """Says of a matrix what torchcodec does, wherever that cannot be loaded."""
+
+    def __init__(self, file, *, name, max_pixels):
+        file.seek(7)  # it reads on from where it was
+        self.has_matrix = name != 'plain'
+
+
+@pytest.fixture
+def with_torchcodec(monkeypatch):
+    monkeypatch.setattr(video_file, '_torchcodec_loads', lambda: True)
+    monkeypatch.setitem(sys.modules, 'flmm.video.torchcodec_file', SimpleNamespace(TorchCodecFile=AsTorchCodec))
+
+
+@pytest.mark.parametrize(
+    ('name', 'suffix', 'mirrored', 'expected'),
+    [
+        ('turned', 'mp4', False, AsTorchCodec),
+        ('turned', 'mp4', True, PyAVFile),
+        ('turned', 'mkv', False, PyAVFile),
+        ('plain', 'mkv', False, AsTorchCodec),
+        ('plain', 'avi', False, AsTorchCodec),
+    ],
+)
+def test_torchcodec_gets_what_is_surely_not_mirrored(tmp_path, with_torchcodec, name, suffix, mirrored, expected):
+    rotation = 0 if name == 'plain' else 90
+    path = write_video(tmp_path / f'clip.{suffix}', num_frames=2, rotation=rotation, mirrored=mirrored)
+    with open_video_file(path, name=name, max_pixels=10**6) as video:
+        assert type(video) is expected
+
+
+@pytest.mark.parametrize(('suffix', 'mirrored'), [('mp4', True), ('mkv', False)])
+def test_what_may_be_mirrored_without_pyav(tmp_path, monkeypatch, with_torchcodec, suffix, mirrored):
+    path = write_video(tmp_path / f'clip.{suffix}', num_frames=2, rotation=90, mirrored=mirrored)
+    monkeypatch.delitem(sys.modules, 'flmm.video.pyav_file')
+    monkeypatch.setitem(sys.modules, 'av', None)
+    message = (
+        rf"video '.*clip\.{suffix}' may be mirrored for players, which torchcodec takes for turned; install PyAV to "
+        r'decode it, such as by pip install "flmm\[video\]", or give its frames as a list'
+    )
+    with pytest.raises(ValueError, match=message):
+        read_clip(path)
+
+
+ODD_MATRICES = [(2, 2, -2, 2), (2, 1, 0, 2), (2, 6, 1, 12), (-2, 0, 0, 0), (0, 2, 0, 0), (2, 2, 2, 2), (0, 0, 0, 0)]
+
+
+def with_matrix(path, matrix):
+    """Put another matrix into the header of the only track of an MP4 file that is turned by 90 degrees."""
+    content = write_video(path, num_frames=2, rotation=90).read_bytes()
+    place = content.index(b'tkhd') + 44
+    assert struct.unpack_from('>5i', content, place) == (0, -(2**16), 0, 2**16, 0)
+    x_to_x, x_to_y, y_to_x, y_to_y = (value * 2**16 for value in matrix)
+    path.write_bytes(content[:place] + struct.pack('>5i', x_to_x, x_to_y, 0, y_to_x, y_to_y) + content[place + 20 :])
+    return path
+
+
+@pytest.mark.parametrize('decoder', DECODERS, indirect=True)
+@pytest.mark.parametrize('matrix', [(-2, 0, 0, 0), (0, 2, 0, 0), (-2, -2, -2, -2)])
+def test_a_matrix_that_leaves_no_picture_has_no_effect(tmp_path, decoder, matrix):
+    frames, _, size = every_frame(with_matrix(tmp_path / 'clip.mp4', matrix))
+    assert size == (96, 64)
+    assert frames[0, 0, 0, 0] - frames[0, 1, 0, 0] > 80
+
+
+@pytest.mark.skipif(not video_file._torchcodec_loads(), reason=NO_TORCHCODEC)
+@pytest.mark.parametrize('matrix', ODD_MATRICES)
+def test_both_decoders_show_odd_matrices_alike(tmp_path, monkeypatch, matrix):
+    path = with_matrix(tmp_path / 'clip.mp4', matrix)
+    shown = []
+    for loads in (True, False):
+        monkeypatch.setattr(video_file, '_torchcodec_loads', lambda loads=loads: loads)
+        shown.append(every_frame(path)[0])
+    assert torch.equal(*shown)
 
 
 @pytest.mark.skipif(not video_file._torchcodec_loads(), reason=NO_TORCHCODEC)
