@@ -50,7 +50,7 @@ def check_resuming(args: argparse.Namespace) -> Path:
             'from the one before'
         ) from error
     asked, done = ('max_steps', state['global_step']) if args.max_steps > 0 else ('epochs', state['epoch'])
-    if done >= getattr(args, asked):
+    if done >= getattr(args, asked) - 1e-9:  # parts of an epoch are rounded
         name = f'--{asked.replace("_", "-")}'
         raise ValueError(
             f'--resume: {name} is {getattr(args, asked):g}, and {checkpoint!r} has been trained for {done:g}; take '

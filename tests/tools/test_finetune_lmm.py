@@ -96,7 +96,7 @@ def test_resuming_with_other_settings_is_refused(run, record):
     settings = out / 'settings.json'
     settings.write_text(settings.read_text().replace('"processes": 1', '"processes": 2'))
     with pytest.raises(
-        ValueError, match=r"--resume: the number of processes is 1, and '.*checkpoint-1' was trained by 2; start as many"
+        ValueError, match=r"--resume: the number of processes is 1, and '.*checkpoint-1' was trained by 2; start as"
     ):
         run(record, options=['--resume', '--max-steps', 2, '--lr', 1e-3, '--weight-decay', 0.1])
     settings.write_text(settings.read_text().replace('"processes": 2', '"processes": 1'))
@@ -141,6 +141,13 @@ def test_nothing_is_trained_beyond_what_is_asked(run, record):
         ValueError, match=r"--resume: '.*checkpoint-4' has no trainer_state\.json, as if it had not been"
     ):
         run(record, record, options=['--resume', '--epochs', 3])
+
+
+def test_parts_of_an_epoch_are_rounded(run, record):
+    """34 of 25 steps an epoch are 1.36 epochs, and 1.3599999999999999 as Trainer adds them up."""
+    run(*[record] * 25, options=['--epochs', 1.36])
+    with pytest.raises(ValueError, match=r"--epochs is 1\.36, and '.*checkpoint-34' has been trained for 1\.36; take"):
+        run(*[record] * 25, options=['--epochs', 1.36, '--resume'])
 
 
 def test_a_resumed_training_is_one_that_was_not_interrupted(run, record, tmp_path):
