@@ -80,6 +80,8 @@ def _check_settings(args: argparse.Namespace, checkpoint: str) -> None:
             'start anew from its weights with --model and another --output'
         )
     stored = read_json(str(file), setting='--resume:')
+    if not isinstance(stored, dict) or 'processes' not in stored:
+        raise ValueError(f'--resume: {str(file)!r} is not what a training has written; put its own file there')
     if stored['processes'] != num_processes():
         raise ValueError(
             f'--resume: the number of processes is {num_processes()}, and {checkpoint!r} was trained by '

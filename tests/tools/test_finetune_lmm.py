@@ -102,7 +102,10 @@ def test_resuming_with_other_settings_is_refused(run, record):
     settings.write_text(settings.read_text().replace('"processes": 2', '"processes": 1'))
     run(record, options=['--resume', '--max-steps', 2, '--save-steps', 1, '--lr', 1e-3, '--weight-decay', 0.1])
     assert (out / 'checkpoint-2').is_dir()
-    (out / 'settings.json').unlink()
+    settings.write_text('["epochs"]')
+    with pytest.raises(ValueError, match=r"--resume: '.*settings\.json' is not what a training has written; put its"):
+        run(record, options=['--resume', '--max-steps', 3, '--lr', 1e-3, '--weight-decay', 0.1])
+    settings.unlink()
     with pytest.raises(
         ValueError, match=r"has no settings\.json, so what '.*checkpoint-2' was trained with is not known"
     ):
