@@ -151,7 +151,7 @@ def check_adapter(args: argparse.Namespace, checkpoint: Path) -> None:
     if Path(base).resolve() != Path(checkpoint_source(args.model, needs=MODEL_FILES)).resolve():
         raise ValueError(
             f'--model is {args.model!r}, and the adapters in {str(checkpoint)!r} were trained over {base!r}; resume '
-            'with that'
+            'with that, which may be a link to where it has been moved'
         )
 
 

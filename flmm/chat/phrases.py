@@ -14,7 +14,8 @@ from flmm.chat.words import WORD, is_latin, word_chunks
 
 METHODS = ('auto', 'spacy', 'words')
 SPACY_PIPELINE = 'en_core_web_sm'
-_TAG = re.compile(r'<[^<>\s]+>')
+_TAGS = re.compile(r'(?:<[^<>\s]+>)+\.?')
+"""Tags beside each other, and a full stop behind them."""
 _SAY_NOTHING = DETERMINERS | NUMBERS | PRONOUNS
 
 
@@ -63,7 +64,8 @@ def noun_phrases(text: str, *, method: str = 'auto') -> NounPhrases:
             f"method is 'spacy', and {' and '.join(missing)} cannot be imported; run 'pip install flmm[chat]' and "
             f"'python -m spacy download {SPACY_PIPELINE}', or choose 'words'"
         )
-    untagged = _TAG.sub(lambda tag: ';' * len(tag[0]), text)  # as long as before; what is beside a tag is parted
+    # As long as before. A stop behind a space parts what is beside tags, for spaCy, too.
+    untagged = _TAGS.sub(lambda tags: ' .'.ljust(len(tags[0])), text)
     letters = [character for character in untagged if character.isalpha()]
     num_foreign = sum(not is_latin(letter) for letter in letters)
     if 2 * num_foreign > len(letters):
@@ -74,7 +76,11 @@ def noun_phrases(text: str, *, method: str = 'auto') -> NounPhrases:
     if method == 'words' or missing:
         return NounPhrases(tuple(_of_things(untagged, word_chunks(untagged))), 'words')
     chunks = (Span(chunk.start_char, chunk.end_char) for chunk in _spacy_pipeline()(untagged).noun_chunks)
-    return NounPhrases(tuple(_of_things(untagged, chunks)), 'spacy')
+    behind_tags = (
+        Span(max([chunk.start, *(tags.end() for tags in _TAGS.finditer(text, chunk.start, chunk.end))]), chunk.end)
+        for chunk in chunks
+    )
+    return NounPhrases(tuple(_of_things(untagged, behind_tags)), 'spacy')
 
 
 @cache

@@ -17,7 +17,8 @@ def check_dataset_settings(
         without_effect: arguments of BaseDataset that do nothing here.
 
     Raises:
-        ValueError: one of these is given, or ``data_prefix`` is no dict or lacks a folder.
+        ValueError: one of these is given, or ``data_prefix`` is no dict, lacks a folder, or has something else
+            than a path.
     """
     if ignored := set(without_effect) & settings.keys():
         raise ValueError(f'dataset {name!r} has {sorted(ignored)}, which would have no effect; leave them out')
@@ -29,3 +30,9 @@ def check_dataset_settings(
         )
     if missing := set(folders) - prefix.keys():
         raise ValueError(f'data_prefix {dict(prefix)} lacks {sorted(missing)}; name the folder of each')
+    for key, folder in prefix.items():
+        if not isinstance(folder, str):
+            raise ValueError(
+                f'data_prefix of dataset {name!r} has {folder!r} for {key!r}, expected the path of a folder; where '
+                'there is none, leave the key out (over a base config: data_prefix=dict(_delete_=True, ...))'
+            )

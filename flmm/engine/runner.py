@@ -23,9 +23,10 @@ from flmm.engine.run_log import ShortRunLog
 from flmm.engine.schedulers import check_reaches_base
 from flmm.engine.stop_signals import StopSignals
 from flmm.engine.work_dir_lock import work_dir_lock
+from flmm.evaluation.dump_video_masks import DumpVideoMasks
 from flmm.models import FrozenLMM
 from flmm.models.checkpoints import read_checkpoint
-from flmm.registry import RUNNERS
+from flmm.registry import RUNNERS, is_type
 
 
 def unwrapped_model(runner: Runner) -> FrozenLMM:
@@ -105,8 +106,24 @@ class GroundingRunner(ShortRunLog, Runner):
     def dump_config(self) -> None:
         """Leave the config in the work dir as it is until it is known that this run may write there."""
 
+    def build_val_loop(self, loop: BaseLoop | dict[str, Any]) -> BaseLoop:
+        """Build the validation loop; where the run goes on, its DumpVideoMasks takes earlier masks for the run's."""
+        self._find_checkpoint()
+        if self._resume and isinstance(self._val_evaluator, (dict, list)):
+            metrics = [self._val_evaluator] if isinstance(self._val_evaluator, dict) else self._val_evaluator
+            self._val_evaluator = [
+                {**metric, 'resume': True} if isinstance(metric, dict) and is_type(metric, DumpVideoMasks) else metric
+                for metric in metrics
+            ]
+        return super().build_val_loop(loop)
+
     def load_or_resume(self) -> None:
         """Load what ``load_from`` and ``resume`` say; where 'auto' finds nothing to resume, the run starts anew."""
+        self._find_checkpoint()
+        super().load_or_resume()
+
+    def _find_checkpoint(self) -> None:
+        """Find the checkpoint to go on from, where none is named."""
         if self._resume == 'auto' or (self._resume and self._load_from is None):
             newest, passed_over = from_main_process(lambda: newest_checkpoint(self.work_dir, self.checkpoint_folder))
             for problem in passed_over:
@@ -117,7 +134,6 @@ class GroundingRunner(ShortRunLog, Runner):
             else:
                 start = f'the weights in {self._load_from}' if self._load_from else 'new weights'
                 self.logger.info(f'nothing to resume in {self.work_dir}: the run starts from {start}')
-        super().load_or_resume()
 
     @cached_property  # the hook itself changes its out_dir when training begins
     def checkpoint_folder(self) -> str:

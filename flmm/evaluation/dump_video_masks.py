@@ -24,19 +24,22 @@ class DumpVideoMasks(BaseMetric):
     in the mask and 0 elsewhere. Ref-YouTube-VOS's server takes the folder Annotations, MeViS's the folders in it.
 
     A folder of masks is of one run: a server would take what an earlier one left beside them, such as masks of
-    expressions that are no longer asked for. The validations of one training replace each other's.
+    expressions that are no longer asked for. The validations of one training replace each other's, resumed or not.
 
     Args:
         out_dir: folder of all test sets, without masks of another run. It is made at once.
+        resume: whether masks in ``out_dir`` are this run's own, as GroundingRunner says to the validations of a
+            training that it resumes.
         collect_device: 'cpu' or 'gpu', as in every mmengine metric.
 
     Raises:
-        ValueError: nothing can be written there, or a test set has files under Annotations.
+        ValueError: nothing can be written there, or a test set has files under Annotations
+            and the run does not go on.
     """
 
-    def __init__(self, *, out_dir: str, collect_device: str = 'cpu') -> None:
+    def __init__(self, *, out_dir: str, resume: bool = False, collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device)
-        self.out_dir = Path(out_dir)
+        self.out_dir, self.resume = Path(out_dir), resume
         from flmm.engine.main_process import from_main_process  # here, since flmm.engine imports this package
 
         from_main_process(self._prepare)  # once, before any process writes
@@ -71,7 +74,7 @@ class DumpVideoMasks(BaseMetric):
     def _prepare(self) -> None:
         prepare_output(self.out_dir / 'Annotations', setting='out_dir')
         for folder in sorted(self.out_dir.glob('*/Annotations')):
-            if any(folder.iterdir()):
+            if not self.resume and any(folder.iterdir()):
                 raise ValueError(
                     f'out_dir is {str(self.out_dir)!r}, and {str(folder)!r} has files already, which a server would '
                     'take for masks of this run; remove that folder, or choose another out_dir'

@@ -111,11 +111,12 @@ def check_arguments(args: argparse.Namespace, ranges: dict[str, tuple[bool, str]
 
         if not parse_flag_from_env('ACCELERATE_USE_CPU'):
             check_processes(1)  # now, since TRL would complain of what it takes for the batch of all
-    earlier = [path for name in ('checkpoint-*', 'samples') for path in sorted(Path(args.output).glob(name))]
+    earlier = [path for name in ('samples', 'checkpoint-*') for path in sorted(Path(args.output).glob(name))]
     if earlier and not args.resume:
+        go_on = '' if earlier[-1].name == 'samples' else 'add --resume to go on with that, '
         raise ValueError(
             f'--output {args.output!r} has {earlier[-1].name!r} of an earlier run, which would be taken for one of '
-            'this run; add --resume to go on with that, name another folder, or remove it'
+            f'this run; {go_on}name another folder, or remove it'
         )
 
 

@@ -30,20 +30,27 @@ def check_resuming(args: argparse.Namespace) -> Path:
 
     Raises:
         ValueError: there is no checkpoint, it is not all there, an option is another one than it was trained with
-            (names both), or nothing is left to train.
+            (names both), the number of processes is another, or nothing is left to train.
     """
     checkpoint = get_last_checkpoint(args.output) if Path(args.output).is_dir() else None
     if checkpoint is None:
-        raise ValueError(f'--resume: {args.output!r} has no checkpoint to go on from; leave --resume out')
+        samples = ', and remove its samples' if Path(args.output, 'samples').exists() else ''
+        raise ValueError(f'--resume: {args.output!r} has no checkpoint to go on from; leave --resume out{samples}')
     for name in ('optimizer.pt', 'trainer_state.json'):
         if not Path(checkpoint, name).exists():
             raise ValueError(
                 f'--resume: {checkpoint!r} has no {name}, as if it had not been written to its end; remove it to go on '
                 'from the one before'
             )
-    state = json.loads(Path(checkpoint, 'trainer_state.json').read_text(encoding='utf-8'))
+    try:
+        state = json.loads(Path(checkpoint, 'trainer_state.json').read_bytes())  # not read_json: its log may have NaN
+    except ValueError as error:
+        raise ValueError(
+            f'--resume: trainer_state.json of {checkpoint!r} was cut off ({error}); remove the checkpoint to go on '
+            'from the one before'
+        ) from error
     asked, done = ('max_steps', state['global_step']) if args.max_steps > 0 else ('epochs', state['epoch'])
-    if done >= getattr(args, asked):
+    if done >= getattr(args, asked) - 1e-9:  # parts of an epoch are rounded
         name = f'--{asked.replace("_", "-")}'
         raise ValueError(
             f'--resume: {name} is {getattr(args, asked):g}, and {checkpoint!r} has been trained for {done:g}; take '
@@ -72,7 +79,14 @@ def _check_settings(args: argparse.Namespace, checkpoint: str) -> None:
             f'--resume: {args.output!r} has no {SETTINGS_FILE}, so what {checkpoint!r} was trained with is not known; '
             'start anew from its weights with --model and another --output'
         )
-    stored = read_json(str(file), setting='--resume')
+    stored = read_json(str(file), setting='--resume:')
+    if not isinstance(stored, dict) or 'processes' not in stored:
+        raise ValueError(f'--resume: {str(file)!r} is not what a training has written; put its own file there')
+    if stored['processes'] != num_processes():
+        raise ValueError(
+            f'--resume: the number of processes is {num_processes()}, and {checkpoint!r} was trained by '
+            f'{stored["processes"]}; start as many, or start anew from its weights with --model and another --output'
+        )
     for name, asked in _settings(args).items():
         if asked == stored.get(name):
             continue

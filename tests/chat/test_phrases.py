@@ -146,6 +146,28 @@ def test_with_spacy_auto_takes_its_chunks(installed):
     assert noun_phrases(text, method='words').method == 'words'
 
 
+def test_of_a_chunk_over_tags_what_is_behind_them_counts(installed):
+    """Its noun. What spaCy reads is as long as the text, and has sentences in the place of tags."""
+    text = '<p>The <b>red</b> car</p><x3><y5>.two cups<x1><y2>'
+    read = ' . The  . red .   car .           two cups .      '
+    assert len(read) == len(text)
+    installed(*PARTS, chunks=[read[3:21], 'two cups'])
+    assert words_of(text, 'spacy') == ['car', 'two cups']
+
+
+@pytest.mark.skipif(not HAS_SPACY, reason='spaCy or its pipeline en_core_web_sm is not installed')
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('the red circle<x3><y5>.the star<x1><y2>', ['the red circle', 'the star']),
+        ('<think>Two cups stand here.</think><answer>A cup</answer>', ['Two cups', 'A cup']),
+        ('a dog<x3><y5> runs toward the cat<x1><y1>', ['a dog', 'the cat']),
+    ],
+)
+def test_tags_are_no_words_for_spacy(text, expected):
+    assert words_of(text, 'spacy') == expected
+
+
 @pytest.mark.skipif(not HAS_SPACY, reason='spaCy or its pipeline en_core_web_sm is not installed')
 def test_spacy_itself():
     text = 'The image shows two dogs on the grass. They chase a black and white ball in the background.'

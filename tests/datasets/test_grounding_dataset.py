@@ -42,6 +42,10 @@ def test_an_item_that_a_transform_drops_is_an_error_and_no_other_item(test_mode)
             {'data_prefix': 'images/'},
             "data_prefix of dataset 'given' is 'images/', expected a dict of folders with ['img",
         ),
+        (
+            {'data_prefix': {'img_path': ['a']}},
+            "data_prefix of dataset 'given' has ['a'] for 'img_path', expected the path of a folder",
+        ),
         ({'data_prefix': None}, "data_prefix of dataset 'given' is None, expected a dict of folders"),
     ],
 )

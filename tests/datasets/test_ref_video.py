@@ -234,6 +234,10 @@ def test_items_are_stored_serialized_and_sets_can_be_joined(roots):
             r"data_prefix of dataset 'videos' is 'JPEGImages', expected a dict of .*img_path=F",
         ),
         (
+            {'data_prefix': {'img_path': 'JPEGImages', 'mask_path': None}},  # to leave out a base's
+            r"data_prefix of dataset 'videos' has None for 'mask_path', expected the path .*; where there is none,",
+        ),
+        (
             {'mask_file': 'mask_dict.json'},
             r"has mask_file 'mask_dict.json' and data_prefix\['mask_path'\] 'Annotations'",
         ),

@@ -93,9 +93,19 @@ def test_resuming_with_other_settings_is_refused(run, record):
     ):
         with pytest.raises(ValueError, match=message):
             run(record, options=['--resume', '--max-steps', 2, *options])
+    settings = out / 'settings.json'
+    settings.write_text(settings.read_text().replace('"processes": 1', '"processes": 2'))
+    with pytest.raises(
+        ValueError, match=r"--resume: the number of processes is 1, and '.*checkpoint-1' was trained by 2; start as"
+    ):
+        run(record, options=['--resume', '--max-steps', 2, '--lr', 1e-3, '--weight-decay', 0.1])
+    settings.write_text(settings.read_text().replace('"processes": 2', '"processes": 1'))
     run(record, options=['--resume', '--max-steps', 2, '--save-steps', 1, '--lr', 1e-3, '--weight-decay', 0.1])
     assert (out / 'checkpoint-2').is_dir()
-    (out / 'settings.json').unlink()
+    settings.write_text('["epochs"]')
+    with pytest.raises(ValueError, match=r"--resume: '.*settings\.json' is not what a training has written; put its"):
+        run(record, options=['--resume', '--max-steps', 3, '--lr', 1e-3, '--weight-decay', 0.1])
+    settings.unlink()
     with pytest.raises(
         ValueError, match=r"has no settings\.json, so what '.*checkpoint-2' was trained with is not known"
     ):
@@ -121,13 +131,26 @@ def test_nothing_is_trained_beyond_what_is_asked(run, record):
         with pytest.raises(ValueError, match=message):
             run(record, record, options=['--resume', *options])
     assert all(torch.equal(weight, before[name]) for name, weight in load_file(out / 'model.safetensors').items())
+    state = out / 'checkpoint-3' / 'trainer_state.json'
+    state.write_text(json.dumps(json.loads(state.read_text()) | {'log_history': [{'grad_norm': float('nan')}]}))
     run(record, record, options=['--resume', '--epochs', 2])
     assert (out / 'checkpoint-4').is_dir()
+    cut_off = out / 'checkpoint-4' / 'trainer_state.json'
+    cut_off.write_text(cut_off.read_text()[:100])
+    with pytest.raises(ValueError, match=r"--resume: trainer_state\.json of '.*checkpoint-4' was cut off \(.*; remove"):
+        run(record, record, options=['--resume', '--epochs', 3])
     (out / 'checkpoint-4' / 'trainer_state.json').unlink()
     with pytest.raises(
         ValueError, match=r"--resume: '.*checkpoint-4' has no trainer_state\.json, as if it had not been"
     ):
         run(record, record, options=['--resume', '--epochs', 3])
+
+
+def test_parts_of_an_epoch_are_rounded(run, record):
+    """34 of 25 steps an epoch are 1.36 epochs, and 1.3599999999999999 as Trainer adds them up."""
+    run(*[record] * 25, options=['--epochs', 1.36])
+    with pytest.raises(ValueError, match=r"--epochs is 1\.36, and '.*checkpoint-34' has been trained for 1\.36; take"):
+        run(*[record] * 25, options=['--epochs', 1.36, '--resume'])
 
 
 def test_a_resumed_training_is_one_that_was_not_interrupted(run, record, tmp_path):
@@ -187,12 +210,30 @@ def test_the_folder_of_the_model_is_not_written_over(run, record, model):
 
 
 @pytest.mark.usefixtures('_no_training')
-@pytest.mark.parametrize('name', ['checkpoint-500', 'samples'])
-def test_an_earlier_run_is_not_mixed_with_a_new_one(run, record, tmp_path, name):
+@pytest.mark.parametrize(
+    ('names', 'remedy'),
+    [
+        (['checkpoint-500'], 'add --resume to go on with that, name another folder, or remove it'),
+        (['samples', 'checkpoint-500'], 'add --resume to go on with that, name another folder, or remove it'),
+        (['samples'], 'name another folder, or remove it'),
+    ],
+)
+def test_an_earlier_run_is_not_mixed_with_a_new_one(run, record, tmp_path, names, remedy):
     """Resumed later, the new run would go on from the checkpoint of the earlier one, if that had come further."""
-    (tmp_path / 'out' / name).mkdir(parents=True)
-    with pytest.raises(ValueError, match=rf"--output '.*out' has '{name}' of an earlier run, which would be taken for"):
+    for name in names:
+        (tmp_path / 'out' / name).mkdir(parents=True)
+    with pytest.raises(
+        ValueError,
+        match=rf"--output '.*out' has '{names[-1]}' of an earlier run, which would be taken for .* this run; {remedy}",
+    ):
         run(record)
+
+
+@pytest.mark.usefixtures('_no_training')
+def test_a_run_that_ended_before_its_first_checkpoint_is_not_sent_in_circles(run, record, tmp_path):
+    (tmp_path / 'out' / 'samples').mkdir(parents=True)
+    with pytest.raises(ValueError, match='has no checkpoint to go on from; leave --resume out, and remove its samples'):
+        run(record, options=['--resume'])
 
 
 def test_processes_that_do_not_find_each_other_are_refused(run, record, monkeypatch):

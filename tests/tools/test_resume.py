@@ -301,3 +301,15 @@ def test_a_damaged_or_missing_checkpoint_is_named(trained, tmp_path):
     for name, message in (('cut.pth', 'cannot be read as plain data'), ('absent.pth', 'does not exist')):
         with pytest.raises(ValueError, match=rf"checkpoint '.*{name}' {message}"):
             train(trained.config, tmp_path / 'run', resume=['--resume', tmp_path / name])
+
+
+def test_masks_of_videos_do_not_stop_a_training_that_goes_on(config, tmp_path):
+    """They are those of its own validations. A run that begins would mix them with its own, and is refused."""
+    masks = tmp_path / 'masks' / 'val' / 'Annotations'
+    metrics = ['val_evaluator.type=DumpVideoMasks', f'+val_evaluator.out_dir={masks.parents[1]}']
+    options = [*metrics, '+train_cfg.val_begin=9']
+    train(config, tmp_path / 'run', *options, 'train_cfg.max_epochs=1')
+    (masks / 'dog').mkdir(parents=True)
+    train(config, tmp_path / 'run', *options, 'train_cfg.max_epochs=2', resume=['--resume'])
+    with pytest.raises(ValueError, match=r"out_dir is '.*masks', and '.*Annotations' has files already"):
+        train(config, tmp_path / 'other', *options, resume=['--resume'])  # which finds nothing to go on from
