@@ -80,8 +80,8 @@ def check_arguments(args: argparse.Namespace, ranges: dict[str, tuple[bool, str]
         ranges: of further options: whether their value is in range, and which range that is.
 
     Raises:
-        ValueError: names the option and its range; or --output is a file, the folder of --model, or that of another run
-            which is not resumed; or processes will not find each other.
+        ValueError: names the option and its range; or --data is no file; or --output is one, the folder of
+            --model, or that of another run which is not resumed; or processes will not find each other.
     """
     least_one = [name for name in AT_LEAST_ONE if hasattr(args, name)]
     checked = {
@@ -99,6 +99,8 @@ def check_arguments(args: argparse.Namespace, ranges: dict[str, tuple[bool, str]
         value = getattr(args, name)
         if not in_range or (value is not None and not math.isfinite(value)):
             raise ValueError(f'--{name.replace("_", "-")} is {value}, expected {expected}')
+    if not Path(args.data).is_file():
+        raise ValueError(f'--data: {args.data!r} is no file, expected one of conversations, a JSON object on each line')
     if Path(args.output).exists() and not Path(args.output).is_dir():
         raise ValueError(f'--output {args.output!r} is a file, expected a folder')
     if Path(args.model).resolve() == Path(args.output).resolve():

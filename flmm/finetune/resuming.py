@@ -8,6 +8,7 @@ from typing import Any
 from transformers.trainer_utils import get_last_checkpoint
 
 from flmm.atomic_write import write_json
+from flmm.features.file_state import sha256_of
 from flmm.finetune.arguments import num_processes
 from flmm.json_files import read_json
 
@@ -30,7 +31,8 @@ def check_resuming(args: argparse.Namespace) -> Path:
 
     Raises:
         ValueError: there is no checkpoint, it is not all there, an option is another one than it was trained with
-            (names both), the number of processes is another, or nothing is left to train.
+            (names both), the number of processes or the content of ``--data`` is another, or nothing is
+            left to train.
     """
     checkpoint = get_last_checkpoint(args.output) if Path(args.output).is_dir() else None
     if checkpoint is None:
@@ -67,8 +69,10 @@ def write_settings(args: argparse.Namespace) -> None:
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    return {name: value for name, value in vars(args).items() if name not in MAY_DIFFER} | {
-        'processes': num_processes()
+    return {
+        **{name: value for name, value in vars(args).items() if name not in MAY_DIFFER},
+        'processes': num_processes(),
+        'data_sha256': sha256_of(args.data),
     }
 
 
@@ -79,15 +83,20 @@ def _check_settings(args: argparse.Namespace, checkpoint: str) -> None:
             f'--resume: {args.output!r} has no {SETTINGS_FILE}, so what {checkpoint!r} was trained with is not known; '
             'start anew from its weights with --model and another --output'
         )
-    stored = read_json(str(file), setting='--resume:')
-    if not isinstance(stored, dict) or 'processes' not in stored:
+    stored, settings = read_json(str(file), setting='--resume:'), _settings(args)
+    if not isinstance(stored, dict) or not {'processes', 'data_sha256'} <= stored.keys():
         raise ValueError(f'--resume: {str(file)!r} is not what a training has written; put its own file there')
-    if stored['processes'] != num_processes():
+    if stored['processes'] != settings['processes']:
         raise ValueError(
-            f'--resume: the number of processes is {num_processes()}, and {checkpoint!r} was trained by '
+            f'--resume: the number of processes is {settings["processes"]}, and {checkpoint!r} was trained by '
             f'{stored["processes"]}; start as many, or start anew from its weights with --model and another --output'
         )
-    for name, asked in _settings(args).items():
+    if stored['data_sha256'] != settings['data_sha256']:
+        raise ValueError(
+            f'--resume: {str(args.data)!r} has another content than what {checkpoint!r} was trained on; resume with '
+            'the file as it was, or start anew from its weights with --model and another --output'
+        )
+    for name, asked in settings.items():
         if asked == stored.get(name):
             continue
         option = f'--{name.replace("_", "-")}'

@@ -100,6 +100,10 @@ def test_resuming_with_other_settings_is_refused(run, record):
     ):
         run(record, options=['--resume', '--max-steps', 2, '--lr', 1e-3, '--weight-decay', 0.1])
     settings.write_text(settings.read_text().replace('"processes": 2', '"processes": 1'))
+    with pytest.raises(
+        ValueError, match=r"--resume: '.*train\.jsonl' has another content than what '.*checkpoint-1' was t"
+    ):
+        run(record, record, options=['--resume', '--max-steps', 2, '--lr', 1e-3, '--weight-decay', 0.1])
     run(record, options=['--resume', '--max-steps', 2, '--save-steps', 1, '--lr', 1e-3, '--weight-decay', 0.1])
     assert (out / 'checkpoint-2').is_dir()
     settings.write_text('["epochs"]')
@@ -194,6 +198,7 @@ def test_a_resumed_training_is_one_that_was_not_interrupted(run, record, tmp_pat
         (['--assistant-tokens', '<|im_end|>'], 'assistant_tokens is .*, expected a list of special tokens'),
         (['--max-length', 12], r'train\.jsonl:1: cutting to max_length=12 loses '),
         (['--max-image-pixels', 100], r'train\.jsonl:1: messages\[0\].*84 x 56 px, more than max_pixels=100'),
+        (['--data', 'no.jsonl', '--resume'], "--data: 'no.jsonl' is no file, expected one of conversations"),
         (['--model', 'assets/no_such/folder'], "folder 'assets/no_such/folder' does not exist"),
         (['--output', __file__], 'is a file, expected a folder'),
     ],
