@@ -108,7 +108,7 @@ def check_arguments(args: argparse.Namespace, ranges: dict[str, tuple[bool, str]
             f'--output {args.output!r} is the folder of --model, which the trained model would replace, and which is '
             'needed as it is to resume; name another folder'
         )
-    if num_processes() > 1 and not torch.cuda.is_available():
+    if num_processes() > 1 and not torch.accelerator.is_available():
         from accelerate.utils import parse_flag_from_env  # here, since --help needs no extra
 
         if not parse_flag_from_env('ACCELERATE_USE_CPU'):

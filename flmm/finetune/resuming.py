@@ -42,7 +42,7 @@ def check_resuming(args: argparse.Namespace) -> Path:
         if not Path(checkpoint, name).exists():
             raise ValueError(
                 f'--resume: {checkpoint!r} has no {name}, as if it had not been written to its end; remove it to go on '
-                'from the one before'
+                'from the one before (checkpoints of DeepSpeed and FSDP are not resumed)'
             )
     try:
         state = json.loads(Path(checkpoint, 'trainer_state.json').read_bytes())  # not read_json: its log may have NaN
