@@ -7,13 +7,14 @@ from typing import BinaryIO, NamedTuple
 
 import av
 import torch
-from av.sidedata.sidedata import Type as SideDataType
 from torch import Tensor
 
 from flmm.video.source import check_frame_count, check_frame_pixels
 
 ALONE = {'protocol_whitelist': 'none'}
 """FFmpeg's option by which a file cannot have another file or an address opened."""
+ANY_METADATA = {'metadata_errors': 'replace'} if int(av.__version__.partition('.')[0]) < 19 else {}
+"""Titles that are no UTF-8 are no error: PyAV before 19 wants to be told, later ones know no such setting."""
 
 
 class _Packet(NamedTuple):
@@ -45,7 +46,7 @@ class PyAVFile:
     def __init__(self, file: BinaryIO, *, container: str, name: str, max_pixels: int) -> None:
         self.name = name
         try:
-            self._container = av.open(file, format=container, options=ALONE, metadata_errors='replace')
+            self._container = av.open(file, format=container, options=ALONE, **ANY_METADATA)
             self._stream = self._container.streams.best('video')
             if self._stream is None or self._stream.codec_context is None:
                 raise ValueError(f'video {name!r} has no video stream that can be decoded; convert it')
@@ -141,11 +142,11 @@ def _as_shown(pixels: Tensor, frame: av.VideoFrame) -> Tensor:
 
     A matrix that leaves no picture, as its determinant is 0, has no effect.
     """
-    found = [side_data for side_data in frame.side_data if side_data.type == SideDataType.DISPLAYMATRIX]
-    if not found:
+    matrix = frame.side_data.get('DISPLAYMATRIX')
+    if matrix is None:
         return pixels
     # Places are rows: [x, y, 1] @ matrix, with y downwards. frame.rotation takes all for turns, a mirrored one, too.
-    x_to_x, x_to_y, _, y_to_x, y_to_y = struct.unpack('=5i', bytes(found[0])[:20])
+    x_to_x, x_to_y, _, y_to_x, y_to_y = struct.unpack('=5i', bytes(matrix)[:20])
     if x_to_x * y_to_y == x_to_y * y_to_x:
         return pixels
     if abs(x_to_y) > abs(x_to_x):
