@@ -38,7 +38,7 @@ def run_record(*, config: str, cfg_options: dict[str, Any], checkpoint: str | No
         'cfg_options': cfg_options,
         'checkpoint': checkpoint,
         'checkpoint_sha256': sha256,
-        'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+        'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
         'versions': package_versions(),
     }
 

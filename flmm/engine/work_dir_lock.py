@@ -56,6 +56,6 @@ def _take(file: TextIO) -> None:
         )
         return
     file.truncate(0)
-    since = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
+    since = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
     file.write(f'process {os.getpid()} on {platform.node()}, since {since}: {shlex.join(sys.argv)}\n')
     file.flush()

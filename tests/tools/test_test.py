@@ -129,7 +129,7 @@ def test_the_log_has_the_table_in_place_of_one_long_line(results, trained):
 def test_what_the_run_was_stands_beside_the_metrics(results, trained):
     checkpoint = trained.work_dir / 'epoch_2.pth'
     run = results[1]['run']
-    age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(run.pop('date'))
+    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(run.pop('date'))
     assert datetime.timedelta(0) <= age < datetime.timedelta(hours=1)
     versions = run.pop('versions')
     assert versions.keys() == {'flmm', 'python', 'torch', 'transformers', 'mmengine', 'mmdet'}

@@ -147,7 +147,7 @@ def environment(device: torch.device) -> dict[str, str | int]:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
         name = f'{cores} cores of an {cpu_model()} ({capability})'
     return {
-        'date': datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat(),
+        'date': datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         'device': name,
         'threads': torch.get_num_threads(),
         'python': platform.python_version(),
