@@ -1,4 +1,5 @@
-# Every target sets up .venv by itself, once: the stamp is newer than what it was made from.
+# Every target sets up .venv by itself, once: the stamp is newer than what it was made from. It keeps the Python that
+# it was made with: another one put over it would leave packages of both.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -27,7 +28,7 @@ help:
 install: $(STAMP)
 
 $(STAMP): requirements.txt pyproject.toml
-	$(PYTHON) -m venv .venv
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
