@@ -13,6 +13,8 @@ from flmm.finetune.arguments import num_processes
 from flmm.json_files import read_json
 
 SETTINGS_FILE = 'settings.json'
+GIVEN, NOT_GIVEN = 'given', 'not given'
+"""What messages say of switches, and of options that have no value."""
 MAY_DIFFER = {
     'model', 'data', 'image_root', 'output', 'grounder', 'grounder_config', 'grounder_checkpoint',
     'resume', 'epochs', 'max_steps', 'workers', 'save_steps', 'log_steps', 'report_to',
@@ -101,17 +103,19 @@ def _check_settings(args: argparse.Namespace, checkpoint: str) -> None:
             continue
         option = f'--{name.replace("_", "-")}'
         was = _shown(stored.get(name))
-        with_it = {'given': 'with it', 'not given': 'without it'}.get(was, f'with {was}')
-        remedy = f'resume with {option} {was}' if with_it == f'with {was}' else 'resume as it was'
+        if was in (GIVEN, NOT_GIVEN):
+            trained, remedy = 'with it' if was == GIVEN else 'without it', 'resume as it was'
+        else:
+            trained, remedy = f'with {was}', f'resume with {option} {was}'
         raise ValueError(
-            f'{option} is {_shown(asked)}, and {checkpoint!r} was trained {with_it}; {remedy}, or start anew from its '
+            f'{option} is {_shown(asked)}, and {checkpoint!r} was trained {trained}; {remedy}, or start anew from its '
             'weights with --model and another --output'
         )
 
 
 def _shown(value: Any) -> str:
     if value is None or value is False or value == []:
-        return 'not given'
+        return NOT_GIVEN
     if value is True:
-        return 'given'
+        return GIVEN
     return ' '.join(map(str, value)) if isinstance(value, list) else str(value)
